@@ -1,0 +1,67 @@
+# `make run` starts everything on this machine, `make test` runs every check. Both install what is missing first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json)
+
+.PHONY: run test check lint format bench openapi
+
+run: .venv/run-installed web/dist/index.html
+	@exec $(BIN)/onbrand up
+
+test: check .venv/browser-installed
+	$(BIN)/pytest
+
+# Every check that needs no database, no browser and no model.
+check: .venv/test-installed web/dist/index.html lint
+	npm --prefix web run --silent test
+	$(BIN)/onbrand openapi | diff -u web/openapi.json - || { echo "The API's schema changed: run 'make openapi' and commit the result."; exit 1; }
+	npm --prefix web run --silent check:api
+
+lint: .venv/test-installed web/node_modules/installed
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	npm --prefix web run --silent lint
+	npm --prefix web run --silent knip
+
+format: .venv/test-installed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/test-installed .venv/browser-installed web/dist/index.html
+	$(BIN)/python -m benchmarks
+
+# Write the API's schema, and the page's client from it.
+openapi: .venv/run-installed web/node_modules/installed
+	$(BIN)/onbrand openapi > web/openapi.json
+	npm --prefix web run --silent generate:api
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Onbrand needs Python 3.11 or newer; this is %d.%d. Install it, or name one: make run PYTHON=python3.12" % sys.version_info[:2])'
+	@$(PYTHON) -m venv .venv
+
+.venv/run-installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing the Python packages; the first time this takes a few minutes."
+	@$(PIP) -e '.[local,worker]'
+	@touch $@
+
+.venv/test-installed: .venv/run-installed
+	@echo "Installing the test tools."
+	@$(PIP) -e '.[local,worker,dev]'
+	@touch $@
+
+.venv/browser-installed: .venv/test-installed
+	@$(BIN)/python -m tests.e2e.browser
+	@touch $@
+
+web/node_modules/installed: web/package-lock.json
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null || { echo "Onbrand needs Node 20 or newer to build its page. Install it and run make again."; exit 1; }
+	@echo "Installing the page's packages."
+	@npm --prefix web ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+web/dist/index.html: web/node_modules/installed $(WEB_SOURCES)
+	@npm --prefix web run --silent build

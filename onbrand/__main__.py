@@ -1,0 +1,5 @@
+"""`python -m onbrand` is the command."""
+
+from onbrand.cli import main
+
+main()

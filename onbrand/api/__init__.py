@@ -1,0 +1,1 @@
+"""The HTTP service: routes, who may call them and how errors are answered."""

@@ -1,0 +1,85 @@
+"""Reading a request's body: bounded before it is read, strict in what counts as JSON.
+
+FastAPI's own reader is not used, because it takes any size, reads before anybody is signed in, accepts other encodings
+and repeated keys, and answers 500 to lone surrogates and NaN.
+"""
+
+from __future__ import annotations
+
+import json
+from email.message import Message
+from typing import Any, NoReturn, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from onbrand.errors import BodyTooLarge, JsonInvalid, MediaTypeUnsupported, RequestInvalid
+
+MAX_BYTES = 8192
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """The body as `model`.
+
+    Raises:
+        MediaTypeUnsupported: not declared as application/json in UTF-8, or compressed.
+        BodyTooLarge: more than 8,192 bytes, declared or sent.
+        JsonInvalid: not one JSON document in UTF-8.
+        RequestInvalid: repeated keys, NaN or Infinity, missing, unknown or wrongly typed fields.
+    """
+    _check_media_type(request)
+    text = _decode(await _read(request))
+    try:
+        parsed = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise JsonInvalid from None
+    try:
+        return model.model_validate(parsed)
+    except ValidationError:
+        raise RequestInvalid from None
+
+
+def _check_media_type(request: Request) -> None:
+    declared = request.headers.getlist("content-type")
+    if len(declared) != 1 or request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MediaTypeUnsupported
+    message = Message()
+    message["content-type"] = declared[0]
+    charset = message.get_param("charset", "utf-8")
+    if message.get_content_type() != "application/json" or str(charset).lower() not in ("utf-8", "utf8"):
+        raise MediaTypeUnsupported
+
+
+async def _read(request: Request) -> bytes:
+    length = request.headers.get("content-length", "0")
+    if not length.isascii() or not length.isdigit() or len(length) > 9 or int(length) > MAX_BYTES:
+        raise BodyTooLarge
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+def _decode(body: bytes) -> str:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise JsonInvalid from None
+    if text.startswith("\ufeff"):
+        raise JsonInvalid
+    return text
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise RequestInvalid
+    return fields
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise RequestInvalid

@@ -1,0 +1,99 @@
+"""What routes ask for: the services of this process, the person who is signed in, and identifiers in their one form."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Request
+
+from onbrand.config import Settings
+from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound
+from onbrand.identity import Identity, TokenVerifier, bearer_token
+from onbrand.images import ImageStore
+from onbrand.postgres import Database
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_IMAGE_NUMBER = re.compile(r"[1-4]")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What one process of the API holds while it runs."""
+
+    settings: Settings
+    database: Database
+    images: ImageStore
+    verifier: TokenVerifier
+
+
+class State(TypedDict):
+    """The lifespan's state, as Starlette hands it to each request."""
+
+    services: Services
+
+
+def services(request: Request) -> Services:
+    """The services of this process."""
+    found = request.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+def signed_in(request: Request, services: Annotated[Services, Depends(services)]) -> Identity:
+    """Who calls. A plain function, so that FastAPI runs it in a thread: it may fetch the signing keys.
+
+    Raises:
+        TokenMissing, TokenInvalid, TokenExpired, ClientNotAllowed, AppOnlyToken, ScopeMissing, KeysUnavailable
+    """
+    return services.verifier.verify(bearer_token(request.headers.getlist("authorization")))
+
+
+def member(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
+    """Who calls, admitted to the studio.
+
+    Raises:
+        NotInGroup, GroupClaimMissing, GroupOverage, GuestRefused: and what `signed_in` raises.
+    """
+    identity.require_member()
+    return identity
+
+
+def _job_id(
+    _identity: Annotated[Identity, Depends(member)],
+    job_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
+) -> UUID:
+    # UUID() takes upper case, braces and urn: prefixes; one form only keeps caches and logs unambiguous.
+    if not _UUID.fullmatch(job_id):
+        raise JobNotFound
+    return UUID(job_id)
+
+
+def _image_number(
+    _identity: Annotated[Identity, Depends(member)],
+    n: Annotated[str, Path(description="1 to 4", json_schema_extra={"enum": ["1", "2", "3", "4"]})],
+) -> int:
+    # int() takes "01", "+1", " 1" and digits of other scripts.
+    if not _IMAGE_NUMBER.fullmatch(n):
+        raise NotFound
+    return int(n)
+
+
+def _idempotency_key(
+    _identity: Annotated[Identity, Depends(member)],
+    idempotency_key: Annotated[str | None, Header(description="1–128 visible ASCII characters")] = None,
+) -> str | None:
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise IdempotencyKeyInvalid
+    return idempotency_key
+
+
+SignedIn = Annotated[Identity, Depends(signed_in)]
+Member = Annotated[Identity, Depends(member)]
+ServicesOfProcess = Annotated[Services, Depends(services)]
+JobId = Annotated[UUID, Depends(_job_id)]
+ImageNumber = Annotated[int, Depends(_image_number)]
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]

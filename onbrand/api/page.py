@@ -1,0 +1,68 @@
+"""Serving the built page from this process, as the one-machine default does.
+
+Behind a static host (Azure Static Web Apps) the same files are served there, and `ONBRAND_WEB_DIR` is left empty.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from onbrand.errors import PageNotBuilt
+
+_DOCUMENTS = {"/": "index.html", "/auth.html": "auth.html", "/favicon.svg": "favicon.svg"}
+
+
+class _HashedAssets(StaticFiles):
+    """Files whose names carry a hash of their content, so that they never change."""
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: object,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)  # type: ignore[arg-type]
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def policy(issuer_origin: str, *, framed_by_itself: bool) -> str:
+    """The Content-Security-Policy of a page that talks to this service and to the identity provider.
+
+    MSAL renews tokens in a hidden frame that ends on auth.html, which therefore may be framed by the page itself.
+    """
+    ancestors = "'self'" if framed_by_itself else "'none'"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; font-src 'self';"
+        f" connect-src 'self' {issuer_origin}; frame-src 'self' {issuer_origin}; frame-ancestors {ancestors};"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+def install(app: FastAPI, directory: Path, issuer_origin: str) -> None:
+    """Serve the build in `directory`.
+
+    Raises:
+        PageNotBuilt: there is no build.
+    """
+    if not (directory / "index.html").is_file():
+        raise PageNotBuilt("The web page isn't built. Run `make run`, or `npm ci && npm run build` in web/.")
+
+    def document(request: Request) -> Response:
+        path = request.url.path
+        headers = {
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": policy(issuer_origin, framed_by_itself=path == "/auth.html"),
+        }
+        return FileResponse(directory / _DOCUMENTS[path], headers=headers)
+
+    for path in _DOCUMENTS:
+        app.add_api_route(path, document, methods=["GET", "HEAD"], include_in_schema=False)
+    app.mount("/assets", _HashedAssets(directory=directory / "assets"))

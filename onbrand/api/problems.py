@@ -1,0 +1,82 @@
+"""Errors become RFC 9457 responses here, and only here. The input is never repeated."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from onbrand import logs
+from onbrand.errors import (
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    OnbrandError,
+    ProblemError,
+    RequestInvalid,
+)
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem_response(error: ProblemError) -> JSONResponse:
+    """The response for an error, with `Retry-After` and `WWW-Authenticate` where they belong."""
+    request_id = logs.request_id.get() or ""
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    content = {
+        "type": f"urn:onbrand:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+        "instance": f"urn:onbrand:request:{request_id}",
+        "code": error.code,
+        "request_id": request_id,
+    }
+    return JSONResponse(content, error.status, headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the routes as a problem."""
+    app.add_exception_handler(OnbrandError, _answer_ours)
+    app.add_exception_handler(HTTPException, _answer_starlette)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+
+
+def answer_unforeseen(error: Exception) -> JSONResponse:
+    """Log what nobody foresaw, with its traceback, and answer 500 without it."""
+    logger.error("A request failed: %s", type(error).__name__, exc_info=error, extra={"action": "answer_error"})
+    return problem_response(InternalError())
+
+
+async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ProblemError):
+        return answer_unforeseen(error)
+    if error.status >= 500:
+        logger.warning("A request could not be served: %s", error.title, extra={"action": "answer_error"})
+    return problem_response(error)
+
+
+async def _answer_starlette(_request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    match status:
+        case 404:
+            return problem_response(NotFound())
+        case 405:
+            return problem_response(MethodNotAllowed())
+        case _ if status < 500:
+            return problem_response(RequestInvalid())
+        case _:
+            return answer_unforeseen(error)
+
+
+async def _answer_validation(_request: Request, _error: Exception) -> JSONResponse:
+    return problem_response(RequestInvalid())

@@ -1,0 +1,175 @@
+"""The routes of the specification. Each opens its own transactions, so that what it answers is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from onbrand import job as jobs
+from onbrand import prompt, store, workers
+from onbrand.api.body import read_json
+from onbrand.api.deps import IdempotencyKey, ImageNumber, JobId, Member, Services, ServicesOfProcess, SignedIn
+from onbrand.api.problems import MEDIA_TYPE
+from onbrand.api.schemas import (
+    GenerateAccepted,
+    GenerateRequest,
+    JobView,
+    Me,
+    StyleView,
+    present,
+    present_refusal,
+)
+from onbrand.errors import ImageCorrupt, ImageNotReady, ProblemError
+from onbrand.identity import Identity
+from onbrand.job import Status
+
+logger = logging.getLogger(__name__)
+
+_EVENT_SECONDS = 0.25  # how often a stream looks at the row
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented errors of a route; every route that needs a token can answer 401, 403, 431, 500 and 503."""
+    media = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    return {status: {"description": "Problem", **media} for status in sorted({401, 403, 431, 500, 503, *statuses})}
+
+
+router = APIRouter()
+
+
+@router.post(
+    "/generate",
+    status_code=202,
+    response_model=GenerateAccepted,
+    responses=problems(400, 409, 413, 415, 422, 429),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerateRequest"}}},
+        }
+    },
+)
+async def generate(
+    identity: Member, key: IdempotencyKey, services: ServicesOfProcess, request: Request, response: Response
+) -> GenerateAccepted:
+    """Ask for four illustrations. 202 means that the job is on disk."""
+    body = await read_json(request, GenerateRequest)
+    text = prompt.normalise(body.prompt)
+    settings = services.settings
+    async with services.database.transaction() as connection:
+        job_id = await store.submit(
+            connection, identity.owner, text, idempotency_key=key, max_unfinished=settings.max_queued_per_user
+        )
+    logger.info("A job was accepted", extra={"action": "submit_job", "job_id": str(job_id), "characters": len(text)})
+    async with services.database.transaction() as connection:
+        job = await store.find(connection, identity.owner, job_id)
+        outlook = await store.outlook(connection, job)
+    response.headers["Location"] = f"/jobs/{job_id}"
+    return GenerateAccepted(job_id=job_id, estimated_seconds=outlook.eta_seconds, prompt_truncated=job.prompt_truncated)
+
+
+@router.get("/jobs/{job_id}", responses=problems(404, 410))
+async def get_job(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
+    """The job as it is now. Polling this alone is enough."""
+    return await _view(services, identity, job_id)
+
+
+async def _first_view(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
+    # A dependency, so that an unknown job is a 404 and not a broken stream.
+    return await _view(services, identity, job_id)
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=problems(404, 410))
+async def get_job_events(
+    identity: Member,
+    job_id: JobId,
+    view: Annotated[JobView, Depends(_first_view)],
+    services: ServicesOfProcess,
+) -> AsyncIterator[ServerSentEvent]:
+    """The job each time it changes, until it has ended. When the database is away the stream ends: poll instead."""
+    while True:
+        yield ServerSentEvent(event="job", data=view)
+        previous = view
+        while view == previous:
+            if view.status in (Status.COMPLETE, Status.FAILED):
+                return
+            await asyncio.sleep(_EVENT_SECONDS)
+            try:
+                view = await _view(services, identity, job_id)
+            except ProblemError:
+                return
+
+
+@router.get(
+    "/jobs/{job_id}/images/{n}",
+    response_class=Response,
+    responses=problems(404, 409, 410)
+    | {200: {"description": "The PNG", "content": {"image/png": {}}}, 304: {"description": "Unchanged"}},
+)
+async def get_image(
+    identity: Member,
+    job_id: JobId,
+    n: ImageNumber,
+    services: ServicesOfProcess,
+    download: Annotated[str | None, Query(description="1: with a file name to save under")] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Image `n` of a complete job, checked against its checksum before the first byte is sent."""
+    async with services.database.transaction() as connection:
+        job = await store.find(connection, identity.owner, job_id)
+        image = await store.find_image(connection, job_id, n)
+    if job.result_attempt is None or image is None:
+        raise ImageNotReady
+    headers = {"ETag": f'"{image.sha256}"', "Cache-Control": "private, no-cache"}
+    if download == "1":
+        name = jobs.download_name(job.prompt, job.created_at, job_id, n)
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    if if_none_match is not None and image.sha256 in if_none_match:
+        return Response(status_code=304, headers=headers)
+    try:
+        png = await services.images.get(job_id, job.result_attempt, image)
+    except ImageCorrupt:
+        logger.error("A stored image is damaged", extra={"action": "image_corrupt", "job_id": str(job_id), "n": n})
+        raise
+    return Response(png, media_type="image/png", headers=headers)
+
+
+router.add_api_route("/jobs/{job_id}/images/{n}", get_image, methods=["HEAD"], include_in_schema=False)
+
+
+@router.delete("/jobs/{job_id}", responses=problems(404, 410))
+async def cancel_job(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
+    """Stop a job. One that has ended stays as it is, so that this may be repeated."""
+    async with services.database.transaction() as connection:
+        await store.cancel(connection, identity.owner, job_id, retention_hours=services.settings.retention_hours)
+    return await _view(services, identity, job_id)
+
+
+@router.post("/warm", status_code=204, responses=problems())
+async def warm(_identity: Member) -> None:
+    """Somebody is about to generate. On one machine the model is always loaded, so there is nothing to do."""
+
+
+@router.get("/me", responses=problems())
+async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
+    """Who is signed in, whether they may generate and, if not, why; and the style that is live."""
+    async with services.database.transaction() as connection:
+        style = await workers.live_style(connection) if identity.refusal is None else None
+    return Me(
+        name=identity.name,
+        username=identity.username,
+        may_generate=identity.refusal is None,
+        refusal=present_refusal(identity.refusal),
+        style=StyleView(name=style.pack.name, version=style.pack.version, reviewed=style.reviewed) if style else None,
+    )
+
+
+async def _view(services: Services, identity: Identity, job_id: Any) -> JobView:
+    async with services.database.transaction() as connection:
+        job = await store.find(connection, identity.owner, job_id)
+        return present(job, await store.outlook(connection, job))

@@ -1,0 +1,190 @@
+"""The shapes that go over the wire. What they mean is in `job.py`; how a row becomes one is in `present`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from onbrand.errors import ProblemError, job_failure
+from onbrand.job import IMAGES_PER_JOB, Job, Phase, Status
+from onbrand.store import Outlook
+
+
+class Body(BaseModel):
+    """A request's body: unknown fields are refused, types are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class GenerateRequest(Body):
+    """What the person asks for. The prompt rule itself is `onbrand.prompt.normalise`."""
+
+    prompt: str = Field(description="1–500 Unicode code points after normalisation", examples=["a red backpack"])
+
+
+class GenerateAccepted(BaseModel):
+    """The job is on disk and will be drawn."""
+
+    job_id: UUID
+    estimated_seconds: int | None = Field(description="until the images are there; null while nothing was measured yet")
+    prompt_truncated: bool | None = Field(
+        description="whether the model's encoders cut the prompt; null until they have read it (see the job)"
+    )
+
+
+class ProgressView(BaseModel):
+    """Where the job stands. `percent` never falls within an attempt; 100 means that the four images can be fetched."""
+
+    phase: Phase | None = Field(description="null once the job is complete or failed")
+    step: int = Field(description="denoising steps done")
+    steps: int = Field(description="denoising steps in all; 0 until known")
+    percent: int = Field(ge=0, le=100)
+    queue_position: int | None = Field(description="1 is next; null unless queued")
+    eta_seconds: int | None = Field(description="until the images are there; null while unknown")
+
+
+class JobError(BaseModel):
+    """Why the job failed."""
+
+    code: str
+    title: str
+    detail: str
+
+
+class PackView(BaseModel):
+    """The brand pack the job ran on."""
+
+    id: str
+    name: str
+    version: str
+
+
+class JobView(BaseModel):
+    """A job, as its owner sees it."""
+
+    id: UUID
+    prompt: str
+    prompt_truncated: bool | None
+    status: Status
+    created_at: datetime
+    completed_at: datetime | None
+    expires_at: datetime | None = Field(description="when images and prompt are deleted; null until the job has ended")
+    images: list[str] = Field(description="the images' addresses, relative to this service; empty until complete")
+    user_id: UUID
+    progress: ProgressView
+    error: JobError | None
+    pack: PackView | None
+
+
+class StyleView(BaseModel):
+    """The style that is live."""
+
+    name: str
+    version: str
+    reviewed: bool
+
+
+class Refusal(BaseModel):
+    """Why a signed-in person may not generate."""
+
+    code: str
+    title: str
+    detail: str
+
+
+class Me(BaseModel):
+    """Who is signed in, and whether they may generate."""
+
+    name: str
+    username: str
+    may_generate: bool
+    refusal: Refusal | None
+    style: StyleView | None = Field(description="null until a worker has announced itself")
+
+
+class SignInConfig(BaseModel):
+    """What MSAL needs to start."""
+
+    kind: Literal["local", "entra"]
+    client_id: UUID
+    authority: str
+    known_authorities: list[str]
+    scope: str
+    authority_metadata: str | None = Field(description="OpenID metadata as JSON text; only for the local sign-in")
+
+
+class PageConfig(BaseModel):
+    """What the page needs before anybody is signed in."""
+
+    version: str
+    sign_in: SignInConfig
+    retention_hours: int
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether the service can do its work now."""
+
+    ready: bool
+    database: bool = Field(description="reachable and migrated")
+    keys: bool = Field(description="the identity provider's signing keys are loaded")
+    workers: int = Field(description="workers with a loaded model; ready does not depend on it")
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem. `code` is stable; `request_id` finds the request in the log."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+
+
+def present(job: Job, outlook: Outlook) -> JobView:
+    """A job and its outlook (queue position, seconds to go) as the wire shows it."""
+    unfinished = job.status in (Status.QUEUED, Status.PROCESSING)
+    numbers = range(1, IMAGES_PER_JOB + 1) if job.status is Status.COMPLETE else ()
+    return JobView(
+        id=job.id,
+        prompt=job.prompt,
+        prompt_truncated=job.prompt_truncated,
+        status=job.status,
+        created_at=job.created_at,
+        completed_at=job.completed_at,
+        expires_at=job.expires_at,
+        images=[f"/jobs/{job.id}/images/{n}" for n in numbers],
+        user_id=job.owner.user_id,
+        progress=ProgressView(
+            phase=(outlook.phase or job.progress.phase) if unfinished else None,
+            step=job.progress.step,
+            steps=job.progress.steps,
+            percent=job.percent,
+            queue_position=outlook.queue_position,
+            eta_seconds=outlook.eta_seconds,
+        ),
+        error=_present_error(job.error_code),
+        pack=PackView(id=job.pack.id, name=job.pack.name, version=job.pack.version) if job.pack else None,
+    )
+
+
+def present_refusal(refusal: ProblemError | None) -> Refusal | None:
+    """Why somebody may not generate, or None."""
+    return None if refusal is None else Refusal(code=refusal.code, title=refusal.title, detail=refusal.message)
+
+
+def _present_error(code: str | None) -> JobError | None:
+    if code is None:
+        return None
+    failure = job_failure(code)
+    return JobError(code=code, title=failure.title, detail=failure.detail)

@@ -1,0 +1,174 @@
+"""The commands. Each reads the settings once, starts what it names and turns a `SetupError` into one line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onbrand import __version__, logs
+from onbrand.config import Settings, SignIn, load_settings
+from onbrand.errors import ConfigError, OnbrandError, SetupError
+
+if TYPE_CHECKING:
+    from onbrand.api.app import StandIn
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+StopWithParent = Annotated[bool, typer.Option(hidden=True, help="stop when standard input ends")]
+
+
+def main() -> None:
+    """The entry point: exit code 0 only on success, 2 for wrong usage, 78 for a wrong configuration."""
+    try:
+        app()
+    except SetupError as error:
+        sys.stderr.write(f"onbrand: {error.message}\n")
+        sys.exit(error.exit_code)
+    except OnbrandError as error:
+        sys.stderr.write(f"onbrand: {error.message}\n")
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    """Onbrand: a prompt becomes four illustrations in the studio's own style."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine, until Ctrl-C."""
+    from onbrand.local.up import run
+
+    settings = load_settings()
+    logs.configure(settings, "onbrand")
+    sys.exit(asyncio.run(run(settings)))
+
+
+@app.command()
+def api(stop_with_parent: StopWithParent = False) -> None:
+    """Run the HTTP service."""
+    from onbrand.api.app import create_app, serve
+
+    settings = load_settings()
+    logs.configure(settings, "api")
+    service = create_app(settings, _database_url(settings), stand_in=_stand_in(settings), web_dir=settings.web_dir)
+    asyncio.run(_until_signalled(lambda stop, _: serve(service, settings, stop), stop_with_parent))
+
+
+@app.command()
+def worker(stop_with_parent: StopWithParent = False) -> None:
+    """Run one worker with its model."""
+    from onbrand.worker.run import run_worker
+
+    settings = load_settings()
+    logs.configure(settings, "worker")
+    url = _database_url(settings)
+    asyncio.run(_until_signalled(lambda stop, now: run_worker(settings, url, stop, now), stop_with_parent))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    from onbrand.local.postgres import EmbeddedPostgres
+    from onbrand.migrations import migrate as apply
+
+    settings = load_settings()
+    if settings.database_url is not None:
+        applied = apply(settings.database_url.get_secret_value())
+    else:
+        with EmbeddedPostgres(settings.data_dir) as server:
+            applied = apply(server.url)
+    typer.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do: the schema is current")
+
+
+@app.command()
+def generate(
+    text: Annotated[str, typer.Argument(metavar="PROMPT", help="what to draw, up to 500 characters")],
+    out: Annotated[Path, typer.Option(help="the folder for the pictures")],
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**53 - 1, help="the same seed draws the same pictures")
+    ] = None,
+) -> None:
+    """Draw four PNGs here, without a server."""
+    from onbrand.local.generate import generate as draw
+
+    for path in draw(load_settings(), text, out, seed):
+        typer.echo(path)
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Option(help="member, outsider, guest or overage")] = "member",
+) -> None:
+    """Print a bearer token of the local sign-in, for curl."""
+    from onbrand.local.issuer import Issuer
+    from onbrand.local.people import PEOPLE
+
+    settings = load_settings()
+    if settings.auth is not SignIn.LOCAL:
+        raise ConfigError("`onbrand token` is for the local sign-in only; here ONBRAND_AUTH=entra.")
+    if user not in PEOPLE:
+        raise typer.BadParameter(f"choose one of {', '.join(PEOPLE)}", param_hint="--user")
+    typer.echo(Issuer(f"http://localhost:{settings.port}", settings.data_dir / "sign-in").token_for(user))
+
+
+@app.command(hidden=True)
+def openapi() -> None:
+    """Print the OpenAPI document, from which the page's client is generated."""
+    import json
+
+    from onbrand.api.app import create_app
+
+    document = create_app(load_settings(), "postgresql://", stand_in=None, web_dir=None).openapi()
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise ConfigError("Set ONBRAND_DATABASE_URL, or run `onbrand up`, which brings its own PostgreSQL.")
+    return settings.database_url.get_secret_value()
+
+
+def _stand_in(settings: Settings) -> StandIn | None:
+    from onbrand.api.app import StandIn
+    from onbrand.local.issuer import Issuer
+
+    if settings.auth is not SignIn.LOCAL:
+        return None
+    issuer = Issuer(f"http://localhost:{settings.port}", settings.data_dir / "sign-in")
+    return StandIn(issuer.router(), issuer.metadata())
+
+
+async def _until_signalled(
+    work: Callable[[asyncio.Event, asyncio.Event], Awaitable[None]], stop_with_parent: bool
+) -> None:
+    """Run `work(stop, stop_now)`: the first SIGTERM or Ctrl-C sets `stop`, the second `stop_now`."""
+    loop = asyncio.get_running_loop()
+    stop, stop_now = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (stop_now if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    if stop_with_parent:
+
+        def wait_for_parent() -> None:
+            # Not sys.stdin: the interpreter locks it when it ends, and would wait for this thread.
+            while os.read(0, 1024):
+                pass
+            loop.call_soon_threadsafe(stop.set)
+
+        threading.Thread(target=wait_for_parent, name="parent", daemon=True).start()
+    await work(stop, stop_now)

@@ -1,0 +1,186 @@
+"""Settings: the only place that reads the environment. Built once in `cli` and passed down, never a module global.
+
+Every field is documented in `docs/settings.md`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from onbrand.errors import ConfigError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+LOCAL_TENANT_ID = UUID("11111111-1111-4111-8111-111111111111")
+LOCAL_SPA_CLIENT_ID = UUID("22222222-2222-4222-8222-222222222222")
+LOCAL_API_CLIENT_ID = UUID("33333333-3333-4333-8333-333333333333")
+LOCAL_GROUP_ID = UUID("44444444-4444-4444-8444-444444444444")
+MICROSOFT_METADATA_URL = "https://login.microsoftonline.com/{tenant}/v2.0/.well-known/openid-configuration"
+
+
+class Environment(StrEnum):
+    LOCAL = "local"
+    PRODUCTION = "production"
+
+
+class SignIn(StrEnum):
+    LOCAL = "local"
+    ENTRA = "entra"
+
+
+class ModelName(StrEnum):
+    MINI = "mini"
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The identity provider as the token check needs it: Entra, or the local stand-in."""
+
+    tenant_id: UUID
+    api_client_id: UUID
+    spa_client_id: UUID
+    group_id: UUID | None
+    role: str | None
+    allow_guests: bool
+    metadata_url: str  # the OpenID configuration
+
+
+class Settings(BaseSettings):
+    """All settings, from `ONBRAND_*` variables. Construct with `load_settings`, which words its errors for people."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ONBRAND_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    env: Environment = Environment.LOCAL
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    data_dir: Path = Path(".onbrand")
+    web_dir: Path = REPOSITORY / "web" / "dist"
+
+    database_url: SecretStr | None = None
+
+    auth: SignIn = SignIn.LOCAL
+    entra_tenant_id: UUID | None = None
+    entra_api_client_id: UUID | None = None
+    entra_spa_client_id: UUID | None = None
+    entra_group_id: UUID | None = None
+    entra_role: str | None = None
+    entra_metadata_url: str | None = None
+    entra_allow_guests: bool = False
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    model: ModelName = ModelName.MINI
+    model_path: Path | None = None
+    pack: str = "production"
+
+    retention_hours: Annotated[int, Field(ge=1, le=8784)] = 720
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 45
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    max_queued_per_user: Annotated[int, Field(ge=1, le=1000)] = 10
+    shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 100
+
+    log_level: str = "INFO"
+    log_format: LogFormat | None = None  # unset: text locally, json in production
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("use DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [*self._sign_in_problems(), *self._production_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _sign_in_problems(self) -> list[str]:
+        if self.auth is SignIn.LOCAL:
+            if self.host not in LOOPBACK_HOSTS:
+                return ["local sign-in lets anybody in, so ONBRAND_HOST must stay 127.0.0.1; use ONBRAND_AUTH=entra"]
+            return []
+        needed = ("entra_tenant_id", "entra_api_client_id", "entra_spa_client_id")
+        missing = [name for name in needed if getattr(self, name) is None]
+        problems = [f"ONBRAND_AUTH=entra needs ONBRAND_{name.upper()}" for name in missing]
+        if self.entra_group_id is None and not self.entra_role:
+            problems.append("set ONBRAND_ENTRA_GROUP_ID or ONBRAND_ENTRA_ROLE: with neither nobody could get in")
+        if self.entra_metadata_url is not None:
+            url = urlsplit(self.entra_metadata_url)
+            loopback = self.env is not Environment.PRODUCTION and url.hostname in LOOPBACK_HOSTS
+            if url.scheme != "https" and not (url.scheme == "http" and loopback):
+                problems.append("ONBRAND_ENTRA_METADATA_URL must be an https address")
+        return problems
+
+    def _production_problems(self) -> list[str]:
+        if self.env is not Environment.PRODUCTION:
+            return []
+        problems = []
+        if self.auth is SignIn.LOCAL:
+            problems.append("ONBRAND_ENV=production refuses local sign-in; set ONBRAND_AUTH=entra")
+        if self.database_url is None:
+            problems.append("ONBRAND_ENV=production needs ONBRAND_DATABASE_URL")
+        for origin in self.cors_origins:
+            url = urlsplit(origin)
+            if "*" in origin or url.scheme != "https" or f"https://{url.netloc}" != origin:
+                problems.append("each of ONBRAND_CORS_ORIGINS must be an https origin without a path or wildcard")
+                break
+        return problems
+
+    @property
+    def directory(self) -> Directory:
+        """Who signs tokens, for whom, and who may in; one answer for Entra and for the local stand-in."""
+        if self.auth is SignIn.LOCAL:
+            metadata_url = f"http://127.0.0.1:{self.port}/{LOCAL_TENANT_ID}/v2.0/.well-known/openid-configuration"
+            return Directory(
+                LOCAL_TENANT_ID, LOCAL_API_CLIENT_ID, LOCAL_SPA_CLIENT_ID, LOCAL_GROUP_ID, None, False, metadata_url
+            )
+        tenant, api, spa = self.entra_tenant_id, self.entra_api_client_id, self.entra_spa_client_id
+        if tenant is None or api is None or spa is None:
+            raise ConfigError("ONBRAND_AUTH=entra needs the tenant's and both applications' ids")
+        metadata_url = self.entra_metadata_url or MICROSOFT_METADATA_URL.format(tenant=tenant)
+        return Directory(tenant, api, spa, self.entra_group_id, self.entra_role, self.entra_allow_guests, metadata_url)
+
+    @property
+    def weights_dir(self) -> Path:
+        """The model's directory; the mini model ships with the repository."""
+        return self.model_path or REPOSITORY / "models" / self.model.value
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigError: with one line naming every wrong setting (never its value).
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(dict(problem)) for problem in error.errors())) from None
+
+
+def _sentence(problem: dict[str, object]) -> str:
+    location = problem["loc"]
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    name = str(location[0]) if isinstance(location, tuple) and location else ""
+    return f"ONBRAND_{name.upper()}: {message}" if name else message

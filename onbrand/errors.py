@@ -1,0 +1,398 @@
+"""Every error the product can name, and nothing about how one is answered (that is `api/problems.py`).
+
+    OnbrandError
+    ├── SetupError                  a process cannot start: one plain line, then its exit code
+    │   ├── ConfigError             a setting is wrong (78)
+    │   ├── DataDirUnwritable  PortBusy  AlreadyRunning  DatabaseNotReady
+    │   ├── DatabaseServerFailed  WeightsMissing  WeightsDamaged  PageNotBuilt
+    ├── ProblemError                an HTTP request cannot be served: RFC 9457 problem+json
+    │   ├── 401  TokenMissing  TokenInvalid  TokenExpired
+    │   ├── 403  ClientNotAllowed  AppOnlyToken  ScopeMissing
+    │   │        GuestRefused  GroupClaimMissing  GroupOverage  NotInGroup
+    │   ├── 400  JsonInvalid
+    │   ├── 404  NotFound  JobNotFound           405  MethodNotAllowed
+    │   ├── 409  ImageNotReady  IdempotencyKeyReused
+    │   ├── 410  JobExpired
+    │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   431  HeadersTooLarge
+    │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
+    │   ├── 429  TooManyQueued
+    │   ├── 500  InternalError  ImageCorrupt
+    │   └── 503  DatabaseUnavailable  StoreUnavailable  KeysUnavailable
+    └── JobFailure                  an attempt at a job ended badly: stored as `error.code`
+        ├── Cancelled  GenerationTimedOut  WorkerLost
+        ├── ModelFailed  BadImage  GpuMemory
+        └── StorageUnavailable
+
+Texts are for the person in front of the screen: what happened, then what to do. None of them repeats the input.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OnbrandError(Exception):
+    """The base of every error Onbrand raises on purpose."""
+
+    detail: ClassVar[str] = ""
+
+    def __init__(self, detail: str | None = None) -> None:
+        self.message = detail or self.detail
+        super().__init__(self.message)
+
+
+# --- a process cannot start ------------------------------------------------------------------------------------------
+
+
+class SetupError(OnbrandError):
+    """A command cannot do its work here; the message is one sentence that says what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(SetupError):
+    """A setting is missing, malformed or not allowed in this environment."""
+
+    exit_code = 78
+
+
+class DataDirUnwritable(SetupError):
+    """`ONBRAND_DATA_DIR` cannot be created or written by this user."""
+
+    exit_code = 78
+
+
+class PortBusy(SetupError):
+    """Another program listens on `ONBRAND_PORT`."""
+
+    exit_code = 78
+
+
+class AlreadyRunning(SetupError):
+    """Another `onbrand up` holds the same data directory."""
+
+
+class DatabaseNotReady(SetupError):
+    """The database cannot be reached, or its schema is not the one this version needs."""
+
+
+class DatabaseServerFailed(SetupError):
+    """The embedded PostgreSQL did not start; the end of its log is in the message."""
+
+
+class WeightsMissing(SetupError):
+    """A file of the model or of the brand pack is not where `ONBRAND_MODEL_PATH` says."""
+
+    exit_code = 78
+
+
+class WeightsDamaged(SetupError):
+    """A weight file's SHA-256 differs from the manifest, or its tensors are not the ones expected."""
+
+    exit_code = 78
+
+
+class PageNotBuilt(SetupError):
+    """The web page's build is missing, so there is nothing to serve."""
+
+    exit_code = 78
+
+
+# --- an HTTP request cannot be served --------------------------------------------------------------------------------
+
+
+class ProblemError(OnbrandError):
+    """An error that becomes an RFC 9457 problem. Subclasses set status, title, code and a default detail."""
+
+    status: ClassVar[int]
+    title: ClassVar[str]
+    code: ClassVar[str]
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TokenMissing(ProblemError):
+    """No `Authorization: Bearer …` header, more than one, or another scheme."""
+
+    status, code, title = 401, "token_missing", "Sign-in needed"
+    detail = "Send exactly one Authorization header with a bearer token."
+
+
+class TokenInvalid(ProblemError):
+    """The token is malformed, badly signed, from another issuer or for another audience."""
+
+    status, code, title = 401, "token_invalid", "Sign-in not accepted"
+    detail = "This token isn't one we can accept. Sign in again."
+
+
+class TokenExpired(ProblemError):
+    """The token was good once; its lifetime is over."""
+
+    status, code, title = 401, "token_expired", "Sign-in expired"
+    detail = "Your sign-in has expired. Sign in again."
+
+
+class ClientNotAllowed(ProblemError):
+    """The token was issued to an application (`azp`) that is not the studio's page."""
+
+    status, code, title = 403, "client_not_allowed", "Application not allowed"
+    detail = "This application may not call Onbrand. Use the studio's own page."
+
+
+class AppOnlyToken(ProblemError):
+    """The token belongs to an application, not to a person."""
+
+    status, code, title = 403, "app_only_token", "A person must sign in"
+    detail = "Onbrand serves people, not applications. Sign in as a member of the studio."
+
+
+class ScopeMissing(ProblemError):
+    """The token lacks the `access_as_user` scope."""
+
+    status, code, title = 403, "scope_missing", "Permission missing"
+    detail = "The sign-in didn't grant access to Onbrand. Sign in again and accept the permission."
+
+
+class GuestRefused(ProblemError):
+    """A guest of the tenant (`acct` = 1, or another identity provider)."""
+
+    status, code, title = 403, "guest_refused", "Guests can't use Onbrand"
+    detail = "Guest accounts aren't admitted. Ask the studio for a member account."
+
+
+class GroupClaimMissing(ProblemError):
+    """The token carries neither groups nor roles: the app registration does not emit them."""
+
+    status, code, title = 403, "group_claim_missing", "Group membership unknown"
+    detail = "Your sign-in doesn't say which groups you're in. Ask the administrator to add the groups claim."
+
+
+class GroupOverage(ProblemError):
+    """The person is in so many groups that Entra left the list out (`_claim_names`)."""
+
+    status, code, title = 403, "group_overage", "Too many groups to list"
+    detail = (
+        "You're in too many groups for your sign-in to list them. Ask the administrator to emit only the groups"
+        " assigned to the application, or an app role."
+    )
+
+
+class NotInGroup(ProblemError):
+    """A valid member of the tenant who is in neither the studio's group nor its role."""
+
+    status, code, title = 403, "not_in_group", "Not in the studio's group"
+    detail = "You're signed in, but you aren't in the group that may use Onbrand. Ask the studio to add you."
+
+
+class JsonInvalid(ProblemError):
+    """The body is not one JSON document in UTF-8."""
+
+    status, code, title = 400, "json_invalid", "Not valid JSON"
+    detail = "Send one JSON object in UTF-8, without a byte order mark or repeated keys."
+
+
+class NotFound(ProblemError):
+    """There is no such route."""
+
+    status, code, title = 404, "not_found", "Nothing here"
+    detail = "There is nothing at this address."
+
+
+class JobNotFound(ProblemError):
+    """The job does not exist, or belongs to somebody else: the two are never told apart."""
+
+    status, code, title = 404, "job_not_found", "No such job"
+    detail = "There is no job with this id among yours."
+
+
+class MethodNotAllowed(ProblemError):
+    """The route exists, but not for this method."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    detail = "This address doesn't take that method."
+
+
+class ImageNotReady(ProblemError):
+    """The job has no images (yet): it is waiting, drawing or failed."""
+
+    status, code, title = 409, "image_not_ready", "Image not ready"
+    detail = "This job has no image to show at the moment. Look at the job's status."
+
+
+class IdempotencyKeyReused(ProblemError):
+    """The same Idempotency-Key came with another prompt."""
+
+    status, code, title = 409, "idempotency_key_reused", "Key already used"
+    detail = "This Idempotency-Key was used for another request. Use a new key for a new prompt."
+
+
+class JobExpired(ProblemError):
+    """The retention time has passed: images and prompt are no longer available."""
+
+    status, code, title = 410, "job_expired", "Deleted after the retention time"
+    detail = "This generation was kept for its full time and is gone. Generate it again."
+
+
+class BodyTooLarge(ProblemError):
+    """The body is larger than any valid request."""
+
+    status, code, title = 413, "body_too_large", "Request too large"
+    detail = "A request may have at most 8,192 bytes."
+
+
+class MediaTypeUnsupported(ProblemError):
+    """The body is not declared as application/json in UTF-8."""
+
+    status, code, title = 415, "media_type_unsupported", "JSON only"
+    detail = "Send the body as application/json in UTF-8."
+
+
+class HeadersTooLarge(ProblemError):
+    """The request's headers are larger than 16 kB."""
+
+    status, code, title = 431, "headers_too_large", "Headers too large"
+    detail = "The request's headers may have at most 16,384 bytes."
+
+
+class RequestInvalid(ProblemError):
+    """The body or a parameter has the wrong shape: a missing, an unknown or a wrongly typed field."""
+
+    status, code, title = 422, "request_invalid", "Request not understood"
+    detail = 'Send {"prompt": "…"} with a text and no other field.'
+
+
+class PromptBlank(ProblemError):
+    """Nothing visible is left of the prompt."""
+
+    status, code, title = 422, "prompt_blank", "The prompt is empty"
+    detail = "Describe the illustration in a few words."
+
+
+class PromptTooLong(ProblemError):
+    """More than 500 Unicode code points after normalisation."""
+
+    status, code, title = 422, "prompt_too_long", "The prompt is too long"
+    detail = "A prompt may have at most 500 characters. Shorten it and try again."
+
+
+class PromptInvalid(ProblemError):
+    """The prompt holds control characters, lone surrogates or piles of combining marks."""
+
+    status, code, title = 422, "prompt_invalid", "The prompt has characters we can't use"
+    detail = "Remove control characters and stacked accents from the prompt."
+
+
+class IdempotencyKeyInvalid(ProblemError):
+    """The Idempotency-Key is not 1–128 visible ASCII characters."""
+
+    status, code, title = 422, "idempotency_key_invalid", "Idempotency-Key not usable"
+    detail = "An Idempotency-Key has 1 to 128 visible ASCII characters."
+
+
+class TooManyQueued(ProblemError):
+    """The person already has `ONBRAND_MAX_QUEUED_PER_USER` unfinished jobs."""
+
+    status, code, title = 429, "too_many_queued", "Too many waiting"
+    detail = "You have as many generations waiting as one person may. Wait for one to finish."
+
+
+class InternalError(ProblemError):
+    """Something we did not foresee; the log has the request id and the traceback."""
+
+    status, code, title = 500, "internal_error", "Something went wrong on our side"
+    detail = "Try again. If it happens again, tell the administrator the request id."
+
+
+class ImageCorrupt(ProblemError):
+    """A stored image does not match its checksum; it is never served."""
+
+    status, code, title = 500, "image_corrupt", "The stored image is damaged"
+    detail = "This image was damaged in storage and isn't shown. Generate it again."
+
+
+class DatabaseUnavailable(ProblemError):
+    """PostgreSQL did not answer in time."""
+
+    status, code, title = 503, "database_unavailable", "The database is away"
+    detail = "Nothing was lost. Try again in a few seconds."
+
+
+class StoreUnavailable(ProblemError):
+    """The object store did not answer in time."""
+
+    status, code, title = 503, "store_unavailable", "The image store is away"
+    detail = "Your images are safe. Try again in a few seconds."
+
+
+class KeysUnavailable(ProblemError):
+    """The identity provider's signing keys could not be loaded even once."""
+
+    status, code, title = 503, "keys_unavailable", "Sign-in can't be checked"
+    detail = "The sign-in service can't be reached. Try again in a minute."
+
+
+# --- an attempt at a job ended badly ---------------------------------------------------------------------------------
+
+
+class JobFailure(OnbrandError):
+    """Why a job has no images. `retryable` decides whether another attempt is made."""
+
+    title: ClassVar[str]
+    code: ClassVar[str]
+    retryable: ClassVar[bool]
+
+
+class Cancelled(JobFailure):
+    """The person cancelled the job."""
+
+    code, title, retryable = "cancelled", "Cancelled", False
+    detail = "You stopped this generation. Nothing more will be drawn for it."
+
+
+class GenerationTimedOut(JobFailure):
+    """The model made no progress for longer than the lease."""
+
+    code, title, retryable = "timeout", "The drawing got stuck", True
+    detail = "The image model stopped making progress. Try again."
+
+
+class WorkerLost(JobFailure):
+    """The worker or its model process died while drawing."""
+
+    code, title, retryable = "worker_lost", "The drawing was interrupted", True
+    detail = "The machine that drew this stopped several times. Try again; if it fails again, change the prompt."
+
+
+class ModelFailed(JobFailure):
+    """The model raised an error that is not one of the others."""
+
+    code, title, retryable = "model_failed", "The image model failed", True
+    detail = "The image model reported an error. Try again; the administrator finds the reason in the log."
+
+
+class BadImage(JobFailure):
+    """The model returned something that is not four finite, non-constant 1024×1024 RGB images."""
+
+    code, title, retryable = "bad_image", "The image model drew nothing usable", True
+    detail = "The image model returned unusable pictures. Try again or change the prompt."
+
+
+class GpuMemory(JobFailure):
+    """The accelerator ran out of memory."""
+
+    code, title, retryable = "gpu_memory", "Not enough GPU memory", True
+    detail = "The GPU ran out of memory while drawing. Try again in a moment."
+
+
+class StorageUnavailable(JobFailure):
+    """The finished images could not be written to the object store."""
+
+    code, title, retryable = "storage_unavailable", "The images couldn't be stored", True
+    detail = "The pictures were drawn but couldn't be stored. Try again in a few minutes."
+
+
+def job_failure(code: str) -> type[JobFailure]:
+    """The failure stored under `code`; an unknown code (from a newer version) reads as ModelFailed."""
+    return next((failure for failure in JobFailure.__subclasses__() if failure.code == code), ModelFailed)

@@ -1,0 +1,161 @@
+"""What a job is: pure data and arithmetic, without a clock, a database or a network.
+
+A *job* is our row; an *attempt* is one try at drawing it. The attempt number is the fencing token: every change a
+worker makes names it, and a worker whose number is no longer the row's changes nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+IMAGES_PER_JOB = 4
+IMAGE_SIZE = 1024
+MAX_SEED = 2**53 - 1  # exact in a JSON number
+_SHARE_OF_ENCODING = 4  # percent when drawing starts
+_SHARE_OF_DRAWING = 92  # percent when saving starts
+
+
+class Status(StrEnum):
+    """The four statuses of the specification."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+class Phase(StrEnum):
+    """What is happening within `queued` (the first three) and `processing` (the others)."""
+
+    WAITING = "waiting"
+    STARTING_GPU = "starting_gpu"
+    LOADING_MODEL = "loading_model"
+    ENCODING = "encoding"
+    DRAWING = "drawing"
+    SAVING = "saving"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an attempt stands: `step` of `steps` denoising steps."""
+
+    phase: Phase
+    step: int = 0
+    steps: int = 0
+
+    @property
+    def percent(self) -> int:
+        """0–99, never falling within an attempt; 100 belongs to a published job alone."""
+        match self.phase:
+            case Phase.DRAWING:
+                share = self.step / self.steps if self.steps else 0
+                return _SHARE_OF_ENCODING + round((_SHARE_OF_DRAWING - _SHARE_OF_ENCODING) * share)
+            case Phase.SAVING:
+                return _SHARE_OF_DRAWING + 4
+            case Phase.ENCODING:
+                return 1
+            case _:
+                return 0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A person: the directory's tenant and the object id in it, never a name or an address."""
+
+    tenant_id: UUID
+    user_id: UUID
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The brand pack a job ran on."""
+
+    id: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as its owner may see it."""
+
+    id: UUID
+    owner: Owner
+    prompt: str
+    prompt_truncated: bool | None  # None until the model's encoders have read it
+    seeds: tuple[int, ...]
+    status: Status
+    progress: Progress
+    percent: int
+    attempt: int
+    result_attempt: int | None
+    error_code: str | None
+    pack: Pack | None
+    created_at: datetime
+    started_at: datetime | None  # of the latest attempt
+    completed_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right of one worker to one attempt."""
+
+    job_id: UUID
+    attempt: int  # the fencing token
+    tries: int  # how many attempts have counted, this one included
+    prompt: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """One published image: `n` is 1–4, `sha256` in hexadecimal, `size` in bytes."""
+
+    n: int
+    sha256: str
+    size: int
+
+
+def new_seed() -> int:
+    """A job's own seed, from the system's randomness."""
+    return random.SystemRandom().randint(0, MAX_SEED)
+
+
+def image_seeds(job_seed: int) -> tuple[int, ...]:
+    """Four different image seeds from one job seed; the same on every machine and Python version.
+
+    `random.Random` is the Mersenne Twister, whose integer methods Python keeps stable; `sample` is not promised to be,
+    so the numbers are drawn one by one from `getrandbits`.
+    """
+    generator = random.Random(job_seed)
+    seeds: list[int] = []
+    while len(seeds) < IMAGES_PER_JOB:
+        seed = generator.getrandbits(53)
+        if seed not in seeds:
+            seeds.append(seed)
+    return tuple(seeds)
+
+
+def image_key(job_id: UUID, attempt: int, n: int) -> str:
+    """The object store's key of an image: `jobs/{id}/{attempt}/{n}.png`."""
+    if not 1 <= n <= IMAGES_PER_JOB or attempt < 1:
+        raise ValueError("n is 1 to 4 and attempt at least 1")
+    return f"jobs/{job_id}/{attempt}/{n}.png"
+
+
+def download_name(prompt: str, created_at: datetime, job_id: UUID, n: int) -> str:
+    """A readable ASCII file name: `onbrand_paper-plane_2026-01-28_7f3a_2.png`, the slug at most 40 characters."""
+    ascii_prompt = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
+    slug = ""
+    for word in re.findall(r"[a-z0-9]+", ascii_prompt):
+        if len(slug) + len(word) > 39:
+            break
+        slug = f"{slug}-{word}" if slug else word
+    return f"onbrand_{slug or 'illustration'}_{created_at:%Y-%m-%d}_{str(job_id)[:4]}_{n}.png"

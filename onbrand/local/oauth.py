@@ -1,0 +1,134 @@
+"""OAuth 2.0 as Entra spells it: which requests are acceptable, and how answers and errors are written.
+
+Nothing here knows an account, a key or a token; those are `issuer`'s.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from onbrand.config import LOCAL_API_CLIENT_ID, LOCAL_SPA_CLIENT_ID
+from onbrand.identity import SCOPE
+from onbrand.local import sign_in_page
+
+API_SCOPE = f"api://{LOCAL_API_CLIENT_ID}/{SCOPE}"
+OPENID_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
+_MAX_FORM_BYTES = 8192
+# Whole-string patterns over the few addresses there are, so that no parser's reading of `user@host` matters.
+_LOOPBACK = r"http://(?:localhost|127\.0\.0\.1)(?::[0-9]{1,5})?"
+_ORIGIN = re.compile(_LOOPBACK)
+_REDIRECT_URI = re.compile(_LOOPBACK + r"/auth\.html")
+_SIGNED_OUT_URI = re.compile(_LOOPBACK + r"/[A-Za-z0-9._/-]*")
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+# Chromium holds a form's redirects to `form-action` too, and silent sign-in runs in a frame of the page.
+_LOOPBACK_SOURCES = "'self' http://localhost:* http://127.0.0.1:*"
+HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src {sign_in_page.STYLE_SOURCE}; base-uri 'none';"
+        f" form-action {_LOOPBACK_SOURCES}; frame-ancestors {_LOOPBACK_SOURCES}"
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def is_loopback_origin(text: str) -> bool:
+    """Whether this is `http://localhost` or `http://127.0.0.1`, with or without a port."""
+    return _ORIGIN.fullmatch(text) is not None
+
+
+def is_signed_out_uri(text: str) -> bool:
+    """Whether a browser may be sent here after signing out: any plain path on a loopback origin."""
+    return _SIGNED_OUT_URI.fullmatch(text) is not None
+
+
+def untrusted_client(request: Request) -> HTMLResponse | None:
+    """A page to show in place of any redirect, if the request isn't from Onbrand's page on this machine."""
+    query = request.query_params
+    if query.get("client_id") != str(LOCAL_SPA_CLIENT_ID):
+        return page(400, "Sign-in request not accepted", "AADSTS700016: the application is not Onbrand's page.")
+    if not _REDIRECT_URI.fullmatch(query.get("redirect_uri", "")):
+        return page(
+            400,
+            "Sign-in request not accepted",
+            "AADSTS50011: the redirect address must be /auth.html on http://localhost or http://127.0.0.1.",
+        )
+    return None
+
+
+def authorize_problem(request: Request) -> dict[str, Any] | None:
+    """What is wrong with a sign-in request, to be sent back to the page that made it."""
+    query = request.query_params
+    if query.get("response_type") != "code":
+        return error("unsupported_response_type", 700054, "Only the authorization code flow is spoken here.")
+    if query.get("response_mode", "query") not in ("query", "fragment"):
+        return error("invalid_request", 900144, "The response mode must be query or fragment.")
+    if query.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(query.get("code_challenge", "")):
+        return error("invalid_request", 9002325, "Proof Key for Code Exchange with S256 is required.")
+    return scope_problem(query.get("scope", ""))
+
+
+def scope_problem(scope: str) -> dict[str, Any] | None:
+    """An error if a space-separated list asks for anything but OpenID's scopes and the API's own."""
+    if set(scope.split()) <= OPENID_SCOPES | {API_SCOPE}:
+        return None
+    return error("invalid_scope", 70011, "The scope is not one of this directory's.")
+
+
+def error(name: str, number: int, text: str) -> dict[str, Any]:
+    """An OAuth error with Entra's number for it."""
+    return {"error": name, "error_description": f"AADSTS{number}: {text}", "error_codes": [number]}
+
+
+def send_back(request: Request, answer: dict[str, Any]) -> RedirectResponse:
+    """The browser's way back to the page, with the texts of `answer` in the part of the address it asked for."""
+    query = request.query_params
+    fields = {name: value for name, value in answer.items() if isinstance(value, str)}
+    if "state" in query:
+        fields["state"] = query["state"]
+    mark = "#" if query.get("response_mode") == "fragment" else "?"
+    # 303, so that a form's POST is followed by a GET.
+    return RedirectResponse(f"{query['redirect_uri']}{mark}{urlencode(fields)}", 303, headers=HEADERS)
+
+
+def page(status: int, title: str, text: str) -> HTMLResponse:
+    """A page that only says something."""
+    return HTMLResponse(sign_in_page.message(title, text), status, headers=HEADERS)
+
+
+async def form(request: Request) -> dict[str, str]:
+    """The fields of an urlencoded body; none from one over 8 kB or not in UTF-8."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM_BYTES:
+            return {}
+    try:
+        return dict(parse_qsl(body.decode(), max_num_fields=40))
+    except ValueError:
+        return {}
+
+
+def cors(request: Request) -> dict[str, str]:
+    """The headers that let a page on a loopback origin, and no other, read the answer."""
+    origin = request.headers.get("origin", "")
+    allowed = {"Access-Control-Allow-Origin": origin} if is_loopback_origin(origin) else {}
+    return allowed | {"Vary": "Origin"}
+
+
+def s256(verifier: str) -> str:
+    """The code challenge of a verifier (RFC 7636)."""
+    return unpadded_base64(hashlib.sha256(verifier.encode()).digest())
+
+
+def unpadded_base64(value: bytes) -> str:
+    """base64url without padding, as in every part of OAuth and JWT."""
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

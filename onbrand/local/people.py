@@ -1,0 +1,67 @@
+"""The four sample accounts of the local sign-in: one for each answer the membership check can give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from onbrand.config import LOCAL_GROUP_ID, LOCAL_TENANT_ID
+
+_OTHER_GROUP_ID = UUID("55555555-5555-4555-8555-555555555555")
+_GUEST_HOME_TENANT_ID = UUID("99999999-9999-4999-8999-999999999999")
+
+
+@dataclass(frozen=True)
+class Person:
+    """A sample account: `key` names it in commands and cookies, `shows` says on the sign-in page what it is for."""
+
+    key: str
+    object_id: UUID
+    name: str
+    username: str
+    shows: str
+    membership: dict[str, Any]  # the claims Entra would say it with
+
+
+def _person(key: str, number: int, name: str, shows: str, membership: dict[str, Any]) -> Person:
+    return Person(key, UUID(f"aaaaaaaa-0000-4000-8000-{number:012}"), name, f"{key}@studio.example", shows, membership)
+
+
+_OVERAGE = {
+    "_claim_names": {"groups": "src1"},
+    "_claim_sources": {"src1": {"endpoint": f"https://graph.windows.net/{LOCAL_TENANT_ID}/users/me/getMemberObjects"}},
+}
+_GUEST = {
+    "groups": [str(LOCAL_GROUP_ID)],
+    "acct": 1,
+    "idp": f"https://sts.windows.net/{_GUEST_HOME_TENANT_ID}/",
+}
+
+PEOPLE = {
+    person.key: person
+    for person in (
+        _person(
+            "member",
+            1,
+            "Studio member",
+            "Is in the studio's group and can generate.",
+            {"groups": [str(LOCAL_GROUP_ID), str(_OTHER_GROUP_ID)]},
+        ),
+        _person(
+            "outsider",
+            2,
+            "Outside the group",
+            "Works here, but isn't in the group: is told whom to ask.",
+            {"groups": [str(_OTHER_GROUP_ID)]},
+        ),
+        _person("guest", 3, "Guest", "Invited from another company: guests aren't admitted.", _GUEST),
+        _person(
+            "overage",
+            4,
+            "Many groups",
+            "Is in more groups than a sign-in can list: the administrator must act.",
+            _OVERAGE,
+        ),
+    )
+}

@@ -1,0 +1,270 @@
+"""The embedded PostgreSQL: one server process, a child of this one, for as long as Onbrand runs on this machine.
+
+It starts the server, notices its end, starts it again and stops it. The files are `cluster.py`'s, the user it runs as
+is `privileges.py`'s; tables and statements belong to others. Linux and macOS; production brings its own PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import psycopg
+
+from onbrand.errors import AlreadyRunning, DatabaseServerFailed
+from onbrand.local.cluster import DATABASE, USER, Cluster, open_cluster, server_failed, writing
+
+HOST = "127.0.0.1"
+_POLL_SECONDS = 0.05
+_QUIT_SECONDS = 5.0  # for an immediate shutdown, and for a kill
+_LOG_BYTES = 1_000_000  # kept from one start to the next, twice
+_SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",  # their paths may have 107 bytes; data directories are longer
+    "max_connections": "60",
+    "shared_buffers": "64MB",
+    "max_wal_size": "256MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    "log_error_verbosity": "terse",  # the DETAIL of a refused row would put prompts into the log
+}
+# A postmaster killed with -9 leaves processes that hold the shared memory for a moment longer.
+_LEFTOVERS = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
+_PORT_TAKEN = "Address already in use"
+
+
+class EmbeddedPostgres:
+    """The PostgreSQL server of one data directory, made on the first start and kept.
+
+    `port` 0 takes a free one, and keeps it over restarts of this object: whoever holds `url` finds the server again.
+    Use it as a context manager, or call `start` and `stop`. Call `start` from a thread that lives as long as the
+    program (the main one): on Linux the server shuts down when the thread that started it ends, even by `kill -9`.
+    """
+
+    def __init__(
+        self, data_dir: Path, port: int = 0, *, start_seconds: float = 60.0, stop_seconds: float = 30.0
+    ) -> None:
+        self.data_dir = data_dir.resolve()
+        self.port = port
+        self.start_seconds = start_seconds  # recovery after a crash included; making the directory is not
+        self.stop_seconds = stop_seconds  # then it is stopped without writing everything out, and recovers next time
+        self._may_choose_port = port == 0
+        self._has_served = False
+        self._cluster: Cluster | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: int | None = None
+
+    @property
+    def log_path(self) -> Path:
+        return self.data_dir / "postgres.log"
+
+    @property
+    def url(self) -> str:
+        """The address for libpq, password included; known after the first `start`."""
+        if self._cluster is None or self.port == 0:
+            raise RuntimeError("start the server first")
+        # sslmode: a PGSSLMODE meant for another server must not reach this one, which has no TLS.
+        password = quote(self._cluster.password, safe="")
+        return f"postgresql://{USER}:{password}@{HOST}:{self.port}/{DATABASE}?sslmode=disable"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, if it has been started and not been stopped."""
+        return self._process.pid if self._process else None
+
+    def poll(self) -> int | None:
+        """The exit code (negative: the signal) of a server that ended by itself; None while it runs or after `stop`."""
+        return self._process.poll() if self._process else None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Return when the server answers; at once if it runs already. After a crash, start again: no row is lost.
+
+        Raises:
+            AlreadyRunning: another supervisor holds this data directory.
+            DataDirUnwritable: the folder cannot be written.
+            DatabaseServerFailed: it is not installed, or did not come up; with the end of its log.
+        """
+        if self._process and self._process.poll() is None:
+            return
+        try:
+            with writing(self.data_dir):
+                self._take_lock()
+                self._rotate_log()
+            self._cluster = self._cluster or open_cluster(self.data_dir)
+            with writing(self.data_dir):
+                self._clear_the_way(self._cluster)
+            self._start_until(time.monotonic() + self.start_seconds, self._cluster)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Shut down and let the data directory go. Open connections are cut. Calling it twice is fine."""
+        if process := self._process:
+            _end(process.send_signal, lambda: process.poll() is not None, self.stop_seconds)
+            self._process = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        """One supervisor a directory. The kernel lets go of it when we die, and the server does not inherit it."""
+        if self._lock is not None:
+            return
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.data_dir / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"Another Onbrand is running on {self.data_dir}. Stop that one first, or give this one a folder of"
+                " its own with ONBRAND_DATA_DIR."
+            ) from None
+
+    def _rotate_log(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if self.log_path.stat().st_size > _LOG_BYTES:
+                self.log_path.replace(self.log_path.with_name("postgres.log.1"))
+
+    def _clear_the_way(self, cluster: Cluster) -> None:
+        """Stop a server that outlived its supervisor, and remove a pid file that names an unrelated process.
+
+        PostgreSQL refuses to start while *any* process has the pid in the file. Its own guard against two servers, the
+        shared memory of the directory, does not need the file.
+        """
+        pid_file = cluster.path / "postmaster.pid"
+        try:
+            pid = int(pid_file.read_bytes().split(b"\n")[0])
+        except FileNotFoundError:
+            return
+        except ValueError:  # cut off while it was written
+            pid_file.unlink()
+            return
+        if _is_server_of(pid, cluster.path):
+            _end(lambda sign: os.kill(pid, sign), lambda: not _is_server_of(pid, cluster.path), self.stop_seconds)
+        pid_file.unlink(missing_ok=True)
+
+    def _start_until(self, deadline: float, cluster: Cluster) -> None:
+        while True:
+            if self._may_choose_port and not self._has_served:
+                self.port = _free_port()
+            log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+            self._launch(cluster)
+            if self._comes_up(deadline, cluster):
+                self._has_served = True
+                return
+            output = _read_from(self.log_path, log_start)
+            if time.monotonic() > deadline:
+                raise server_failed(self.data_dir, f"PostgreSQL didn't start in {self.start_seconds:g} s", output)
+            is_port_taken = _PORT_TAKEN in output
+            if is_port_taken and not (self._may_choose_port or self._has_served):
+                raise server_failed(self.data_dir, f"Another program listens on port {self.port}; free it", output)
+            if not is_port_taken and not any(sign in output for sign in _LEFTOVERS):
+                raise server_failed(self.data_dir, "PostgreSQL didn't start", output)
+            time.sleep(_POLL_SECONDS)
+
+    def _launch(self, cluster: Cluster) -> None:
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        program = [str(cluster.server), "-D", str(cluster.path), "-p", str(self.port), *settings]
+        with writing(self.data_dir):
+            log = os.open(self.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            self._process = subprocess.Popen(
+                cluster.identity.command(program, cluster.path, on_parent_death=signal.SIGINT),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the supervisor, which stops the server last
+            )
+        finally:
+            os.close(log)
+
+    def _comes_up(self, deadline: float, cluster: Cluster) -> bool:
+        """Whether a connection succeeded before the server's end or the deadline."""
+        process = self._process
+        assert process is not None
+        while process.poll() is None and time.monotonic() < deadline:
+            # Only then is it our server that listens on the port, and nobody else's.
+            if _says_ready(cluster.path, process.pid):
+                try:
+                    psycopg.connect(self.url, connect_timeout=5).close()
+                except psycopg.OperationalError as error:
+                    if "password authentication failed" in str(error):
+                        raise DatabaseServerFailed(
+                            f"The password in {cluster.path}.password isn't the database's. Put the right one back"
+                            f" from a backup, or move {cluster.path} away to begin with an empty database."
+                        ) from None
+                else:
+                    return True
+            time.sleep(_POLL_SECONDS)
+        return False
+
+
+def _end(send: Callable[[signal.Signals], None], has_ended: Callable[[], bool], fast_seconds: float) -> None:
+    """Fast shutdown (SIGINT), after a deadline the immediate one (SIGQUIT), at last SIGKILL."""
+    for sign, seconds in (
+        (signal.SIGINT, fast_seconds),
+        (signal.SIGQUIT, _QUIT_SECONDS),
+        (signal.SIGKILL, _QUIT_SECONDS),
+    ):
+        if has_ended():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            send(sign)
+        deadline = time.monotonic() + seconds
+        while not has_ended() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_server_of(pid: int, cluster: Path) -> bool:
+    """Whether `pid` is a server of the data directory `cluster`, and not a process that got the number later."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+        except OSError:
+            return False
+    else:
+        command = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True).stdout
+    return b"/postgres -D %b -p " % os.fsencode(cluster) in command  # as `_launch` words it
+
+
+def _says_ready(cluster: Path, pid: int) -> bool:
+    """What the server itself writes into its pid file (miscadmin.h, LOCK_FILE_LINE_*): pid first, status eighth."""
+    try:
+        lines = cluster.joinpath("postmaster.pid").read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return False
+    return len(lines) > 7 and lines[0] == str(pid).encode() and lines[7].strip() == b"ready"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _read_from(path: Path, offset: int) -> str:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read().decode(errors="replace")

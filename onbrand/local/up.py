@@ -1,0 +1,214 @@
+"""`onbrand up`: the whole system on one machine, supervised, with one log and one Ctrl-C.
+
+Each part is a process of its own, exactly as in production; this one starts them in order, starts again what ends by
+itself, and stops them in the reverse order. It holds a lock on the data directory for as long as it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from onbrand import migrations
+from onbrand.config import Settings
+from onbrand.errors import AlreadyRunning, DataDirUnwritable, PageNotBuilt, PortBusy
+from onbrand.local.postgres import EmbeddedPostgres
+
+logger = logging.getLogger(__name__)
+
+_CONFIGURATION_EXIT_CODE = 78
+_POLL_SECONDS = 0.25
+_READY_SECONDS = 300.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_STEADY_SECONDS = 60.0  # a process that ran this long starts again at once
+_GRACE_SECONDS = 10.0  # for a running drawing; a person who pressed Ctrl-C waits
+
+
+async def run(settings: Settings) -> int:
+    """Run everything until SIGTERM or Ctrl-C; the exit code for the shell.
+
+    Raises:
+        DataDirUnwritable, AlreadyRunning, PortBusy, PageNotBuilt: before anything is started.
+        DatabaseServerFailed, DatabaseNotReady: the database does not come up.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with _locked(settings.data_dir):
+        _check_port(settings)
+        if not (settings.web_dir / "index.html").is_file():
+            raise PageNotBuilt("The web page isn't built. Run `make run`, or `npm ci && npm run build` in web/.")
+        if settings.database_url is not None:
+            return await _run_parts(settings, settings.database_url.get_secret_value(), None, stop)
+        logger.info("Starting PostgreSQL", extra={"action": "start"})
+        with EmbeddedPostgres(settings.data_dir) as server:
+            return await _run_parts(settings, server.url, server, stop)
+
+
+@dataclass
+class _Part:
+    """One of our processes: its command, and how it has been doing."""
+
+    name: str
+    process: asyncio.subprocess.Process | None = None
+    started: float = 0.0
+    pause_seconds: float = 0.0
+    due: float = field(default=0.0)
+
+    async def start(self, environment: dict[str, str]) -> None:
+        # In a session of its own, so that Ctrl-C reaches this process alone and the order of stopping is ours. Its
+        # standard input is a pipe we hold: if we are killed, it ends and the process stops by itself.
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "onbrand",
+            self.name,
+            "--stop-with-parent",
+            stdin=asyncio.subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        self.started = time.monotonic()
+
+    async def stop(self, patience_seconds: float) -> None:
+        if self.process is None or self.process.returncode is not None:
+            return
+        self.process.terminate()
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await self.process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+
+async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | None, stop: asyncio.Event) -> int:
+    if applied := migrations.migrate(url):
+        logger.info("Prepared the database: %s", ", ".join(applied), extra={"action": "migrate"})
+    grace = os.environ.get("ONBRAND_SHUTDOWN_GRACE_SECONDS") or str(_GRACE_SECONDS)
+    environment = os.environ | {
+        "ONBRAND_DATABASE_URL": url,
+        "ONBRAND_DATA_DIR": str(settings.data_dir.resolve()),
+        "ONBRAND_SHUTDOWN_GRACE_SECONDS": grace,
+    }
+    parts = [_Part("api"), _Part("worker")]
+    announcing = asyncio.create_task(_announce_when_ready(settings))
+    try:
+        return await _supervise(parts, environment, server, stop)
+    finally:
+        announcing.cancel()
+        logger.info("Stopping", extra={"action": "stop"})
+        # The worker first: it may still finish its drawing, and needs nothing of the API's for that.
+        await parts[1].stop(float(grace) + 10)
+        await parts[0].stop(10)
+        logger.info("Stopped; everything is kept in %s", settings.data_dir, extra={"action": "stop"})
+
+
+async def _supervise(
+    parts: list[_Part], environment: dict[str, str], server: EmbeddedPostgres | None, stop: asyncio.Event
+) -> int:
+    """Start the parts, and again whatever ends, until `stop`; a configuration that a part refuses ends it all."""
+    while not stop.is_set():
+        if server is not None and server.poll() is not None:
+            logger.warning("PostgreSQL ended by itself and is started again", extra={"action": "restart"})
+            server.start()  # from this thread: the server lives as long as the thread that started it
+        for part in parts:
+            if part.process is None:
+                if time.monotonic() >= part.due:
+                    await part.start(environment)
+                continue
+            code = part.process.returncode
+            if code is None:
+                continue
+            if code == _CONFIGURATION_EXIT_CODE:
+                return code  # it has said why
+            steady = time.monotonic() - part.started > _STEADY_SECONDS
+            part.pause_seconds = 0 if steady else min(_LONGEST_PAUSE_SECONDS, max(1, part.pause_seconds * 2))
+            part.due, part.process = time.monotonic() + part.pause_seconds, None
+            logger.warning(
+                "The %s ended (%d) and is started again in %.0f s",
+                part.name,
+                code,
+                part.pause_seconds,
+                extra={"action": "restart", "exit_code": code},
+            )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await stop.wait()
+    return 0
+
+
+async def _announce_when_ready(settings: Settings) -> None:
+    """Print the address once a generation would work: the API answers, signs in, and a model is loaded."""
+    started = time.monotonic()
+    while time.monotonic() - started < _READY_SECONDS:
+        if await asyncio.to_thread(_is_ready, settings.port):
+            logger.info(
+                "Onbrand is ready: http://localhost:%d  (Ctrl-C stops it)",
+                settings.port,
+                extra={"action": "system_ready", "seconds": round(time.monotonic() - started, 1)},
+            )
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+    logger.error(
+        "Onbrand is not ready after %.0f s; the lines above say why", _READY_SECONDS, extra={"action": "start"}
+    )
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as response:
+            return bool(json.load(response)["workers"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "up.lock").open("w")
+    except OSError as error:
+        raise DataDirUnwritable(
+            f"The data directory can't be written ({os.strerror(error.errno or 0)})."
+            " Point ONBRAND_DATA_DIR to a folder that you may write."
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                "Onbrand is already running on this data directory. Stop it, or set another ONBRAND_DATA_DIR."
+            ) from None
+        yield
+
+
+def _check_port(settings: Settings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host if settings.host != "localhost" else "127.0.0.1", settings.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise PortBusy(
+                    f"Port {settings.port} can't be used ({os.strerror(error.errno or 0)}). Set another ONBRAND_PORT."
+                ) from None
+            raise PortBusy(
+                f"Port {settings.port} is taken by another program. Stop that, or set another ONBRAND_PORT."
+            ) from None

@@ -1,0 +1,109 @@
+"""Logging: one line per change of state, a sentence for people and a stable `action` for machines.
+
+Never a prompt, a token or a key: what may be logged besides the sentence are the fields below.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from onbrand.config import Environment, LogFormat, Settings
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
+worker_id: ContextVar[str | None] = ContextVar("worker_id", default=None)
+
+#: Every `action` a line may carry, with what it means.
+ACTIONS = {
+    "answer_error": "a request failed on our side",
+    "answer_request": "a request was answered (debug)",
+    "claim_job": "a worker took the next attempt at a job",
+    "database_lost": "the database did not answer",
+    "deliver_again": "the sweep delivered waiting jobs whose queue entry was lost",
+    "fail_attempt": "an attempt brought no images",
+    "give_back": "a stopping worker handed its attempt back",
+    "image_corrupt": "a stored image does not match its checksum",
+    "keys_refresh_failed": "the identity provider's signing keys could not be refreshed",
+    "keys_loaded": "the identity provider's signing keys were loaded",
+    "migrate": "the database's schema was changed",
+    "model_lost": "the model process ended by itself or stopped answering",
+    "model_ready": "the model is loaded",
+    "model_start": "a model process was started",
+    "publish_job": "four images became a job's result",
+    "restart": "the supervisor starts a process again",
+    "start": "a process starts",
+    "stop": "a process stops",
+    "submit_job": "a job was accepted",
+    "sweep": "jobs with a lapsed lease were requeued or failed",
+    "system_ready": "everything runs",
+    "worker_stale": "a worker noticed that its attempt is no longer its own",
+}
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+
+
+def configure(settings: Settings, process: str) -> None:
+    """Send all logging of this process to standard error as `ONBRAND_LOG_FORMAT` says."""
+    chosen = settings.log_format or (LogFormat.JSON if settings.env is Environment.PRODUCTION else LogFormat.TEXT)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(process) if chosen is LogFormat.JSON else TextFormatter(process))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    # Procrastinate logs each delivery with its arguments, and a traceback for each lost connection, which the pool
+    # reports too; our own lines say the same once, with the job's id.
+    for name in ("procrastinate", "psycopg.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    context = {"request_id": request_id.get(), "job_id": job_id.get(), "worker_id": worker_id.get()}
+    extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+    return {key: value for key, value in (context | extra).items() if value is not None}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, so that no text can forge a second line."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "process": self._process,
+            "message": record.getMessage(),
+        } | _fields(record)
+        if record.exc_info and record.exc_info[0] is not None:
+            line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(line, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """A readable line for a terminal: time, process, sentence, and the job's first digits."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = _fields(record)
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        job = f"  [job {str(fields['job_id'])[:8]}]" if "job_id" in fields else ""
+        message = record.getMessage().encode("unicode_escape").decode() if _is_forged(record) else record.getMessage()
+        line = f"{datetime.fromtimestamp(record.created):%H:%M:%S}  {self._process:<8}  {level}{message}{job}"
+        if record.exc_info and record.exc_info[0] is not None:
+            line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        return line
+
+
+def _is_forged(record: logging.LogRecord) -> bool:
+    return any(ord(char) < 32 for char in record.getMessage())

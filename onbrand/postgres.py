@@ -1,0 +1,78 @@
+"""Connections to PostgreSQL, with bounded patience: a database that is away is an error in seconds, never a hang.
+
+Nothing here knows a table; the statements are in `store` and `migrations`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from onbrand.errors import ConfigError, DatabaseUnavailable
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+PATIENCE_SECONDS = 3.0
+_RECONNECT_SECONDS = 5.0  # then the pool stops retrying by itself, and the next request tries at once
+# Keepalives and the user timeout notice a peer that vanished without a word within about ten seconds.
+_CONNECT_ARGUMENTS: dict[str, Any] = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+    "options": "-c timezone=UTC -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000",
+    "row_factory": dict_row,
+}
+
+
+class Database:
+    """A bounded pool of connections to one database.
+
+    `application_name` is what `pg_stat_activity` shows. `open` does not wait for the server: a process may start
+    before its database, and says so in `/readyz`.
+    """
+
+    def __init__(self, url: str, *, application_name: str, max_connections: int) -> None:
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            raise ConfigError("ONBRAND_DATABASE_URL is not a PostgreSQL address (postgresql://…)") from None
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            kwargs=_CONNECT_ARGUMENTS | {"application_name": application_name},
+            min_size=1,
+            max_size=max_connections,
+            timeout=PATIENCE_SECONDS - 0.5,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Start connecting in the background."""
+        await self.pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Give every connection back to the server."""
+        await self.pool.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction, committed when the block ends and rolled back when it raises.
+
+        Raises:
+            DatabaseUnavailable: no connection, a lost connection, or no answer within `PATIENCE_SECONDS`.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS), self.pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
+            raise DatabaseUnavailable(retry_after_seconds=5) from error

@@ -1,0 +1,185 @@
+"""Jobs as their owners use them: submit, look, cancel. What workers do to them is in `attempts`.
+
+Functions take the caller's connection: whoever opened the transaction decides when it commits. Ownership is part of
+each statement. The database's clock is the only one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg.rows import DictRow
+
+from onbrand.errors import Cancelled, IdempotencyKeyReused, JobExpired, JobNotFound, TooManyQueued
+from onbrand.job import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
+from onbrand.postgres import Connection
+from onbrand.tasks import deliver
+
+_RUNS_MEASURED = 20
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a waiting person wants to know. None means unknown, or not applicable."""
+
+    queue_position: int | None = None  # 1 is next
+    eta_seconds: int | None = None
+    phase: Phase | None = None  # of a queued job, when there is more to say than "waiting"
+
+
+async def submit(
+    connection: Connection, owner: Owner, prompt: str, *, idempotency_key: str | None, max_unfinished: int
+) -> UUID:
+    """Store a job and its delivery; both exist once the caller's transaction commits.
+
+    The same key with the same prompt returns the first job again.
+
+    Raises:
+        IdempotencyKeyReused: the key came with another prompt before.
+        TooManyQueued: the owner has `max_unfinished` jobs waiting or drawing.
+    """
+    # One submission of a person at a time, so that neither the limit nor the key can be raced.
+    lock = f"{owner.tenant_id}/{owner.user_id}"
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+    mine: dict[str, Any] = {"tenant": owner.tenant_id, "user": owner.user_id, "key": idempotency_key}
+    if idempotency_key is not None:
+        cursor = await connection.execute(
+            "select id, prompt from job where tenant_id = %(tenant)s and user_id = %(user)s"
+            " and idempotency_key = %(key)s",
+            mine,
+        )
+        if (earlier := await cursor.fetchone()) is not None:
+            if earlier["prompt"] != prompt:
+                raise IdempotencyKeyReused
+            return UUID(str(earlier["id"]))
+    cursor = await connection.execute(
+        "select count(*) as unfinished from job where tenant_id = %(tenant)s and user_id = %(user)s"
+        " and status in ('queued', 'processing')",
+        mine,
+    )
+    row = await cursor.fetchone()
+    if row is not None and row["unfinished"] >= max_unfinished:
+        raise TooManyQueued(retry_after_seconds=10)
+    job_id, seed = uuid4(), new_seed()
+    await connection.execute(
+        "insert into job (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds)"
+        " values (%(id)s, %(tenant)s, %(user)s, %(key)s, %(prompt)s, %(seed)s, %(seeds)s)",
+        mine | {"id": job_id, "prompt": prompt, "seed": seed, "seeds": list(image_seeds(seed))},
+    )
+    await deliver(connection, job_id)
+    return job_id
+
+
+async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
+    """The owner's job.
+
+    Raises:
+        JobNotFound: unknown, or somebody else's.
+        JobExpired: kept for its full time.
+    """
+    cursor = await connection.execute(
+        "select *, coalesce(expires_at <= now(), false) as expired from job"
+        " where id = %s and tenant_id = %s and user_id = %s",
+        [job_id, owner.tenant_id, owner.user_id],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise JobNotFound
+    if row["expired"]:
+        raise JobExpired
+    return _job(row)
+
+
+async def find_image(connection: Connection, job_id: UUID, n: int) -> StoredImage | None:
+    """The published image `n` of a job that `find` has returned, or None."""
+    cursor = await connection.execute("select n, sha256, size from image where job_id = %s and n = %s", [job_id, n])
+    row = await cursor.fetchone()
+    return StoredImage(row["n"], row["sha256"], row["size"]) if row else None
+
+
+async def cancel(connection: Connection, owner: Owner, job_id: UUID, *, retention_hours: int) -> Job:
+    """End an unfinished job as cancelled; a finished one stays as it is. Returns the job.
+
+    The worker learns of it at its next progress write, within one denoising step.
+
+    Raises:
+        JobNotFound, JobExpired: as `find`.
+    """
+    await connection.execute(
+        "update job set status = 'failed', error_code = %(code)s, lease_until = null, completed_at = now(),"
+        " expires_at = now() + make_interval(hours => %(hours)s)"
+        " where id = %(id)s and tenant_id = %(tenant)s and user_id = %(user)s and status in ('queued', 'processing')",
+        {
+            "code": Cancelled.code,
+            "hours": retention_hours,
+            "id": job_id,
+            "tenant": owner.tenant_id,
+            "user": owner.user_id,
+        },
+    )
+    return await find(connection, owner, job_id)
+
+
+async def outlook(connection: Connection, job: Job) -> Outlook:
+    """Position, seconds to go and what a queued job waits for; unknown stays None."""
+    if job.status not in (Status.QUEUED, Status.PROCESSING):
+        return Outlook()
+    seconds = await usual_seconds(connection)
+    if job.status is Status.PROCESSING:
+        return Outlook(eta_seconds=seconds and max(1, round(seconds * (100 - job.percent) / 100)))
+    cursor = await connection.execute(
+        "select"
+        " (select count(*) from job where status = 'queued' and (created_at, id) < (%(created)s, %(id)s)) as ahead,"
+        " (select count(*) from job where status = 'processing') as running,"
+        " (select count(*) from live_worker where state = 'ready') as ready,"
+        " (select count(*) from live_worker where state = 'loading') as loading",
+        {"created": job.created_at, "id": job.id},
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # an aggregate always has a row
+    if row["ready"]:
+        rounds = (row["ahead"] + row["running"]) // row["ready"] + 1
+        return Outlook(row["ahead"] + 1, seconds and round(seconds * rounds))
+    return Outlook(row["ahead"] + 1, None, Phase.LOADING_MODEL if row["loading"] else Phase.STARTING_GPU)
+
+
+async def usual_seconds(connection: Connection) -> int | None:
+    """The median time to draw, of the latest 20 complete jobs; None before the first."""
+    cursor = await connection.execute(
+        "select percentile_cont(0.5) within group (order by seconds) as median from ("
+        " select extract(epoch from completed_at - started_at)::float8 as seconds from job"
+        " where status = 'complete' order by completed_at desc limit %s) as latest",
+        [_RUNS_MEASURED],
+    )
+    row = await cursor.fetchone()
+    return max(1, round(row["median"])) if row and row["median"] is not None else None
+
+
+def _job(row: DictRow) -> Job:
+    return Job(
+        id=row["id"],
+        owner=Owner(row["tenant_id"], row["user_id"]),
+        prompt=row["prompt"],
+        prompt_truncated=row["prompt_truncated"],
+        seeds=tuple(row["seeds"]),
+        status=Status(row["status"]),
+        progress=Progress(Phase(row["phase"]), row["step"], row["steps"]),
+        percent=row["percent"],
+        attempt=row["attempt"],
+        result_attempt=row["result_attempt"],
+        error_code=row["error_code"],
+        pack=Pack(row["pack_id"], row["pack_name"], row["pack_version"]) if row["pack_id"] else None,
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        expires_at=row["expires_at"],
+    )
+
+
+async def count_by_status(connection: Connection) -> dict[Status, int]:
+    """How many jobs there are in each status."""
+    cursor = await connection.execute("select status, count(*) as jobs from job group by status")
+    counted = {row["status"]: row["jobs"] for row in await cursor.fetchall()}
+    return {status: counted.get(status, 0) for status in Status}

@@ -1,0 +1,81 @@
+"""The pipe between the worker and its model process: length-prefixed frames of a JSON header and raw bytes.
+
+Not pickle: the two run the same code, but a frame that is torn by a crash must be an error and never an object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+_PREFIX = struct.Struct(">II")  # bytes of the header, bytes of the payload
+_MAX_HEADER_BYTES = 64 * 1024
+_MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message. `kind` says what the fields mean; see `child` for the kinds."""
+
+    kind: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    payload: bytes = b""
+
+
+class FrameBroken(Exception):
+    """The other side sent something that is not a frame, or stopped in the middle of one."""
+
+
+def pack(frame: Frame) -> bytes:
+    """The frame as bytes."""
+    header = json.dumps({"kind": frame.kind, **frame.fields}).encode()
+    return _PREFIX.pack(len(header), len(frame.payload)) + header + frame.payload
+
+
+def read(stream: BinaryIO) -> Frame | None:
+    """The next frame of a blocking stream; None at its end.
+
+    Raises:
+        FrameBroken: as the class says.
+    """
+    prefix = stream.read(_PREFIX.size)
+    if not prefix:
+        return None
+    if len(prefix) < _PREFIX.size:
+        raise FrameBroken
+    header_size, payload_size = _sizes(prefix)
+    body = stream.read(header_size + payload_size)
+    if len(body) < header_size + payload_size:
+        raise FrameBroken
+    return _unpack(body[:header_size], body[header_size:])
+
+
+async def read_async(stream: asyncio.StreamReader) -> Frame | None:
+    """As `read`, without blocking."""
+    try:
+        header_size, payload_size = _sizes(await stream.readexactly(_PREFIX.size))
+        header = await stream.readexactly(header_size)
+        return _unpack(header, await stream.readexactly(payload_size))
+    except asyncio.IncompleteReadError as error:
+        if error.expected == _PREFIX.size and not error.partial:
+            return None
+        raise FrameBroken from error
+
+
+def _sizes(prefix: bytes) -> tuple[int, int]:
+    header_size, payload_size = _PREFIX.unpack(prefix)
+    if header_size > _MAX_HEADER_BYTES or payload_size > _MAX_PAYLOAD_BYTES:
+        raise FrameBroken
+    return header_size, payload_size
+
+
+def _unpack(header: bytes, payload: bytes) -> Frame:
+    try:
+        fields = json.loads(header)
+        kind = fields.pop("kind")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise FrameBroken from error
+    return Frame(kind, fields, payload)

@@ -1,0 +1,153 @@
+"""The worker's side of the model process: start it, talk to it, notice when it is gone, start it again.
+
+A crash, a hang or an out-of-memory kill of the model costs one attempt at one job and a reload; never the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from onbrand.errors import GenerationTimedOut, SetupError, WeightsDamaged, WorkerLost
+from onbrand.job import Claim
+from onbrand.worker.frames import Frame, FrameBroken, pack, read_async
+
+logger = logging.getLogger(__name__)
+
+_LOAD_SECONDS = 900.0  # 33 GB at 40 MB/s: slower than any store that is worth waiting for
+_LOAD_ATTEMPTS = 3
+_PAUSE_SECONDS = 1.0
+_ENDING_SECONDS = 0.5
+_STREAM_LIMIT = 16 * 1024 * 1024
+
+
+def model_command(weights_dir: Path) -> list[str]:
+    """The command that runs `child` on a set of weights."""
+    return [sys.executable, "-m", "onbrand.worker.child", str(weights_dir)]
+
+
+class ModelProcess:
+    """One model process at a time; `command` starts it and speaks the frames that `child` describes."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_ready = False
+        self.changed = asyncio.Event()  # set whenever `is_ready` may have changed; whoever waits clears it
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model is loaded and its process alive."""
+        return self._is_ready and self._process is not None and self._process.returncode is None
+
+    async def ensure_ready(self) -> None:
+        """Return once a model is loaded, starting a process if there is none.
+
+        Raises:
+            WeightsDamaged: the weights were refused; trying again would not help.
+            SetupError: the process died while loading, several times.
+        """
+        for attempt in range(1, _LOAD_ATTEMPTS + 1):
+            if self.is_ready:
+                return
+            if await self._start():
+                return
+            await self.stop(ending_seconds=_ENDING_SECONDS)
+            logger.warning(
+                "The model process died while loading (%d of %d)",
+                attempt,
+                _LOAD_ATTEMPTS,
+                extra={"action": "model_lost"},
+            )
+            await asyncio.sleep(_PAUSE_SECONDS)
+        raise SetupError("The model process died each time it was loaded. Is there enough memory?")
+
+    async def _start(self) -> bool:
+        await self.stop(ending_seconds=_ENDING_SECONDS)
+        started = time.monotonic()
+        logger.info("Loading the model", extra={"action": "model_start"})
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_STREAM_LIMIT,
+        )
+        try:
+            async with asyncio.timeout(_LOAD_SECONDS):
+                frame = await self._receive()
+        except (FrameBroken, TimeoutError):
+            return False
+        if frame is None:
+            return False
+        if frame.kind == "refused":
+            raise WeightsDamaged(frame.fields["message"])
+        self._is_ready = True
+        self.changed.set()
+        seconds = round(time.monotonic() - started, 1)
+        logger.info("The model is loaded (%.1f s)", seconds, extra={"action": "model_ready", "seconds": seconds})
+        return True
+
+    async def draw(self, claim: Claim, *, patience_seconds: float) -> AsyncIterator[Frame]:
+        """Have a claim drawn; yields the frames about it up to `drawn` or `failed`.
+
+        Raises:
+            WorkerLost: the process died.
+            GenerationTimedOut: it sent nothing for `patience_seconds`; it is killed.
+        """
+        job_id = str(claim.job_id)
+        await self._send(Frame("draw", {"job_id": job_id, "prompt": claim.prompt, "seeds": claim.seeds}))
+        while True:
+            try:
+                async with asyncio.timeout(patience_seconds):
+                    frame = await self._receive()
+            except TimeoutError:
+                await self.stop()
+                logger.warning("The model made no progress and was ended", extra={"action": "model_lost"})
+                raise GenerationTimedOut from None
+            except FrameBroken:
+                frame = None
+            if frame is None:
+                await self.stop(ending_seconds=_ENDING_SECONDS)
+                logger.warning("The model process died while drawing", extra={"action": "model_lost"})
+                raise WorkerLost
+            if frame.fields.get("job_id") == job_id:  # else: the rest of one that was stopped
+                yield frame
+                if frame.kind in ("drawn", "failed"):
+                    return
+
+    async def stop_drawing(self, claim: Claim) -> None:
+        """Ask for the drawing to end at its next step."""
+        await self._send(Frame("stop", {"job_id": str(claim.job_id)}))
+
+    async def stop(self, *, ending_seconds: float = 0.0) -> None:
+        """Wait until the process is gone; it is killed unless it ends by itself within `ending_seconds`."""
+        process, self._process, self._is_ready = self._process, None, False
+        self.changed.set()
+        if process is None:
+            return
+        # One whose pipe has ended is about to be reaped; a kill at that moment would lose its exit code.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ending_seconds):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+    async def _send(self, frame: Frame) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise WorkerLost
+        try:
+            self._process.stdin.write(pack(frame))
+            await self._process.stdin.drain()
+        except OSError:
+            raise WorkerLost from None
+
+    async def _receive(self) -> Frame | None:
+        if self._process is None or self._process.stdout is None:
+            return None
+        return await read_async(self._process.stdout)

@@ -1,0 +1,104 @@
+"""The worker process: loads the model, takes deliveries until told to stop, then finishes or hands back its job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from contextlib import suppress
+from typing import Any, Literal
+
+from onbrand import logs, tasks, workers
+from onbrand.config import Settings
+from onbrand.errors import DatabaseUnavailable
+from onbrand.images import ImageStore
+from onbrand.packs import load_pack
+from onbrand.postgres import Database
+from onbrand.worker.generate import Drawer
+from onbrand.worker.model_process import ModelProcess, model_command
+from onbrand.workers import LiveStyle
+
+logger = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 4
+_RECONNECT_SECONDS = 1.0
+
+
+async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
+    """Work until `stop` is set; a running job then has `shutdown_grace_seconds`, or until `stop_now`, to finish.
+
+    Raises:
+        WeightsMissing, WeightsDamaged: the brand pack cannot be loaded.
+        SetupError: the model process dies while loading, several times.
+    """
+    pack = load_pack(settings.weights_dir)
+    worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    logs.worker_id.set(worker_id)
+    database = Database(database_url, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
+    images = ImageStore.on_disk(settings.data_dir / "images")
+    model = ModelProcess(model_command(settings.weights_dir))
+    drawer = Drawer(settings, database, images, model, pack.pack, worker_id)
+    style = LiveStyle(pack.pack, pack.manifest.review == "approved")
+    await database.open()
+    announcing = asyncio.create_task(_announce(database, worker_id, model, style))
+    consuming = asyncio.create_task(_consume(database, drawer, model, worker_id, stop))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        endings: set[asyncio.Future[Any]] = {consuming, drawer.broken, stopping}
+        await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+        for ended in endings - {stopping}:
+            if ended.done():
+                ended.result()  # raises: neither ends otherwise
+        logger.info("Stopping after the running job", extra={"action": "stop"})
+        await _drain(consuming, drawer, settings.shutdown_grace_seconds, stop_now)
+    finally:
+        stop.set()
+        for task in (announcing, consuming, stopping):
+            task.cancel()
+        await asyncio.gather(announcing, consuming, stopping, return_exceptions=True)
+        await model.stop()
+        with suppress(DatabaseUnavailable):
+            async with database.transaction() as connection:
+                await workers.withdraw(connection, worker_id)
+        await database.close()
+
+
+async def _consume(
+    database: Database, drawer: Drawer, model: ModelProcess, worker_id: str, stop: asyncio.Event
+) -> None:
+    await model.ensure_ready()  # first: a delivery that waits for a model to load is kept from other workers
+    lost = False
+    while not stop.is_set():  # not just until cancelled: a database that is lost meanwhile hides the cancellation
+        try:
+            await tasks.consume(database.pool, drawer.draw, worker_name=worker_id)
+        except tasks.QueueLost:
+            if not lost:
+                logger.warning("The database is away; work goes on when it is back", extra={"action": "database_lost"})
+            lost = True
+        else:
+            lost = False
+        await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+async def _drain(consuming: asyncio.Task[None], drawer: Drawer, grace_seconds: float, stop_now: asyncio.Event) -> None:
+    consuming.cancel()  # takes no further delivery, and waits for the running one
+    hurrying = asyncio.create_task(stop_now.wait())
+    await asyncio.wait({consuming, hurrying}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    if not consuming.done():
+        drawer.hand_back()
+        await asyncio.wait({consuming})
+
+
+async def _announce(database: Database, worker_id: str, model: ModelProcess, style: LiveStyle) -> None:
+    while True:
+        model.changed.clear()
+        state: Literal["loading", "ready"] = "ready" if model.is_ready else "loading"
+        with suppress(DatabaseUnavailable):  # only for showing; the next round tries again
+            async with database.transaction() as connection:
+                await workers.announce(connection, worker_id, state, style)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(workers.SEEN_EVERY_SECONDS):
+                await model.changed.wait()

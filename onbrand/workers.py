@@ -1,0 +1,62 @@
+"""Which workers are alive, for showing only: no decision about a job rests on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from onbrand.job import Pack
+from onbrand.postgres import Connection
+
+SEEN_EVERY_SECONDS = 5.0  # a worker counts as alive for 30 s (`live_worker`)
+
+
+@dataclass(frozen=True)
+class LiveStyle:
+    """The brand pack that the workers draw with."""
+
+    pack: Pack
+    reviewed: bool
+
+
+async def announce(
+    connection: Connection, worker_id: str, state: Literal["loading", "ready"], style: LiveStyle
+) -> None:
+    """Say that this worker is alive, and whether its model is loaded."""
+    await connection.execute(
+        "insert into worker (id, state, pack_id, pack_name, pack_version, reviewed)"
+        " values (%(id)s, %(state)s, %(pack_id)s, %(name)s, %(version)s, %(reviewed)s)"
+        " on conflict (id) do update set state = excluded.state, seen_at = now()",
+        {
+            "id": worker_id,
+            "state": state,
+            "pack_id": style.pack.id,
+            "name": style.pack.name,
+            "version": style.pack.version,
+            "reviewed": style.reviewed,
+        },
+    )
+    await connection.execute("delete from worker where seen_at < now() - interval '1 hour'")
+
+
+async def withdraw(connection: Connection, worker_id: str) -> None:
+    """This worker stops."""
+    await connection.execute("delete from worker where id = %s", [worker_id])
+
+
+async def live_style(connection: Connection) -> LiveStyle | None:
+    """The pack of the worker that started last; None when no worker is alive."""
+    cursor = await connection.execute(
+        "select pack_id, pack_name, pack_version, reviewed from live_worker order by started_at desc limit 1"
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    return LiveStyle(Pack(row["pack_id"], row["pack_name"], row["pack_version"]), row["reviewed"])
+
+
+async def ready_workers(connection: Connection) -> int:
+    """How many live workers have their model loaded."""
+    cursor = await connection.execute("select count(*) as ready from live_worker where state = 'ready'")
+    row = await cursor.fetchone()
+    return row["ready"] if row else 0

@@ -1,0 +1,61 @@
+"""What many tests need: the real PostgreSQL, and a database of one's own made from a migrated template."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from onbrand.config import Settings
+from onbrand.local.postgres import EmbeddedPostgres
+from onbrand.migrations import migrate
+from onbrand.postgres import Database
+
+_TEMPLATE = "template_migrated"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The embedded server, with one migrated database to copy."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("server")) as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")  # a test's database need not survive a power cut
+            connection.execute("select pg_reload_conf()")
+            connection.execute(SQL("create database {}").format(Identifier(_TEMPLATE)))
+        migrate(make_conninfo(server.url, dbname=_TEMPLATE))
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The address of a migrated, empty database that nobody else uses."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(SQL("create database {} template {}").format(Identifier(name), Identifier(_TEMPLATE)))
+    yield make_conninfo(postgres.url, dbname=name)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(SQL("drop database {} with (force)").format(Identifier(name)))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Connections to that database."""
+    database = Database(database_url, application_name="test", max_connections=8)
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Local settings in a folder of their own, whatever the environment says."""
+    for name in [name for name in os.environ if name.startswith("ONBRAND_")]:
+        monkeypatch.delenv(name)
+    return Settings(data_dir=tmp_path / "data")

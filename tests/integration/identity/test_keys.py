@@ -1,0 +1,319 @@
+"""The provider's keys through outages, rotations, floods and every kind of wrong answer.
+
+The S numbers are the security notes' rows.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from onbrand import signing_keys
+from onbrand.config import LOCAL_TENANT_ID, Directory
+from onbrand.errors import KeysUnavailable, ProblemError, TokenInvalid
+from onbrand.identity import TokenVerifier
+from onbrand.local.issuer import Issuer
+from tests.integration.identity.provider import (
+    KEYS_PATH,
+    METADATA_PATH,
+    Answer,
+    Clock,
+    Provider,
+    drips,
+    new_rsa_key,
+    public_entry,
+    says,
+    sends,
+    wait_until,
+)
+
+HOUR = 3600.0
+
+
+def unknown_key_id(issuer: Issuer, number: int) -> str:
+    """A token good in every respect but the signature, under a key id of its own."""
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "RS256", "kid": f"unknown{number}"}).encode()).decode()
+    return ".".join([header.rstrip("="), *issuer.token_for("member").split(".")[1:]])
+
+
+def test_s19_a_flood_of_unknown_key_ids_causes_one_fetch_in_thirty_seconds(
+    verifier: TokenVerifier, issuer: Issuer, provider: Provider, clock: Clock
+) -> None:
+    verifier.load_keys()
+    clock.pass_by(31)
+
+    def attempt(number: int) -> type[ProblemError] | None:
+        try:
+            verifier.verify(unknown_key_id(issuer, number))
+        except ProblemError as problem:
+            return type(problem)
+        return None
+
+    with ThreadPoolExecutor(50) as threads:
+        assert set(threads.map(attempt, range(500))) == {TokenInvalid}
+        assert provider.fetches() == 2
+        clock.pass_by(29)
+        assert set(threads.map(attempt, range(500))) == {TokenInvalid}
+        assert provider.fetches() == 2
+        clock.pass_by(2)
+        assert set(threads.map(attempt, range(500))) == {TokenInvalid}
+        assert provider.fetches() == 3
+
+
+def test_s19_the_first_tokens_of_all_share_one_fetch(
+    verifier: TokenVerifier, issuer: Issuer, provider: Provider
+) -> None:
+    token = issuer.token_for("member")
+    with ThreadPoolExecutor(30) as threads:
+        for identity in threads.map(verifier.verify, [token] * 30):
+            identity.require_member()
+    assert provider.fetches() == 1
+
+
+def test_s20_an_outage_of_a_day_locks_nobody_out(
+    verifier: TokenVerifier, issuer: Issuer, provider: Provider, clock: Clock
+) -> None:
+    verifier.load_keys()
+    provider.answers.clear()
+    provider.stop()
+    for _ in range(24):
+        clock.pass_by(HOUR)
+        verifier.verify(issuer.token_for("member")).require_member()
+    assert verifier.keys_loaded
+    clock.pass_by(1)
+    assert not verifier.keys_loaded
+    with pytest.raises(KeysUnavailable):
+        verifier.verify(issuer.token_for("member"))
+
+
+FAILURES: dict[str, Answer] = {
+    "an error": sends(b"{}", 503),
+    "html": sends(b"<html>Sign in to the network</html>"),
+    "no object": sends(b"[]"),
+    "no keys": sends(b"{}"),
+    "an empty list": sends(b'{"keys": []}'),
+    "keys that are no list": sends(b'{"keys": {"kid": "a"}}'),
+    "entries that are no keys": sends(
+        b'{"keys": [7, null, "a", {"kid": "a"}, {"kid": "a", "kty": "RSA", "n": 7, "e": 1}]}'
+    ),
+    "deep json": sends(b"[" * 100_000),
+    "100 MB": sends(b'{"keys": [], "padding": "' + b"x" * 2_000_000),
+    "drip in the header": drips(b"HTTP/1.1 200 OK\r\nX-Slow: "),
+    "drip in the body": drips(b'HTTP/1.1 200 OK\r\n\r\n{"keys": [], "padding": "'),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("document", ["metadata", "keys"])
+def test_s21_whatever_the_provider_answers_the_old_keys_stay(
+    verifier: TokenVerifier,
+    issuer: Issuer,
+    provider: Provider,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: str,
+    document: str,
+) -> None:
+    monkeypatch.setattr(signing_keys, "FETCH_SECONDS", 0.5)
+    verifier.load_keys()
+    provider.answers[KEYS_PATH if document == "keys" else METADATA_PATH] = FAILURES[failure]
+    clock.pass_by(HOUR + 1)
+    started = time.monotonic()
+    verifier.load_keys()
+    wait_until(lambda: "keys_refresh_failed" in [getattr(record, "action", "") for record in caplog.records])
+    assert time.monotonic() - started < 3
+    verifier.verify(issuer.token_for("member")).require_member()
+
+    provider.speak_for(issuer)
+    seen = provider.fetches()
+    clock.pass_by(31)
+    verifier.load_keys()
+    assert provider.fetches() == seen + 1  # and the next refresh is not held up by the one that failed
+
+
+@pytest.mark.parametrize("document", ["metadata", "keys"])
+def test_s21_a_redirect_is_not_followed(
+    directory: Directory, issuer: Issuer, provider: Provider, attacker: Provider, document: str
+) -> None:
+    assert issuer
+    path = KEYS_PATH if document == "keys" else METADATA_PATH
+    for status in (301, 302, 303, 307, 308):
+        provider.answers[path] = sends(b"", status, Location=f"{attacker.url}{path}")
+        with pytest.raises(KeysUnavailable):
+            TokenVerifier(directory).load_keys()
+
+
+def test_s21_only_a_megabyte_is_read(directory: Directory, issuer: Issuer, provider: Provider) -> None:
+    sent = 0
+
+    def endless(request: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        request.send_response(200)
+        request.end_headers()
+        for _ in range(100):
+            request.wfile.write(b" " * 1_000_000)
+            sent += 1
+
+    assert issuer
+    provider.answers[KEYS_PATH] = endless
+    with pytest.raises(KeysUnavailable):
+        TokenVerifier(directory).load_keys()
+    assert sent < 20  # megabytes: what fits into the sockets' buffers
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: {"kty": "oct", "kid": entry["kid"], "k": "c2VjcmV0"},
+        lambda entry: {**entry, "kty": "EC"},
+        lambda entry: {**entry, "use": "enc"},
+        lambda entry: {**entry, "alg": "RS512"},
+        lambda entry: {**entry, "kid": "../../x"},
+        lambda entry: {
+            **entry,
+            "issuer": "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+        },
+        lambda entry: public_entry(new_rsa_key(1024), kid=entry["kid"]),
+        lambda entry: jwt.algorithms.RSAAlgorithm.to_jwk(new_rsa_key(), as_dict=True) | {"kid": entry["kid"]},
+    ],
+    ids=["oct", "not rsa", "for encryption", "other algorithm", "bad id", "other issuer", "1024 bits", "private"],
+)
+def test_s21_a_key_of_another_kind_is_ignored(
+    verifier: TokenVerifier, issuer: Issuer, provider: Provider, spoil: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    entry = issuer.keys()["keys"][0]
+    other = public_entry(new_rsa_key(), kid="other")
+    provider.answers[KEYS_PATH] = says({"keys": [spoil(entry), other]})
+    with pytest.raises(TokenInvalid):
+        verifier.verify(issuer.token_for("member"))
+    assert verifier.keys_loaded
+
+
+def test_s21_an_unusable_entry_does_not_hide_the_good_key(
+    verifier: TokenVerifier, issuer: Issuer, provider: Provider
+) -> None:
+    entry = issuer.keys()["keys"][0]
+    provider.answers[KEYS_PATH] = says({"keys": [{"kty": "oct", "kid": entry["kid"], "k": "c2VjcmV0"}, 7, entry]})
+    verifier.verify(issuer.token_for("member")).require_member()
+
+
+def test_s21_an_id_that_two_keys_share_names_neither(
+    directory: Directory, issuer: Issuer, provider: Provider, clock: Clock
+) -> None:
+    entry = issuer.keys()["keys"][0]
+    twin = public_entry(new_rsa_key(), kid=entry["kid"])
+    other = public_entry(new_rsa_key(), kid="other")
+    for keys in ([entry, twin, other], [twin, entry, other]):
+        provider.answers[KEYS_PATH] = says({"keys": keys})
+        with pytest.raises(TokenInvalid):
+            TokenVerifier(directory, now=clock).verify(issuer.token_for("member"))
+
+
+def test_a_key_for_any_tenant_is_good_for_ours(verifier: TokenVerifier, issuer: Issuer, provider: Provider) -> None:
+    entry = issuer.keys()["keys"][0]
+    template = issuer.issuer.replace(str(LOCAL_TENANT_ID), "{tenantid}")
+    provider.answers[KEYS_PATH] = says({"keys": [{**entry, "issuer": template}]})
+    verifier.verify(issuer.token_for("member")).require_member()
+
+
+def test_s22_after_a_rotation_the_new_key_is_accepted_within_thirty_seconds(
+    verifier: TokenVerifier, issuer: Issuer, provider: Provider, clock: Clock, tmp_path: Path
+) -> None:
+    verifier.verify(issuer.token_for("member"))
+    rotated = Issuer(provider.url, tmp_path / "rotated", now=clock)
+    provider.speak_for(rotated)
+    clock.pass_by(30)
+    verifier.verify(rotated.token_for("member")).require_member()
+    with pytest.raises(TokenInvalid):  # the old key is gone with the set it was in
+        verifier.verify(issuer.token_for("member"))
+
+
+def test_while_keys_are_refreshed_people_whose_key_is_known_do_not_wait(
+    verifier: TokenVerifier, issuer: Issuer, provider: Provider, clock: Clock
+) -> None:
+    verifier.load_keys()
+    asked, released = threading.Event(), threading.Event()
+
+    def hesitates(request: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        released.wait(5)
+        says(issuer.keys())(request)
+
+    provider.answers[KEYS_PATH] = hesitates
+    clock.pass_by(HOUR + 1)
+    started = time.monotonic()
+    for _ in range(3):
+        verifier.verify(issuer.token_for("member")).require_member()
+    assert time.monotonic() - started < 1
+    assert asked.wait(5)
+    released.set()
+    clock.pass_by(HOUR - 1)
+    wait_until(lambda: provider.fetches() == 2)
+    verifier.load_keys()  # fresh since the refresh, so there is no third
+    assert provider.fetches() == 2
+
+
+def test_without_keys_the_answer_is_503_and_recovers_by_itself(
+    directory: Directory, issuer: Issuer, provider: Provider, clock: Clock
+) -> None:
+    provider.answers.clear()
+    provider.answers[METADATA_PATH] = sends(b"", 500)
+    verifier = TokenVerifier(directory, now=clock, clock=clock)
+    with pytest.raises(KeysUnavailable) as unavailable:
+        verifier.verify(issuer.token_for("member"))
+    assert unavailable.value.retry_after_seconds
+    assert not verifier.keys_loaded
+    provider.speak_for(issuer)
+    clock.pass_by(1)
+    verifier.verify(issuer.token_for("member")).require_member()
+    assert verifier.keys_loaded
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"issuer": "https://login.microsoftonline.com/99999999-9999-4999-8999-999999999999/v2.0"},
+        {"issuer": f"https://evil.example/?{LOCAL_TENANT_ID}"},
+        {"issuer": f"https://evil.example/x{LOCAL_TENANT_ID}/v2.0"},
+        {"issuer": None},
+        {"jwks_uri": None},
+        {"jwks_uri": "file:///etc/passwd"},
+        {"jwks_uri": "http://192.0.2.1/keys"},
+        {"jwks_uri": "http://127.0.0.1.evil.example/keys"},
+        {"jwks_uri": "http://127.0.0.1@evil.example/keys"},
+        {"jwks_uri": "http://[::1"},
+    ],
+)
+def test_metadata_that_is_not_the_configured_tenants_or_points_elsewhere_is_refused(
+    directory: Directory,
+    issuer: Issuer,
+    provider: Provider,
+    changes: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    provider.answers[METADATA_PATH] = says(issuer.metadata() | changes)
+    verifier = TokenVerifier(directory)
+    with pytest.raises(KeysUnavailable):
+        verifier.load_keys()
+    assert provider.fetches() == 0
+    assert not any(word in caplog.text for word in ("timed out", "resolution", "not known", "unreachable"))
+
+
+def test_a_plain_http_address_that_is_not_loopback_is_never_called(directory: Directory) -> None:
+    away = replace(directory, metadata_url=f"http://192.0.2.1/{LOCAL_TENANT_ID}/v2.0/.well-known/openid-configuration")
+    started = time.monotonic()
+    with pytest.raises(KeysUnavailable):
+        TokenVerifier(away).load_keys()
+    assert time.monotonic() - started < 1

@@ -1,0 +1,77 @@
+"""Over https only a trusted certificate counts, and nothing leads back to plain http."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from onbrand.config import Directory
+from onbrand.errors import KeysUnavailable
+from onbrand.identity import TokenVerifier
+from onbrand.local.issuer import Issuer
+from tests.integration.identity.provider import KEYS_PATH, METADATA_PATH, Clock, Provider, new_rsa_key, says
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for localhost that no system trusts, with its key, in one file."""
+    key, name = new_rsa_key(), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "localhost.pem"
+    pem_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(certificate.public_bytes(Encoding.PEM) + pem_key)
+    return path
+
+
+@pytest.fixture
+def over_tls(provider: Provider, certificate: Path, directory: Directory) -> Directory:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    provider.socket = context.wrap_socket(provider.socket, server_side=True, do_handshake_on_connect=False)
+    return replace(directory, metadata_url=directory.metadata_url.replace("http://127.0.0.1", "https://localhost"))
+
+
+def test_the_certificate_must_be_trusted(
+    over_tls: Directory,
+    issuer: Issuer,
+    provider: Provider,
+    certificate: Path,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys_url = f"https://localhost:{provider.server_port}{KEYS_PATH}"
+    provider.answers[METADATA_PATH] = says(issuer.metadata() | {"jwks_uri": keys_url})
+    with pytest.raises(KeysUnavailable):
+        TokenVerifier(over_tls).load_keys()
+    assert provider.requests == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    TokenVerifier(over_tls, now=clock).verify(issuer.token_for("member")).require_member()
+
+
+def test_https_metadata_cannot_send_the_key_fetch_back_to_plain_http(
+    over_tls: Directory,
+    issuer: Issuer,
+    provider: Provider,
+    attacker: Provider,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    provider.answers[METADATA_PATH] = says(issuer.metadata() | {"jwks_uri": f"{attacker.url}/keys"})
+    with pytest.raises(KeysUnavailable):
+        TokenVerifier(over_tls).load_keys()
+    assert provider.requests == [METADATA_PATH]
