@@ -149,8 +149,8 @@ class EmbeddedPostgres:
     def _clear_the_way(self, cluster: Cluster) -> None:
         """Stop a server that outlived its supervisor, and remove a pid file that names an unrelated process.
 
-        PostgreSQL refuses to start while *any* process has the pid in the file. Its own guard against two servers, the
-        shared memory of the directory, does not need the file.
+        PostgreSQL refuses to start while *any* process has the pid in the file. A file whose process is gone stays: it
+        helps PostgreSQL find the shared memory of processes that are left.
         """
         pid_file = cluster.path / "postmaster.pid"
         try:
@@ -162,7 +162,8 @@ class EmbeddedPostgres:
             return
         if _is_server_of(pid, cluster.path):
             _end(lambda sign: os.kill(pid, sign), lambda: not _is_server_of(pid, cluster.path), self.stop_seconds)
-        pid_file.unlink(missing_ok=True)
+        if _is_alive(pid):
+            pid_file.unlink(missing_ok=True)
 
     def _start_until(self, deadline: float, cluster: Cluster) -> None:
         while True:
@@ -234,6 +235,16 @@ def _end(send: Callable[[signal.Signals], None], has_ended: Callable[[], bool], 
         deadline = time.monotonic() + seconds
         while not has_ended() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether the number is taken; by a zombie too, as PostgreSQL sees it."""
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def _is_server_of(pid: int, cluster: Path) -> bool:

@@ -105,12 +105,33 @@ def has_row(server: EmbeddedPostgres) -> bool:
         return connection.execute("SELECT word FROM kept").fetchall() == [("here",)]
 
 
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
     """A folder that every user may enter, unlike pytest's own: so a root without user namespaces can run the tests."""
     with TemporaryDirectory(prefix="onbrand-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder).resolve()
+
+
+@pytest.fixture
+def empty_dir() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def made_once() -> Iterator[Path]:
+    with open_folder() as folder:
+        open_cluster(folder)
+        yield folder
+
+
+@pytest.fixture
+def data_dir(made_once: Path) -> Iterator[Path]:
+    """A data directory of its own with a database in it, copied because initdb waits for the disk."""
+    with open_folder() as folder:
+        subprocess.run(["cp", "-a", f"{made_once}/.", folder], check=True)
+        yield folder
 
 
 @pytest.fixture
@@ -132,15 +153,15 @@ def orphan(data_dir: Path) -> Iterator[int]:
         process.wait()
 
 
-def test_a_fresh_directory_gives_a_server_that_is_durable_private_and_in_utc(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir / "made" / "here") as server, psycopg.connect(server.url) as connection:
+def test_a_fresh_directory_gives_a_server_that_is_durable_private_and_in_utc(empty_dir: Path) -> None:
+    with EmbeddedPostgres(empty_dir / "made" / "here") as server, psycopg.connect(server.url) as connection:
         names = ("fsync", "TimeZone", "log_timezone", "server_encoding", "listen_addresses", "password_encryption")
         values = [connection.execute(f"SHOW {name}").fetchone() for name in names]
         rules = connection.execute("SELECT DISTINCT auth_method FROM pg_hba_file_rules").fetchall()
     assert values == [("on",), ("UTC",), ("UTC",), ("UTF8",), ("127.0.0.1",), ("scram-sha-256",)]
     assert rules == [("scram-sha-256",)]
     for secret in ("postgres.password", "postgres.log", "postgres.lock"):
-        assert (data_dir / "made" / "here" / secret).stat().st_mode & 0o777 == 0o600
+        assert (empty_dir / "made" / "here" / secret).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_wrong_password_is_refused(data_dir: Path) -> None:
@@ -208,14 +229,14 @@ def test_a_killed_supervisor_leaves_nothing_behind_that_stops_the_next(data_dir:
         if frozen:
             os.kill(int(pid), signal.SIGSTOP)
         supervisor.kill()
-    if sys.platform == "linux" and not frozen:
-        until(lambda: not any(is_running(pid) for pid in pids))
-        assert not (data_dir / "postgres" / "postmaster.pid").exists()  # a clean shutdown
     try:
+        if sys.platform == "linux" and not frozen:
+            until(lambda: not any(is_running(pid) for pid in pids))
+            assert not (data_dir / "postgres" / "postmaster.pid").exists()  # a clean shutdown
         with EmbeddedPostgres(data_dir, stop_seconds=0.2 if frozen else 20):
             assert not any(is_running(pid) for pid in pids)
     finally:
-        if is_running(pids[0]):  # a frozen server would stay for ever
+        if is_running(pids[0]):  # only when the test fails
             os.kill(pids[0], signal.SIGKILL)
 
 
@@ -248,41 +269,43 @@ def test_a_second_supervisor_is_refused_until_the_first_stops(data_dir: Path) ->
         assert server_pids(second.url)
 
 
-def test_a_path_with_spaces_and_umlauts_works(data_dir: Path) -> None:
-    folder = data_dir / "Ümläute und  Leerzeichen 'so' 猫"
+def test_a_path_with_spaces_and_umlauts_works(empty_dir: Path) -> None:
+    folder = empty_dir / "Ümläute und  Leerzeichen 'so' 猫"
     for _ in range(2):
         with EmbeddedPostgres(folder) as server:
             assert server_pids(server.url)
 
 
-def test_an_interrupted_initdb_leaves_nothing_half_made(data_dir: Path) -> None:
-    with subprocess.Popen(supervisor_program(data_dir), stdout=subprocess.DEVNULL) as supervisor:
-        until(lambda: list(data_dir.glob("postgres.new-*/cluster/base")))
+def test_an_interrupted_initdb_leaves_nothing_half_made(empty_dir: Path) -> None:
+    with subprocess.Popen(supervisor_program(empty_dir), stdout=subprocess.DEVNULL) as supervisor:
+        until(lambda: list(empty_dir.glob("postgres.new-*/cluster/base")))
         supervisor.kill()
-    assert not (data_dir / "postgres").exists()
-    with EmbeddedPostgres(data_dir) as server:
+    assert not (empty_dir / "postgres").exists()
+    with EmbeddedPostgres(empty_dir) as server:
         write_row(server)
-    with EmbeddedPostgres(data_dir) as server:
+    with EmbeddedPostgres(empty_dir) as server:
         assert has_row(server)
-    assert not list(data_dir.glob("postgres.new-*"))
+    assert not list(empty_dir.glob("postgres.new-*"))
 
 
-def test_a_file_in_the_way_of_the_data_directory_is_said(data_dir: Path) -> None:
-    (data_dir / "file").write_text("")
+def test_a_file_in_the_way_of_the_empty_directory_is_said(empty_dir: Path) -> None:
+    (empty_dir / "file").write_text("")
     with pytest.raises(DataDirUnwritable, match=r"can't write to .*ONBRAND_DATA_DIR"):
-        EmbeddedPostgres(data_dir / "file" / "data").start()
+        EmbeddedPostgres(empty_dir / "file" / "data").start()
 
 
-def test_a_folder_this_user_may_not_write_is_said(data_dir: Path) -> None:
-    (data_dir / "readonly").mkdir(mode=0o555)
-    identity, _ = first_usable(for_new_cluster(), [sys.executable, "--version"], data_dir)  # not root: it may write all
-    code, output = run_supervisor(data_dir / "readonly" / "data", identity=identity)
+def test_a_folder_this_user_may_not_write_is_said(empty_dir: Path) -> None:
+    (empty_dir / "readonly").mkdir(mode=0o555)
+    identity, _ = first_usable(
+        for_new_cluster(), [sys.executable, "--version"], empty_dir
+    )  # not root: it may write all
+    code, output = run_supervisor(empty_dir / "readonly" / "data", identity=identity)
     assert code == 1
     assert output.startswith("DataDirUnwritable: Onbrand can't write to")
 
 
-def test_below_a_private_folder_the_server_runs_and_no_permission_changes(data_dir: Path) -> None:
-    private = data_dir / "private"
+def test_below_a_private_folder_the_server_runs_and_no_permission_changes(empty_dir: Path) -> None:
+    private = empty_dir / "private"
     private.mkdir(mode=0o700)
     code, output = run_supervisor(private / "data")
     if IS_ROOT and not NAMESPACES:
@@ -294,35 +317,32 @@ def test_below_a_private_folder_the_server_runs_and_no_permission_changes(data_d
     assert run_supervisor(private / "data")[0] == 0
 
 
-def test_in_an_open_folder_root_hands_the_server_to_nobody(data_dir: Path) -> None:
+def test_in_an_open_folder_root_hands_the_server_to_nobody(empty_dir: Path) -> None:
     """A normal user, and a root whose programs only root can reach, keep it."""
-    with EmbeddedPostgres(data_dir) as server:
+    with EmbeddedPostgres(empty_dir) as server:
         write_row(server)
-    program = open_cluster(data_dir).server
-    may_enter = all(parent.stat().st_mode & 0o001 for parent in (*program.parents, *data_dir.parents))
+    program = open_cluster(empty_dir).server
+    may_enter = all(parent.stat().st_mode & 0o001 for parent in (*program.parents, *empty_dir.parents))
     owner = pwd.getpwnam("nobody").pw_uid if IS_ROOT and may_enter else os.geteuid()
-    assert (data_dir / "postgres").stat().st_uid == owner
+    assert (empty_dir / "postgres").stat().st_uid == owner
 
 
-def test_a_root_that_can_become_nobody_else_gets_a_sentence(data_dir: Path) -> None:
+def test_a_root_that_can_become_nobody_else_gets_a_sentence(empty_dir: Path) -> None:
     """A normal user is never asked to become anybody."""
     if not IS_ROOT:
         assert for_new_cluster() == [Identity("self")]
         return
-    (data_dir / "private").mkdir(mode=0o700)
-    assert_refused_as_root(*run_supervisor(data_dir / "private" / "data", first=DEEPEST_NAMESPACE))
+    (empty_dir / "private").mkdir(mode=0o700)
+    assert_refused_as_root(*run_supervisor(empty_dir / "private" / "data", first=DEEPEST_NAMESPACE))
 
 
 def test_a_directory_of_another_major_version_is_refused(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir):
-        pass
     (data_dir / "postgres" / "PG_VERSION").write_text("16\n")
     with pytest.raises(DatabaseServerFailed, match=r"made by PostgreSQL 16, .* brings PostgreSQL 18"):
         EmbeddedPostgres(data_dir).start()
 
 
 def test_the_end_of_the_log_is_in_the_error(data_dir: Path) -> None:
-    open_cluster(data_dir)
     with (data_dir / "postgres" / "postgresql.conf").open("a") as conf:
         conf.write("nonsense_setting = 1\n")
     with pytest.raises(DatabaseServerFailed, match="nonsense_setting"):
@@ -330,7 +350,6 @@ def test_the_end_of_the_log_is_in_the_error(data_dir: Path) -> None:
 
 
 def test_a_lost_or_changed_password_is_said(data_dir: Path) -> None:
-    open_cluster(data_dir)
     (data_dir / "postgres.password").write_text("another")
     with pytest.raises(DatabaseServerFailed, match="isn't the database's"):
         EmbeddedPostgres(data_dir).start()
@@ -349,10 +368,10 @@ def test_a_given_port_that_is_taken_is_said_and_the_directory_let_go(data_dir: P
         assert server_pids(other.url)
 
 
-def test_a_missing_wheel_says_what_to_install(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_wheel_says_what_to_install(empty_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_module, "_WHEEL", "a_wheel_that_nobody_installed")
     with pytest.raises(DatabaseServerFailed, match=r"pip install 'onbrand\[local\]'.*ONBRAND_DATABASE_URL"):
-        EmbeddedPostgres(data_dir).start()
+        EmbeddedPostgres(empty_dir).start()
 
 
 def test_a_refused_row_stays_out_of_the_log(data_dir: Path) -> None:

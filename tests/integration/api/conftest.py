@@ -1,0 +1,70 @@
+"""One service for all tests: they keep out of each other's way by being different people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from onbrand.config import Settings
+from onbrand.local.postgres import EmbeddedPostgres
+from onbrand.migrations import migrate
+from tests.integration.api.service import Person, Service, running
+from tests.system import free_port
+
+
+@pytest.fixture(scope="session")
+def make_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Settings]]:
+    """Settings on a free port and in a folder of their own, whatever the environment says."""
+
+    def make(**settings: Any) -> Settings:
+        return Settings(**{"port": free_port(), "data_dir": tmp_path_factory.mktemp("service")} | settings)
+
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith("ONBRAND_")]:
+            environment.delenv(name)
+        yield make
+
+
+@pytest.fixture(scope="session")
+def web_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build of the page, as far as serving it goes."""
+    directory = tmp_path_factory.mktemp("web")
+    for name in ("index.html", "auth.html"):
+        (directory / name).write_text(f"<!doctype html><title>{name}</title>")
+    (directory / "favicon.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (directory / "assets").mkdir()
+    (directory / "assets" / "app-0123abcd.js").write_text("export {};")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def service(
+    postgres: EmbeddedPostgres, make_settings: Callable[..., Settings], web_dir: Path
+) -> Iterator[Service]:
+    """The service with its local defaults and a database of its own."""
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("create database service")
+    url = make_conninfo(postgres.url, dbname="service")
+    migrate(url)
+    with running(make_settings(), url, web_dir=web_dir) as service:
+        yield service
+
+
+@pytest.fixture
+async def member(service: Service) -> AsyncIterator[Person]:
+    """A member of the studio nobody has seen before."""
+    async with service.person() as person:
+        yield person
+
+
+@pytest.fixture
+async def stranger(service: Service) -> AsyncIterator[Person]:
+    """Another member, who has nothing to do with the first."""
+    async with service.person() as person:
+        yield person

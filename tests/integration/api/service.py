@@ -1,0 +1,195 @@
+"""The HTTP service on a port of its own, people who call it, and jobs brought to any state without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from onbrand import attempts
+from onbrand.api.app import StandIn, create_app, serve
+from onbrand.config import LOCAL_TENANT_ID, Settings, SignIn
+from onbrand.images import ImageStore
+from onbrand.job import Claim, Owner, Pack, StoredImage
+from onbrand.local.issuer import Issuer
+from onbrand.postgres import Connection
+from tests.system import wait_until
+
+PACK = Pack("a" * 64, "Sample brand", "1.2.0")
+# The service hands images on as they are; drawing real ones is the model's tests' business.
+PNGS = {n: b"\x89PNG\r\n\x1a\n" + bytes([n]) * 3000 for n in (1, 2, 3, 4)}
+_START_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service."""
+
+    settings: Settings
+    database_url: str
+    issuer: Issuer
+    images: ImageStore
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.port}"
+
+    def client(self, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
+        """A client without a token, unless `headers` has one."""
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10)
+
+    @asynccontextmanager
+    async def person(self, **claims: Any) -> AsyncIterator[Person]:
+        """A member nobody has seen before; `claims` replace the token's."""
+        owner = Owner(LOCAL_TENANT_ID, uuid4())
+        token = self.issuer.sign(self.issuer.access_claims("member") | {"oid": str(owner.user_id)} | claims)
+        async with self.client({"Authorization": f"Bearer {token}"}) as client:
+            yield Person(self, owner, token, client)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction beside the service's own."""
+        connection = await psycopg.AsyncConnection.connect(self.database_url, row_factory=dict_row)
+        async with connection:
+            yield connection
+
+    async def execute(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        """Run one statement; the rows it returns."""
+        async with self.transaction() as connection:
+            cursor = await connection.execute(sql, values)  # type: ignore[arg-type]
+            return await cursor.fetchall() if cursor.description else []
+
+    async def claim(self, job_id: str) -> Claim:
+        """Take the job, as a worker would."""
+        async with self.transaction() as connection:
+            held = await attempts.claim(
+                connection, UUID(job_id), "worker", pack=PACK, lease_seconds=60, max_attempts=3
+            )
+        assert held is not None
+        return held
+
+    async def publish(self, held: Claim, pngs: Mapping[int, bytes] = PNGS) -> list[StoredImage]:
+        """Store the four images and make them the job's result."""
+        stored = [await self.images.put(held.job_id, held.attempt, n, png) for n, png in pngs.items()]
+        async with self.transaction() as connection:
+            assert await attempts.publish(connection, held, stored, prompt_truncated=False, retention_hours=720)
+        return stored
+
+    def exchange(self, *sent: bytes, seconds: float = 5) -> Answer:
+        """Send these bytes as they are, over one connection, and read one answer."""
+        with self.connection(seconds) as connection:
+            for part in sent:
+                connection.sendall(part)
+            return Answer.read(connection)
+
+    @contextmanager
+    def connection(self, seconds: float = 5) -> Iterator[socket.socket]:
+        """A bare connection to the service."""
+        with socket.create_connection(("127.0.0.1", self.settings.port), timeout=seconds) as connection:
+            yield connection
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a token, and a client that sends it."""
+
+    service: Service
+    owner: Owner
+    token: str
+    http: httpx.AsyncClient
+
+    async def submit(self, prompt: str = "a teapot", **headers: str) -> str:
+        """Ask for a generation; the job's id."""
+        answer = await self.http.post("/generate", json={"prompt": prompt}, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["job_id"])
+
+    async def complete(self, prompt: str = "a teapot") -> tuple[str, list[StoredImage]]:
+        """A job of theirs with its four images."""
+        job_id = await self.submit(prompt)
+        return job_id, await self.service.publish(await self.service.claim(job_id))
+
+    async def expired(self) -> str:
+        """A complete job of theirs whose time is over."""
+        job_id, _ = await self.complete()
+        await self.service.execute("update job set expires_at = now() where id = %s", job_id)
+        return job_id
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer read off a bare connection."""
+
+    status_code: int
+    headers: http.client.HTTPMessage
+    content: bytes
+
+    @classmethod
+    def read(cls, connection: socket.socket) -> Answer:
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return cls(response.status, response.headers, response.read())
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+def assert_problem(answer: httpx.Response | Answer, status: int, code: str) -> dict[str, Any]:
+    """Check that an answer is the RFC 9457 problem it should be, whole and traceable; its fields."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.content
+    problem: dict[str, Any] = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "instance", "code", "request_id"}
+    assert (problem["code"], problem["status"]) == (code, status)
+    assert problem["type"] == f"urn:onbrand:problem:{code}"
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["request_id"] == answer.headers["x-request-id"] != ""
+    assert problem["instance"] == f"urn:onbrand:request:{problem['request_id']}"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    return problem
+
+
+@contextmanager
+def running(settings: Settings, database_url: str, *, web_dir: Path | None = None) -> Iterator[Service]:
+    """The service in a thread with a loop of its own, composed as `onbrand api` does."""
+    issuer = Issuer(f"http://localhost:{settings.port}", settings.data_dir / "sign-in")
+    stand_in = StandIn(issuer.router(), issuer.metadata()) if settings.auth is SignIn.LOCAL else None
+    app = create_app(settings, database_url, stand_in=stand_in, web_dir=web_dir)
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(serve(app, settings, stop))
+
+    thread = threading.Thread(target=run, name="service")
+    thread.start()
+    try:
+        wait_until(lambda: _answers(settings), _START_SECONDS)
+        yield Service(settings, database_url, issuer, ImageStore.on_disk(settings.data_dir / "images"))
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+        assert not thread.is_alive(), "the service did not stop"
+
+
+def _answers(settings: Settings) -> bool:
+    """Whether the process answers and, with the local sign-in, can check a token."""
+    try:
+        ready = httpx.get(f"http://127.0.0.1:{settings.port}/readyz", timeout=5).json()
+    except (httpx.TransportError, ValueError):
+        time.sleep(0.02)
+        return False
+    return settings.auth is not SignIn.LOCAL or bool(ready["keys"])
