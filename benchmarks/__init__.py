@@ -1,0 +1,1 @@
+"""What Onbrand claims about speed, memory and size, runnable. `python -m benchmarks [NAME …]`; see README.md."""

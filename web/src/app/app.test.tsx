@@ -1,0 +1,132 @@
+/** Who gets to see what: signing in, being refused, signing out. */
+import { screen, waitFor } from '@testing-library/react';
+import { beforeEach, expect, test, vi } from 'vitest';
+import { liveAddresses } from '../test/addresses';
+import { FakeOnbrand, MEMBER, PAGE_CONFIG, problem } from '../test/fake-onbrand';
+import { fakeSession, generateButton, promptField, renderApp, renderStarted } from '../test/render-app';
+
+let onbrand: FakeOnbrand;
+beforeEach(() => {
+  onbrand = new FakeOnbrand();
+});
+
+const REFUSAL = { code: 'not_in_group', title: "Not in the studio's group", detail: 'Ask the studio to add you.' };
+
+test('while signing in the page says so, and that the prompt is kept', async () => {
+  sessionStorage.setItem('onbrand.draft', '"a teapot"');
+  await renderStarted(new Promise(() => undefined));
+  expect(await screen.findByText('Signing you in…')).toBeInTheDocument();
+  expect(screen.getByText('Your prompt is kept.')).toBeInTheDocument();
+});
+
+test('a sign-in that failed says so and waits for a press', async () => {
+  const signIn = vi.fn();
+  const { user } = await renderStarted(
+    Promise.resolve({ kind: 'failed', reference: 'AADSTS65004', signIn, config: PAGE_CONFIG }),
+  );
+  expect(await screen.findByRole('heading', { name: "The sign-in didn't finish" })).toBeInTheDocument();
+  expect(screen.getByText('Reference AADSTS65004')).toBeInTheDocument();
+  expect(signIn).not.toHaveBeenCalled();
+  await user.click(screen.getByRole('button', { name: 'Sign in again' }));
+  expect(signIn).toHaveBeenCalledOnce();
+});
+
+test('after signing out the page offers to sign in and does not do it by itself', async () => {
+  const signIn = vi.fn();
+  const { user } = await renderStarted(Promise.resolve({ kind: 'signed-out', signIn, config: PAGE_CONFIG }));
+  expect(await screen.findByRole('heading', { name: "You're signed out" })).toBeInTheDocument();
+  expect(signIn).not.toHaveBeenCalled();
+  await user.click(screen.getByRole('button', { name: 'Sign in' }));
+  expect(signIn).toHaveBeenCalledOnce();
+});
+
+test('without its configuration the page says that Onbrand cannot be reached', async () => {
+  await renderStarted(Promise.resolve({ kind: 'unreachable' }));
+  expect(await screen.findByRole('heading', { name: "Onbrand can't be reached" })).toBeInTheDocument();
+});
+
+test('the header shows the style that is live, and when nobody has reviewed it', async () => {
+  onbrand.me = { ...MEMBER, style: { name: 'Sample brand', version: '1', reviewed: false } };
+  await renderApp();
+  expect(await screen.findByText('Sample brand 1')).toBeInTheDocument();
+  expect(screen.getByText('not reviewed')).toBeInTheDocument();
+});
+
+test('somebody outside the group is told why and what to send to whom; there is no composer', async () => {
+  onbrand.me = { ...MEMBER, may_generate: false, refusal: REFUSAL, style: null };
+  const session = fakeSession();
+  const { user } = await renderApp(session);
+  expect(await screen.findByRole('heading', { name: REFUSAL.title })).toBeInTheDocument();
+  expect(screen.getByText("You're signed in as member@studio.example.")).toBeInTheDocument();
+  expect(screen.getByText(REFUSAL.detail)).toBeInTheDocument();
+  expect(screen.queryByLabelText('Describe the illustration')).not.toBeInTheDocument();
+
+  await user.click(screen.getByRole('button', { name: 'Copy request text' }));
+  expect(await screen.findByRole('button', { name: 'Copied' })).toBeInTheDocument();
+  await expect(navigator.clipboard.readText()).resolves.toMatch(/member@studio.example .*\(not_in_group\)/);
+  await user.click(screen.getByRole('button', { name: 'Use another account' }));
+  expect(session.useAnotherAccount).toHaveBeenCalledOnce();
+});
+
+test('a clipboard that is refused leaves the text to be selected', async () => {
+  onbrand.me = { ...MEMBER, may_generate: false, refusal: REFUSAL, style: null };
+  const { user } = await renderApp();
+  await screen.findByRole('heading', { name: REFUSAL.title });
+  vi.spyOn(navigator.clipboard, 'writeText').mockRejectedValue(new Error('refused'));
+  await user.click(screen.getByRole('button', { name: 'Copy request text' }));
+  expect(await screen.findByText(/Select the text and copy it/)).toBeInTheDocument();
+});
+
+test('a 403 from any call leads to the same page, and the prompt is kept', async () => {
+  onbrand.once('POST', /generate/, () => problem(403, REFUSAL.code, REFUSAL.title, REFUSAL.detail));
+  const { user } = await renderApp();
+  await user.type(await promptField(), 'a teapot');
+  await user.click(generateButton());
+  expect(await screen.findByRole('heading', { name: REFUSAL.title })).toBeInTheDocument();
+  expect(screen.queryByRole('textbox')).not.toBeInTheDocument();
+  expect(sessionStorage.getItem('onbrand.draft')).toBe('"a teapot"');
+});
+
+test('a token refused once is renewed and the call repeated, unseen', async () => {
+  onbrand.once('POST', /generate/, () => problem(401, 'token_expired', 'Sign-in expired'));
+  const session = fakeSession();
+  const { user } = await renderApp(session);
+  await user.type(await promptField(), 'a teapot');
+  await user.click(generateButton());
+  await waitFor(() => expect(onbrand.submissions).toHaveLength(1));
+  expect(onbrand.submissions[0]).toMatchObject({ prompt: 'a teapot', authorization: 'Bearer fresh' });
+  expect(session.signInAgain).not.toHaveBeenCalled();
+});
+
+test('a fresh token that is refused too ends in a page with a button, not in a circle of redirects', async () => {
+  onbrand.once('POST', /generate/, () => problem(401, 'token_invalid', 'Sign-in not accepted', 'Sign in again.'), 100);
+  const session = fakeSession();
+  const { user } = await renderApp(session);
+  await user.type(await promptField(), 'a teapot');
+  await user.click(generateButton());
+  expect(await screen.findByRole('heading', { name: 'Sign-in not accepted' })).toBeInTheDocument();
+  expect(onbrand.requests.filter((request) => request === 'POST /generate')).toHaveLength(2);
+  expect(session.signInAgain).not.toHaveBeenCalled();
+  expect(sessionStorage.getItem('onbrand.draft')).toBe('"a teapot"');
+  await user.click(screen.getByRole('button', { name: 'Sign in again' }));
+  expect(session.signInAgain).toHaveBeenCalledOnce();
+});
+
+test('signing out takes pictures and their addresses off the page before the browser leaves', async () => {
+  const session = fakeSession();
+  const { user } = await renderApp(session);
+  await user.type(await promptField(), 'a teapot');
+  await user.click(generateButton());
+  await waitFor(() => expect(onbrand.jobs.size).toBe(1));
+  onbrand.complete(onbrand.job(0).id);
+  await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4), { timeout: 4_000 });
+  expect(liveAddresses.size).toBe(4);
+  session.signOut.mockImplementation(() => {
+    expect(screen.queryByRole('img')).not.toBeInTheDocument();
+    expect(liveAddresses.size).toBe(0);
+  });
+  // jsdom keeps popovers closed.
+  await user.click(screen.getByRole('button', { name: 'Sign out', hidden: true }));
+  expect(session.signOut).toHaveBeenCalledOnce();
+  expect(screen.getByText('Signing you out…')).toBeInTheDocument();
+});

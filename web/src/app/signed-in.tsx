@@ -1,0 +1,87 @@
+/** Everything a signed-in person sees: the page, or why it isn't for them. */
+import { QueryClientProvider, useQuery } from '@tanstack/react-query';
+import { useMemo, useState } from 'react';
+import { flushSync } from 'react-dom';
+import { ApiContext, useApi } from '../api/api-context';
+import { createApi } from '../api/client';
+import { getMe } from '../api/get-me';
+import type { PageConfig } from '../api/get-page-config';
+import type { Problem } from '../api/problem';
+import type { Session } from '../auth/session';
+import { GeneratePage } from '../generate/generate-page';
+import { Announcer } from '../ui/announcer';
+import { strings } from '../ui/strings';
+import { ConnectionBanner } from './connection-banner';
+import { Header } from './header';
+import { NoticePage } from './notice-page';
+import { createQueryClient } from './query-client';
+import { RefusedPage } from './refused-page';
+import { SigningIn } from './signing-in';
+
+/** How often to ask for the style while no worker has announced one. */
+const STYLE_POLL_MS = 15_000;
+
+type SignedInProps = { session: Session; config: PageConfig };
+
+export function SignedIn({ session, config }: SignedInProps) {
+  const [queryClient] = useState(createQueryClient);
+  const [denied, setDenied] = useState<Problem | null>(null);
+  const [isLeaving, setIsLeaving] = useState(false);
+  const api = useMemo(() => createApi({ getToken: session.getToken, onDenied: setDenied }), [session]);
+
+  function signOut(): void {
+    // Everything of the person leaves the page before the browser leaves it: "Back" must show nothing.
+    flushSync(() => setIsLeaving(true));
+    queryClient.clear();
+    session.signOut();
+  }
+
+  if (isLeaving) return <SigningIn text={strings.signIn.leaving} />;
+  if (denied?.status === 403) return <RefusedPage session={session} refusal={denied} onSignOut={signOut} />;
+  if (denied !== null) {
+    return (
+      <NoticePage
+        title={denied.title}
+        detail={denied.detail}
+        reference={denied.requestId}
+        action={strings.signIn.again}
+        onAction={session.signInAgain}
+      />
+    );
+  }
+  return (
+    <ApiContext value={api}>
+      <QueryClientProvider client={queryClient}>
+        <Announcer>
+          <Member session={session} config={config} onSignOut={signOut} />
+        </Announcer>
+      </QueryClientProvider>
+    </ApiContext>
+  );
+}
+
+function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () => void }) {
+  const api = useApi();
+  const { data: me } = useQuery({
+    queryKey: ['me'],
+    queryFn: ({ signal }) => getMe(api, signal),
+    staleTime: Infinity,
+    refetchInterval: ({ state }) => (state.data?.may_generate === true && state.data.style === null ? STYLE_POLL_MS : false),
+  });
+  if (me === undefined) {
+    return (
+      <>
+        <ConnectionBanner />
+        <SigningIn />
+      </>
+    );
+  }
+  if (me.refusal !== null) return <RefusedPage session={session} refusal={me.refusal} onSignOut={onSignOut} />;
+  return (
+    <>
+      <Header style={me.style} account={session.account} version={config.version} onSignOut={onSignOut} />
+      <ConnectionBanner />
+      <GeneratePage accountId={session.account.id} retentionDays={Math.round(config.retention_hours / 24)} />
+    </>
+  );
+}

@@ -1,0 +1,57 @@
+/** The one screen: the composer, and the runs of this tab, newest on top. */
+import { useEffect, useRef } from 'react';
+import { strings } from '../ui/strings';
+import { Composer } from './composer';
+import { EmptyState } from './empty-state';
+import styles from './generate-page.module.css';
+import { RunCard } from './run-card';
+import { useAnnouncements } from './use-announcements';
+import { useDraft } from './use-draft';
+import { usePageTitle } from './use-page-title';
+import { useRuns } from './use-runs';
+
+export function GeneratePage({ accountId, retentionDays }: { accountId: string; retentionDays: number }) {
+  const [draft, setDraft] = useDraft();
+  const { runs, press, ...rest } = useRuns(accountId);
+  const input = useRef<HTMLTextAreaElement>(null);
+  usePageTitle(runs);
+  useAnnouncements(runs);
+
+  const isEmpty = runs.length === 0;
+  useEffect(() => {
+    if (isEmpty) input.current?.focus();
+  }, [isEmpty]);
+
+  // The newest run is what one wants to see next; focus stays where it was.
+  const pressAndShow: typeof press = (prompt, replaced) => {
+    press(prompt, replaced);
+    window.scrollTo({ top: 0 });
+  };
+  const edit = (prompt: string) => {
+    setDraft(prompt);
+    input.current?.focus();
+  };
+  const actions = { ...rest, press: pressAndShow, editPrompt: edit, retentionDays };
+
+  return (
+    <main className={isEmpty ? undefined : styles['withRuns']}>
+      <Composer
+        draft={draft}
+        onDraft={setDraft}
+        onGenerate={pressAndShow}
+        isBusy={rest.isBusy}
+        isCollapsed={!isEmpty}
+        inputRef={input}
+      />
+      {isEmpty ? (
+        <EmptyState retentionDays={retentionDays} onExample={edit} />
+      ) : (
+        <section aria-label={strings.run.list}>
+          {runs.map((live) => (
+            <RunCard key={live.run.key} live={live} actions={actions} />
+          ))}
+        </section>
+      )}
+    </main>
+  );
+}

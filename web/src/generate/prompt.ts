@@ -1,0 +1,45 @@
+/**
+ * The prompt rule of `onbrand/prompt.py`, so that the page counts as the server does and says so before sending.
+ *
+ * Both read `tests/vectors/prompts.json` in their tests. The server has the last word: its Unicode tables may be newer.
+ */
+
+export const MAX_CODE_POINTS = 500;
+const MAX_MARKS_PER_BASE = 8;
+const JOINER = '\u200D';
+
+export type PromptProblem = 'prompt_blank' | 'prompt_too_long' | 'prompt_invalid';
+export type CheckedPrompt = { text: string; length: number; problem: PromptProblem | null };
+
+/** The prompt as it would be stored, its length in Unicode code points, and what is wrong with it, if anything. */
+export function checkPrompt(input: string): CheckedPrompt {
+  const line = input.replace(/[\n\r\t]/g, ' ');
+  const text = withoutFormatCharacters(line).normalize('NFC').trim();
+  const length = Array.from(text).length;
+  return { text, length, problem: problemOf(line, text, length) };
+}
+
+function problemOf(line: string, text: string, length: number): PromptProblem | null {
+  if (/[\p{Cc}\p{Cs}]/u.test(line)) return 'prompt_invalid';
+  if (!/[\p{L}\p{N}\p{S}\p{P}]/u.test(text)) return 'prompt_blank';
+  if (length > MAX_CODE_POINTS) return 'prompt_too_long';
+  return longestRunOfMarks(text) > MAX_MARKS_PER_BASE ? 'prompt_invalid' : null;
+}
+
+// Bidi controls, zero-width and tag characters go; a joiner between two visible characters stays, as emoji need it.
+function withoutFormatCharacters(line: string): string {
+  const visible = Array.from(line).filter((char) => char === JOINER || !/\p{Cf}/u.test(char));
+  const kept: string[] = [];
+  visible.forEach((char, index) => {
+    if (char === JOINER) {
+      const neighbours = [kept.at(-1) ?? ' ', visible[index + 1] ?? ' '];
+      if (neighbours.some((neighbour) => neighbour === JOINER || /\s/u.test(neighbour))) return;
+    }
+    kept.push(char);
+  });
+  return kept.join('');
+}
+
+function longestRunOfMarks(text: string): number {
+  return Math.max(0, ...Array.from(text.matchAll(/\p{M}+/gu), ([marks]) => Array.from(marks).length));
+}

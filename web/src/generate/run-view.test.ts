@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'vitest';
+import type { Job } from '../api/get-job';
+import { statusLine } from './run-view';
+
+function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
+  return {
+    id: 'job-1',
+    prompt: 'a teapot',
+    prompt_truncated: null,
+    status,
+    created_at: '2026-01-28T14:02:00Z',
+    completed_at: null,
+    expires_at: null,
+    images: [],
+    user_id: 'user',
+    progress: { phase: null, step: 0, steps: 0, percent: 0, queue_position: null, eta_seconds: null, ...progress },
+    error: null,
+    pack: null,
+  };
+}
+
+/** The line `waited` seconds after the press, with news `age` seconds old. */
+function line(view: Job | null, waited: number, age = 0, more: { isAccepted?: boolean; isRetrying?: boolean } = {}) {
+  const now = 1_000_000;
+  const times = { now, pressedAt: now - waited * 1000, receivedAt: now - age * 1000 };
+  return statusLine(view, { ...times, isAccepted: false, isRetrying: false, ...more });
+}
+
+describe('one line about an unfinished run', () => {
+  test('before the server has answered', () => {
+    expect(line(null, 0)).toBe('Sending…');
+    expect(line(null, 3, 0, { isRetrying: true })).toBe('Not sent yet. Trying again; your prompt is kept.');
+    expect(line(null, 3, 0, { isAccepted: true })).toBe('Looking it up…');
+  });
+
+  test('while it waits', () => {
+    expect(line(job('queued', { phase: 'waiting', queue_position: 1, eta_seconds: 8 }), 1)).toBe(
+      'Next in line · about 8 s',
+    );
+    expect(line(job('queued', { phase: 'waiting', queue_position: 3, eta_seconds: 133 }), 1)).toBe(
+      '3rd in line · about 2 min 15 s',
+    );
+    expect(line(job('queued', { phase: 'starting_gpu', queue_position: 1 }), 12)).toBe('Starting the GPU · 12 s so far');
+    expect(line(job('queued', { phase: 'loading_model' }), 61)).toBe('Loading the model · 1 min 1 s so far');
+    expect(line(job('queued', {}), 5)).toBe('Waiting · 5 s so far');
+  });
+
+  test('while it is drawn', () => {
+    expect(line(job('processing', { phase: 'encoding' }), 2)).toBe('Reading your prompt · 2 s so far');
+    expect(line(job('processing', { phase: 'drawing', step: 17, steps: 28, eta_seconds: 14 }), 20)).toBe(
+      'Drawing · step 17 of 28 · about 14 s',
+    );
+    expect(line(job('processing', { phase: 'saving', eta_seconds: 1 }), 20)).toBe('Saving the pictures · about 1 s');
+  });
+
+  test('the seconds count down between two messages, and say so when they were too few', () => {
+    const drawing = job('processing', { phase: 'drawing', step: 1, steps: 12, eta_seconds: 10 });
+    expect(line(drawing, 10, 4)).toMatch(/about 6 s$/);
+    expect(line(drawing, 20, 10)).toMatch(/any moment now$/);
+    expect(line(drawing, 30, 20)).toMatch(/longer than usual, 30 s so far$/);
+  });
+});

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { strings } from './strings';
+
+function count(value: unknown): number {
+  return typeof value === 'object' && value !== null
+    ? Object.values(value).reduce<number>((sum, inner) => sum + count(inner), 0)
+    : 1;
+}
+
+test('the page has at most 120 texts', () => {
+  expect(count(strings)).toBeLessThanOrEqual(120);
+});
+
+test('places in line are ordinals', () => {
+  const places = [1, 2, 3, 4, 11, 12, 13, 21, 22, 112].map(strings.run.inLine);
+  expect(places).toEqual([
+    'Next in line',
+    '2nd in line',
+    '3rd in line',
+    '4th in line',
+    '11th in line',
+    '12th in line',
+    '13th in line',
+    '21st in line',
+    '22nd in line',
+    '112th in line',
+  ]);
+});

@@ -1,0 +1,149 @@
+/** Every text of the page that isn't the server's own. At most 120, so that a translation stays an afternoon's work. */
+
+const seconds = (count: number): string =>
+  count < 60 ? `${count} s` : `${Math.floor(count / 60)} min ${count % 60 === 0 ? '' : `${count % 60} s`}`.trimEnd();
+
+export const strings = {
+  product: 'Onbrand',
+  retry: 'Try again',
+
+  problem: {
+    unknownTitle: 'Something went wrong',
+    unknownDetail: "Onbrand answered in a way this page doesn't understand. Try again.",
+    reference: (id: string) => `Reference ${id}`,
+  },
+
+  signIn: {
+    busy: 'Signing you in…',
+    promptKept: 'Your prompt is kept.',
+    leaving: 'Signing you out…',
+    again: 'Sign in again',
+    start: 'Sign in',
+    failedTitle: "The sign-in didn't finish",
+    failedDetail: 'The sign-in service sent no usable answer. Nothing you typed is lost.',
+    stuckTitle: "The sign-in can't be renewed",
+    stuckDetail: 'Your sign-in ended and renewing it did not work. Sign in again; nothing is lost.',
+    signedOutTitle: "You're signed out",
+    signedOutDetail: 'Nothing of your session is left in this browser tab.',
+    unreachableTitle: "Onbrand can't be reached",
+    unreachableDetail: 'Check your connection, then try again.',
+  },
+
+  account: {
+    menu: (name: string) => `Account: ${name}`,
+    signOut: 'Sign out',
+    version: (version: string) => `Onbrand ${version}`,
+  },
+
+  style: {
+    live: (name: string, version: string) => `${name} ${version}`,
+    notReviewed: 'not reviewed',
+    notReviewedWhy: 'No designer has approved this version of the style yet.',
+  },
+
+  refused: {
+    who: (username: string) => `You're signed in as ${username}.`,
+    askFor: 'What to send to whoever looks after Onbrand:',
+    request: (username: string, title: string, code: string) =>
+      `Please give ${username} access to Onbrand. It said: "${title}" (${code}).`,
+    copy: 'Copy request text',
+    copied: 'Copied',
+    copyFailed: "The browser didn't allow copying. Select the text and copy it.",
+    otherAccount: 'Use another account',
+  },
+
+  connection: {
+    offline: "You're offline. Runs go on; we'll catch up.",
+    unreachable: "Onbrand can't be reached just now. Runs go on; we'll catch up.",
+    retry: 'Retry now',
+  },
+
+  composer: {
+    label: 'Describe the illustration',
+    placeholder: 'For example: a red backpack on a light blue background',
+    generate: 'Generate',
+    keys: (isMac: boolean) => (isMac ? '⌘ Enter' : 'Ctrl Enter'),
+    count: (used: number, most: number) => `${used} / ${most}`,
+    left: (count: number) => `${count} characters left`,
+    over: 'The prompt is too long',
+    examples: 'Or start from an example:',
+    reason: {
+      blank: 'Type what you need first.',
+      tooLong: (over: number) => `Shorten it by ${over} ${over === 1 ? 'character' : 'characters'}.`,
+      invalid: "Remove control characters and stacked accents; they can't be drawn.",
+      offline: "You're offline. Your prompt is kept.",
+      busy: 'Sending…',
+    },
+  },
+
+  empty: {
+    title: 'Four pictures, side by side',
+    detail: (days: number) => `1024 × 1024 PNG, yours to download for ${days} days.`,
+  },
+
+  run: {
+    list: 'Generations',
+    sending: 'Sending…',
+    notSent: 'Not sent yet. Trying again; your prompt is kept.',
+    loading: 'Looking it up…',
+    inLine: (place: number) => (place === 1 ? 'Next in line' : `${ordinal(place)} in line`),
+    waiting: 'Waiting',
+    startingGpu: 'Starting the GPU',
+    loadingModel: 'Loading the model',
+    encoding: 'Reading your prompt',
+    drawing: 'Drawing',
+    step: (step: number, steps: number) => `step ${step} of ${steps}`,
+    saving: 'Saving the pictures',
+    left: (count: number) => `about ${seconds(count)}`,
+    soFar: (count: number) => `${seconds(count)} so far`,
+    almost: 'any moment now',
+    longer: (count: number) => `longer than usual, ${seconds(count)} so far`,
+    percent: (percent: number) => `${percent}\u202f%`,
+    progress: 'Progress',
+    cancel: 'Cancel',
+    cancelling: 'Cancelling…',
+    cancelFailed: "It couldn't be cancelled. Try again.",
+    cancelled: 'Cancelled',
+    generateMore: 'Generate more',
+    generateAgain: 'Generate again',
+    editPrompt: 'Edit prompt',
+    remove: 'Remove',
+    took: (count: number) => `took ${seconds(count)}`,
+    keptUntil: (date: string) => `kept until ${date}`,
+    truncated: 'The prompt is longer than the model reads: the end of it was left out.',
+    promptKept: 'Your prompt is kept.',
+    expired: (days: number) => `Deleted after ${days} days`,
+    missingTitle: "This generation isn't here any more",
+    missingDetail: 'It may belong to another account, or the data was reset. Your prompt is kept.',
+  },
+
+  picture: {
+    alt: (n: number, prompt: string) => `Illustration ${n} of 4: ${prompt}`,
+    download: 'Download',
+    downloadLabel: (n: number) => `Download illustration ${n}`,
+    saving: 'Saving…',
+    failed: "This picture couldn't be loaded.",
+    downloadFailed: 'Download failed',
+  },
+
+  announce: {
+    queued: 'Queued',
+    started: 'Drawing started',
+    percent: (percent: number) => `${percent} % done`,
+    done: '4 illustrations ready',
+    failed: (title: string) => `Failed: ${title}`,
+  },
+
+  title: {
+    progress: (percent: number) => `(${percent} %) Onbrand`,
+    waiting: '(…) Onbrand',
+    ready: 'Ready · Onbrand',
+    failed: 'Failed · Onbrand',
+  },
+} as const;
+
+function ordinal(place: number): string {
+  const tens = place % 100;
+  const suffix = tens >= 11 && tens <= 13 ? 'th' : (['th', 'st', 'nd', 'rd'][place % 10] ?? 'th');
+  return `${place}${suffix}`;
+}
