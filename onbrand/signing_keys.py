@@ -114,8 +114,9 @@ class SigningKeys:
                 if self._clock() - self._tried_at < pause:
                     return
                 self._tried_at = self._clock()
-                self._fetched = threading.Event()
-                threading.Thread(target=self._fetch, args=(self._fetched,), name="signing-keys", daemon=True).start()
+                fetched = threading.Event()
+                threading.Thread(target=self._fetch, args=(fetched,), name="signing-keys", daemon=True).start()
+                self._fetched = fetched  # once it runs: were there no thread to be had, nothing would ever set it
             fetched = self._fetched
         if wait:
             fetched.wait(FETCH_SECONDS)
@@ -163,7 +164,7 @@ def _usable_keys(entries: object, issuer: str, tenant_id: UUID) -> dict[str, Sig
     """
     found: list[tuple[str, RSAPublicKey]] = []
     for entry in entries if isinstance(entries, list) else ():
-        if not isinstance(entry, dict) or not is_key_id(entry.get("kid")) or entry.get("kty") != "RSA":
+        if not isinstance(entry, dict) or not is_key_id(entry.get("kid")):
             continue
         if entry.get("use", "sig") != "sig" or entry.get("alg", "RS256") != "RS256":
             continue

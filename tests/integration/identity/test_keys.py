@@ -147,10 +147,9 @@ def test_s21_whatever_the_provider_answers_the_old_keys_stay(
 def test_s21_a_redirect_is_not_followed(
     directory: Directory, issuer: Issuer, provider: Provider, attacker: Provider, document: str
 ) -> None:
-    assert issuer
-    path = KEYS_PATH if document == "keys" else METADATA_PATH
+    path, body = (KEYS_PATH, issuer.keys()) if document == "keys" else (METADATA_PATH, issuer.metadata())
     for status in (301, 302, 303, 307, 308):
-        provider.answers[path] = sends(b"", status, Location=f"{attacker.url}{path}")
+        provider.answers[path] = sends(json.dumps(body).encode(), status, Location=f"{attacker.url}{path}")
         with pytest.raises(KeysUnavailable):
             TokenVerifier(directory).load_keys()
 
@@ -160,13 +159,11 @@ def test_s21_only_a_megabyte_is_read(directory: Directory, issuer: Issuer, provi
 
     def endless(request: BaseHTTPRequestHandler) -> None:
         nonlocal sent
-        request.send_response(200)
-        request.end_headers()
+        says(issuer.keys())(request)  # good keys, and then blanks, which JSON allows
         for _ in range(100):
             request.wfile.write(b" " * 1_000_000)
             sent += 1
 
-    assert issuer
     provider.answers[KEYS_PATH] = endless
     with pytest.raises(KeysUnavailable):
         TokenVerifier(directory).load_keys()
@@ -205,7 +202,8 @@ def test_s21_an_unusable_entry_does_not_hide_the_good_key(
     verifier: TokenVerifier, issuer: Issuer, provider: Provider
 ) -> None:
     entry = issuer.keys()["keys"][0]
-    provider.answers[KEYS_PATH] = says({"keys": [{"kty": "oct", "kid": entry["kid"], "k": "c2VjcmV0"}, 7, entry]})
+    secret = {"kty": "oct", "kid": entry["kid"], "k": "c2VjcmV0"}
+    provider.answers[KEYS_PATH] = says({"keys": [secret, 7, {**entry, "kid": ["a"]}, {**entry, "n": 7}, entry]})
     verifier.verify(issuer.token_for("member")).require_member()
 
 

@@ -238,8 +238,7 @@ def test_s29_a_token_of_10_mb_is_refused_by_its_length(verifier: TokenVerifier, 
 
 def test_s29_even_a_genuine_token_may_not_be_longer_than_16_kb(verifier: TokenVerifier, issuer: Issuer) -> None:
     claims = issuer.access_claims("member")
-    assert len(fits := issuer.sign(claims | {"padding": "x" * 10_000})) < 16_384
-    verifier.verify(fits).require_member()
+    verifier.verify(issuer.sign(claims | {"padding": "x" * 10_000})).require_member()
     with pytest.raises(TokenInvalid):
         verifier.verify(issuer.sign(claims | {"padding": "x" * 12_000}))
 
