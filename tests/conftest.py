@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -22,9 +23,16 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres() -> Iterator[EmbeddedPostgres]:
     """The embedded server, with one migrated database to copy."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("server")) as server:
+    with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
+        # pytest's own folders are closed to others: as root the server could not run as another user in them.
+        Path(folder).chmod(0o755)
+        yield from _server(Path(folder))
+
+
+def _server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(data_dir) as server:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("alter system set fsync = off")  # a test's database need not survive a power cut
             connection.execute("select pg_reload_conf()")

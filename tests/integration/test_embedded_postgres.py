@@ -96,6 +96,7 @@ def server_pids(url: str) -> list[int]:
 
 def write_row(server: EmbeddedPostgres) -> None:
     with psycopg.connect(server.url) as connection:
+        connection.execute("DROP TABLE IF EXISTS kept")
         connection.execute("CREATE TABLE kept (word text)")
         connection.execute("INSERT INTO kept VALUES ('here')")
 
@@ -120,17 +121,10 @@ def empty_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def made_once() -> Iterator[Path]:
+def data_dir() -> Iterator[Path]:
+    """A folder with a database, for the tests that leave it working: making one each time would wait for the disk."""
     with open_folder() as folder:
         open_cluster(folder)
-        yield folder
-
-
-@pytest.fixture
-def data_dir(made_once: Path) -> Iterator[Path]:
-    """A data directory of its own with a database in it, copied because initdb waits for the disk."""
-    with open_folder() as folder:
-        subprocess.run(["cp", "-a", f"{made_once}/.", folder], check=True)
         yield folder
 
 
@@ -151,6 +145,16 @@ def orphan(data_dir: Path) -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextlib.contextmanager
+def changed(file: Path, text: str) -> Iterator[None]:
+    before = file.read_text()
+    file.write_text(text)
+    try:
+        yield
+    finally:
+        file.write_text(before)
 
 
 def test_a_fresh_directory_gives_a_server_that_is_durable_private_and_in_utc(empty_dir: Path) -> None:
@@ -251,12 +255,16 @@ def test_a_server_without_supervisor_is_stopped_first(data_dir: Path, orphan: in
 def test_a_stale_pid_file_does_not_block_the_start(data_dir: Path, text: str) -> None:
     with EmbeddedPostgres(data_dir) as server:
         write_row(server)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as foreign:
-        (data_dir / "postgres" / "postmaster.pid").write_text(text.format(foreign=foreign.pid))
-        with EmbeddedPostgres(data_dir, start_seconds=5) as server:
-            assert has_row(server)
-        assert foreign.poll() is None  # it was not the server, so it was left alone
-        foreign.kill()
+    # Of the server's own user: PostgreSQL takes a process that it may not signal for a stranger.
+    command = open_cluster(data_dir).identity.command(["/bin/sleep", "60"], data_dir, signal.SIGKILL)
+    with subprocess.Popen(command) as foreign:
+        try:
+            (data_dir / "postgres" / "postmaster.pid").write_text(text.format(foreign=foreign.pid))
+            with EmbeddedPostgres(data_dir, start_seconds=5) as server:
+                assert has_row(server)
+            assert foreign.poll() is None  # it was not the server, so it was left alone
+        finally:
+            foreign.kill()
 
 
 def test_a_second_supervisor_is_refused_until_the_first_stops(data_dir: Path) -> None:
@@ -337,25 +345,29 @@ def test_a_root_that_can_become_nobody_else_gets_a_sentence(empty_dir: Path) -> 
 
 
 def test_a_directory_of_another_major_version_is_refused(data_dir: Path) -> None:
-    (data_dir / "postgres" / "PG_VERSION").write_text("16\n")
-    with pytest.raises(DatabaseServerFailed, match=r"made by PostgreSQL 16, .* brings PostgreSQL 18"):
+    with (
+        changed(data_dir / "postgres" / "PG_VERSION", "16\n"),
+        pytest.raises(DatabaseServerFailed, match=r"made by PostgreSQL 16, .* brings PostgreSQL 18"),
+    ):
         EmbeddedPostgres(data_dir).start()
 
 
 def test_the_end_of_the_log_is_in_the_error(data_dir: Path) -> None:
-    with (data_dir / "postgres" / "postgresql.conf").open("a") as conf:
-        conf.write("nonsense_setting = 1\n")
-    with pytest.raises(DatabaseServerFailed, match="nonsense_setting"):
+    with (
+        changed(data_dir / "postgres" / "postgresql.conf", "nonsense_setting = 1\n"),
+        pytest.raises(DatabaseServerFailed, match="nonsense_setting"),
+    ):
         EmbeddedPostgres(data_dir).start()
 
 
-def test_a_lost_or_changed_password_is_said(data_dir: Path) -> None:
-    (data_dir / "postgres.password").write_text("another")
-    with pytest.raises(DatabaseServerFailed, match="isn't the database's"):
-        EmbeddedPostgres(data_dir).start()
-    (data_dir / "postgres.password").unlink()
-    with pytest.raises(DatabaseServerFailed, match="is missing"):
-        EmbeddedPostgres(data_dir).start()
+def test_a_changed_or_lost_password_is_said(data_dir: Path) -> None:
+    password_file = data_dir / "postgres.password"
+    with changed(password_file, "another"):
+        with pytest.raises(DatabaseServerFailed, match="isn't the database's"):
+            EmbeddedPostgres(data_dir).start()
+        password_file.unlink()
+        with pytest.raises(DatabaseServerFailed, match="is missing"):
+            EmbeddedPostgres(data_dir).start()
 
 
 def test_a_given_port_that_is_taken_is_said_and_the_directory_let_go(data_dir: Path) -> None:
@@ -377,7 +389,7 @@ def test_a_missing_wheel_says_what_to_install(empty_dir: Path, monkeypatch: pyte
 def test_a_refused_row_stays_out_of_the_log(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir) as server:
         with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute("CREATE TABLE t (prompt text, n int NOT NULL)")
+            connection.execute("CREATE TEMPORARY TABLE t (prompt text, n int NOT NULL)")
             with pytest.raises(psycopg.errors.NotNullViolation):
                 connection.execute("INSERT INTO t VALUES (%s, NULL)", ["a secret prompt"])
         assert "violates not-null constraint" in server.log_path.read_text()
