@@ -49,10 +49,10 @@ def load_illustrator(pack: BrandPack, on_progress: Callable[[Progress], None] = 
         loaded(2)
         vae = load_vae(pack.path("vae"))
         pipeline = _load_pipeline(pack, model)
+        loaded(3)
+        apply_lora(pipeline, pack.path(manifest.lora.file), manifest.lora)
     except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
         raise WeightsDamaged("The brand pack's files don't fit the model it names; build the pack anew.") from error
-    loaded(3)
-    apply_lora(pipeline, pack.path(manifest.lora.file), manifest.lora)
     loaded(_STAGES)
     return Illustrator(pack.pack, manifest, pipeline, text_encoder, vae)
 

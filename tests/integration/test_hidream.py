@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +182,16 @@ def test_loading_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_working_directory_does_not_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_illustrator(load_pack(MINI)).model == "mini"
+
+
+def test_waiting_threads_sleep() -> None:
+    """Asked of the OpenMP runtime itself: a setting made after torch has loaded it would be too late."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    shown = subprocess.run(
+        [sys.executable, "-c", "import onbrand.hidream.vae"],
+        env=environment | {"OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"(GOMP_SPINCOUNT|KMP_BLOCKTIME)\s*=\s*'0", shown.stderr)  # GNU's and LLVM's name for it

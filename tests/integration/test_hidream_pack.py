@@ -162,6 +162,15 @@ def test_a_lora_with_unusable_matrices_is_refused(copy: Path, change: Callable[[
         load_illustrator(rewrite(copy, unchanged))
 
 
+def test_a_lora_for_a_wider_transformer_is_refused(copy: Path) -> None:
+    def widen(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+        return name, torch.cat([tensor, tensor], dim=1 if ".lora_A." in name else 0)
+
+    rewrite_tensors(copy / LORA, widen)
+    with pytest.raises(WeightsDamaged, match="don't fit the model"):
+        load_illustrator(rewrite(copy, unchanged))
+
+
 def test_an_alpha_that_the_file_does_not_have_is_refused(copy: Path) -> None:
     """A wrong alpha would only weaken or strengthen the brand: nobody would notice."""
     with pytest.raises(WeightsDamaged, match="was not loaded"):
