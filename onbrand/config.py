@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -23,6 +23,13 @@ LOCAL_TENANT_ID = UUID("11111111-1111-4111-8111-111111111111")
 LOCAL_SPA_CLIENT_ID = UUID("22222222-2222-4222-8222-222222222222")
 LOCAL_API_CLIENT_ID = UUID("33333333-3333-4333-8333-333333333333")
 LOCAL_GROUP_ID = UUID("44444444-4444-4444-8444-444444444444")
+# Where pydantic's own words speak of parsing, or quote a part of the value.
+_WORDS = {
+    "bool_parsing": "must be true or false",
+    "float_parsing": "must be a number",
+    "int_parsing": "must be a whole number",
+    "uuid_parsing": f"must be a UUID, such as {LOCAL_TENANT_ID}",
+}
 MICROSOFT_METADATA_URL = "https://login.microsoftonline.com/{tenant}/v2.0/.well-known/openid-configuration"
 
 
@@ -105,12 +112,12 @@ class Settings(BaseSettings):
     @classmethod
     def _known_level(cls, value: str) -> str:
         if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ValueError("use DEBUG, INFO, WARNING or ERROR")
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*self._sign_in_problems(), *self._production_problems()]
+        problems = [*self._sign_in_problems(), *self._origin_problems(), *self._production_problems()]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -126,9 +133,9 @@ class Settings(BaseSettings):
         if self.entra_group_id is None and not self.entra_role:
             problems.append("set ONBRAND_ENTRA_GROUP_ID or ONBRAND_ENTRA_ROLE: with neither nobody could get in")
         if self.entra_metadata_url is not None:
-            url = urlsplit(self.entra_metadata_url)
+            url = _split(self.entra_metadata_url)
             loopback = self.env is not Environment.PRODUCTION and url.hostname in LOOPBACK_HOSTS
-            if url.scheme != "https" and not (url.scheme == "http" and loopback):
+            if not url.hostname or (url.scheme != "https" and not (url.scheme == "http" and loopback)):
                 problems.append("ONBRAND_ENTRA_METADATA_URL must be an https address")
         return problems
 
@@ -140,12 +147,17 @@ class Settings(BaseSettings):
             problems.append("ONBRAND_ENV=production refuses local sign-in; set ONBRAND_AUTH=entra")
         if self.database_url is None:
             problems.append("ONBRAND_ENV=production needs ONBRAND_DATABASE_URL")
-        for origin in self.cors_origins:
-            url = urlsplit(origin)
-            if "*" in origin or url.scheme != "https" or f"https://{url.netloc}" != origin:
-                problems.append("each of ONBRAND_CORS_ORIGINS must be an https origin without a path or wildcard")
-                break
         return problems
+
+    def _origin_problems(self) -> list[str]:
+        in_production = self.env is Environment.PRODUCTION
+        allowed = ("https",) if in_production else ("http", "https")
+        for origin in self.cors_origins:
+            url = _split(origin)
+            is_origin = url.scheme in allowed and url.hostname and f"{url.scheme}://{url.netloc}" == origin
+            if not (is_origin and "*" not in origin) and not (origin == "*" and not in_production):
+                return ["each of ONBRAND_CORS_ORIGINS must be an https origin without a path or wildcard"]
+        return []
 
     @property
     def directory(self) -> Directory:
@@ -167,6 +179,14 @@ class Settings(BaseSettings):
         return self.model_path or REPOSITORY / "models" / self.model.value
 
 
+def _split(url: str) -> SplitResult:
+    """The parts of an address; all empty if it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
 def load_settings() -> Settings:
     """Read the environment.
 
@@ -181,6 +201,6 @@ def load_settings() -> Settings:
 
 def _sentence(problem: dict[str, object]) -> str:
     location = problem["loc"]
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = _WORDS.get(str(problem["type"])) or str(problem["msg"]).removeprefix("Value error, ")
     name = str(location[0]) if isinstance(location, tuple) and location else ""
-    return f"ONBRAND_{name.upper()}: {message}" if name else message
+    return f"ONBRAND_{name.upper()} {message.replace('Input should be', 'must be')}" if name else message

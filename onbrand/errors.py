@@ -9,15 +9,15 @@
     │   ├── 401  TokenMissing  TokenInvalid  TokenExpired
     │   ├── 403  ClientNotAllowed  AppOnlyToken  ScopeMissing
     │   │        GuestRefused  GroupClaimMissing  GroupOverage  NotInGroup
-    │   ├── 400  JsonInvalid
-    │   ├── 404  NotFound  JobNotFound           405  MethodNotAllowed
+    │   ├── 400  HttpInvalid  JsonInvalid  PreflightRefused
+    │   ├── 404  NotFound  JobNotFound           405  MethodNotAllowed           408  BodyTooSlow
     │   ├── 409  ImageNotReady  IdempotencyKeyReused
     │   ├── 410  JobExpired
     │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   431  HeadersTooLarge
     │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
     │   ├── 429  TooManyQueued
     │   ├── 500  InternalError  ImageCorrupt
-    │   └── 503  DatabaseUnavailable  StoreUnavailable  KeysUnavailable
+    │   └── 503  DatabaseUnavailable  StoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job ended badly: stored as `error.code`
         ├── Cancelled  GenerationTimedOut  WorkerLost
         ├── ModelFailed  BadImage  GpuMemory
@@ -186,11 +186,25 @@ class NotInGroup(ProblemError):
     detail = "You're signed in, but you aren't in the group that may use Onbrand. Ask the studio to add you."
 
 
+class HttpInvalid(ProblemError):
+    """What arrived is not one HTTP request that every reader would understand in the same way."""
+
+    status, code, title = 400, "http_invalid", "Not valid HTTP"
+    detail = "Send a well-formed HTTP/1.1 request, its body with either a Content-Length or chunked."
+
+
 class JsonInvalid(ProblemError):
     """The body is not one JSON document in UTF-8."""
 
     status, code, title = 400, "json_invalid", "Not valid JSON"
     detail = "Send one JSON object in UTF-8, without a byte order mark or repeated keys."
+
+
+class PreflightRefused(ProblemError):
+    """A browser asked whether a page elsewhere may call us (a CORS preflight), and it may not."""
+
+    status, code, title = 400, "preflight_refused", "Not allowed from that page"
+    detail = "That page may not make this request. Ask the administrator to add its origin to ONBRAND_CORS_ORIGINS."
 
 
 class NotFound(ProblemError):
@@ -212,6 +226,13 @@ class MethodNotAllowed(ProblemError):
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
     detail = "This address doesn't take that method."
+
+
+class BodyTooSlow(ProblemError):
+    """The body was announced, but not all of it arrived within ten seconds."""
+
+    status, code, title = 408, "body_too_slow", "Request too slow"
+    detail = "The request's body took too long to arrive. Try again on a better connection."
 
 
 class ImageNotReady(ProblemError):
@@ -250,10 +271,10 @@ class MediaTypeUnsupported(ProblemError):
 
 
 class HeadersTooLarge(ProblemError):
-    """The request's headers are larger than 16 kB."""
+    """The request's address and headers are larger than 16 kB."""
 
     status, code, title = 431, "headers_too_large", "Headers too large"
-    detail = "The request's headers may have at most 16,384 bytes."
+    detail = "The request's address and headers may have at most 16,384 bytes."
 
 
 class RequestInvalid(ProblemError):
@@ -331,6 +352,13 @@ class KeysUnavailable(ProblemError):
 
     status, code, title = 503, "keys_unavailable", "Sign-in can't be checked"
     detail = "The sign-in service can't be reached. Try again in a minute."
+
+
+class Overloaded(ProblemError):
+    """More connections are open than this process serves at a time."""
+
+    status, code, title = 503, "overloaded", "Too many visitors at once"
+    detail = "Onbrand is very busy. Try again in a few seconds."
 
 
 # --- an attempt at a job ended badly ---------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class ImageStore:
         """Store image `n` of an attempt. Repeating it with the same bytes is no error; other bytes never replace it.
 
         Raises:
+            ImageCorrupt: there are other bytes already.
             StoreUnavailable: the store did not take it in time.
         """
         stored = StoredImage(n, hashlib.sha256(png).hexdigest(), len(png))

@@ -59,7 +59,7 @@ def configure(settings: Settings, process: str) -> None:
     # reports too; our own lines say the same once, with the job's id.
     for name in ("procrastinate", "psycopg.pool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are what anybody's bad requests cause
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -88,7 +88,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A readable line for a terminal: time, process, sentence, and the job's first digits."""
+    """A readable line for a terminal: time, process, sentence, and the job's first digits.
+
+    What cannot be printed is escaped, and a traceback is indented, so that no text can pass for another line.
+    """
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -98,12 +101,14 @@ class TextFormatter(logging.Formatter):
         fields = _fields(record)
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         job = f"  [job {str(fields['job_id'])[:8]}]" if "job_id" in fields else ""
-        message = record.getMessage().encode("unicode_escape").decode() if _is_forged(record) else record.getMessage()
-        line = f"{datetime.fromtimestamp(record.created):%H:%M:%S}  {self._process:<8}  {level}{message}{job}"
+        sentence = f"{level}{record.getMessage()}{job}"
+        line = f"{datetime.fromtimestamp(record.created):%H:%M:%S}  {self._process:<8}  {_printable(sentence)}"
         if record.exc_info and record.exc_info[0] is not None:
-            line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            traced = "".join(traceback.format_exception(*record.exc_info))
+            line += "".join(f"\n    {_printable(part)}" for part in traced.splitlines())
         return line
 
 
-def _is_forged(record: logging.LogRecord) -> bool:
-    return any(ord(char) < 32 for char in record.getMessage())
+def _printable(text: str) -> str:
+    """The text with line breaks, escape sequences, bidi controls and the like spelled out."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -6,8 +6,10 @@ Nothing here knows a table; the statements are in `store` and `migrations`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -20,6 +22,7 @@ from onbrand.errors import ConfigError, DatabaseUnavailable
 Connection = psycopg.AsyncConnection[DictRow]
 
 PATIENCE_SECONDS = 3.0
+_CHECK_SECONDS = 1.0  # for an idle connection to show that it still leads somewhere
 _RECONNECT_SECONDS = 5.0  # then the pool stops retrying by itself, and the next request tries at once
 # Keepalives and the user timeout notice a peer that vanished without a word within about ten seconds.
 _CONNECT_ARGUMENTS: dict[str, Any] = {
@@ -50,9 +53,9 @@ class Database:
             kwargs=_CONNECT_ARGUMENTS | {"application_name": application_name},
             min_size=1,
             max_size=max_connections,
-            timeout=PATIENCE_SECONDS - 0.5,
+            timeout=PATIENCE_SECONDS - _CHECK_SECONDS,  # a check that begins just in time ends in time
             reconnect_timeout=_RECONNECT_SECONDS,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             open=False,
         )
 
@@ -71,8 +74,46 @@ class Database:
         Raises:
             DatabaseUnavailable: no connection, a lost connection, or no answer within `PATIENCE_SECONDS`.
         """
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), self.pool.connection() as connection:
-                yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
-            raise DatabaseUnavailable(retry_after_seconds=5) from error
+            connection = await self.pool.getconn()
+            try:
+                with _hung_up_at(deadline, connection):
+                    async with connection:  # commits or rolls back; the pool keeps it open
+                        yield connection
+            finally:
+                await self.pool.putconn(connection)
+        except Exception as error:
+            met = error if isinstance(error, psycopg.Error) else error.__cause__  # Procrastinate wraps what it meets
+            if isinstance(met, (psycopg.OperationalError, psycopg.InterfaceError)):
+                raise DatabaseUnavailable(retry_after_seconds=5) from error
+            if isinstance(met, psycopg.Error):
+                met.args = (met.diag.message_primary,)  # without the DETAIL, which quotes rows, and so prompts
+            raise
+
+
+async def _check(connection: Connection) -> None:
+    with _hung_up_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection):
+        await AsyncConnectionPool.check_connection(connection)
+
+
+@contextmanager
+def _hung_up_at(deadline: float, connection: Connection) -> Iterator[None]:
+    """Hang up at the deadline (the loop's clock): whoever waits for the server then gets an OperationalError at once.
+
+    Not `asyncio.timeout`: psycopg answers a cancellation by asking the server to cancel and waiting for it, up to ten
+    seconds for one that does not answer (measured with a stopped server).
+    """
+    timer = asyncio.get_running_loop().call_at(deadline, _hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(connection: Connection) -> None:
+    with (
+        suppress(psycopg.OperationalError, OSError),  # it has ended by itself
+        socket.socket(fileno=os.dup(connection.fileno())) as wire,
+    ):
+        wire.shutdown(socket.SHUT_RDWR)

@@ -12,13 +12,14 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 
 from onbrand import __version__, attempts
 from onbrand.api import page, problems, routes, service
+from onbrand.api.cors import Cors
 from onbrand.api.deps import Services, State
-from onbrand.api.edge import Edge
+from onbrand.api.edge import Edge, Unforeseen
+from onbrand.api.protocol import Protocol
 from onbrand.api.schemas import GenerateRequest, Problem
 from onbrand.config import Environment, Settings
 from onbrand.errors import DatabaseUnavailable, KeysUnavailable
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 MAX_CONNECTIONS = 5
 SWEEP_SECONDS = 5.0
 _KEYS_RETRY_SECONDS = 0.5
-_MAX_CONCURRENT_REQUESTS = 500
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,15 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
     problems.install(app)
     app.include_router(routes.router)
     app.include_router(service.router)
+    if not production:
+        app.include_router(service.figures)
     if stand_in is not None:
         app.include_router(stand_in.router, include_in_schema=False)
     if web_dir is not None:
         page.install(app, web_dir, service.issuer_origin(settings))
+    app.add_middleware(Unforeseen)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_credentials=False,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-            expose_headers=["Content-Disposition", "Location", "Retry-After", "X-Request-Id"],
-        )
+        app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(Edge, https=production)
     _document_shapes(app)
     return app
@@ -106,14 +102,13 @@ async def serve(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http="h11",
+        http=Protocol,
         h11_max_incomplete_event_size=32_768,
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_MAX_CONCURRENT_REQUESTS,
         timeout_graceful_shutdown=3,
     )
     server = _Server(config)

@@ -6,6 +6,7 @@ and repeated keys, and answers 500 to lone surrogates and NaN.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from email.message import Message
 from typing import Any, NoReturn, TypeVar
@@ -13,9 +14,10 @@ from typing import Any, NoReturn, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from onbrand.errors import BodyTooLarge, JsonInvalid, MediaTypeUnsupported, RequestInvalid
+from onbrand.errors import BodyTooLarge, BodyTooSlow, JsonInvalid, MediaTypeUnsupported, RequestInvalid
 
 MAX_BYTES = 8192
+PATIENCE_SECONDS = 10.0
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -26,6 +28,7 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     Raises:
         MediaTypeUnsupported: not declared as application/json in UTF-8, or compressed.
         BodyTooLarge: more than 8,192 bytes, declared or sent.
+        BodyTooSlow: not all of it came within `PATIENCE_SECONDS`.
         JsonInvalid: not one JSON document in UTF-8.
         RequestInvalid: repeated keys, NaN or Infinity, missing, unknown or wrongly typed fields.
     """
@@ -57,10 +60,14 @@ async def _read(request: Request) -> bytes:
     if not length.isascii() or not length.isdigit() or len(length) > 9 or int(length) > MAX_BYTES:
         raise BodyTooLarge
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise BodyTooLarge
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BYTES:
+                    raise BodyTooLarge
+    except TimeoutError:
+        raise BodyTooSlow from None
     return bytes(body)
 
 

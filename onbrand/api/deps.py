@@ -84,9 +84,12 @@ def _image_number(
 
 def _idempotency_key(
     _identity: Annotated[Identity, Depends(member)],
+    request: Request,
     idempotency_key: Annotated[str | None, Header(description="1–128 visible ASCII characters")] = None,
 ) -> str | None:
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+    if idempotency_key is None:
+        return None
+    if len(request.headers.getlist("idempotency-key")) > 1 or not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise IdempotencyKeyInvalid
     return idempotency_key
 

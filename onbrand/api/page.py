@@ -63,6 +63,8 @@ def install(app: FastAPI, directory: Path, issuer_origin: str) -> None:
         }
         return FileResponse(directory / _DOCUMENTS[path], headers=headers)
 
-    for path in _DOCUMENTS:
-        app.add_api_route(path, document, methods=["GET", "HEAD"], include_in_schema=False)
-    app.mount("/assets", _HashedAssets(directory=directory / "assets"))
+    for path, name in _DOCUMENTS.items():
+        if (directory / name).is_file():
+            app.add_api_route(path, document, methods=["GET", "HEAD"], include_in_schema=False)
+    if (directory / "assets").is_dir():
+        app.mount("/assets", _HashedAssets(directory=directory / "assets"))

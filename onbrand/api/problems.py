@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from onbrand import logs
 from onbrand.errors import (
@@ -65,17 +66,30 @@ async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
     return problem_response(error)
 
 
-async def _answer_starlette(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_starlette(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     match status:
         case 404:
             return problem_response(NotFound())
         case 405:
-            return problem_response(MethodNotAllowed())
+            response = problem_response(MethodNotAllowed())
+            response.headers["Allow"] = ", ".join(_allowed_methods(request))
+            return response
         case _ if status < 500:
             return problem_response(RequestInvalid())
         case _:
             return answer_unforeseen(error)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """What this address does take. Starlette names the methods of one route; an address may have several."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    allowed = [
+        method
+        for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return allowed or ["GET", "HEAD"]  # what is mounted are files
 
 
 async def _answer_validation(_request: Request, _error: Exception) -> JSONResponse:

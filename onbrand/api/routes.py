@@ -125,11 +125,12 @@ async def get_image(
         image = await store.find_image(connection, job_id, n)
     if job.result_attempt is None or image is None:
         raise ImageNotReady
-    headers = {"ETag": f'"{image.sha256}"', "Cache-Control": "private, no-cache"}
+    etag = f'"{image.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if download == "1":
         name = jobs.download_name(job.prompt, job.created_at, job_id, n)
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    if if_none_match is not None and image.sha256 in if_none_match:
+    if _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     try:
         png = await services.images.get(job_id, job.result_attempt, image)
@@ -167,6 +168,12 @@ async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
         refusal=present_refusal(identity.refusal),
         style=StyleView(name=style.pack.name, version=style.pack.version, reviewed=style.reviewed) if style else None,
     )
+
+
+def _matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether the caller has the image already (RFC 9110 §13.1.2: weak comparison, `*` is any)."""
+    tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
+    return bool(tags & {etag, "*"})
 
 
 async def _view(services: Services, identity: Identity, job_id: Any) -> JobView:

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Request, Response
 from onbrand import __version__, migrations, store, workers
 from onbrand.api.deps import ServicesOfProcess
 from onbrand.api.schemas import Health, PageConfig, Readiness, SignInConfig
-from onbrand.config import Environment, Settings, SignIn
-from onbrand.errors import DatabaseUnavailable, NotFound
+from onbrand.config import Settings, SignIn
+from onbrand.errors import DatabaseUnavailable
 
 router = APIRouter()
+figures = APIRouter()  # not in production, where they would be public
 
 _WELL_KNOWN = "/v2.0/.well-known/openid-configuration"
 
@@ -81,11 +82,9 @@ async def readyz(services: ServicesOfProcess, response: Response) -> Readiness:
     return Readiness(ready=database and keys, database=database, keys=keys, workers=ready_workers)
 
 
-@router.get("/metrics", include_in_schema=False)
+@figures.get("/metrics", include_in_schema=False)
 async def metrics(services: ServicesOfProcess) -> Response:
-    """Prometheus text. Not in production, where it would be public."""
-    if services.settings.env is Environment.PRODUCTION:
-        raise NotFound
+    """Prometheus text."""
     async with services.database.transaction() as connection:
         counts = await store.count_by_status(connection)
         ready_workers = await workers.ready_workers(connection)

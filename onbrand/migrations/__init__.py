@@ -12,8 +12,9 @@ from typing import LiteralString
 
 import psycopg
 from procrastinate.schema import SchemaManager
+from psycopg.rows import TupleRow
 
-from onbrand.errors import DatabaseNotReady
+from onbrand.errors import ConfigError, DatabaseNotReady
 from onbrand.postgres import Connection
 
 _LOCK = 0x6F6E6272616E64  # "onbrand"
@@ -49,11 +50,12 @@ def migrate(url: str) -> list[str]:
     """Bring the database to this version's schema; return the names of the steps that were applied.
 
     Raises:
+        ConfigError: the address is none.
         DatabaseNotReady: the server cannot be reached, or refuses a statement.
     """
     applied: list[str] = []
     try:
-        with psycopg.connect(url, connect_timeout=5, autocommit=True, options="-c timezone=UTC") as connection:
+        with _connect(url) as connection:
             connection.execute("select pg_advisory_lock(%s)", [_LOCK])
             connection.execute(_TABLE)
             done = {row[0] for row in connection.execute("select version from schema_migration").fetchall()}
@@ -67,9 +69,23 @@ def migrate(url: str) -> list[str]:
                     )
                 applied.append(step.name)
     except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DatabaseNotReady(f"The database can't be migrated: {reason}") from error
+        raise DatabaseNotReady(f"The database can't be migrated: {_first_line(error)}") from error
     return applied
+
+
+def _connect(url: str) -> psycopg.Connection[TupleRow]:
+    try:
+        return psycopg.connect(url, connect_timeout=5, autocommit=True, options="-c timezone=UTC")
+    except psycopg.ProgrammingError:  # its message repeats the address, with the password in it
+        raise ConfigError("ONBRAND_DATABASE_URL is not a PostgreSQL address (postgresql://…)") from None
+    except psycopg.Error as error:
+        raise DatabaseNotReady(
+            f"The database can't be reached ({_first_line(error)}). Start it, or correct ONBRAND_DATABASE_URL."
+        ) from error
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 async def is_current(connection: Connection) -> bool:

@@ -10,11 +10,12 @@ It knows no database, no store and no user. What it is told and tells are frames
          drawn {job_id, prompt_truncated}
          failed {job_id, code, reason}   instead of images; `stop` answers with the code of Cancelled
 
-When standard input ends, the worker is gone and the process ends with it.
+When standard input ends, the worker is gone and the process ends with it. On Linux it does so even while it hangs.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import queue
 import signal
@@ -29,10 +30,12 @@ from onbrand.errors import JobFailure, ModelFailed, SetupError
 from onbrand.job import Progress
 from onbrand.packs import load_pack
 from onbrand.png import Provenance, encode
-from onbrand.worker.frames import Frame, FrameBroken, pack, read
+from onbrand.worker.frames import Frame, FrameBroken, read, write
 
 if TYPE_CHECKING:
     from onbrand.hidream.illustrator import Illustrator
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class _Mailbox:
@@ -68,6 +71,9 @@ class _Mailbox:
 
 def main(weights_dir: Path) -> int:
     """Load the model and draw until standard input ends."""
+    if sys.platform == "linux":
+        # A call that hangs with the interpreter locked keeps the mailbox from noticing, and the memory from the next.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # Ctrl-C reaches the whole terminal; the worker decides what becomes of a drawing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Frames go out on a private copy: whatever a library prints must not end up between them.
@@ -76,7 +82,7 @@ def main(weights_dir: Path) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve the worker on a busy machine
 
     def send(frame: Frame) -> None:
-        frames_out.write(pack(frame))
+        write(frames_out, frame)
 
     mailbox = _Mailbox(os.fdopen(os.dup(0), "rb"))  # not sys.stdin, which the interpreter locks when it ends
     try:

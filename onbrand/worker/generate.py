@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from onbrand import attempts, logs
@@ -41,7 +41,8 @@ Result = TypeVar("Result")
 
 _HOLD_SECONDS = 0.25  # how often a running attempt is checked for a cancel between two steps
 _RETRY_SECONDS = 0.5
-_CLAIM_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 300.0  # with a database that is away: four finished pictures are worth waiting for
+_STOPPING_PATIENCE_SECONDS = 5.0  # the same, for a worker that should be gone by now
 
 
 class NoLongerOurs(OnbrandError):
@@ -53,7 +54,7 @@ class Stopping(OnbrandError):
 
 
 class Drawer:
-    """Draws one job at a time with one model process."""
+    """Draws one job at a time with one model process. Once `stop` is set it loads no model any more."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Drawer:
         model: ModelProcess,
         pack: Pack,
         worker_id: str,
+        stop: asyncio.Event,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -70,6 +72,7 @@ class Drawer:
         self._model = model
         self._pack = pack
         self._worker_id = worker_id
+        self._stop = stop
         self._must_stop = asyncio.Event()
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # fails when no model can load
 
@@ -81,21 +84,29 @@ class Drawer:
         """Claim the job, have it drawn and publish the images; or end the attempt with its reason."""
         token = logs.job_id.set(str(job_id))
         try:
-            try:
-                await self._model.ensure_ready()
-            except SetupError as error:
-                # Nothing was claimed: the sweep delivers the job again, to a worker that can draw.
-                if not self.broken.done():
-                    self.broken.set_exception(error)
-                return
-            claim = await self._claim(job_id)
-            if claim is None:
-                logger.debug("Nothing to claim: done, cancelled or taken", extra={"action": "claim_job"})
-                return
-            logger.info("Drawing, attempt %d", claim.attempt, extra={"action": "claim_job", "attempt": claim.attempt})
-            await self._attempt(claim)
+            if await self._has_model() and (claim := await self._claim(job_id)) is not None:
+                logger.info(
+                    "Drawing, attempt %d", claim.attempt, extra={"action": "claim_job", "attempt": claim.attempt}
+                )
+                await self._attempt(claim)
+                await self._has_model()  # not with the next delivery in hand: another worker could draw that one now
+        except DatabaseUnavailable:
+            logger.error("The database stayed away; the sweep will find the job", extra={"action": "database_lost"})
+        except Exception as error:  # the queue's engine would swallow it; the sweep delivers the job again
+            logger.exception("The delivery failed: %s", type(error).__name__, extra={"action": "fail_attempt"})
         finally:
             logs.job_id.reset(token)
+
+    async def _has_model(self) -> bool:
+        """Load the model if its process is gone. False: that is in vain, or not worth it any more; claim nothing."""
+        if self._model.is_ready:
+            return True
+        try:
+            return await unless_set(self._stop, self._model.ensure_ready())
+        except SetupError as error:
+            if not self.broken.done():
+                self.broken.set_exception(error)
+            return False
 
     async def _claim(self, job_id: UUID) -> Claim | None:
         settings = self._settings
@@ -107,8 +118,7 @@ class Drawer:
                 pack=self._pack,
                 lease_seconds=settings.lease_seconds,
                 max_attempts=settings.max_attempts,
-            ),
-            _CLAIM_PATIENCE_SECONDS,
+            )
         )
 
     async def _attempt(self, claim: Claim) -> None:
@@ -120,65 +130,76 @@ class Drawer:
             logger.info("The job was cancelled or taken over", extra={"action": "worker_stale"})
             await self._discard(claim)
         except Stopping:
-            await self._patiently(lambda connection: attempts.give_back(connection, claim), _CLAIM_PATIENCE_SECONDS)
+            await self._patiently(lambda connection: attempts.give_back(connection, claim))
             logger.info("Handed back, the worker stops", extra={"action": "give_back", "attempt": claim.attempt})
         except JobFailure as failure:
-            await self._discard(claim)
-            await self._end(claim, failure)
+            try:
+                await self._end(claim, failure)
+            finally:
+                await self._discard(claim)
         except DatabaseUnavailable:
-            logger.error("The database stayed away; the sweep will find the job", extra={"action": "database_lost"})
+            raise  # whether it published is unknown, so what was stored stays
         except Exception as error:  # nobody foresaw it: it costs this attempt, and its traceback is in the log
             logger.exception("The attempt failed: %s", type(error).__name__, extra={"action": "fail_attempt"})
-            await self._end(claim, ModelFailed())
+            if await self._end(claim, ModelFailed()):  # so it was not published
+                await self._discard(claim)
         else:
             seconds = round(time.monotonic() - started, 2)
             logger.info("Four images in %.1f s", seconds, extra={"action": "publish_job", "seconds": seconds})
 
-    async def _watched(self, claim: Claim) -> tuple[dict[int, bytes], bool]:
-        """Draw, and stop the model within a step when the attempt is no longer ours or the worker must stop."""
+    async def _watched(self, claim: Claim) -> tuple[list[tuple[int, bytes]], bool]:
+        """Draw; give up at once when the worker must stop."""
         drawing = asyncio.create_task(self._drawn(claim))
-        ending = asyncio.create_task(self._reason_to_end(claim))
-        await asyncio.wait({drawing, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if not drawing.done():
-            await self._model.stop_drawing(claim)
-            with suppress(OnbrandError):  # the reason to end counts, not how the drawing took it
-                await drawing
-            raise ending.result()
-        ending.cancel()
-        return drawing.result()
+        watching = asyncio.create_task(self._watch(claim))
+        try:
+            await asyncio.wait({drawing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if drawing.done():
+                return drawing.result()
+            watching.result()  # raises what the watch stumbled over
+            raise Stopping
+        finally:
+            await _end_tasks(drawing, watching)
 
-    async def _reason_to_end(self, claim: Claim) -> OnbrandError:
+    async def _watch(self, claim: Claim) -> None:
+        """Return when the worker must stop; tell the model to stop when the attempt is no longer ours."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_HOLD_SECONDS):
                     await self._must_stop.wait()
-                    return Stopping()
+                    return
             with suppress(DatabaseUnavailable):
                 async with self._database.transaction() as connection:
-                    if not await attempts.holds(connection, claim):
-                        return NoLongerOurs()
+                    held = await attempts.holds(connection, claim)
+                if not held:
+                    await self._model.stop_drawing(claim)
 
-    async def _drawn(self, claim: Claim) -> tuple[dict[int, bytes], bool]:
-        pngs: dict[int, bytes] = {}
+    async def _drawn(self, claim: Claim) -> tuple[list[tuple[int, bytes]], bool]:
+        pngs: list[tuple[int, bytes]] = []  # with the number of each image
         progress = Progress(Phase.ENCODING)
-        async for frame in self._model.draw(claim, patience_seconds=self._settings.lease_seconds):
-            fields = frame.fields
-            match frame.kind:
-                case "progress":
-                    progress = Progress(Phase(fields["phase"]), fields["step"], fields["steps"])
-                    await self._record(claim, progress)
-                case "image":
-                    pngs[fields["n"]] = frame.payload
-                case "failed" if fields["code"] == Cancelled.code:  # we asked for it, in `_record`
-                    raise NoLongerOurs
-                case "failed":
-                    reason = fields["reason"]
-                    logger.warning("The model failed: %s", reason, extra={"action": "fail_attempt", "reason": reason})
-                    raise job_failure(fields["code"])
-                case "drawn":
-                    await self._record(claim, replace(progress, phase=Phase.SAVING))
-                    return pngs, fields["prompt_truncated"]
+        async with aclosing(self._model.draw(claim, patience_seconds=self._settings.lease_seconds)) as frames:
+            async for frame in frames:
+                fields = frame.fields
+                match frame.kind:
+                    case "progress":
+                        progress = Progress(Phase(fields["phase"]), fields["step"], fields["steps"])
+                        await self._record(claim, progress)
+                    case "image":
+                        pngs.append((fields["n"], frame.payload))
+                    case "failed":
+                        raise await self._failure(fields["code"], fields["reason"])
+                    case "drawn":
+                        await self._record(claim, replace(progress, phase=Phase.SAVING))
+                        return pngs, fields["prompt_truncated"]
         raise ModelFailed
+
+    async def _failure(self, code: str, reason: str) -> OnbrandError:
+        if code == Cancelled.code:
+            return NoLongerOurs()  # we asked for it
+        logger.warning("The model failed: %s", reason, extra={"action": "fail_attempt", "reason": reason})
+        failure = job_failure(code)
+        if failure is ModelFailed:
+            await self._model.stop()  # after an illegal access a GPU fails everything this process asks of it
+        return failure()
 
     async def _record(self, claim: Claim, progress: Progress) -> None:
         try:
@@ -193,10 +214,16 @@ class Drawer:
         if not held:
             await self._model.stop_drawing(claim)
 
-    async def _publish(self, claim: Claim, pngs: dict[int, bytes], prompt_truncated: bool) -> None:
-        if sorted(pngs) != list(range(1, IMAGES_PER_JOB + 1)):
+    async def _publish(self, claim: Claim, pngs: list[tuple[int, bytes]], prompt_truncated: bool) -> None:
+        if len(pngs) != IMAGES_PER_JOB or {n for n, _ in pngs} != set(range(1, IMAGES_PER_JOB + 1)):
             raise BadImage
-        stored = [await self._store(claim, n, png) for n, png in sorted(pngs.items())]
+        # All are waited for, also after one has failed: what is still being written could not be discarded.
+        outcomes = await asyncio.gather(*(self._store(claim, n, png) for n, png in pngs), return_exceptions=True)
+        stored = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            stored.append(outcome)
         published = await self._patiently(
             lambda connection: attempts.publish(
                 connection,
@@ -204,8 +231,7 @@ class Drawer:
                 stored,
                 prompt_truncated=prompt_truncated,
                 retention_hours=self._settings.retention_hours,
-            ),
-            self._settings.lease_seconds,
+            )
         )
         if not published:
             raise NoLongerOurs
@@ -219,7 +245,8 @@ class Drawer:
             raise StorageUnavailable from error
         return image
 
-    async def _end(self, claim: Claim, failure: JobFailure) -> None:
+    async def _end(self, claim: Claim, failure: JobFailure) -> bool:
+        """End the attempt without a result. False: it had ended already."""
         settings = self._settings
         status = await self._patiently(
             lambda connection: attempts.end_attempt(
@@ -228,8 +255,7 @@ class Drawer:
                 type(failure),
                 max_attempts=settings.max_attempts,
                 retention_hours=settings.retention_hours,
-            ),
-            settings.lease_seconds,
+            )
         )
         outcome = {Status.QUEUED: "it is tried again", Status.FAILED: "the job failed", None: "the job had ended"}
         logger.warning(
@@ -239,24 +265,47 @@ class Drawer:
             outcome[status],
             extra={"action": "fail_attempt", "attempt": claim.attempt, "code": failure.code},
         )
+        return status is not None
 
     async def _discard(self, claim: Claim) -> None:
         with suppress(StoreUnavailable):  # what stays is found by its attempt, which is not the result's
             await self._images.discard(claim.job_id, claim.attempt)
 
-    async def _patiently(self, change: Callable[[Connection], Awaitable[Result]], patience_seconds: float) -> Result:
+    async def _patiently(self, change: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Repeat a change in its own transaction until the database takes it.
 
         Raises:
-            DatabaseUnavailable: it did not within `patience_seconds`; the sweep will deal with the job.
+            DatabaseUnavailable: it did not for minutes, or the worker must stop; the sweep will deal with the job.
         """
-        deadline = time.monotonic() + patience_seconds
+        started, lost = time.monotonic(), False
         while True:
             try:
                 async with self._database.transaction() as connection:
                     return await change(connection)
             except DatabaseUnavailable:
-                if time.monotonic() > deadline:
+                patience = _STOPPING_PATIENCE_SECONDS if self._must_stop.is_set() else _PATIENCE_SECONDS
+                if time.monotonic() - started > patience:
                     raise
-                logger.warning("The database does not answer; trying again", extra={"action": "database_lost"})
+                if not lost:
+                    logger.warning("The database is away; trying on", extra={"action": "database_lost"})
+                lost = True
                 await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def unless_set(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work to its end, unless the event is set before. Whether it was done."""
+    doing, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _end_tasks(doing, waiting)
+    if doing.cancelled():
+        return False
+    doing.result()
+    return True
+
+
+async def _end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

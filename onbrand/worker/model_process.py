@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class ModelProcess:
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._is_ready = False
+        self._starting = asyncio.Lock()
         self.changed = asyncio.Event()  # set whenever `is_ready` may have changed; whoever waits clears it
 
     @property
@@ -52,77 +53,85 @@ class ModelProcess:
             WeightsDamaged: the weights were refused; trying again would not help.
             SetupError: the process died while loading, several times.
         """
-        for attempt in range(1, _LOAD_ATTEMPTS + 1):
-            if self.is_ready:
-                return
-            if await self._start():
-                return
-            await self.stop(ending_seconds=_ENDING_SECONDS)
-            logger.warning(
-                "The model process died while loading (%d of %d)",
-                attempt,
-                _LOAD_ATTEMPTS,
-                extra={"action": "model_lost"},
-            )
-            await asyncio.sleep(_PAUSE_SECONDS)
+        async with self._starting:
+            for attempt in range(1, _LOAD_ATTEMPTS + 1):
+                if attempt > 1:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                if self.is_ready or await self._start():
+                    return
+                await self.stop(ending_seconds=_ENDING_SECONDS)
+                logger.warning(
+                    "The model process died while loading (%d of %d)",
+                    attempt,
+                    _LOAD_ATTEMPTS,
+                    extra={"action": "model_lost"},
+                )
         raise SetupError("The model process died each time it was loaded. Is there enough memory?")
 
     async def _start(self) -> bool:
         await self.stop(ending_seconds=_ENDING_SECONDS)
         started = time.monotonic()
         logger.info("Loading the model", extra={"action": "model_start"})
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_STREAM_LIMIT,
-        )
         try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=_STREAM_LIMIT,
+            )
             async with asyncio.timeout(_LOAD_SECONDS):
                 frame = await self._receive()
-        except (FrameBroken, TimeoutError):
+        except (FrameBroken, OSError, TimeoutError):  # OSError: the system has no memory or process to spare
             return False
-        if frame is None:
-            return False
-        if frame.kind == "refused":
-            raise WeightsDamaged(frame.fields["message"])
+        match frame:
+            case Frame("ready"):
+                pass
+            case Frame("refused", {"message": str(message)}):
+                raise WeightsDamaged(message)
+            case _:
+                return False
         self._is_ready = True
         self.changed.set()
         seconds = round(time.monotonic() - started, 1)
         logger.info("The model is loaded (%.1f s)", seconds, extra={"action": "model_ready", "seconds": seconds})
         return True
 
-    async def draw(self, claim: Claim, *, patience_seconds: float) -> AsyncIterator[Frame]:
+    async def draw(self, claim: Claim, *, patience_seconds: float) -> AsyncGenerator[Frame, None]:
         """Have a claim drawn; yields the frames about it up to `drawn` or `failed`.
 
+        Close the generator (`contextlib.aclosing`): one that is left before its last frame ends the process, for what
+        the model would still say belongs to no later drawing.
+
         Raises:
-            WorkerLost: the process died.
+            WorkerLost: the process died, or does not speak the protocol.
             GenerationTimedOut: it sent nothing for `patience_seconds`; it is killed.
         """
         job_id = str(claim.job_id)
-        await self._send(Frame("draw", {"job_id": job_id, "prompt": claim.prompt, "seeds": claim.seeds}))
-        while True:
-            try:
+        is_over, ending_seconds = False, 0.0
+        try:
+            await self._send(Frame("draw", {"job_id": job_id, "prompt": claim.prompt, "seeds": claim.seeds}))
+            while not is_over:
                 async with asyncio.timeout(patience_seconds):
                     frame = await self._receive()
-            except TimeoutError:
-                await self.stop()
-                logger.warning("The model made no progress and was ended", extra={"action": "model_lost"})
-                raise GenerationTimedOut from None
-            except FrameBroken:
-                frame = None
-            if frame is None:
-                await self.stop(ending_seconds=_ENDING_SECONDS)
-                logger.warning("The model process died while drawing", extra={"action": "model_lost"})
-                raise WorkerLost
-            if frame.fields.get("job_id") == job_id:  # else: the rest of one that was stopped
+                if frame is None or frame.fields.get("job_id") != job_id:
+                    raise FrameBroken
+                is_over = frame.kind in ("drawn", "failed")
                 yield frame
-                if frame.kind in ("drawn", "failed"):
-                    return
+        except TimeoutError:
+            logger.warning("The model made no progress and was ended", extra={"action": "model_lost"})
+            raise GenerationTimedOut from None
+        except (FrameBroken, OSError):
+            ending_seconds = _ENDING_SECONDS
+            logger.warning("The model process died while drawing", extra={"action": "model_lost"})
+            raise WorkerLost from None
+        finally:
+            if not is_over:
+                await self.stop(ending_seconds=ending_seconds)
 
     async def stop_drawing(self, claim: Claim) -> None:
-        """Ask for the drawing to end at its next step."""
-        await self._send(Frame("stop", {"job_id": str(claim.job_id)}))
+        """Ask for the drawing to end at its next step; a process that is gone draws no more anyway."""
+        with suppress(OSError):
+            await self._send(Frame("stop", {"job_id": str(claim.job_id)}))
 
     async def stop(self, *, ending_seconds: float = 0.0) -> None:
         """Wait until the process is gone; it is killed unless it ends by itself within `ending_seconds`."""
@@ -131,21 +140,21 @@ class ModelProcess:
         if process is None:
             return
         # One whose pipe has ended is about to be reaped; a kill at that moment would lose its exit code.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ending_seconds):
-                await process.wait()
-        if process.returncode is None:
-            process.kill()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ending_seconds):
+                    await process.wait()
+        finally:  # also when whoever waits here is cancelled
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
         await process.wait()
 
     async def _send(self, frame: Frame) -> None:
         if self._process is None or self._process.stdin is None:
-            raise WorkerLost
-        try:
-            self._process.stdin.write(pack(frame))
-            await self._process.stdin.drain()
-        except OSError:
-            raise WorkerLost from None
+            raise BrokenPipeError
+        self._process.stdin.write(pack(frame))
+        await self._process.stdin.drain()
 
     async def _receive(self) -> Frame | None:
         if self._process is None or self._process.stdout is None:

@@ -10,13 +10,13 @@ import socket
 from contextlib import suppress
 from typing import Any, Literal
 
-from onbrand import logs, tasks, workers
+from onbrand import logs, migrations, tasks, workers
 from onbrand.config import Settings
-from onbrand.errors import DatabaseUnavailable
+from onbrand.errors import DatabaseNotReady, DatabaseUnavailable
 from onbrand.images import ImageStore
 from onbrand.packs import load_pack
 from onbrand.postgres import Database
-from onbrand.worker.generate import Drawer
+from onbrand.worker.generate import Drawer, unless_set
 from onbrand.worker.model_process import ModelProcess, model_command
 from onbrand.workers import LiveStyle
 
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 4
 _RECONNECT_SECONDS = 1.0
+_ENDING_SECONDS = 10.0  # for what waits for a database that does not answer, once the worker must be gone
 
 
 async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
@@ -31,6 +32,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
 
     Raises:
         WeightsMissing, WeightsDamaged: the brand pack cannot be loaded.
+        DatabaseNotReady: the database's schema is older than this version.
         SetupError: the model process dies while loading, several times.
     """
     pack = load_pack(settings.weights_dir)
@@ -39,30 +41,82 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     database = Database(database_url, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
     images = ImageStore.on_disk(settings.data_dir / "images")
     model = ModelProcess(model_command(settings.weights_dir))
-    drawer = Drawer(settings, database, images, model, pack.pack, worker_id)
+    drawer = Drawer(settings, database, images, model, pack.pack, worker_id, stop)
     style = LiveStyle(pack.pack, pack.manifest.review == "approved")
     await database.open()
-    announcing = asyncio.create_task(_announce(database, worker_id, model, style))
-    consuming = asyncio.create_task(_consume(database, drawer, model, worker_id, stop))
-    stopping = asyncio.create_task(stop.wait())
     try:
-        endings: set[asyncio.Future[Any]] = {consuming, drawer.broken, stopping}
+        if await unless_set(stop, _wait_for_schema(database)):
+            consuming = asyncio.create_task(_consume(database, drawer, model, worker_id, stop))
+            announcing = asyncio.create_task(_announce(database, worker_id, model, style))
+            try:
+                await _work(settings, drawer, consuming, announcing, stop, stop_now)
+            finally:
+                with suppress(DatabaseUnavailable):
+                    async with database.transaction() as connection:
+                        await workers.withdraw(connection, worker_id)
+    finally:
+        await model.stop()
+        await database.close()
+
+
+async def _work(
+    settings: Settings,
+    drawer: Drawer,
+    consuming: asyncio.Task[None],
+    announcing: asyncio.Task[None],
+    stop: asyncio.Event,
+    stop_now: asyncio.Event,
+) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    endings: set[asyncio.Future[Any]] = {consuming, announcing, drawer.broken, stopping}
+    try:
         await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         for ended in endings - {stopping}:
             if ended.done():
-                ended.result()  # raises: neither ends otherwise
+                ended.result()  # raises: none of them ends otherwise
         logger.info("Stopping after the running job", extra={"action": "stop"})
         await _drain(consuming, drawer, settings.shutdown_grace_seconds, stop_now)
     finally:
         stop.set()
-        for task in (announcing, consuming, stopping):
-            task.cancel()
-        await asyncio.gather(announcing, consuming, stopping, return_exceptions=True)
-        await model.stop()
-        with suppress(DatabaseUnavailable):
+        for ending in endings:
+            ending.cancel()
+        # Not for ever: against a server that is there but does not answer, a cancellation waits too.
+        done, _ = await asyncio.wait(endings, timeout=_ENDING_SECONDS)
+        for ending in done:
+            if not ending.cancelled():
+                ending.exception()  # it has been raised above, or came too late to matter
+
+
+async def _drain(consuming: asyncio.Task[None], drawer: Drawer, grace_seconds: float, stop_now: asyncio.Event) -> None:
+    consuming.cancel()  # takes no further delivery, and waits for the running one
+    hurrying = asyncio.create_task(stop_now.wait())
+    await asyncio.wait({consuming, hurrying}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    if not consuming.done():
+        drawer.hand_back()
+        await asyncio.wait({consuming}, timeout=_ENDING_SECONDS)
+
+
+async def _wait_for_schema(database: Database) -> None:
+    """Return once the database answers, with a schema that this version can work with.
+
+    Raises:
+        DatabaseNotReady: it has an older one.
+    """
+    lost = False
+    while True:
+        try:
             async with database.transaction() as connection:
-                await workers.withdraw(connection, worker_id)
-        await database.close()
+                is_current = await migrations.is_current(connection)
+        except DatabaseUnavailable:
+            if not lost:
+                logger.warning("The database is away; waiting for it", extra={"action": "database_lost"})
+            lost = True
+            await asyncio.sleep(_RECONNECT_SECONDS)
+        else:
+            if not is_current:
+                raise DatabaseNotReady("The database's schema is older than this version. Run `onbrand migrate`.")
+            return
 
 
 async def _consume(
@@ -79,17 +133,9 @@ async def _consume(
             lost = True
         else:
             lost = False
-        await asyncio.sleep(_RECONNECT_SECONDS)
-
-
-async def _drain(consuming: asyncio.Task[None], drawer: Drawer, grace_seconds: float, stop_now: asyncio.Event) -> None:
-    consuming.cancel()  # takes no further delivery, and waits for the running one
-    hurrying = asyncio.create_task(stop_now.wait())
-    await asyncio.wait({consuming, hurrying}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
-    hurrying.cancel()
-    if not consuming.done():
-        drawer.hand_back()
-        await asyncio.wait({consuming})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_RECONNECT_SECONDS):
+                await stop.wait()
 
 
 async def _announce(database: Database, worker_id: str, model: ModelProcess, style: LiveStyle) -> None:

@@ -44,9 +44,7 @@ def web_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(
-    postgres: EmbeddedPostgres, make_settings: Callable[..., Settings], web_dir: Path
-) -> Iterator[Service]:
+def service(postgres: EmbeddedPostgres, make_settings: Callable[..., Settings], web_dir: Path) -> Iterator[Service]:
     """The service with its local defaults and a database of its own."""
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("create database service")

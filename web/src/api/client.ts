@@ -17,7 +17,7 @@ type Person = {
   onDenied: (problem: Problem) => void;
 };
 
-export type Connection = {
+type Connection = {
   subscribe: (listener: () => void) => () => void;
   /** Whether the latest call got an answer from Onbrand itself. */
   isReachable: () => boolean;

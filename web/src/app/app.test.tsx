@@ -48,7 +48,7 @@ test('without its configuration the page says that Onbrand cannot be reached', a
 test('the header shows the style that is live, and when nobody has reviewed it', async () => {
   onbrand.me = { ...MEMBER, style: { name: 'Sample brand', version: '1', reviewed: false } };
   await renderApp();
-  expect(await screen.findByText('Sample brand 1')).toBeInTheDocument();
+  expect(await screen.findByText('Sample brand v1')).toBeInTheDocument();
   expect(screen.getByText('not reviewed')).toBeInTheDocument();
 });
 
@@ -57,7 +57,7 @@ test('somebody outside the group is told why and what to send to whom; there is 
   const session = fakeSession();
   const { user } = await renderApp(session);
   expect(await screen.findByRole('heading', { name: REFUSAL.title })).toBeInTheDocument();
-  expect(screen.getByText("You're signed in as member@studio.example.")).toBeInTheDocument();
+  expect(screen.getByText('Signed in as member@studio.example')).toBeInTheDocument();
   expect(screen.getByText(REFUSAL.detail)).toBeInTheDocument();
   expect(screen.queryByLabelText('Describe the illustration')).not.toBeInTheDocument();
 
@@ -101,7 +101,7 @@ test('a token refused once is renewed and the call repeated, unseen', async () =
 test('a fresh token that is refused too ends in a page with a button, not in a circle of redirects', async () => {
   onbrand.once('POST', /generate/, () => problem(401, 'token_invalid', 'Sign-in not accepted', 'Sign in again.'), 100);
   const session = fakeSession();
-  const { user } = await renderApp(session);
+  const { user, unmount } = await renderApp(session);
   await user.type(await promptField(), 'a teapot');
   await user.click(generateButton());
   expect(await screen.findByRole('heading', { name: 'Sign-in not accepted' })).toBeInTheDocument();
@@ -110,6 +110,11 @@ test('a fresh token that is refused too ends in a page with a button, not in a c
   expect(sessionStorage.getItem('onbrand.draft')).toBe('"a teapot"');
   await user.click(screen.getByRole('button', { name: 'Sign in again' }));
   expect(session.signInAgain).toHaveBeenCalledOnce();
+
+  unmount();
+  onbrand = new FakeOnbrand(); // accepts tokens again
+  await renderApp();
+  await waitFor(() => expect(onbrand.submissions.map(({ prompt }) => prompt)).toEqual(['a teapot']));
 });
 
 test('signing out takes pictures and their addresses off the page before the browser leaves', async () => {

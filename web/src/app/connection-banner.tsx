@@ -1,8 +1,9 @@
 /** Says when the connection is gone. Runs go on without it, so this is no error, only news. */
-import { onlineManager, useQueryClient } from '@tanstack/react-query';
-import { useSyncExternalStore } from 'react';
+import { onlineManager, useQueryClient, type Query } from '@tanstack/react-query';
+import { useEffect, useSyncExternalStore } from 'react';
 import { useIsReachable } from '../api/api-context';
 import { isTransient } from '../api/problem';
+import { useAnnounce } from '../ui/announcer';
 import { Button } from '../ui/button';
 import { strings } from '../ui/strings';
 import styles from './connection-banner.module.css';
@@ -14,10 +15,15 @@ export function ConnectionBanner() {
     (listener) => onlineManager.subscribe(listener),
     () => onlineManager.isOnline(),
   );
-  if (isOnline && isReachable) return null;
+  const announce = useAnnounce();
+  const text = !isOnline ? strings.connection.offline : isReachable ? '' : strings.connection.unreachable;
+  useEffect(() => {
+    if (text !== '') announce(text);
+  }, [text, announce]);
+  if (text === '') return null;
 
   async function retryNow(): Promise<void> {
-    const waiting = { predicate: ({ state }: { state: { fetchFailureReason: unknown } }) => isTransient(state.fetchFailureReason) };
+    const waiting = { predicate: ({ state }: Query) => isTransient(state.fetchFailureReason) };
     const keys = queryClient.getQueryCache().findAll(waiting).map((query) => query.queryKey);
     // A query that is waiting for its next try would ignore a refetch.
     await queryClient.cancelQueries(waiting, { silent: true });
@@ -25,13 +31,13 @@ export function ConnectionBanner() {
   }
 
   return (
-    <div className={styles['banner']} role="alert">
-      <span>{isOnline ? strings.connection.unreachable : strings.connection.offline}</span>
+    <aside className={styles['banner']} aria-label={strings.connection.label}>
+      <span>{text}</span>
       {isOnline && (
         <Button look="quiet" onClick={() => void retryNow()}>
           {strings.connection.retry}
         </Button>
       )}
-    </div>
+    </aside>
   );
 }

@@ -50,6 +50,7 @@ function AccountMenu({ account, version, onSignOut }: AccountMenuProps) {
         aria-label={strings.account.menu(account.name)}
       >
         <span className={styles['accountName']}>{account.name}</span>
+        <span className={styles['initial']}>{account.name.slice(0, 1)}</span>
         <ChevronIcon />
       </button>
       <div id="account" popover="auto" className={styles['menu']}>

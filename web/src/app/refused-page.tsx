@@ -30,9 +30,9 @@ export function RefusedPage({ session, refusal, onSignOut }: RefusedPageProps) {
       <Header account={session.account} onSignOut={onSignOut} />
       <main className={styles['notice']}>
         <h1 className={styles['title']}>{refusal.title}</h1>
-        <p>{text.who(username)}</p>
-        <p className={styles['detail']}>{refusal.detail}</p>
-        <p className={styles['detail']}>{text.askFor}</p>
+        <p>{refusal.detail}</p>
+        <p className={styles['detail']}>{text.who(username)}</p>
+        <p className={styles['ask']}>{text.askFor}</p>
         <p className={styles['request']}>{request}</p>
         <div className={styles['actions']}>
           <Button look="primary" onClick={copy}>

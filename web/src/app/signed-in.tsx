@@ -66,7 +66,8 @@ function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () 
     queryKey: ['me'],
     queryFn: ({ signal }) => getMe(api, signal),
     staleTime: Infinity,
-    refetchInterval: ({ state }) => (state.data?.may_generate === true && state.data.style === null ? STYLE_POLL_MS : false),
+    refetchInterval: ({ state }) =>
+      state.data?.may_generate === true && state.data.style === null ? STYLE_POLL_MS : false,
   });
   if (me === undefined) {
     return (

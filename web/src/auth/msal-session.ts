@@ -57,6 +57,8 @@ export async function signIn(config: PageConfig['sign_in']): Promise<SignIn> {
     if (account) return { kind: 'signed-in', session: sessionOf(msal, account, scopes, startSignIn) };
     if (recall(SIGNED_OUT) === true) {
       forgetAll();
+      // MSAL leaves the sign-out's answer behind and would take it for the next sign-in's (state_mismatch).
+      await msal.clearCache();
       return { kind: 'signed-out', signIn: retry };
     }
     if (!mayRedirect()) return { kind: 'failed', reference: 'redirect_loop', signIn: retry };

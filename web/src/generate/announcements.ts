@@ -4,7 +4,7 @@ import { strings } from '../ui/strings';
 import type { RunView } from './run-view';
 
 export function announcement(before: RunView | undefined, after: RunView): string | null {
-  // A run that had ended before the page was opened is no news.
+  // What had ended before is no news, and neither is a run seen for the first time.
   if (before?.kind !== 'unfinished') return null;
   switch (after.kind) {
     case 'complete':

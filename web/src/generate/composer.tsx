@@ -15,7 +15,6 @@ import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import styles from './composer.module.css';
 import { checkPrompt, MAX_CODE_POINTS, type CheckedPrompt } from './prompt';
-import { useWarm } from './use-warm';
 
 const COUNT_FROM = 400;
 const ANNOUNCE_LEFT_AT = [100, 50, 10];
@@ -33,13 +32,13 @@ type ComposerProps = {
 
 export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inputRef }: ComposerProps) {
   const id = useId();
-  const warm = useWarm();
   const isOnline = useSyncExternalStore(
     (listener) => onlineManager.subscribe(listener),
     () => onlineManager.isOnline(),
   );
   const checked = checkPrompt(draft);
   const reason = reasonAgainst(checked, isOnline, isBusy);
+  const isCounted = checked.length >= COUNT_FROM;
   const [isOpen, setIsOpen] = useState(false);
   useHeight(inputRef, draft, isCollapsed && !isOpen);
   useCountAnnouncement(checked.length);
@@ -61,11 +60,12 @@ export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inpu
       <label className={styles['label']} htmlFor={`${id}-prompt`}>
         {strings.composer.label}
       </label>
-      <div className={styles['field']}>
+      <div className={classes(styles['field'], isCounted && styles['counted'])}>
         <textarea
           ref={inputRef}
           id={`${id}-prompt`}
           className={classes(styles['input'], isOpen && styles['open'])}
+          dir="auto"
           rows={1}
           value={draft}
           placeholder={strings.composer.placeholder}
@@ -75,18 +75,17 @@ export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inpu
             setIsOpen(true);
             onDraft(event.target.value);
           }}
-          onFocus={warm}
           onClick={() => setIsOpen(true)}
           onBlur={() => setIsOpen(false)}
           onKeyDown={onKeyDown}
         />
-        {checked.length >= COUNT_FROM && (
+        {isCounted && (
           <p className={classes(styles['count'], checked.length > MAX_CODE_POINTS && styles['over'])}>
             {strings.composer.count(checked.length, MAX_CODE_POINTS)}
           </p>
         )}
       </div>
-      <p id={`${id}-reason`} className={styles['hint']}>
+      <p id={`${id}-reason`} className={classes(styles['hint'], isBusy && styles['unseen'])}>
         {reason}
       </p>
       <Button

@@ -13,7 +13,7 @@ export function EmptyState({ retentionDays, onExample }: { retentionDays: number
   return (
     <section className={styles['empty']}>
       <div>
-        <h2 className={styles['lead']}>{strings.empty.title}</h2>
+        <h2>{strings.empty.title}</h2>
         <p className={styles['detail']}>{strings.empty.detail(retentionDays)}</p>
         <p className={styles['heading']}>{strings.composer.examples}</p>
         <ul className={styles['examples']}>

@@ -1,5 +1,6 @@
 /** The one screen: the composer, and the runs of this tab, newest on top. */
 import { useEffect, useRef } from 'react';
+import hidden from '../ui/hidden.module.css';
 import { strings } from '../ui/strings';
 import { Composer } from './composer';
 import { EmptyState } from './empty-state';
@@ -9,10 +10,12 @@ import { useAnnouncements } from './use-announcements';
 import { useDraft } from './use-draft';
 import { usePageTitle } from './use-page-title';
 import { useRuns } from './use-runs';
+import { useWarm } from './use-warm';
 
 export function GeneratePage({ accountId, retentionDays }: { accountId: string; retentionDays: number }) {
   const [draft, setDraft] = useDraft();
   const { runs, press, ...rest } = useRuns(accountId);
+  const warm = useWarm();
   const input = useRef<HTMLTextAreaElement>(null);
   usePageTitle(runs);
   useAnnouncements(runs);
@@ -27,17 +30,22 @@ export function GeneratePage({ accountId, retentionDays }: { accountId: string; 
     press(prompt, replaced);
     window.scrollTo({ top: 0 });
   };
+  const write = (text: string) => {
+    setDraft(text);
+    warm();
+  };
   const edit = (prompt: string) => {
-    setDraft(prompt);
+    write(prompt);
     input.current?.focus();
   };
   const actions = { ...rest, press: pressAndShow, editPrompt: edit, retentionDays };
 
   return (
     <main className={isEmpty ? undefined : styles['withRuns']}>
+      <h1 className={hidden['hidden']}>{strings.product}</h1>
       <Composer
         draft={draft}
-        onDraft={setDraft}
+        onDraft={write}
         onGenerate={pressAndShow}
         isBusy={rest.isBusy}
         isCollapsed={!isEmpty}

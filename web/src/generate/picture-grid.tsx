@@ -21,7 +21,7 @@ export function PictureGrid({ addresses, prompt, isDrawing, onExpired }: Picture
         return (
           <li key={n}>
             {address === undefined ? (
-              <Placeholder isDrawing={isDrawing} />
+              <Placeholder n={n} isDrawing={isDrawing} />
             ) : (
               <PictureTile address={address} n={n} prompt={prompt} onExpired={onExpired} />
             )}
@@ -32,11 +32,13 @@ export function PictureGrid({ addresses, prompt, isDrawing, onExpired }: Picture
   );
 }
 
-function Placeholder({ isDrawing }: { isDrawing: boolean }) {
+function Placeholder({ n, isDrawing }: { n: number; isDrawing: boolean }) {
   return (
     <div aria-hidden="true" data-testid="placeholder">
       <div className={classes(styles['square'], isDrawing && styles['drawing'])} />
-      <div className={styles['bar']} />
+      <div className={styles['bar']}>
+        <span className={styles['number']}>{n}</span>
+      </div>
     </div>
   );
 }

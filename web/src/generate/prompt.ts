@@ -8,7 +8,7 @@ export const MAX_CODE_POINTS = 500;
 const MAX_MARKS_PER_BASE = 8;
 const JOINER = '\u200D';
 
-export type PromptProblem = 'prompt_blank' | 'prompt_too_long' | 'prompt_invalid';
+type PromptProblem = 'prompt_blank' | 'prompt_too_long' | 'prompt_invalid';
 export type CheckedPrompt = { text: string; length: number; problem: PromptProblem | null };
 
 /** The prompt as it would be stored, its length in Unicode code points, and what is wrong with it, if anything. */

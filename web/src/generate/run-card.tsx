@@ -27,7 +27,7 @@ export function RunCard({ live, actions }: { live: LiveRun; actions: RunActions 
       data-state={view.kind}
     >
       <div className={classes(styles['about'], !hasPictures && styles['ended'])}>
-        <h2 id={id} className={styles['prompt']} title={run.prompt}>
+        <h2 id={id} className={styles['prompt']} dir="auto" title={run.prompt}>
           {run.prompt}
         </h2>
         {view.kind === 'unfinished' && <RunProgress live={live} job={view.job} onCancelled={actions.learn} />}

@@ -7,7 +7,7 @@ import { Button } from '../ui/button';
 import { ProgressBar } from '../ui/progress-bar';
 import { strings } from '../ui/strings';
 import styles from './run-progress.module.css';
-import { statusLine } from './run-view';
+import { statusOf } from './run-view';
 import { useNow } from './use-now';
 import type { LiveRun } from './use-runs';
 
@@ -15,25 +15,26 @@ type RunProgressProps = { live: LiveRun; job: Job | null; onCancelled: (job: Job
 
 export function RunProgress({ live, job, onCancelled }: RunProgressProps) {
   const { run, receivedAt, isRetrying } = live;
+  const { jobId, pressedAt } = run;
   const api = useApi();
   const now = useNow();
   const cancel = useMutation({ mutationFn: (id: string) => cancelJob(api, id), onSuccess: onCancelled });
   const isCancelling = cancel.isPending || cancel.isSuccess;
-  const isAccepted = run.jobId !== null;
-  const status = statusLine(job, { now, receivedAt, pressedAt: run.pressedAt, isAccepted, isRetrying });
+  const { stage, detail } = statusOf(job, { now, receivedAt, pressedAt, isAccepted: jobId !== null, isRetrying });
   const percent = job?.status === 'processing' ? job.progress.percent : null;
   return (
     <div className={styles['progress']}>
-      <p className={styles['status']}>{isCancelling ? strings.run.cancelling : status}</p>
-      <ProgressBar label={strings.run.progress} percent={percent} valueText={status} />
-      <div className={styles['row']}>
-        <span className={styles['percent']}>{percent === null ? '' : strings.run.percent(percent)}</span>
-        {run.jobId !== null && (
-          <Button isUnavailable={isCancelling} onClick={() => run.jobId !== null && cancel.mutate(run.jobId)}>
-            {strings.run.cancel}
-          </Button>
-        )}
-      </div>
+      <p className={styles['stage']}>
+        {isCancelling ? strings.run.cancelling : stage}
+        {percent !== null && <span className={styles['percent']}>{strings.run.percent(percent)}</span>}
+      </p>
+      <ProgressBar label={strings.run.progress} percent={percent} valueText={`${stage}. ${detail}`} />
+      <p className={styles['detail']}>{detail}</p>
+      {jobId !== null && (
+        <Button isUnavailable={isCancelling} onClick={() => cancel.mutate(jobId)}>
+          {strings.run.cancel}
+        </Button>
+      )}
       {cancel.isError && <p className={styles['problem']}>{strings.run.cancelFailed}</p>}
     </div>
   );

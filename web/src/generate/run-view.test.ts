@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Job } from '../api/get-job';
-import { statusLine } from './run-view';
+import { statusOf } from './run-view';
 
 function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
   return {
@@ -23,13 +23,14 @@ function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
 function line(view: Job | null, waited: number, age = 0, more: { isAccepted?: boolean; isRetrying?: boolean } = {}) {
   const now = 1_000_000;
   const times = { now, pressedAt: now - waited * 1000, receivedAt: now - age * 1000 };
-  return statusLine(view, { ...times, isAccepted: false, isRetrying: false, ...more });
+  const { stage, detail } = statusOf(view, { ...times, isAccepted: false, isRetrying: false, ...more });
+  return detail === '' ? stage : `${stage} · ${detail}`;
 }
 
-describe('one line about an unfinished run', () => {
+describe('what is said about an unfinished run', () => {
   test('before the server has answered', () => {
     expect(line(null, 0)).toBe('Sending…');
-    expect(line(null, 3, 0, { isRetrying: true })).toBe('Not sent yet. Trying again; your prompt is kept.');
+    expect(line(null, 3, 0, { isRetrying: true })).toBe('Not sent yet · Trying again; your prompt is kept.');
     expect(line(null, 3, 0, { isAccepted: true })).toBe('Looking it up…');
   });
 
@@ -40,7 +41,7 @@ describe('one line about an unfinished run', () => {
     expect(line(job('queued', { phase: 'waiting', queue_position: 3, eta_seconds: 133 }), 1)).toBe(
       '3rd in line · about 2 min 15 s',
     );
-    expect(line(job('queued', { phase: 'starting_gpu', queue_position: 1 }), 12)).toBe('Starting the GPU · 12 s so far');
+    expect(line(job('queued', { phase: 'starting_gpu' }), 12)).toBe('Starting the GPU · 12 s so far');
     expect(line(job('queued', { phase: 'loading_model' }), 61)).toBe('Loading the model · 1 min 1 s so far');
     expect(line(job('queued', {}), 5)).toBe('Waiting · 5 s so far');
   });

@@ -50,14 +50,19 @@ type Situation = {
   isRetrying: boolean;
 };
 
-/** One line about an unfinished run: what is happening, how far it is and how long it will take. */
-export function statusLine(job: Job | null, situation: Situation): string {
-  if (job !== null) return `${stage(job)} · ${time(job, situation)}`;
-  if (situation.isAccepted) return strings.run.loading;
-  return situation.isRetrying ? strings.run.notSent : strings.run.sending;
+/** About an unfinished run: what is happening, then how far it is and how long it will take. */
+export function statusOf(job: Job | null, situation: Situation): { stage: string; detail: string } {
+  if (job !== null) {
+    const { phase, step, steps } = job.progress;
+    const place = phase === 'drawing' && steps > 0 ? [strings.run.step(step, steps)] : [];
+    return { stage: stageOf(job), detail: [...place, time(job, situation)].join(' · ') };
+  }
+  if (situation.isAccepted) return { stage: strings.run.loading, detail: '' };
+  if (situation.isRetrying) return { stage: strings.run.notSent, detail: strings.run.notSentWhy };
+  return { stage: strings.run.sending, detail: '' };
 }
 
-function stage({ status, progress }: Job): string {
+function stageOf({ status, progress }: Job): string {
   const { run } = strings;
   switch (progress.phase) {
     case 'starting_gpu':
@@ -66,12 +71,10 @@ function stage({ status, progress }: Job): string {
       return run.loadingModel;
     case 'encoding':
       return run.encoding;
-    case 'drawing':
-      return progress.steps > 0 ? `${run.drawing} · ${run.step(progress.step, progress.steps)}` : run.drawing;
     case 'saving':
       return run.saving;
     default:
-      if (status !== 'queued') return run.drawing;
+      if (status === 'processing') return run.drawing;
       return progress.queue_position === null ? run.waiting : run.inLine(progress.queue_position);
   }
 }

@@ -72,9 +72,9 @@ test('a lost connection while sending is repeated with the same key and is no fa
   onbrand.once('POST', /generate/, () => HttpResponse.error(), 2);
   await pressGenerate();
   expect(await screen.findByText(/Trying again; your prompt is kept/)).toBeInTheDocument();
-  expect(screen.getByRole('alert')).toHaveTextContent("Onbrand can't be reached just now");
+  expect(screen.getByRole('complementary')).toHaveTextContent("Onbrand can't be reached just now");
   await waitFor(() => expect(onbrand.submissions).toHaveLength(1), { timeout: 8_000 });
-  await waitFor(() => expect(screen.queryByRole('alert')).not.toBeInTheDocument(), { timeout: 3_000 });
+  await waitFor(() => expect(screen.queryByRole('complementary')).not.toBeInTheDocument(), { timeout: 3_000 });
   expect(onbrand.requests.filter((request) => request === 'POST /generate')).toHaveLength(3);
   expect(screen.queryByText(/Something went wrong/)).not.toBeInTheDocument();
 });
@@ -116,7 +116,9 @@ test('polling rests while the stream speaks, and after the end', async () => {
 
 test('server errors while following do not end a run', async () => {
   const { id } = await follow();
-  onbrand.once('GET', /jobs/, () => problem(500, 'internal_error', 'Something went wrong on our side'), 2);
+  const failing = () => problem(500, 'internal_error', 'Something went wrong on our side');
+  onbrand.once('GET', /events/, failing, 100);
+  onbrand.once('GET', /jobs\/[^/]+$/, failing, 2);
   onbrand.dropStreams(id);
   await waitFor(() => expect(polls(id)).toBeGreaterThan(1), { timeout: 4_000 });
   expect(screen.getByRole('progressbar')).toBeInTheDocument();
@@ -262,11 +264,25 @@ test('offline, Generate says why it waits and the prompt stays', async () => {
   const { user } = await renderApp();
   await user.type(await promptField(), PROMPT);
   act(() => onlineManager.setOnline(false));
-  expect(screen.getByRole('alert')).toHaveTextContent("You're offline");
+  expect(screen.getByRole('complementary')).toHaveTextContent("You're offline");
   expect(generateButton()).toHaveAccessibleDescription(/You're offline/);
   await user.click(generateButton());
   expect(screen.queryByRole('article')).not.toBeInTheDocument();
   act(() => onlineManager.setOnline(true));
-  expect(screen.queryByRole('alert')).not.toBeInTheDocument();
+  expect(screen.queryByRole('complementary')).not.toBeInTheDocument();
   expect(await promptField()).toHaveValue(PROMPT);
+});
+
+test('a hidden page gives its stream back and polls', async () => {
+  const { id } = await follow();
+  const streams = () => onbrand.requests.filter((request) => request.endsWith('/events')).length;
+  onbrand.draw(id, 1, 11);
+  await waitFor(() => expect(percent()).toBe(11));
+  const [pollsBefore, streamsBefore] = [polls(id), streams()];
+  const visibility = vi.spyOn(document, 'visibilityState', 'get').mockReturnValue('hidden');
+  act(() => void document.dispatchEvent(new Event('visibilitychange')));
+  await waitFor(() => expect(polls(id)).toBeGreaterThan(pollsBefore), { timeout: 4_000 });
+  visibility.mockReturnValue('visible');
+  act(() => void document.dispatchEvent(new Event('visibilitychange')));
+  await waitFor(() => expect(streams()).toBe(streamsBefore + 1));
 });

@@ -9,11 +9,17 @@ export function useAnnouncements(runs: LiveRun[]): void {
   const announce = useAnnounce();
   const seen = useRef(new Map<string, RunView>());
   useEffect(() => {
-    const before = seen.current;
-    seen.current = new Map(runs.map(({ run, view }) => [run.key, view]));
+    const now = new Map<string, RunView>();
     for (const { run, view } of runs) {
-      const text = announcement(before.get(run.key), view);
+      const before = seen.current.get(run.key);
+      // Nothing is known of a run from before a refresh until the first answer, and that is no news.
+      const isLookedUp = view.kind === 'unfinished' && view.job === null && run.jobId !== null;
+      const after = isLookedUp ? before : view;
+      if (after === undefined) continue;
+      now.set(run.key, after);
+      const text = announcement(before, after);
       if (text !== null) announce(text);
     }
+    seen.current = now;
   }, [runs, announce]);
 }

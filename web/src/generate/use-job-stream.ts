@@ -1,4 +1,4 @@
-/** Follows one job by its event stream while the page is visible; a hidden page polls and leaves the connection free. */
+/** Follows one job by its event stream while the page is visible; a hidden page polls and frees the connection. */
 import { useEffect, useSyncExternalStore } from 'react';
 import { useApi } from '../api/api-context';
 import type { Job } from '../api/get-job';

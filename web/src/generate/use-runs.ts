@@ -1,6 +1,6 @@
 /** The runs of this tab, alive: sent, followed, remembered. All of the page's talk about jobs goes through here. */
 import { useQueries, useQueryClient, type QueryClient, type UseQueryOptions } from '@tanstack/react-query';
-import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
+import { useCallback, useEffect, useReducer, useState } from 'react';
 import { useApi } from '../api/api-context';
 import type { Api } from '../api/client';
 import { generate, type Accepted } from '../api/generate';
@@ -13,14 +13,14 @@ import { isUnanswered, parseRuns, reduceRuns, type Run } from './runs';
 import { useJobStream } from './use-job-stream';
 
 const POLL_MS = 1_500;
-/** Presses closer together than this are one press: a double click, a held key. */
+/** Presses closer together than this are one press: the answer may come between the clicks of a double click. */
 const ONE_PRESS_MS = 1_000;
 
 export type LiveRun = { run: Run; view: RunView; receivedAt: number; isRetrying: boolean };
 
 export type Runs = {
   runs: LiveRun[];
-  /** Whether a press has not been answered yet; another would be ignored. */
+  /** Whether a press is too fresh, or not answered yet, for another: buttons that press are unavailable then. */
   isBusy: boolean;
   /** Starts a run; `replaced` is one that ended without pictures and makes room for it. */
   press: (prompt: string, replaced?: Run) => void;
@@ -45,7 +45,8 @@ export function useRuns(accountId: string): Runs {
     unanswered.forEach(({ key }, index) => {
       const { data, error } = submissions[index] ?? {};
       if (data) dispatch({ type: 'accept', key, jobId: data.job_id });
-      else if (error instanceof ApiProblem) dispatch({ type: 'refuse', key, problem: error.problem });
+      // A 401 is about the sign-in, not the run: it is sent again when the person is back.
+      else if (isRefusal(error)) dispatch({ type: 'refuse', key, problem: error.problem });
     });
   });
 
@@ -65,14 +66,10 @@ export function useRuns(accountId: string): Runs {
   const learn = useCallback((job: Job) => tell(queryClient, job), [queryClient]);
   useJobStream(drawn?.run.jobId ?? null, learn, setStreamedId);
 
-  const lastPress = useRef(-Infinity);
   const [isPressed, setIsPressed] = useState(false);
   const isBusy = isPressed || unanswered.length > 0;
   const press = useCallback(
     (prompt: string, replaced?: Run) => {
-      const now = performance.now();
-      if (now - lastPress.current < ONE_PRESS_MS) return;
-      lastPress.current = now;
       setIsPressed(true);
       window.setTimeout(() => setIsPressed(false), ONE_PRESS_MS);
       // A refused request keeps its key: should the server have stored it after all, this finds the same job.
@@ -100,6 +97,10 @@ function submission(api: Api, { key, prompt }: Run): UseQueryOptions<Accepted> {
     queryFn: () => generate(api, prompt, key),
     staleTime: Infinity,
   };
+}
+
+function isRefusal(error: unknown): error is ApiProblem {
+  return error instanceof ApiProblem && error.problem.status !== 401;
 }
 
 const submissionKey = (key: string) => ['submission', key];

@@ -185,7 +185,8 @@ export function pictureBytes(job: Job, n: number): string {
 }
 
 function imageOf(job: Job, n: number, search: string): Response {
-  const download = { 'Content-Disposition': `attachment; filename="onbrand_a-teapot_2026-01-28_${job.id.slice(0, 4)}_${n}.png"` };
+  const name = `onbrand_a-teapot_2026-01-28_${job.id.slice(0, 4)}_${n}.png`;
+  const download = { 'Content-Disposition': `attachment; filename="${name}"` };
   return new HttpResponse(pictureBytes(job, n), {
     headers: { 'Content-Type': 'image/png', ...(search === '?download=1' && download) },
   });

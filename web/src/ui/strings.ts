@@ -36,16 +36,16 @@ export const strings = {
   },
 
   style: {
-    live: (name: string, version: string) => `${name} ${version}`,
+    live: (name: string, version: string) => `${name} ${/^\d/.test(version) ? 'v' : ''}${version}`,
     notReviewed: 'not reviewed',
     notReviewedWhy: 'No designer has approved this version of the style yet.',
   },
 
   refused: {
-    who: (username: string) => `You're signed in as ${username}.`,
-    askFor: 'What to send to whoever looks after Onbrand:',
+    who: (username: string) => `Signed in as ${username}`,
+    askFor: 'To get access, send this to whoever looks after Onbrand:',
     request: (username: string, title: string, code: string) =>
-      `Please give ${username} access to Onbrand. It said: "${title}" (${code}).`,
+      `Please give ${username} access to Onbrand. The page says: "${title}" (${code}).`,
     copy: 'Copy request text',
     copied: 'Copied',
     copyFailed: "The browser didn't allow copying. Select the text and copy it.",
@@ -53,6 +53,7 @@ export const strings = {
   },
 
   connection: {
+    label: 'Connection',
     offline: "You're offline. Runs go on; we'll catch up.",
     unreachable: "Onbrand can't be reached just now. Runs go on; we'll catch up.",
     retry: 'Retry now',
@@ -66,25 +67,26 @@ export const strings = {
     count: (used: number, most: number) => `${used} / ${most}`,
     left: (count: number) => `${count} characters left`,
     over: 'The prompt is too long',
-    examples: 'Or start from an example:',
+    examples: 'Start from an example',
     reason: {
       blank: 'Type what you need first.',
       tooLong: (over: number) => `Shorten it by ${over} ${over === 1 ? 'character' : 'characters'}.`,
-      invalid: "Remove control characters and stacked accents; they can't be drawn.",
+      invalid: 'Remove control characters and stacked accents.',
       offline: "You're offline. Your prompt is kept.",
       busy: 'Sending…',
     },
   },
 
   empty: {
-    title: 'Four pictures, side by side',
-    detail: (days: number) => `1024 × 1024 PNG, yours to download for ${days} days.`,
+    title: 'Four illustrations at a time',
+    detail: (days: number) => `1024 × 1024 PNG, kept for ${days} days.`,
   },
 
   run: {
     list: 'Generations',
     sending: 'Sending…',
-    notSent: 'Not sent yet. Trying again; your prompt is kept.',
+    notSent: 'Not sent yet',
+    notSentWhy: 'Trying again; your prompt is kept.',
     loading: 'Looking it up…',
     inLine: (place: number) => (place === 1 ? 'Next in line' : `${ordinal(place)} in line`),
     waiting: 'Waiting',

@@ -1,0 +1,35 @@
+"""Which pages on other origins may call this service. By default none; an origin is allowed exactly as configured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from onbrand.api.problems import problem_response
+from onbrand.errors import PreflightRefused
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, with what our page sends and reads, and a problem for a preflight that is refused."""
+
+    def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_credentials=False,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Content-Disposition", "Location", "Retry-After", "X-Request-Id"],
+        )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            return response
+        refusal = problem_response(PreflightRefused())
+        refusal.headers["Vary"] = response.headers["Vary"]
+        return refusal

@@ -1,0 +1,257 @@
+"""A place to try workers: real database, queue and image store, a person who submits, and the model's double."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import pytest
+
+from onbrand import attempts, store
+from onbrand.config import REPOSITORY, Settings
+from onbrand.errors import DatabaseUnavailable
+from onbrand.images import ImageStore
+from onbrand.job import Job, Owner, Pack, Status, image_key
+from onbrand.postgres import Database
+from onbrand.worker import run
+from onbrand.worker.generate import Drawer
+from onbrand.worker.model_process import ModelProcess
+from tests.integration.worker.stub_worker import STUB_MODEL
+from tests.system import environment, is_alive
+
+Seen = TypeVar("Seen")
+
+PATIENCE_SECONDS = 30.0
+PACK = Pack("a" * 64, "Sample brand", "1")
+
+
+async def until(look: Callable[[], Awaitable[Seen]], seconds: float = PATIENCE_SECONDS) -> Seen:
+    """Look again and again until there is something to see; a database that is away shows nothing."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(DatabaseUnavailable):
+            if seen := await look():
+                return seen
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.02)
+
+
+@dataclass
+class Worker:
+    """A worker inside this process."""
+
+    working: asyncio.Task[None]
+    stop: asyncio.Event
+    stop_now: asyncio.Event
+
+    async def ended(self) -> None:
+        """Return when it has ended; raises what it ended with."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self.working
+
+
+@dataclass
+class WorkerProcess:
+    """`onbrand worker` with the stub as its model, as a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Its log, one JSON object a line."""
+        return [json.loads(line) for line in self.log_path.read_text().splitlines()]
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Its exit code."""
+
+        async def look() -> bool:
+            return self.process.poll() is not None
+
+        await until(look, seconds)
+        return int(self.process.returncode)
+
+
+@dataclass
+class Bench:
+    """Everything around a worker. The lease is long unless a test shortens it, so that nothing lapses by itself."""
+
+    database: Database
+    database_url: str
+    settings: Settings
+    notes_dir: Path
+    monkeypatch: pytest.MonkeyPatch
+    owner: Owner = field(default_factory=lambda: Owner(uuid4(), uuid4()))
+
+    @property
+    def images_dir(self) -> Path:
+        return self.settings.data_dir / "images"
+
+    @property
+    def notes(self) -> list[str]:
+        """What the model's double wrote down."""
+        path = self.notes_dir / "notes"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def model_pids(self) -> list[int]:
+        """The model processes that got ready, in order."""
+        return [int(line.split()[1]) for line in self.notes if line.startswith("ready")]
+
+    async def submit(self, prompt: str = "a teapot") -> UUID:
+        async with self.database.transaction() as connection:
+            return await store.submit(connection, self.owner, prompt, idempotency_key=None, max_unfinished=100)
+
+    async def find(self, job_id: UUID) -> Job:
+        async with self.database.transaction() as connection:
+            return await store.find(connection, self.owner, job_id)
+
+    async def cancel(self, job_id: UUID) -> None:
+        async with self.database.transaction() as connection:
+            await store.cancel(connection, self.owner, job_id, retention_hours=720)
+
+    async def ended(self, job_id: UUID, seconds: float = PATIENCE_SECONDS) -> Job:
+        """The job once it is complete or failed."""
+
+        async def look() -> Job | None:
+            job = await self.find(job_id)
+            return job if job.status in (Status.COMPLETE, Status.FAILED) else None
+
+        return await until(look, seconds)
+
+    async def drawing(self, job_id: UUID, attempt: int = 1) -> None:
+        """Return when the attempt is past its first step."""
+
+        async def look() -> bool:
+            job = await self.find(job_id)
+            assert job.status is not Status.COMPLETE, "too late to see it being drawn"
+            return (job.attempt, job.status) == (attempt, Status.PROCESSING) and job.progress.step > 0
+
+        await until(look)
+
+    async def noted(self, line: str, times: int = 1) -> None:
+        """Return when the model's double has written a line down so often."""
+
+        async def look() -> bool:
+            return self.notes.count(line) >= times
+
+        await until(look)
+
+    async def ready(self, models: int = 1) -> None:
+        """Return when so many model processes have loaded."""
+
+        async def look() -> bool:
+            return len(self.model_pids) >= models
+
+        await until(look)
+
+    async def query(self, statement: str, *arguments: Any) -> list[dict[str, Any]]:
+        """The rows of a statement that has some."""
+        async with self.database.transaction() as connection:
+            cursor = await connection.execute(statement, list(arguments))
+            return await cursor.fetchall()
+
+    def stored(self, job_id: UUID) -> list[str]:
+        """The images' files of a job, below its folder; half-written ones too."""
+        folder = self.images_dir / "jobs" / str(job_id)
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+    async def check_result(self, job_id: UUID, attempt: int) -> None:
+        """The job is complete with exactly the four images of one attempt, each as its row says, and no other file."""
+        job = await self.find(job_id)
+        assert (job.status, job.result_attempt, job.percent) == (Status.COMPLETE, attempt, 100)
+        rows = await self.query("select n, sha256, size from image where job_id = %s order by n", job_id)
+        assert [row["n"] for row in rows] == [1, 2, 3, 4]
+        for row in rows:
+            png = (self.images_dir / image_key(job_id, attempt, row["n"])).read_bytes()
+            assert (hashlib.sha256(png).hexdigest(), len(png)) == (row["sha256"], row["size"])
+        assert self.stored(job_id) == [f"{attempt}/{n}.png" for n in (1, 2, 3, 4)]
+
+    async def check_nothing_published(self, job_id: UUID) -> None:
+        """There is neither an image row nor a file of the job."""
+        assert await self.query("select from image where job_id = %s", job_id) == []
+        assert self.stored(job_id) == []
+
+    @asynccontextmanager
+    async def worker(self, loading: str = "", **settings: Any) -> AsyncIterator[Worker]:
+        """A worker inside this process, stopped in the end as by SIGTERM."""
+        command = [sys.executable, str(STUB_MODEL), str(self.notes_dir), loading]
+        self.monkeypatch.setattr(run, "model_command", lambda _weights_dir: command)
+        stop, stop_now = asyncio.Event(), asyncio.Event()
+        chosen = self.settings.model_copy(update=settings)
+        working = asyncio.create_task(run.run_worker(chosen, self.database_url, stop, stop_now))
+        worker = Worker(working, stop, stop_now)
+        try:
+            yield worker
+        finally:
+            stop.set()
+            await worker.ended()
+
+    @asynccontextmanager
+    async def drawer(self, worker_id: str, images: ImageStore | None = None, **settings: Any) -> AsyncIterator[Drawer]:
+        """What a worker does with a delivery, without the deliveries."""
+        model = ModelProcess([sys.executable, str(STUB_MODEL), str(self.notes_dir)])
+        chosen = self.settings.model_copy(update=settings)
+        store_ = images or ImageStore.on_disk(self.images_dir)
+        try:
+            yield Drawer(chosen, self.database, store_, model, PACK, worker_id, asyncio.Event())
+        finally:
+            await model.stop()
+
+    @contextmanager
+    def worker_process(self, *options: str, loading: str = "", **settings: str) -> Iterator[WorkerProcess]:
+        """A worker as a process of its own; whatever is left of it in the end is killed."""
+        log_path = self.notes_dir / f"worker-{uuid4()}.log"
+        chosen = {
+            "DATABASE_URL": self.database_url,
+            "DATA_DIR": str(self.settings.data_dir),
+            "LEASE_SECONDS": str(self.settings.lease_seconds),
+            "LOG_FORMAT": "json",
+        } | settings
+        command = [sys.executable, str(STUB_MODEL.with_name("stub_worker.py")), str(self.notes_dir), loading, *options]
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                command, env=environment(**chosen), stdin=subprocess.PIPE, stderr=log, cwd=REPOSITORY
+            )
+        try:
+            yield WorkerProcess(process, log_path)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdin:
+                process.stdin.close()
+            for pid in filter(is_alive, self.model_pids):
+                os.kill(pid, signal.SIGKILL)
+
+    @asynccontextmanager
+    async def sweeping(self, max_attempts: int = 3) -> AsyncIterator[None]:
+        """What the API does every five seconds, more often."""
+
+        async def sweep() -> None:
+            while True:
+                async with self.database.transaction() as connection:
+                    await attempts.sweep(connection, max_attempts=max_attempts, retention_hours=720)
+                await asyncio.sleep(0.1)
+
+        task = asyncio.create_task(sweep())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,40 @@
+"""The bench, and the rule that no worker leaves a task behind that nobody waits for."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from onbrand.config import Settings
+from onbrand.postgres import Database
+from tests.integration.worker.bench import Bench
+
+
+@pytest.fixture
+def bench(
+    database: Database, database_url: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Bench:
+    notes_dir = tmp_path / "notes"
+    notes_dir.mkdir()
+    return Bench(database, database_url, settings, notes_dir, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_to_asyncio() -> Iterator[None]:
+    """asyncio reports a task's exception that nobody has looked at when the task is collected, as an error."""
+    complaints: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            complaints.append(self.format(record))
+
+    listener = Listener(logging.ERROR)
+    logging.getLogger("asyncio").addHandler(listener)
+    yield
+    gc.collect()
+    logging.getLogger("asyncio").removeHandler(listener)
+    assert complaints == []

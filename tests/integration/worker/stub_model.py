@@ -1,0 +1,143 @@
+"""A double of the model process, the outer edge: it speaks the frames of `onbrand/worker/child.py` and misbehaves.
+
+    python stub_model.py NOTES_DIR [LOADING]
+
+A drawing does what the words of its prompt say; those behind `once` count only the first time a job is drawn:
+
+    slow  sluggish      0.2 s or 0.7 s a step instead of 0.01
+    hang@K  kill@K      at step K: for ever, SIGKILL
+    garbage@K  alien@K  at step K: bytes that are no frame, a frame about another job
+    three five twice    so many images, or the last one twice
+    small plain torn    images of 512 pixels, of one colour, cut in half
+    cut                 SIGKILL in the middle of the second image's frame
+    fails=CODE          a failure in place of images
+
+LOADING is `dies`, `refuses`, `babbles`, `hangs`, `dies-once` or `slow-again` (the second time). In NOTES_DIR/notes it
+writes down what it does, so that a test can see it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from onbrand.worker.frames import Frame, pack, read, write
+
+STEPS = 6
+NOTES = Path(sys.argv[1]) / "notes"
+IN = os.fdopen(os.dup(0), "rb")
+OUT = os.fdopen(os.dup(1), "wb", buffering=0)
+
+
+def note(line: str) -> int:
+    """Write a line down; how often it has been written, this time included."""
+    with NOTES.open("a") as notes:
+        notes.write(line + "\n")
+    return NOTES.read_text().splitlines().count(line)
+
+
+def die() -> None:
+    """End like a process that is out of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    signal.pause()
+
+
+def load(how: str) -> None:
+    """Get ready, or not."""
+    times = note("load")
+    if how == "dies" or (how == "dies-once" and times == 1):
+        die()
+    if how == "refuses":
+        write(OUT, Frame("refused", {"message": "The brand pack's file lora differs from its checksum: restore it."}))
+        sys.exit(78)
+    if how == "babbles":
+        write(OUT, Frame("progress", {"job_id": "none"}))
+    if how == "hangs" or how == "babbles":
+        signal.pause()
+    if how == "slow-again" and times == 2:
+        time.sleep(2)
+    note(f"ready {os.getpid()}")
+    write(OUT, Frame("ready"))
+
+
+def listen(requests: queue.SimpleQueue[Frame], stopped: set[str]) -> None:
+    """As the real one: stops overtake, and the end of standard input ends it all."""
+    while (frame := read(IN)) is not None:
+        if frame.kind == "stop":
+            stopped.add(frame.fields["job_id"])
+        else:
+            stopped.discard(frame.fields["job_id"])
+            requests.put(frame)
+    os._exit(0)
+
+
+def draw(request: Frame, stopped: set[str]) -> None:
+    """Answer one request as its prompt says."""
+    job_id, prompt, seeds = (request.fields[name] for name in ("job_id", "prompt", "seeds"))
+    always, _, once = prompt.partition("once")
+    words = set(always.split()) | set(once.split() if note(f"draw {job_id}") == 1 else ())
+    write(OUT, Frame("progress", {"job_id": job_id, "phase": "encoding", "step": 0, "steps": 0}))
+    for step in range(STEPS + 1):
+        if job_id in stopped:
+            note(f"stopped {job_id} {step}")
+            write(OUT, Frame("failed", {"job_id": job_id, "code": "cancelled", "reason": "NoneType"}))
+            return
+        time.sleep(0.7 if "sluggish" in words else 0.2 if "slow" in words else 0.01)
+        if f"hang@{step}" in words:
+            note(f"hang {job_id}")
+            signal.pause()
+        if f"kill@{step}" in words:
+            die()
+        if f"garbage@{step}" in words:
+            OUT.write(b"Traceback (most recent call last):\n")
+        about = "another" if f"alien@{step}" in words else job_id
+        write(OUT, Frame("progress", {"job_id": about, "phase": "drawing", "step": step, "steps": STEPS}))
+    for word in words:
+        if word.startswith("fails="):
+            code = word.removeprefix("fails=")
+            write(OUT, Frame("failed", {"job_id": job_id, "code": code, "reason": "RuntimeError"}))
+            return
+    numbers = [1, 2, 3] if "three" in words else [1, 2, 3, 4, 5] if "five" in words else [1, 2, 3, 4]
+    for n in [*numbers, 4] if "twice" in words else numbers:
+        frame = Frame("image", {"job_id": job_id, "n": n}, picture(seeds[n % 4], words))
+        if "cut" in words and n == 2:
+            OUT.write(pack(frame)[:1000])
+            die()
+        write(OUT, frame)
+    write(OUT, Frame("drawn", {"job_id": job_id, "prompt_truncated": False}))
+
+
+def picture(seed: int, words: set[str]) -> bytes:
+    """A PNG whose upper half has the seed's colour, unless the words ask for something worse."""
+    size = 512 if "small" in words else 1024
+    pixels = np.full((size, size, 3), 255, np.uint8)
+    if "plain" not in words:
+        pixels[: size // 2] = list(seed.to_bytes(8, "big")[-3:])
+        pixels[0, 0] = 0
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    png = buffer.getvalue()
+    return png[: len(png) // 2] if "torn" in words else png
+
+
+def main() -> None:
+    requests: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+    stopped: set[str] = set()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=listen, args=(requests, stopped), daemon=True).start()
+    load(sys.argv[2] if len(sys.argv) > 2 else "")
+    while True:
+        draw(requests.get(), stopped)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""`onbrand worker` as it is, but for the model process, which is `stub_model.py`: the outer edge.
+
+python stub_worker.py NOTES_DIR LOADING [OPTIONS]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from onbrand import cli
+from onbrand.worker import run
+
+STUB_MODEL = Path(__file__).with_name("stub_model.py")
+
+if __name__ == "__main__":
+    notes_dir, loading, *options = sys.argv[1:]
+    run.model_command = lambda _weights_dir: [sys.executable, str(STUB_MODEL), notes_dir, loading]
+    sys.argv = ["onbrand", "worker", *options]
+    cli.main()

@@ -1,0 +1,43 @@
+"""Connections that break at the worst moment: the drawing isn't lost, and the job has four images, never eight."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+
+from tests.integration.worker.bench import Bench, until
+
+OF_WORKER = "from pg_stat_activity where application_name = 'onbrand worker' and datname = current_database()"
+
+
+async def test_a_drawing_survives_that_the_worker_loses_its_connections_again_and_again(bench: Bench) -> None:
+    async with bench.worker() as worker:
+        job_id = await bench.submit("slow")
+        await bench.drawing(job_id)
+        for _ in range(6):
+            await bench.query(f"select pg_terminate_backend(pid) {OF_WORKER}")
+            await asyncio.sleep(0.2)  # the pace of the kills; nothing is waited for
+        await bench.ended(job_id)
+        following = await bench.submit()  # what listens for deliveries has been cut off too
+        await bench.ended(following)
+        assert not worker.working.done()
+    await bench.check_result(job_id, attempt=1)
+    await bench.check_result(following, attempt=1)
+    assert bench.notes.count("load") == 1
+
+
+async def test_a_connection_that_breaks_while_publishing_leaves_four_images_and_not_eight(bench: Bench) -> None:
+    async with bench.worker(), await psycopg.AsyncConnection.connect(bench.database_url) as connection:
+        await connection.execute("lock table image in exclusive mode")
+        job_id = await bench.submit()
+
+        async def is_publishing() -> bool:
+            return bool(await bench.query(f"select pid {OF_WORKER} and wait_event_type = 'Lock'"))
+
+        await until(is_publishing)  # the job's row has been changed, the images' rows are next
+        await bench.query(f"select pg_terminate_backend(pid) {OF_WORKER} and wait_event_type = 'Lock'")
+        await connection.rollback()
+        await bench.ended(job_id)
+    await bench.check_result(job_id, attempt=1)
+    assert bench.notes.count(f"draw {job_id}") == 1

@@ -1,0 +1,103 @@
+"""Loading the model: once, again when it is gone, and never with a delivery in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from onbrand.errors import SetupError, WeightsDamaged
+from onbrand.worker import model_process
+from onbrand.worker.model_process import ModelProcess
+from tests.integration.worker.bench import Bench, until
+from tests.integration.worker.stub_worker import STUB_MODEL
+from tests.system import is_alive
+
+
+def model(bench: Bench, loading: str = "") -> ModelProcess:
+    return ModelProcess([sys.executable, str(STUB_MODEL), str(bench.notes_dir), loading])
+
+
+async def test_whoever_asks_for_the_model_at_the_same_time_gets_the_same_one(bench: Bench) -> None:
+    process = model(bench)
+    await asyncio.gather(*(process.ensure_ready() for _ in range(5)))
+    assert (process.is_ready, bench.notes.count("load")) == (True, 1)
+    await process.stop()
+    assert (process.is_ready, [*map(is_alive, bench.model_pids)]) == (False, [False])
+
+
+async def test_a_model_that_dies_while_loading_is_loaded_again(bench: Bench) -> None:
+    process = model(bench, "dies-once")
+    await process.ensure_ready()
+    assert (process.is_ready, bench.notes.count("load")) == (True, 2)
+    await process.stop()
+
+
+@pytest.mark.parametrize("loading", ["dies", "babbles"])
+async def test_a_model_that_never_loads_is_given_up_and_nothing_keeps_running(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, loading: str
+) -> None:
+    monkeypatch.setattr(model_process, "_PAUSE_SECONDS", 0.01)
+    process = model(bench, loading)
+    with pytest.raises(SetupError, match="died each time"):
+        await process.ensure_ready()
+    assert (process.is_ready, bench.notes.count("load")) == (False, 3)
+
+
+async def test_a_model_that_cannot_even_be_started_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_process, "_PAUSE_SECONDS", 0.01)
+    with pytest.raises(SetupError, match="died each time"):
+        await ModelProcess(["/no/such/program"]).ensure_ready()
+
+
+async def test_refused_weights_are_not_tried_again(bench: Bench) -> None:
+    process = model(bench, "refuses")
+    with pytest.raises(WeightsDamaged, match="differs from its checksum"):
+        await process.ensure_ready()
+    assert bench.notes.count("load") == 1
+    await process.stop()
+
+
+async def test_a_model_whose_loading_nobody_waits_for_any_more_is_ended(bench: Bench) -> None:
+    process = model(bench, "hangs")
+    loading = asyncio.create_task(process.ensure_ready())
+    await bench.noted("load")
+    loading.cancel()
+    await asyncio.gather(loading, return_exceptions=True)
+    await process.stop()
+    assert not process.is_ready
+
+
+async def test_a_worker_takes_no_delivery_while_its_model_loads_again(bench: Bench) -> None:
+    async with bench.worker("slow-again", max_attempts=1):
+        await bench.ended(await bench.submit("kill@1"))
+        job_id = await bench.submit()
+        await bench.noted("load", times=2)
+        assert await bench.query(
+            "select status::text from procrastinate_jobs where args ->> 'job_id' = %s", str(job_id)
+        ) == [{"status": "todo"}]
+        await bench.ended(job_id)
+
+
+async def test_a_worker_that_is_to_stop_does_not_wait_for_a_model_to_load(bench: Bench) -> None:
+    with bench.worker_process(loading="slow-again", MAX_ATTEMPTS="1") as worker:
+        await bench.ended(await bench.submit("kill@1"))
+        await bench.noted("load", times=2)
+        worker.process.terminate()
+        assert await worker.ended() == 0
+    assert len(bench.model_pids) == 1
+
+
+async def test_the_state_that_a_worker_announces_is_its_models(bench: Bench) -> None:
+    async def announced(state: str) -> None:
+        async def look() -> bool:
+            return await bench.query("select state from live_worker") == [{"state": state}]
+
+        await until(look)
+
+    async with bench.worker("slow-again", max_attempts=1):
+        await announced("ready")
+        await bench.ended(await bench.submit("kill@1"))
+        await announced("loading")
+        await announced("ready")

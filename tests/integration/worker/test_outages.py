@@ -1,0 +1,117 @@
+"""A database that is away: at the start, while a job is claimed, while it is drawn, and when the worker must go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from onbrand import postgres, tasks
+from onbrand.errors import DatabaseNotReady
+from onbrand.local.postgres import EmbeddedPostgres
+from onbrand.migrations import migrate
+from onbrand.worker import generate
+from tests.integration.worker.bench import Bench, until
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that a test may stop and start again."""
+    with EmbeddedPostgres(tmp_path / "server") as server:
+        migrate(server.url)
+        yield server
+
+
+@pytest.fixture
+def database_url(server: EmbeddedPostgres) -> str:
+    return server.url
+
+
+async def test_a_drawing_survives_a_restart_of_the_database(bench: Bench, server: EmbeddedPostgres) -> None:
+    with bench.worker_process() as worker:
+        job_id, following = await bench.submit("slow"), await bench.submit()
+        await bench.drawing(job_id)
+        server.stop()
+        await asyncio.sleep(6)  # longer than the pool tries to reconnect, and far beyond the drawing's end
+        server.start()
+        await bench.ended(following)
+        assert worker.process.poll() is None
+    await bench.check_result(job_id, attempt=1)
+    await bench.check_result(following, attempt=1)
+    assert bench.notes.count("load") == 1
+
+
+async def test_a_worker_hears_of_new_jobs_again_after_an_outage_it_has_slept_through(
+    bench: Bench, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "POLL_SECONDS", 60.0)  # so that only a notification is in time
+    async with bench.worker():
+        await bench.ended(await bench.submit())
+        server.stop()
+        await asyncio.sleep(1)
+        server.start()
+
+        async def listens() -> bool:
+            return bool(await bench.query("select pid from pg_stat_activity where query ilike 'listen %%'"))
+
+        await until(listens)
+        await bench.ended(await bench.submit(), seconds=5)
+
+
+async def test_a_job_whose_claim_finds_no_database_is_drawn_when_it_is_back(
+    bench: Bench, server: EmbeddedPostgres
+) -> None:
+    job_id = await bench.submit()
+    bench.database.pool.timeout = 0.2  # the least that a connection is waited for
+    async with bench.drawer("worker") as drawer:
+        server.stop()
+        drawing = asyncio.create_task(drawer.draw(job_id))
+        await bench.ready()
+        await asyncio.sleep(1.5)  # that is the outage; the claim is tried again and again
+        server.start()
+        await drawing
+    await bench.check_result(job_id, attempt=1)
+
+
+async def test_a_worker_that_starts_before_its_database_waits_for_it_or_for_the_signal_to_stop(
+    bench: Bench, server: EmbeddedPostgres
+) -> None:
+    job_id = await bench.submit()
+    server.stop()
+    async with bench.worker() as impatient, bench.worker():
+        await asyncio.sleep(1)  # both wait
+        impatient.stop.set()
+        await impatient.ended()
+        server.start()
+        await bench.ended(job_id)
+    await bench.check_result(job_id, attempt=1)
+
+
+async def test_a_worker_that_must_go_does_not_wait_for_the_database(
+    bench: Bench, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "_STOPPING_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(postgres, "PATIENCE_SECONDS", 1.2)
+    async with bench.worker() as worker:
+        await bench.drawing(await bench.submit("slow"))
+        server.stop()
+        worker.stop.set()
+        worker.stop_now.set()
+        started = time.monotonic()
+        await worker.ended()
+        assert time.monotonic() - started < 10
+
+
+async def test_a_worker_refuses_a_database_without_its_schema(bench: Bench, server: EmbeddedPostgres) -> None:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("create database bare")
+    bench.database_url = make_conninfo(server.url, dbname="bare")
+    with pytest.raises(DatabaseNotReady, match="Run `onbrand migrate`"):
+        async with bench.worker() as worker:
+            await worker.ended()
+    assert bench.notes == []

@@ -1,0 +1,112 @@
+"""Storing the images: what goes wrong there, or comes too late, leaves neither a result nor a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from obstore.store import LocalStore
+
+from onbrand.errors import StorageUnavailable
+from onbrand.images import ImageStore
+from onbrand.job import Status
+from tests.integration.worker.bench import Bench, until
+
+Write = Callable[[str, bytes], Awaitable[object]]
+
+
+class Store:
+    """A local store between which and its user something happens: the outer edge."""
+
+    def __init__(self, bench: Bench, put: Callable[[str, bytes, Write], Awaitable[object]]) -> None:
+        bench.images_dir.mkdir(parents=True, exist_ok=True)
+        self._store = LocalStore(bench.images_dir)
+        self._put = put
+
+    async def put_async(self, path: str, file: bytes, **options: Any) -> object:
+        return await self._put(path, file, lambda path, file: self._store.put_async(path, file, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_images(bench: Bench) -> None:
+    gate = asyncio.Event()
+
+    async def put(path: str, file: bytes, write: Write) -> object:
+        stored = await write(path, file)
+        await gate.wait()
+        return stored
+
+    job_id = await bench.submit()
+    async with bench.drawer("late", ImageStore(Store(bench, put))) as late, bench.drawer("other") as other:
+        drawing = asyncio.create_task(late.draw(job_id))
+
+        async def has_stored() -> bool:
+            return bench.stored(job_id) == [f"1/{n}.png" for n in (1, 2, 3, 4)]
+
+        await until(has_stored)
+        await bench.query("update job set lease_until = now() - interval '1 second' returning id")
+        await other.draw(job_id)
+        gate.set()
+        await drawing
+    await bench.check_result(job_id, attempt=2)
+
+
+async def test_a_job_that_is_cancelled_while_its_images_are_stored_has_none(bench: Bench) -> None:
+    async def put(path: str, file: bytes, write: Write) -> object:
+        await bench.cancel(job_id)
+        return await write(path, file)
+
+    job_id = await bench.submit()
+    async with bench.drawer("worker", ImageStore(Store(bench, put))) as drawer:
+        await drawer.draw(job_id)
+    assert (await bench.find(job_id)).status is Status.FAILED
+    await bench.check_nothing_published(job_id)
+
+
+async def test_what_a_store_has_not_kept_whole_is_not_published(bench: Bench) -> None:
+    async def put(path: str, file: bytes, write: Write) -> object:
+        return await write(path, file[:-1])
+
+    job_id = await bench.submit()
+    async with bench.drawer("worker", ImageStore(Store(bench, put)), max_attempts=1) as drawer:
+        await drawer.draw(job_id)
+    job = await bench.find(job_id)
+    assert (job.status, job.error_code) == (Status.FAILED, StorageUnavailable.code)
+    await bench.check_nothing_published(job_id)
+
+
+async def test_images_that_were_still_being_written_when_one_failed_are_removed_too(bench: Bench) -> None:
+    written = []
+
+    async def put(path: str, file: bytes, write: Write) -> object:
+        if path.endswith("1.png"):
+            raise OSError
+        await asyncio.sleep(0.2)  # it is slow
+        await write(path, file)
+        written.append(path)
+        return None
+
+    async def has_written() -> bool:
+        return len(written) == 3
+
+    job_id = await bench.submit()
+    async with bench.drawer("worker", ImageStore(Store(bench, put)), max_attempts=1) as drawer:
+        await drawer.draw(job_id)
+        await until(has_written)
+    assert (await bench.find(job_id)).error_code == StorageUnavailable.code
+    await bench.check_nothing_published(job_id)
+
+
+async def test_a_store_that_can_be_written_again_costs_no_more_than_the_attempts_before(bench: Bench) -> None:
+    bench.images_dir.mkdir(parents=True)
+    (bench.images_dir / "jobs").write_text("in the way")
+    async with bench.worker(max_attempts=2):
+        job = await bench.ended(await bench.submit())
+        (bench.images_dir / "jobs").unlink()
+        following = await bench.submit()
+        await bench.ended(following)
+    assert (job.status, job.error_code, job.attempt) == (Status.FAILED, StorageUnavailable.code, 2)
+    await bench.check_result(following, attempt=1)

@@ -1,0 +1,267 @@
+"""Settings: each documented, wrong ones refused in one line, and what production insists on."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import get_args
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from onbrand import cli
+from onbrand.config import LOCAL_TENANT_ID, REPOSITORY, Environment, LogFormat, Settings, SignIn, load_settings
+from onbrand.errors import ConfigError
+
+CANARY = "canary7f3a91"
+DOCUMENTED = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^### `ONBRAND_(\w+)`\n(.*?)(?=^##|\Z)", DOCUMENTED, re.DOTALL | re.MULTILINE))
+FIELDS = Settings.model_fields
+ENTRA = {
+    "AUTH": "entra",
+    "ENTRA_TENANT_ID": str(uuid4()),
+    "ENTRA_API_CLIENT_ID": str(uuid4()),
+    "ENTRA_SPA_CLIENT_ID": str(uuid4()),
+    "ENTRA_GROUP_ID": str(uuid4()),
+}
+PRODUCTION = ENTRA | {"ENV": "production", "DATABASE_URL": f"postgresql://onbrand:{CANARY}@db/onbrand"}
+
+
+class Variables:
+    """The environment of a test, with none of Onbrand's variables but its own."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+
+    def set(self, **settings: str) -> None:
+        for name, value in settings.items():
+            self._patch.setenv(f"ONBRAND_{name}", value)
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> Variables:
+    for name in [name for name in os.environ if name.startswith("ONBRAND_")]:
+        monkeypatch.delenv(name)
+    return Variables(monkeypatch)
+
+
+def refusal(variables: Variables, **settings: str) -> str:
+    variables.set(**settings)
+    with pytest.raises(ConfigError) as refused:
+        load_settings()
+    assert "\n" not in refused.value.message
+    assert CANARY not in refused.value.message
+    return refused.value.message
+
+
+# --- documentation ---------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_is_documented_and_nothing_else() -> None:
+    assert [name.lower() for name in re.findall(r"^### `ONBRAND_(\w+)`$", DOCUMENTED, re.MULTILINE)] == [
+        name.lower() for name in SECTIONS
+    ]
+    assert {name.lower() for name in SECTIONS} == set(FIELDS)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_setting_has_a_sentence_a_unit_a_default_and_an_example_that_works(name: str, variables: Variables) -> None:
+    lines = SECTIONS[name].strip().splitlines()
+    assert lines[0].endswith(".")
+    labels = [line.partition(":")[0] for line in lines if line.startswith("* ")]
+    assert labels == ["* Unit", "* Default", "* Example"]
+    assert documented(name, "Default") == default_in_words(FIELDS[name.lower()])
+    variable, _, value = documented(name, "Example").strip("`").partition("=")
+    assert variable == f"ONBRAND_{name}"
+    if name in ("HOST", "ENV"):
+        variables.set(**PRODUCTION)  # what they are for; the defaults refuse it
+    if name == "AUTH":
+        variables.set(**ENTRA)
+    variables.set(**{name: value})
+    assert getattr(load_settings(), name.lower()) is not None
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.metadata])
+def test_the_documented_limits_are_the_ones_that_hold(name: str) -> None:
+    limits = [getattr(one, kind) for kind in ("ge", "le") for one in FIELDS[name].metadata if hasattr(one, kind)]
+    if limits:
+        assert documented(name.upper(), "Unit").endswith(f"{limits[0]} to {limits[1]}")
+
+
+def documented(name: str, label: str) -> str:
+    found = re.search(rf"^\* {label}: (.+)$", SECTIONS[name], re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def default_in_words(field: FieldInfo) -> str:
+    match field.default:
+        case None:
+            return "unset"
+        case ():
+            return "none"
+        case bool(value):
+            return f"`{str(value).lower()}`"
+        case Path() as path if path.is_absolute():
+            return f"`{path.relative_to(REPOSITORY)}` in the repository"
+        case value:
+            return f"`{value}`"
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("variables")
+def test_every_default_works_on_one_machine() -> None:
+    settings = load_settings()
+    assert (settings.env, settings.auth, settings.host) == (Environment.LOCAL, SignIn.LOCAL, "127.0.0.1")
+    assert settings.directory.tenant_id == LOCAL_TENANT_ID
+
+
+def test_an_empty_variable_is_an_unset_one(variables: Variables) -> None:
+    variables.set(PORT="", DATABASE_URL="", ENTRA_GROUP_ID="")
+    settings = load_settings()
+    assert (settings.port, settings.database_url, settings.entra_group_id) == (8000, None, None)
+
+
+def test_origins_are_separated_by_commas(variables: Variables) -> None:
+    variables.set(CORS_ORIGINS=" https://a.example, http://localhost:5173 ,")
+    assert load_settings().cors_origins == ("https://a.example", "http://localhost:5173")
+
+
+def test_a_log_level_may_be_in_small_letters(variables: Variables) -> None:
+    variables.set(LOG_LEVEL="debug", LOG_FORMAT="text")
+    assert (load_settings().log_level, load_settings().log_format) == ("DEBUG", LogFormat.TEXT)
+
+
+def test_production_with_entra_is_accepted(variables: Variables) -> None:
+    variables.set(**PRODUCTION, HOST="0.0.0.0", CORS_ORIGINS="https://onbrand.example")
+    settings = load_settings()
+    directory = settings.directory
+    assert str(directory.tenant_id) == ENTRA["ENTRA_TENANT_ID"]
+    assert directory.metadata_url == (
+        f"https://login.microsoftonline.com/{directory.tenant_id}/v2.0/.well-known/openid-configuration"
+    )
+    assert CANARY not in repr(settings)
+
+
+def test_a_role_may_stand_in_for_the_group(variables: Variables) -> None:
+    variables.set(**{name: value for name, value in PRODUCTION.items() if name != "ENTRA_GROUP_ID"}, ENTRA_ROLE="R")
+    assert load_settings().directory.role == "R"
+
+
+# --- refusing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("PORT", CANARY, "ONBRAND_PORT must be a whole number"),
+        ("PORT", "80.5", "ONBRAND_PORT must be a whole number"),
+        ("PORT", "0", "ONBRAND_PORT must be greater than or equal to 1"),
+        ("PORT", "65536", "ONBRAND_PORT must be less than or equal to 65535"),
+        ("ENV", CANARY, "ONBRAND_ENV must be 'local' or 'production'"),
+        ("AUTH", CANARY, "ONBRAND_AUTH must be 'local' or 'entra'"),
+        ("MODEL", CANARY, "ONBRAND_MODEL must be 'mini'"),
+        ("LEASE_SECONDS", CANARY, "ONBRAND_LEASE_SECONDS must be a number"),
+        ("LEASE_SECONDS", "0", "ONBRAND_LEASE_SECONDS must be greater than or equal to 1"),
+        ("ENTRA_GROUP_ID", CANARY, f"ONBRAND_ENTRA_GROUP_ID must be a UUID, such as {LOCAL_TENANT_ID}"),
+        ("ENTRA_ALLOW_GUESTS", CANARY, "ONBRAND_ENTRA_ALLOW_GUESTS must be true or false"),
+        ("LOG_LEVEL", CANARY, "ONBRAND_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR"),
+        ("LOG_FORMAT", CANARY, "ONBRAND_LOG_FORMAT must be 'json' or 'text'"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name_and_not_repeated(
+    variables: Variables, name: str, value: str, sentence: str
+) -> None:
+    assert refusal(variables, **{name: value}) == sentence
+
+
+def test_all_wrong_values_are_named_at_once(variables: Variables) -> None:
+    message = refusal(variables, PORT=CANARY, ENV=CANARY, MAX_ATTEMPTS=CANARY)
+    assert [part.split()[0] for part in message.split("; ")] == ["ONBRAND_ENV", "ONBRAND_PORT", "ONBRAND_MAX_ATTEMPTS"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "onbrand.example", "127.0.0.1.example"])
+def test_the_local_sign_in_stays_on_this_machine(variables: Variables, host: str) -> None:
+    assert "ONBRAND_HOST must stay 127.0.0.1" in refusal(variables, HOST=host)
+
+
+@pytest.mark.parametrize("missing", [name for name in ENTRA if name != "AUTH"])
+def test_entra_needs_its_ids(variables: Variables, missing: str) -> None:
+    message = refusal(variables, **{name: value for name, value in ENTRA.items() if name != missing})
+    assert f"ONBRAND_{missing}" in message
+
+
+NO_HTTPS_ADDRESSES = [
+    *(f"http://{CANARY}", f"ftp://{CANARY}", CANARY, "http://127.0.0.1/x", "http://localhost/x"),
+    *("https://", "https://[", "//x", "file:///etc/passwd"),
+]
+NO_HTTPS_ORIGINS = [
+    *(f"http://{CANARY}", f"https://{CANARY}/", f"https://{CANARY}/x", CANARY, f"https://a.example,{CANARY}"),
+    *("*", "https://*.example", "null", "https://", "https://[", "https://a.example?x", "HTTPS://a.example"),
+]
+PRODUCTION_REFUSALS = [
+    ({"AUTH": "local"}, "ONBRAND_ENV=production refuses local sign-in"),
+    ({"DATABASE_URL": ""}, "ONBRAND_ENV=production needs ONBRAND_DATABASE_URL"),
+    ({"ENTRA_GROUP_ID": ""}, "set ONBRAND_ENTRA_GROUP_ID or ONBRAND_ENTRA_ROLE"),
+    *[
+        ({"ENTRA_METADATA_URL": url}, "ONBRAND_ENTRA_METADATA_URL must be an https address")
+        for url in NO_HTTPS_ADDRESSES
+    ],
+    *[({"CORS_ORIGINS": origin}, "ONBRAND_CORS_ORIGINS must be an https origin") for origin in NO_HTTPS_ORIGINS],
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), PRODUCTION_REFUSALS)
+def test_production_does_not_start_with_what_is_unsafe(
+    variables: Variables,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, str],
+    sentence: str,
+) -> None:
+    variables.set(**PRODUCTION | change)
+    monkeypatch.setattr(sys, "argv", ["onbrand", "api"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (78, "")
+    assert sentence in printed.err
+    assert printed.err.startswith("onbrand: ")
+    assert printed.err.count("\n") == 1
+    assert CANARY not in printed.err
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:5173/", "localhost:5173", "*.example", "https://a.example/x"])
+def test_an_origin_that_could_never_match_is_refused_anywhere(variables: Variables, origin: str) -> None:
+    assert "ONBRAND_CORS_ORIGINS" in refusal(variables, CORS_ORIGINS=origin)
+
+
+@pytest.mark.parametrize(
+    "url", [CANARY, f"mysql://{CANARY}", f"postgresql://x:{CANARY}@[", "postgresql://x?nonsense=1"]
+)
+def test_a_database_address_that_is_none_is_refused_without_repeating_it(
+    variables: Variables,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    url: str,
+) -> None:
+    variables.set(DATABASE_URL=url, DATA_DIR=str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["onbrand", "api"])
+    monkeypatch.setattr(cli.logs, "configure", lambda *_: None)  # it would take pytest's own handlers away
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 78
+    assert capsys.readouterr().err == "onbrand: ONBRAND_DATABASE_URL is not a PostgreSQL address (postgresql://…)\n"
+
+
+def test_secrets_are_secret_strings() -> None:
+    kinds = {name: field.annotation for name, field in FIELDS.items()}
+    assert kinds["database_url"] == SecretStr | None
+    assert {name for name, kind in kinds.items() if SecretStr in get_args(kind)} == {"database_url"}
