@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onbrand import __version__, logs
-from onbrand.config import Settings, SignIn, load_settings
+from onbrand.config import Environment, Settings, SignIn, load_settings
 from onbrand.errors import ConfigError, OnbrandError, SetupError
 
 if TYPE_CHECKING:
@@ -62,7 +62,11 @@ def api(stop_with_parent: StopWithParent = False) -> None:
 
     settings = load_settings()
     logs.configure(settings, "api")
-    service = create_app(settings, _database_url(settings), stand_in=_stand_in(settings), web_dir=settings.web_dir)
+    url, stand_in = _database_url(settings), _stand_in(settings)
+    # In production a static host may serve the page; on one machine a missing build is a mistake.
+    is_built = (settings.web_dir / "index.html").is_file()
+    web_dir = settings.web_dir if is_built or settings.env is Environment.LOCAL else None
+    service = create_app(settings, url, stand_in=stand_in, web_dir=web_dir)
     asyncio.run(_until_signalled(lambda stop, _: serve(service, settings, stop), stop_with_parent))
 
 

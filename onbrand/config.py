@@ -92,7 +92,6 @@ class Settings(BaseSettings):
 
     model: ModelName = ModelName.MINI
     model_path: Path | None = None
-    pack: str = "production"
 
     retention_hours: Annotated[int, Field(ge=1, le=8784)] = 720
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 45

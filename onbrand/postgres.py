@@ -87,7 +87,7 @@ class Database:
             met = error if isinstance(error, psycopg.Error) else error.__cause__  # Procrastinate wraps what it meets
             if isinstance(met, (psycopg.OperationalError, psycopg.InterfaceError)):
                 raise DatabaseUnavailable(retry_after_seconds=5) from error
-            if isinstance(met, psycopg.Error):
+            if isinstance(met, psycopg.Error) and met.diag.message_primary:
                 met.args = (met.diag.message_primary,)  # without the DETAIL, which quotes rows, and so prompts
             raise
 

@@ -11,7 +11,7 @@ from onbrand.errors import PromptBlank, PromptInvalid, PromptTooLong
 
 MAX_CODE_POINTS = 500
 MAX_MARKS_PER_BASE = 8
-_LINE_WHITESPACE = str.maketrans({"\n": " ", "\r": " ", "\t": " "})
+_LINE_WHITESPACE = str.maketrans(dict.fromkeys("\n\r\t\u2028\u2029", " "))
 _MARKS = ("Mn", "Me", "Mc")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from onbrand.api.edge import Edge, Unforeseen
 from onbrand.api.protocol import Protocol
 from onbrand.api.schemas import GenerateRequest, Problem
 from onbrand.config import Environment, Settings
-from onbrand.errors import DatabaseUnavailable, KeysUnavailable
+from onbrand.errors import DatabaseUnavailable, KeysUnavailable, PortBusy
 from onbrand.identity import TokenVerifier
 from onbrand.images import ImageStore
 from onbrand.postgres import Database
@@ -97,11 +99,14 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
 
 
 async def serve(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
-    """Answer requests until `stop` is set; open streams get three seconds to end."""
+    """Answer requests until `stop` is set; open streams get three seconds to end.
+
+    Raises:
+        PortBusy: the address cannot be listened on.
+    """
+    listening = _listen(settings)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         http=Protocol,
         h11_max_incomplete_event_size=32_768,
         ws="none",
@@ -112,12 +117,25 @@ async def serve(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
         timeout_graceful_shutdown=3,
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopping.cancel()
     await serving
+
+
+def _listen(settings: Settings) -> socket.socket:
+    # Before the server starts, so that the local sign-in's keys can be fetched from it, and a port that is taken is
+    # one plain sentence.
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise PortBusy(
+            f"Port {settings.port} can't be listened on ({os.strerror(error.errno or 0)})."
+            " Stop what uses it, or set another ONBRAND_PORT."
+        ) from None
 
 
 class _Server(uvicorn.Server):

@@ -73,12 +73,9 @@ async def _read(request: Request) -> bytes:
 
 def _decode(body: bytes) -> str:
     try:
-        text = body.decode("utf-8")
+        return body.decode("utf-8")
     except UnicodeDecodeError:
         raise JsonInvalid from None
-    if text.startswith("\ufeff"):
-        raise JsonInvalid
-    return text
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

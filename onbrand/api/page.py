@@ -1,6 +1,6 @@
 """Serving the built page from this process, as the one-machine default does.
 
-Behind a static host (Azure Static Web Apps) the same files are served there, and `ONBRAND_WEB_DIR` is left empty.
+Behind a static host (Azure Static Web Apps) the same files are served there, and this process has no build to serve.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ router = APIRouter()
     "/generate",
     status_code=202,
     response_model=GenerateAccepted,
-    responses=problems(400, 409, 413, 415, 422, 429),
+    responses=problems(400, 408, 409, 413, 415, 422, 429),
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -101,11 +101,12 @@ class _Part:
 async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | None, stop: asyncio.Event) -> int:
     if applied := migrations.migrate(url):
         logger.info("Prepared the database: %s", ", ".join(applied), extra={"action": "migrate"})
-    grace = os.environ.get("ONBRAND_SHUTDOWN_GRACE_SECONDS") or str(_GRACE_SECONDS)
+    is_set = "shutdown_grace_seconds" in settings.model_fields_set
+    grace = settings.shutdown_grace_seconds if is_set else _GRACE_SECONDS
     environment = os.environ | {
         "ONBRAND_DATABASE_URL": url,
         "ONBRAND_DATA_DIR": str(settings.data_dir.resolve()),
-        "ONBRAND_SHUTDOWN_GRACE_SECONDS": grace,
+        "ONBRAND_SHUTDOWN_GRACE_SECONDS": str(grace),
     }
     parts = [_Part("api"), _Part("worker")]
     announcing = asyncio.create_task(_announce_when_ready(settings))
@@ -115,7 +116,7 @@ async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | No
         announcing.cancel()
         logger.info("Stopping", extra={"action": "stop"})
         # The worker first: it may still finish its drawing, and needs nothing of the API's for that.
-        await parts[1].stop(float(grace) + 10)
+        await parts[1].stop(grace + 10)
         await parts[0].stop(10)
         logger.info("Stopped; everything is kept in %s", settings.data_dir, extra={"action": "stop"})
 

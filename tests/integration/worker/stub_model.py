@@ -12,23 +12,21 @@ A drawing does what the words of its prompt say; those behind `once` count only 
     cut                 SIGKILL in the middle of the second image's frame
     fails=CODE          a failure in place of images
 
-LOADING is `dies`, `refuses`, `babbles`, `hangs`, `dies-once` or `slow-again` (the second time). In NOTES_DIR/notes it
-writes down what it does, so that a test can see it.
+LOADING is `dies`, `dies-once`, `dies-again` (later), `slow-again`, `refuses`, `babbles` or `hangs`. What it does it
+writes down in NOTES_DIR/notes, so that a test can see it.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import queue
 import signal
+import struct
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from onbrand.worker.frames import Frame, pack, read, write
 
@@ -54,7 +52,7 @@ def die() -> None:
 def load(how: str) -> None:
     """Get ready, or not."""
     times = note("load")
-    if how == "dies" or (how == "dies-once" and times == 1):
+    if how == "dies" or (how == "dies-once" and times == 1) or (how == "dies-again" and times > 1):
         die()
     if how == "refuses":
         write(OUT, Frame("refused", {"message": "The brand pack's file lora differs from its checksum: restore it."}))
@@ -119,13 +117,12 @@ def draw(request: Frame, stopped: set[str]) -> None:
 def picture(seed: int, words: set[str]) -> bytes:
     """A PNG whose upper half has the seed's colour, unless the words ask for something worse."""
     size = 512 if "small" in words else 1024
-    pixels = np.full((size, size, 3), 255, np.uint8)
-    if "plain" not in words:
-        pixels[: size // 2] = list(seed.to_bytes(8, "big")[-3:])
-        pixels[0, 0] = 0
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    png = buffer.getvalue()
+    colours = [b"\xff\xff\xff" if "plain" in words else seed.to_bytes(8, "big")[-3:], b"\xff\xff\xff"]
+    rows = b"".join((b"\0" + colour * size) * (size // 2) for colour in colours)  # each row begins with its filter
+    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(data)) + kind + data for kind, data in parts]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(chunk + struct.pack(">I", zlib.crc32(chunk[4:])) for chunk in chunks)
     return png[: len(png) // 2] if "torn" in words else png
 
 

@@ -45,6 +45,19 @@ async def test_a_model_that_never_loads_is_given_up_and_nothing_keeps_running(
     assert (process.is_ready, bench.notes.count("load")) == (False, 3)
 
 
+async def test_a_worker_whose_model_never_loads_again_ends_and_leaves_the_job_to_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_process, "_PAUSE_SECONDS", 0.01)
+    job_id = await bench.submit("kill@1")
+    with pytest.raises(SetupError, match="died each time"):
+        async with bench.worker("dies-again") as worker:
+            await worker.working
+    assert await bench.query("select status, attempt, id from job") == [
+        {"status": "queued", "attempt": 1, "id": job_id}
+    ]
+
+
 async def test_a_model_that_cannot_even_be_started_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_process, "_PAUSE_SECONDS", 0.01)
     with pytest.raises(SetupError, match="died each time"):

@@ -526,6 +526,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             409: {
                 headers: {
                     [name: string]: unknown;

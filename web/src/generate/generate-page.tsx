@@ -1,6 +1,6 @@
 /** The one screen: the composer, and the runs of this tab, newest on top. */
+import { VisuallyHidden } from '@radix-ui/react-visually-hidden';
 import { useEffect, useRef } from 'react';
-import hidden from '../ui/hidden.module.css';
 import { strings } from '../ui/strings';
 import { Composer } from './composer';
 import { EmptyState } from './empty-state';
@@ -42,7 +42,9 @@ export function GeneratePage({ accountId, retentionDays }: { accountId: string; 
 
   return (
     <main className={isEmpty ? undefined : styles['withRuns']}>
-      <h1 className={hidden['hidden']}>{strings.product}</h1>
+      <VisuallyHidden asChild>
+        <h1>{strings.product}</h1>
+      </VisuallyHidden>
       <Composer
         draft={draft}
         onDraft={write}

@@ -13,7 +13,7 @@ export type CheckedPrompt = { text: string; length: number; problem: PromptProbl
 
 /** The prompt as it would be stored, its length in Unicode code points, and what is wrong with it, if anything. */
 export function checkPrompt(input: string): CheckedPrompt {
-  const line = input.replace(/[\n\r\t]/g, ' ');
+  const line = input.replace(/[\n\r\t\u2028\u2029]/g, ' ');
   const text = withoutFormatCharacters(line).normalize('NFC').trim();
   const length = Array.from(text).length;
   return { text, length, problem: problemOf(line, text, length) };

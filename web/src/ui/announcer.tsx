@@ -1,6 +1,6 @@
 /** The page's one polite live region. Whoever has something to say calls `announce`; the last text wins. */
+import { VisuallyHidden } from '@radix-ui/react-visually-hidden';
 import { createContext, use, useState, type ReactNode } from 'react';
-import styles from './hidden.module.css';
 
 const AnnounceContext = createContext<(text: string) => void>(() => undefined);
 
@@ -9,9 +9,7 @@ export function Announcer({ children }: { children: ReactNode }) {
   return (
     <AnnounceContext value={setText}>
       {children}
-      <p role="status" className={styles['hidden']}>
-        {text}
-      </p>
+      <VisuallyHidden role="status">{text}</VisuallyHidden>
     </AnnounceContext>
   );
 }

@@ -1,4 +1,5 @@
-/** Progress drawn by hand: the native element loses the difference between fill and track in dark mode. */
+/** Progress as a bar. Not the native element, which loses the difference between fill and track in dark mode. */
+import * as Progress from '@radix-ui/react-progress';
 import styles from './progress-bar.module.css';
 
 type ProgressBarProps = {
@@ -10,16 +11,8 @@ type ProgressBarProps = {
 
 export function ProgressBar({ label, percent, valueText }: ProgressBarProps) {
   return (
-    <div
-      className={styles['track']}
-      role="progressbar"
-      aria-label={label}
-      aria-valuemin={0}
-      aria-valuemax={100}
-      aria-valuenow={percent ?? undefined}
-      aria-valuetext={valueText}
-    >
-      <div className={styles['fill']} style={{ transform: `scaleX(${(percent ?? 0) / 100})` }} />
-    </div>
+    <Progress.Root className={styles['track']} value={percent} aria-label={label} aria-valuetext={valueText}>
+      <Progress.Indicator className={styles['fill']} style={{ transform: `scaleX(${(percent ?? 0) / 100})` }} />
+    </Progress.Root>
   );
 }

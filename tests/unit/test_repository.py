@@ -1,0 +1,22 @@
+"""What must hold for the files of the repository themselves."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from onbrand.config import REPOSITORY
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "web/package-lock.json"])
+def test_a_lock_file_names_no_address(name: str) -> None:
+    found = re.findall(r"\S*(?:://|file:|\"resolved\")\S*", (REPOSITORY / name).read_text(encoding="utf-8"))
+    assert found == []  # npm --prefix web run tidy:lock
+
+
+def test_weights_are_safetensors() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    pickles = [name for name in listed.splitlines() if name.endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl"))]
+    assert pickles == []
