@@ -58,7 +58,7 @@ openapi: .venv/run-installed web/node_modules/installed
 	@touch $@
 
 web/node_modules/installed: web/package-lock.json
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null || { echo "Onbrand needs Node 20 or newer to build its page. Install it and run make again."; exit 1; }
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { echo "Onbrand needs Node 20 or newer to build its page. Install it and run make again."; exit 1; }
 	@echo "Installing the page's packages."
 	@npm --prefix web ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

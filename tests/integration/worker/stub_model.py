@@ -62,7 +62,7 @@ def load(how: str) -> None:
     if how == "hangs" or how == "babbles":
         signal.pause()
     if how == "slow-again" and times == 2:
-        time.sleep(2)
+        time.sleep(1)
     note(f"ready {os.getpid()}")
     write(OUT, Frame("ready"))
 

@@ -45,7 +45,7 @@ async def test_the_running_job_has_the_whole_grace(bench: Bench, monkeypatch: py
 
 async def test_a_job_that_outlasts_the_grace_is_given_back_and_completed_elsewhere(bench: Bench) -> None:
     with bench.worker_process(SHUTDOWN_GRACE_SECONDS="0.3") as worker:
-        job_id = await bench.submit("slow")
+        job_id = await bench.submit("once slow")
         await bench.drawing(job_id)
         worker.signal(TERM)
         assert await worker.ended() == 0
@@ -98,7 +98,7 @@ async def test_a_model_that_is_killed_while_idle_is_loaded_again(bench: Bench) -
 
 async def test_a_worker_that_was_frozen_while_another_took_over_publishes_nothing_and_works_on(bench: Bench) -> None:
     with bench.worker_process(LEASE_SECONDS="1.5") as frozen:
-        job_id = await bench.submit("slow")
+        job_id = await bench.submit("once slow")
         await bench.drawing(job_id)
         frozen.signal(STOP)
         async with bench.worker(), bench.sweeping():
