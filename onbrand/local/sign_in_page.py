@@ -16,7 +16,8 @@ _STYLE = """
   --line: #34343a; --edge: #7c7c87; --accent: #62abf5; --hover: #232a31; } }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 24px 16px; background: var(--page);
-  color: var(--text); font: 15px/22px "Segoe UI", -apple-system, Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif; }
+  color: var(--text);
+  font: 15px/22px "Segoe UI", -apple-system, Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif; }
 main { width: 100%; max-width: 448px; padding: 32px; background: var(--surface); border: 1px solid var(--line);
   border-radius: 12px; }
 .product { margin: 0 0 20px; font-weight: 600; }

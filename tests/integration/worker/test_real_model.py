@@ -81,4 +81,8 @@ async def test_a_model_that_cannot_notice_the_end_of_its_worker_ends_with_it(ben
         async def is_gone() -> bool:
             return not is_alive(model)
 
-        await until(is_gone, 10)
+        try:
+            await until(is_gone, 10)
+        finally:
+            if is_alive(model):
+                os.kill(model, signal.SIGKILL)
