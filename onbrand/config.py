@@ -123,7 +123,7 @@ class Settings(BaseSettings):
 
     def _sign_in_problems(self) -> list[str]:
         if self.auth is SignIn.LOCAL:
-            if self.host not in LOOPBACK_HOSTS:
+            if self.host not in ("127.0.0.1", "localhost"):
                 return ["local sign-in lets anybody in, so ONBRAND_HOST must stay 127.0.0.1; use ONBRAND_AUTH=entra"]
             return []
         needed = ("entra_tenant_id", "entra_api_client_id", "entra_spa_client_id")

@@ -45,6 +45,7 @@ ACTIONS = {
     "worker_stale": "a worker noticed that its attempt is no longer its own",
 }
 
+_REPEAT_SECONDS = 60.0
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -55,11 +56,26 @@ def configure(settings: Settings, process: str) -> None:
     handler.setFormatter(JsonFormatter(process) if chosen is LogFormat.JSON else TextFormatter(process))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    # Procrastinate logs each delivery with its arguments, and a traceback for each lost connection, which the pool
-    # reports too; our own lines say the same once, with the job's id.
-    for name in ("procrastinate", "psycopg.pool"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Procrastinate logs each delivery with its arguments, and a traceback for each lost connection.
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+    # The pool alone knows why there is no connection (a wrong password, a refused one), but says it at every attempt.
+    logging.getLogger("psycopg.pool").addFilter(_Repetitions())
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are what anybody's bad requests cause
+
+
+class _Repetitions(logging.Filter):
+    """Drops a line that says what the one before it said, for a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = ("", float("-inf"))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message, (last, at) = record.getMessage(), self._last
+        if message == last and record.created - at < _REPEAT_SECONDS:
+            return False
+        self._last = (message, record.created)
+        return True
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def load_pack(directory: Path) -> BrandPack:
     try:
         document = (directory / MANIFEST).read_bytes()
     except OSError:
-        raise WeightsMissing(f"There is no brand pack here: {MANIFEST} is missing; {_REMEDY}.") from None
+        raise WeightsMissing(f"There is no brand pack in {directory}: {MANIFEST} is missing; {_REMEDY}.") from None
     manifest = parse_manifest(document)
     return BrandPack(directory, pack_id(manifest), manifest)
 

@@ -1,4 +1,4 @@
-"""Which workers are alive, for showing only: no decision about a job rests on it."""
+"""Which workers are alive. Only for showing: what decides about a job is its lease."""
 
 from __future__ import annotations
 
@@ -42,6 +42,22 @@ async def announce(
 async def withdraw(connection: Connection, worker_id: str) -> None:
     """This worker stops."""
     await connection.execute("delete from worker where id = %s", [worker_id])
+
+
+async def bury(connection: Connection, id_prefix: str) -> None:
+    """Forget workers that are known to be dead, and let their leases lapse now instead of in their own time.
+
+    `id_prefix` is what their ids begin with; the empty string is all of them.
+    """
+    await connection.execute(
+        "update job set lease_until = now() where status = 'processing' and starts_with(worker_id, %s)", [id_prefix]
+    )
+    await connection.execute("delete from worker where starts_with(id, %s)", [id_prefix])
+
+
+def id_of(host: str, pid: int) -> str:
+    """What the id of the worker with this process number begins with; the rest is random, as numbers are reused."""
+    return f"{host}-{pid}-"
 
 
 async def live_style(connection: Connection) -> LiveStyle | None:

@@ -62,7 +62,13 @@ async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ProblemError):
         return answer_unforeseen(error)
     if error.status >= 500:
-        logger.warning("A request could not be served: %s", error.title, extra={"action": "answer_error"})
+        reason = type(error.__cause__).__name__ if error.__cause__ else None  # its text may quote rows
+        logger.warning(
+            "A request could not be served: %s%s",
+            error.title,
+            f" ({reason})" if reason else "",
+            extra={"action": "answer_error", "code": error.code, "reason": reason},
+        )
     return problem_response(error)
 
 

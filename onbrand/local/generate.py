@@ -18,7 +18,7 @@ from onbrand.job import Progress as Step
 from onbrand.packs import load_pack
 from onbrand.png import Provenance, check, encode
 
-_LOADING_SHARE = 50  # percent of the bar; loading and drawing take about as long
+_LOADING_SHARE = 20  # percent of the bar, once the imports are done
 
 
 def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list[Path]:
@@ -42,14 +42,14 @@ def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Loading the model", total=100)
+        task = bar.add_task("Loading the model", total=None)  # a pulse, until the imports are done
 
         def say(sentence: str) -> None:
             if not console.is_terminal:
                 console.print(sentence)
 
         def on_loading(step: Step) -> None:
-            bar.update(task, completed=_LOADING_SHARE * step.step / step.steps)
+            bar.update(task, total=100, completed=_LOADING_SHARE * step.step / step.steps)
 
         def on_drawing(step: Step) -> None:
             if step.phase is Phase.DRAWING:
@@ -74,12 +74,23 @@ def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list
                 pixels, Provenance(pack.id, pack.name, pack.version, illustrator.model, image_seed, job_id=None)
             )
             check(png)
-            path = out / download_name(text, started, name_id, n)
-            partial = path.with_suffix(".part")
-            partial.write_bytes(png)
-            partial.replace(path)
-            paths.append(path)
+            paths.append(_write(out / download_name(text, started, name_id, n), png))
         bar.update(task, description=f"Done, seed {job_seed}", completed=100)
     if drawing.prompt_truncated:
         console.print("The prompt was longer than the model reads; its end had no effect.")
     return paths
+
+
+def _write(path: Path, png: bytes) -> Path:
+    """Write a picture whole or not at all."""
+    partial = path.with_suffix(".part")
+    try:
+        partial.write_bytes(png)
+        partial.replace(path)
+    except OSError as error:
+        raise DataDirUnwritable(
+            f"The pictures can't be written ({error.strerror}). Free some space, or give --out another folder."
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

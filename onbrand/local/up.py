@@ -23,10 +23,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onbrand import migrations
+from onbrand import migrations, workers
 from onbrand.config import Settings
-from onbrand.errors import AlreadyRunning, DataDirUnwritable, PageNotBuilt, PortBusy
+from onbrand.errors import AlreadyRunning, DatabaseUnavailable, DataDirUnwritable, PageNotBuilt, PortBusy
 from onbrand.local.postgres import EmbeddedPostgres
+from onbrand.packs import load_pack
+from onbrand.postgres import Database
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ async def run(settings: Settings) -> int:
     """Run everything until SIGTERM or Ctrl-C; the exit code for the shell.
 
     Raises:
-        DataDirUnwritable, AlreadyRunning, PortBusy, PageNotBuilt: before anything is started.
+        DataDirUnwritable, AlreadyRunning, PortBusy, PageNotBuilt, WeightsMissing: before anything is started.
         DatabaseServerFailed, DatabaseNotReady: the database does not come up.
     """
     stop = asyncio.Event()
@@ -53,6 +55,7 @@ async def run(settings: Settings) -> int:
         _check_port(settings)
         if not (settings.web_dir / "index.html").is_file():
             raise PageNotBuilt("The web page isn't built. Run `make run`, or `npm ci && npm run build` in web/.")
+        load_pack(settings.weights_dir)  # the worker reads it; a wrong path is said before anything is started
         if settings.database_url is not None:
             return await _run_parts(settings, settings.database_url.get_secret_value(), None, stop)
         logger.info("Starting PostgreSQL", extra={"action": "start"})
@@ -101,6 +104,8 @@ class _Part:
 async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | None, stop: asyncio.Event) -> int:
     if applied := migrations.migrate(url):
         logger.info("Prepared the database: %s", ", ".join(applied), extra={"action": "migrate"})
+    if server is not None:
+        await _bury(url, "")  # this database was down a moment ago, and with it whoever worked on it
     is_set = "shutdown_grace_seconds" in settings.model_fields_set
     grace = settings.shutdown_grace_seconds if is_set else _GRACE_SECONDS
     environment = os.environ | {
@@ -111,7 +116,7 @@ async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | No
     parts = [_Part("api"), _Part("worker")]
     announcing = asyncio.create_task(_announce_when_ready(settings))
     try:
-        return await _supervise(parts, environment, server, stop)
+        return await _supervise(parts, url, environment, server, stop)
     finally:
         announcing.cancel()
         logger.info("Stopping", extra={"action": "stop"})
@@ -122,7 +127,7 @@ async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | No
 
 
 async def _supervise(
-    parts: list[_Part], environment: dict[str, str], server: EmbeddedPostgres | None, stop: asyncio.Event
+    parts: list[_Part], url: str, environment: dict[str, str], server: EmbeddedPostgres | None, stop: asyncio.Event
 ) -> int:
     """Start the parts, and again whatever ends, until `stop`; a configuration that a part refuses ends it all."""
     while not stop.is_set():
@@ -139,6 +144,8 @@ async def _supervise(
                 continue
             if code == _CONFIGURATION_EXIT_CODE:
                 return code  # it has said why
+            if part.name == "worker":
+                await _bury(url, workers.id_of(socket.gethostname(), part.process.pid))
             steady = time.monotonic() - part.started > _STEADY_SECONDS
             part.pause_seconds = 0 if steady else min(_LONGEST_PAUSE_SECONDS, max(1, part.pause_seconds * 2))
             part.due, part.process = time.monotonic() + part.pause_seconds, None
@@ -153,6 +160,19 @@ async def _supervise(
             async with asyncio.timeout(_POLL_SECONDS):
                 await stop.wait()
     return 0
+
+
+async def _bury(url: str, id_prefix: str) -> None:
+    """Have the jobs of workers that are known to be dead drawn again without waiting for their leases."""
+    database = Database(url, application_name="onbrand up", max_connections=1)
+    await database.open()
+    try:
+        async with database.transaction() as connection:
+            await workers.bury(connection, id_prefix)
+    except DatabaseUnavailable:
+        pass  # then the leases lapse in their own time
+    finally:
+        await database.close()
 
 
 async def _announce_when_ready(settings: Settings) -> None:
@@ -187,7 +207,7 @@ def _locked(data_dir: Path) -> Iterator[None]:
         lock = (data_dir / "up.lock").open("w")
     except OSError as error:
         raise DataDirUnwritable(
-            f"The data directory can't be written ({os.strerror(error.errno or 0)})."
+            f"The data directory {data_dir} can't be written ({error.strerror})."
             " Point ONBRAND_DATA_DIR to a folder that you may write."
         ) from None
     with lock:
@@ -201,15 +221,18 @@ def _locked(data_dir: Path) -> Iterator[None]:
 
 
 def _check_port(settings: Settings) -> None:
+    taken = f"Port {settings.port} is taken by another program. Stop that, or set another ONBRAND_PORT."
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host if settings.host != "localhost" else "127.0.0.1", settings.port))
+            probe.bind((settings.host, settings.port))
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise PortBusy(
-                    f"Port {settings.port} can't be used ({os.strerror(error.errno or 0)}). Set another ONBRAND_PORT."
-                ) from None
+            if error.errno == errno.EADDRINUSE:
+                raise PortBusy(taken) from None
             raise PortBusy(
-                f"Port {settings.port} is taken by another program. Stop that, or set another ONBRAND_PORT."
+                f"{settings.host}, port {settings.port}, can't be listened on ({error.strerror})."
+                " Set another ONBRAND_PORT or ONBRAND_HOST."
             ) from None
+    # A browser tries ::1 before 127.0.0.1 for "localhost", and would find a program that listens only there.
+    with contextlib.suppress(OSError), socket.create_connection(("::1", settings.port), timeout=1):
+        raise PortBusy(taken)

@@ -36,7 +36,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
         SetupError: the model process dies while loading, several times.
     """
     pack = load_pack(settings.weights_dir)
-    worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)
     logs.worker_id.set(worker_id)
     database = Database(database_url, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
     images = ImageStore.on_disk(settings.data_dir / "images")

@@ -81,7 +81,7 @@ def test_a_member_signs_in_generates_downloads_and_generates_more(page: Page, sy
         assert download.value.path().read_bytes() == pngs[n - 1]
 
     # US-3: four new ones, and the earlier stay.
-    run(page).get_by_role("button", name="Generate more").click()
+    run(page).get_by_role("button", name="Generate More").click()
     expect(page.get_by_role("article")).to_have_count(2)
     expect_four_pictures(run(page, 1))
     expect_four_pictures(run(page, 0))
@@ -158,6 +158,15 @@ def test_the_api_answers_403_to_whoever_may_not_generate(system: System, person:
         "POST", "/generate", system.command("token", "--user", person), {"prompt": "a teapot"}
     )
     assert (status, problem["status"]) == (403, 403)
+
+
+@pytest.mark.parametrize("width", [320, 1366])
+def test_a_word_without_end_does_not_push_the_page_sideways(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 768})
+    sign_in(page)
+    generate(page, "Donaudampfschiff" * 31)
+    expect_four_pictures(run(page))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_a_prompt_is_text_wherever_it_is_shown(page: Page) -> None:

@@ -16,6 +16,17 @@ def test_a_lock_file_names_no_address(name: str) -> None:
     assert found == []  # npm --prefix web run tidy:lock
 
 
+def test_every_link_between_documents_leads_somewhere() -> None:
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    dead = []
+    for name in listed.stdout.splitlines():
+        document = REPOSITORY / name
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            if "://" not in target and not (document.parent / target).exists():
+                dead.append(f"{name}: {target}")
+    assert dead == []
+
+
 def test_weights_are_safetensors() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     pickles = [name for name in listed.splitlines() if name.endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl"))]

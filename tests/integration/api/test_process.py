@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from onbrand import logs
+from onbrand.api.app import listen
+from onbrand.config import Settings
+from onbrand.errors import PortBusy
 from onbrand.local.issuer import Issuer
 from onbrand.local.postgres import EmbeddedPostgres
 from tests.system import environment, free_port, wait_until
@@ -152,3 +156,15 @@ def test_it_stops_when_asked_though_a_stream_is_open(process: Process) -> None:
             process.process.send_signal(signal.SIGTERM)
             assert process.process.wait(10) == 0
     assert [line for line in process.lines() if line["level"] in ("ERROR", "CRITICAL")] == []
+
+
+def test_answers_are_not_held_back_by_nagles_algorithm(settings: Settings) -> None:
+    with listen(settings.model_copy(update={"port": free_port()})) as socket_:
+        assert socket_.proto == socket.IPPROTO_TCP  # what asyncio asks before it sets TCP_NODELAY
+
+
+def test_a_port_that_is_taken_is_one_plain_sentence(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = settings.model_copy(update={"port": other.getsockname()[1]})
+        with pytest.raises(PortBusy, match=r"set another ONBRAND_PORT\.$"):
+            listen(taken)

@@ -4,7 +4,7 @@ import styles from './empty-state.module.css';
 
 // Things the bundled miniature model draws well.
 const EXAMPLES = [
-  'A red backpack on a light blue background',
+  'A red backpack',
   'A cup of coffee on a wooden table',
   'A blue alarm clock',
 ];

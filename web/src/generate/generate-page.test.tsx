@@ -75,13 +75,13 @@ test('progress shows phase, step, percent and seconds, and the title follows', a
   expect(document.title).toBe('(55 %) Onbrand');
 });
 
-test('Generate more starts a new run of the same prompt on top and leaves the earlier one alone', async () => {
+test('Generate More starts a new run of the same prompt on top and leaves the earlier one alone', async () => {
   const { id, user } = await follow();
   onbrand.complete(id);
   const before = await fourPictures();
   await waitFor(() => expect(generateButton()).not.toHaveAttribute('aria-disabled'), { timeout: 3_000 });
   await user.clear(await promptField());
-  await user.click(screen.getByRole('button', { name: 'Generate more' }));
+  await user.click(screen.getByRole('button', { name: 'Generate More' }));
   expect(cards()).toHaveLength(2);
   expect(placeholders(card(0))).toHaveLength(4);
   expect(within(card(1)).getAllByRole('img')).toEqual(before);

@@ -41,7 +41,7 @@ describe('what is said about an unfinished run', () => {
     expect(line(job('queued', { phase: 'waiting', queue_position: 3, eta_seconds: 133 }), 1)).toBe(
       '3rd in line · about 2 min 15 s',
     );
-    expect(line(job('queued', { phase: 'starting_gpu' }), 12)).toBe('Starting the GPU · 12 s so far');
+    expect(line(job('queued', { phase: 'starting_gpu' }), 12)).toBe('Waiting for a worker to start · 12 s so far');
     expect(line(job('queued', { phase: 'loading_model' }), 61)).toBe('Loading the model · 1 min 1 s so far');
     expect(line(job('queued', {}), 5)).toBe('Waiting · 5 s so far');
   });

@@ -61,7 +61,7 @@ export const strings = {
 
   composer: {
     label: 'Describe the illustration',
-    placeholder: 'For example: a red backpack on a light blue background',
+    placeholder: 'For example: a red backpack',
     generate: 'Generate',
     keys: (isMac: boolean) => (isMac ? '⌘ Enter' : 'Ctrl Enter'),
     count: (used: number, most: number) => `${used} / ${most}`,
@@ -90,7 +90,7 @@ export const strings = {
     loading: 'Looking it up…',
     inLine: (place: number) => (place === 1 ? 'Next in line' : `${ordinal(place)} in line`),
     waiting: 'Waiting',
-    startingGpu: 'Starting the GPU',
+    startingGpu: 'Waiting for a worker to start',
     loadingModel: 'Loading the model',
     encoding: 'Reading your prompt',
     drawing: 'Drawing',
@@ -106,7 +106,7 @@ export const strings = {
     cancelling: 'Cancelling…',
     cancelFailed: "It couldn't be cancelled. Try again.",
     cancelled: 'Cancelled',
-    generateMore: 'Generate more',
+    generateMore: 'Generate More',
     generateAgain: 'Generate again',
     editPrompt: 'Edit prompt',
     remove: 'Remove',
