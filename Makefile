@@ -5,12 +5,12 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json)
 
-.PHONY: run test check lint format bench openapi
+.PHONY: run test check lint format bench guards openapi
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
 
-test: check .venv/browser-installed
+test: check .venv/browser-installed tests/node/node_modules/installed
 	$(BIN)/pytest
 
 # Every check that needs no database, no browser and no model.
@@ -33,6 +33,10 @@ format: .venv/test-installed
 
 bench: .venv/test-installed .venv/browser-installed web/dist/index.html
 	$(BIN)/python -m benchmarks
+
+# Take one guard after the other away and see a test fail.
+guards: .venv/test-installed tests/node/node_modules/installed
+	$(BIN)/python -m tests.guards --jobs 2
 
 # Write the API's schema, and the page's client from it.
 openapi: .venv/run-installed web/node_modules/installed
@@ -61,6 +65,11 @@ web/node_modules/installed: web/package-lock.json
 	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { echo "Onbrand needs Node 20 or newer to build its page. Install it and run make again."; exit 1; }
 	@echo "Installing the page's packages."
 	@npm --prefix web ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+tests/node/node_modules/installed: tests/node/package-lock.json
+	@echo "Installing Azurite, Microsoft's own stand-in for Azure Blob Storage, for the tests."
+	@npm --prefix tests/node ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 web/dist/index.html: web/node_modules/installed $(WEB_SOURCES)

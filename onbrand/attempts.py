@@ -5,7 +5,7 @@ changed means that somebody else owns the job by now. Each change of state and i
 caller's. The database's clock is the only one.
 
 `attempt` only ever grows. `tries` counts the attempts that used up one of `MAX_ATTEMPTS`; an attempt that a stopping
-worker gives back is taken off it again.
+worker gives back is taken off it again. A job's deadline counts from the beginning of its first attempt.
 """
 
 from __future__ import annotations
@@ -14,40 +14,90 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from onbrand.errors import JobFailure, WorkerLost
-from onbrand.job import IMAGES_PER_JOB, Claim, Pack, Progress, Status, StoredImage
+from psycopg.rows import DictRow
+
+from onbrand.config import Settings
+from onbrand.errors import BadImage, DeadlinePassed, JobFailure, NoCapacity, WorkerLost
+from onbrand.job import IMAGES_PER_JOB, Claim, Pack, Progress, Status, StoredImage, image_seeds, new_seed
 from onbrand.postgres import Connection
-from onbrand.tasks import QUEUE, deliver
+from onbrand.tasks import deliver, deliveries_waiting, forget_abandoned
 
 _SWEEP_LOCK = 0x7377656570  # "sweep"
+_BATCH = 100
+_DELIVERY_SECONDS = 10  # a job that has waited so long should have been taken, or have a delivery that waits
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a job is given up: after so many tries, or so long after it was first claimed or last queued."""
+
+    max_attempts: int
+    deadline_seconds: float
+    max_waiting_seconds: float
+    retention_hours: int  # how long what has ended is kept
+
+    @classmethod
+    def of(cls, settings: Settings) -> Rules:
+        """The rules as they are set."""
+        return cls(
+            settings.max_attempts,
+            settings.job_deadline_seconds,
+            settings.max_waiting_seconds,
+            settings.retention_hours,
+        )
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep found: lapsed leases requeued or failed, and lost deliveries made again."""
+    """What a sweep did: jobs requeued, jobs failed with the reason's code, deliveries made again."""
 
-    requeued: int = 0
-    failed: int = 0
+    requeued: tuple[UUID, ...] = ()
+    failed: tuple[tuple[UUID, str], ...] = ()
     delivered_again: int = 0
 
 
+async def drop_lost_claims(connection: Connection, worker_id: str, rules: Rules) -> None:
+    """End the attempts of a worker that is not drawing: claims whose commit it never heard of.
+
+    A worker that asks for work has nothing in hand. Without this such a job would wait until its lease lapses.
+    """
+    cursor = await connection.execute(
+        "select id, attempt, tries from job where status = 'processing' and worker_id = %s for update", [worker_id]
+    )
+    for lost in await cursor.fetchall():
+        await _requeue_or_fail(connection, lost, rules)
+
+
+async def whose_turn(connection: Connection) -> UUID | None:
+    """The waiting job to draw next, locked until the caller's transaction ends; None if there is none.
+
+    People take turns (`waiting_job`), so that nobody waits behind another's backlog. A job that another worker is
+    claiming at this moment is passed over.
+    """
+    cursor = await connection.execute(
+        "select job.id from waiting_job join job using (id) where job.status = 'queued'"
+        " order by place limit 1 for update of job skip locked"
+    )
+    row = await cursor.fetchone()
+    return row["id"] if row else None
+
+
 async def claim(
-    connection: Connection, job_id: UUID, worker_id: str, *, pack: Pack, lease_seconds: float, max_attempts: int
+    connection: Connection, job_id: UUID, worker_id: str, *, pack: Pack, lease_seconds: float
 ) -> Claim | None:
-    """Take the next attempt at a job that waits, or whose lease has lapsed; None if there is nothing to take."""
+    """Take the next attempt at a job that waits; None if it does not wait (any more)."""
     cursor = await connection.execute(
         "update job set status = 'processing', attempt = attempt + 1, tries = tries + 1, worker_id = %(worker)s,"
-        " phase = 'encoding', step = 0, steps = 0, percent = 0, started_at = now(),"
+        " phase = 'encoding', step = 0, steps = 0, percent = 0,"
+        " started_at = now(), first_started_at = coalesce(first_started_at, now()),"
         " lease_until = now() + make_interval(secs => %(lease)s),"
         " pack_id = %(pack_id)s, pack_name = %(pack_name)s, pack_version = %(pack_version)s"
-        " where id = %(id)s and (status = 'queued' or (status = 'processing' and lease_until < now()))"
-        " and tries < %(max_attempts)s"
+        " where id = %(id)s and status = 'queued'"
         " returning id, attempt, tries, prompt, seeds",
         {
             "id": job_id,
             "worker": worker_id,
             "lease": lease_seconds,
-            "max_attempts": max_attempts,
             "pack_id": pack.id,
             "pack_name": pack.name,
             "pack_version": pack.version,
@@ -124,14 +174,22 @@ async def holds(connection: Connection, claim: Claim) -> bool:
     return cursor.rowcount == 1
 
 
-async def end_attempt(
-    connection: Connection, claim: Claim, failure: type[JobFailure], *, max_attempts: int, retention_hours: int
-) -> Status | None:
+async def end_attempt(connection: Connection, claim: Claim, failure: type[JobFailure], rules: Rules) -> Status | None:
     """End an attempt that brought no images: requeue the job with a new delivery, or fail it. None: no longer ours."""
-    if failure.retryable and claim.tries < max_attempts:
-        return Status.QUEUED if await _requeue(connection, claim.job_id, claim.attempt) else None
-    failed = await _fail(connection, claim.job_id, claim.attempt, failure, retention_hours)
-    return Status.FAILED if failed else None
+    cursor = await connection.execute(
+        "select tries, first_started_at + make_interval(secs => %s) < now() as late from job"
+        " where id = %s and attempt = %s and status = 'processing' for update",
+        [rules.deadline_seconds, claim.job_id, claim.attempt],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    if failure.retryable and row["tries"] < rules.max_attempts and not row["late"]:
+        await _requeue(connection, claim.job_id, claim.attempt, new_seeds=failure is BadImage)
+        return Status.QUEUED
+    reason = DeadlinePassed if row["late"] and failure.retryable else failure
+    await _fail(connection, claim.job_id, reason, rules)
+    return Status.FAILED
 
 
 async def give_back(connection: Connection, claim: Claim) -> bool:
@@ -139,8 +197,8 @@ async def give_back(connection: Connection, claim: Claim) -> bool:
     return await _requeue(connection, claim.job_id, claim.attempt, tries_used=0)
 
 
-async def sweep(connection: Connection, *, max_attempts: int, retention_hours: int) -> Swept:
-    """Requeue or fail jobs whose lease has lapsed, and deliver waiting jobs again whose queue entry was lost.
+async def sweep(connection: Connection, rules: Rules) -> Swept:
+    """Requeue or fail what nobody works on any more or what took too long, and make lost deliveries again.
 
     Safe to run anywhere at any time; of several at once, one works.
     """
@@ -148,31 +206,84 @@ async def sweep(connection: Connection, *, max_attempts: int, retention_hours: i
     row = await cursor.fetchone()
     if row is None or not row["mine"]:
         return Swept()
+    await _outlive_a_clock_set_back(connection)
+    failed = await _fail_late(connection, rules)
     cursor = await connection.execute(
         "select id, attempt, tries from job where status = 'processing' and lease_until < now()"
-        " order by lease_until limit 100 for update skip locked"
+        " order by lease_until limit %s for update skip locked",
+        [_BATCH],
     )
-    requeued = failed = 0
+    requeued = []
     for lapsed in await cursor.fetchall():
-        if lapsed["tries"] < max_attempts:
-            requeued += await _requeue(connection, lapsed["id"], lapsed["attempt"])
+        if await _requeue_or_fail(connection, lapsed, rules) is Status.QUEUED:
+            requeued.append(lapsed["id"])
         else:
-            failed += await _fail(connection, lapsed["id"], lapsed["attempt"], WorkerLost, retention_hours)
-    cursor = await connection.execute(
-        "select id from job where status = 'queued' and queued_at < now() - interval '10 seconds'"
-        " and not exists (select from procrastinate_jobs entry where entry.queue_name = %s"
-        " and entry.status = 'todo' and entry.args ->> 'job_id' = job.id::text)"
-        " order by created_at limit 100 for update skip locked",
-        [QUEUE],
+            failed.append((lapsed["id"], WorkerLost.code))
+    delivered_again = await _deliver_again(connection)
+    await forget_abandoned(connection)
+    await connection.execute("update upkeep set swept_at = now()")
+    return Swept(tuple(requeued), tuple(failed), delivered_again)
+
+
+async def _outlive_a_clock_set_back(connection: Connection) -> None:
+    """What lies ahead counts from now, or it would wait until the clock is there again; a live worker renews its lease.
+
+    One that was set back by less than an attempt has been running is not noticed: that delays nothing past a deadline.
+    """
+    await connection.execute(
+        "update job set queued_at = now() where status in ('queued', 'processing') and queued_at > now()"
     )
-    lost = await cursor.fetchall()
-    for waiting in lost:
-        await connection.execute("update job set queued_at = now() where id = %s", [waiting["id"]])
-        await deliver(connection, waiting["id"])
-    return Swept(requeued, failed, len(lost))
+    await connection.execute(
+        "update job set started_at = now(), first_started_at = least(first_started_at, now()),"
+        " lease_until = case status when 'processing' then now() end"
+        " where status in ('queued', 'processing') and started_at > now()"
+    )
 
 
-async def _requeue(connection: Connection, job_id: UUID, attempt: int, *, tries_used: int = 1) -> bool:
+async def _fail_late(connection: Connection, rules: Rules) -> list[tuple[UUID, str]]:
+    """Fail what is past its deadline, drawn at this moment or not, and what no worker took in time."""
+    cursor = await connection.execute(
+        "select id, first_started_at is not null as was_started from job"
+        " where status in ('queued', 'processing')"
+        " and (first_started_at + make_interval(secs => %s) < now()"
+        "  or (status = 'queued' and queued_at + make_interval(secs => %s) < now()))"
+        " order by created_at limit %s for update skip locked",
+        [rules.deadline_seconds, rules.max_waiting_seconds, _BATCH],
+    )
+    failed = []
+    for late in await cursor.fetchall():
+        failure = DeadlinePassed if late["was_started"] else NoCapacity
+        await _fail(connection, late["id"], failure, rules)
+        failed.append((late["id"], failure.code))
+    return failed
+
+
+async def _requeue_or_fail(connection: Connection, lost: DictRow, rules: Rules) -> Status:
+    """What becomes of a processing job that nobody draws, whose row the caller's transaction has locked."""
+    if lost["tries"] < rules.max_attempts:
+        await _requeue(connection, lost["id"], lost["attempt"])
+        return Status.QUEUED
+    await _fail(connection, lost["id"], WorkerLost, rules)
+    return Status.FAILED
+
+
+async def _deliver_again(connection: Connection) -> int:
+    """Make up for deliveries that were lost. Any delivery serves any job, so their numbers are compared."""
+    cursor = await connection.execute(
+        "select id from job where status = 'queued' and queued_at < now() - make_interval(secs => %s)"
+        " order by queued_at limit %s",
+        [_DELIVERY_SECONDS, _BATCH],
+    )
+    waiting = [row["id"] for row in await cursor.fetchall()]
+    lost = waiting[await deliveries_waiting(connection) :]
+    for job_id in lost:
+        await deliver(connection, job_id)
+    return len(lost)
+
+
+async def _requeue(
+    connection: Connection, job_id: UUID, attempt: int, *, tries_used: int = 1, new_seeds: bool = False
+) -> bool:
     cursor = await connection.execute(
         "update job set status = 'queued', phase = 'waiting', step = 0, steps = 0, percent = 0, lease_until = null,"
         " worker_id = null, queued_at = now(), tries = tries - 1 + %(used)s"
@@ -181,17 +292,20 @@ async def _requeue(connection: Connection, job_id: UUID, attempt: int, *, tries_
     )
     if cursor.rowcount != 1:
         return False
+    if new_seeds:  # the same ones would bring the same unusable picture again
+        seed = new_seed()
+        await connection.execute(
+            "update job set seed = %s, seeds = %s where id = %s", [seed, list(image_seeds(seed)), job_id]
+        )
     await deliver(connection, job_id)
     return True
 
 
-async def _fail(
-    connection: Connection, job_id: UUID, attempt: int, failure: type[JobFailure], retention_hours: int
-) -> bool:
-    cursor = await connection.execute(
+async def _fail(connection: Connection, job_id: UUID, failure: type[JobFailure], rules: Rules) -> None:
+    """Fail an unfinished job, whose row the caller's transaction has locked."""
+    await connection.execute(
         "update job set status = 'failed', error_code = %(code)s, lease_until = null, completed_at = now(),"
         " expires_at = now() + make_interval(hours => %(hours)s)"
-        " where id = %(id)s and attempt = %(attempt)s and status = 'processing'",
-        {"code": failure.code, "hours": retention_hours, "id": job_id, "attempt": attempt},
+        " where id = %(id)s and status in ('queued', 'processing')",
+        {"code": failure.code, "hours": rules.retention_hours, "id": job_id},
     )
-    return cursor.rowcount == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -14,14 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onbrand import __version__, logs
-from onbrand.config import Environment, Settings, SignIn, load_settings
-from onbrand.errors import ConfigError, OnbrandError, SetupError
+from onbrand.config import Environment, Settings, SignIn, load_settings, unknown_settings
+from onbrand.errors import ConfigError, DatabaseNotReady, OnbrandError, SetupError
 
 if TYPE_CHECKING:
     from onbrand.api.app import StandIn
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document, for scripts")]
 StopWithParent = Annotated[bool, typer.Option(hidden=True, help="stop when standard input ends")]
 
 
@@ -125,6 +127,58 @@ def token(
     if user not in PEOPLE:
         raise typer.BadParameter(f"choose one of {', '.join(PEOPLE)}", param_hint="--user")
     typer.echo(Issuer(f"http://localhost:{settings.port}", settings.data_dir / "sign-in").token_for(user))
+
+
+@app.command()
+def doctor(
+    as_json: AsJson = False,
+    skip_weights: Annotated[bool, typer.Option(help="don't read the weights: for HiDream that takes minutes")] = False,
+    skip_gpu: Annotated[bool, typer.Option(help="don't ask torch for a GPU: that takes seconds")] = False,
+) -> None:
+    """Check this configuration and what runs with it, and say what to mend."""
+    from rich.console import Console
+
+    from onbrand.doctor.examine import examine, refused
+
+    logging.getLogger().addHandler(logging.NullHandler())  # the report is the answer
+    waiting, screen = Console(stderr=True), Console()
+    exit_code = ConfigError.exit_code
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        report = refused(error.message)
+    else:
+        with waiting.status("Checking") as status:
+            tell = status.update if waiting.is_terminal else waiting.print
+            looking = examine(settings, unknown_settings(), skip_weights=skip_weights, skip_gpu=skip_gpu, tell=tell)
+            report = asyncio.run(looking)
+        exit_code = 0 if report.healthy else 1
+    if as_json:
+        typer.echo(report.as_json())
+    elif screen.is_terminal:
+        report.show(screen)
+    else:
+        typer.echo(report.as_lines())
+    raise typer.Exit(exit_code)
+
+
+@app.command()
+def clean(
+    confirm: Annotated[bool, typer.Option("--confirm", help="also what is held back because it is so much")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete now what is due, and what belongs to no result."""
+    from onbrand.clean import clean as delete
+    from onbrand.local.postgres import running_url
+
+    logging.getLogger().addHandler(logging.NullHandler())  # the answer says it all
+    settings = load_settings()
+    url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
+    if url is None:
+        raise DatabaseNotReady("The embedded PostgreSQL isn't running. Start `onbrand up`, then run this beside it.")
+    cleaned = asyncio.run(delete(settings, url, confirmed=confirm))
+    typer.echo(cleaned.as_json() if as_json else cleaned.as_sentences())
+    raise typer.Exit(0 if cleaned.finished else 1)
 
 
 @app.command(hidden=True)

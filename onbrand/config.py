@@ -5,11 +5,14 @@ Every field is documented in `docs/settings.md`; a test compares the two.
 
 from __future__ import annotations
 
+import base64
+import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import UUID
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -31,6 +34,17 @@ _WORDS = {
     "uuid_parsing": f"must be a UUID, such as {LOCAL_TENANT_ID}",
 }
 MICROSOFT_METADATA_URL = "https://login.microsoftonline.com/{tenant}/v2.0/.well-known/openid-configuration"
+_AZURE_SETTINGS = (
+    "storage_azure_endpoint",
+    "storage_azure_account",
+    "storage_azure_key",
+    "storage_azure_client_id",
+)
+# https://learn.microsoft.com/azure/storage/common/storage-account-overview, and for containers
+# https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*")
+_PREFIX = re.compile(r"(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._-]+){0,8}/?")
 
 
 class Environment(StrEnum):
@@ -63,6 +77,20 @@ class Directory:
     role: str | None
     allow_guests: bool
     metadata_url: str  # the OpenID configuration
+    denied_users: frozenset[UUID] = frozenset()  # object ids that are refused whatever their token says
+
+
+@dataclass(frozen=True)
+class AzureContainer:
+    """A container of Azure Blob Storage, and what shows that we may use it."""
+
+    account: str
+    endpoint: str  # the account's blob service, without a slash at its end
+    name: str
+    prefix: str | None  # before every key
+    key: SecretStr | None  # None: the managed identity, or in Kubernetes the workload's
+    client_id: UUID | None  # which managed identity; None: the machine's own
+    is_workload: bool
 
 
 class Settings(BaseSettings):
@@ -75,10 +103,17 @@ class Settings(BaseSettings):
     env: Environment = Environment.LOCAL
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    metrics_port: Annotated[int | None, Field(ge=1, le=65535)] = None
     data_dir: Path = Path(".onbrand")
     web_dir: Path = REPOSITORY / "web" / "dist"
 
     database_url: SecretStr | None = None
+
+    storage_url: str | None = None
+    storage_azure_endpoint: str | None = None
+    storage_azure_account: str | None = None
+    storage_azure_key: SecretStr | None = None
+    storage_azure_client_id: UUID | None = None
 
     auth: SignIn = SignIn.LOCAL
     entra_tenant_id: UUID | None = None
@@ -88,6 +123,7 @@ class Settings(BaseSettings):
     entra_role: str | None = None
     entra_metadata_url: str | None = None
     entra_allow_guests: bool = False
+    denied_users: Annotated[tuple[UUID, ...], NoDecode] = ()
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     model: ModelName = ModelName.MINI
@@ -96,15 +132,19 @@ class Settings(BaseSettings):
     retention_hours: Annotated[int, Field(ge=1, le=8784)] = 720
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 45
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    job_deadline_seconds: Annotated[float, Field(ge=1, le=86400)] = 600
+    max_waiting_seconds: Annotated[float, Field(ge=1, le=604800)] = 3600
+    max_queued: Annotated[int, Field(ge=1, le=10000)] = 500
     max_queued_per_user: Annotated[int, Field(ge=1, le=1000)] = 10
+    max_submitted_per_minute: Annotated[int, Field(ge=1, le=10000)] = 30
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 100
 
     log_level: str = "INFO"
     log_format: LogFormat | None = None  # unset: text locally, json in production
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "denied_users", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split_at_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("log_level")
@@ -116,7 +156,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*self._sign_in_problems(), *self._origin_problems(), *self._production_problems()]
+        problems = [
+            *self._sign_in_problems(),
+            *self._origin_problems(),
+            *self._production_problems(),
+            *self._storage_problems(),
+        ]
+        if self.metrics_port == self.port:
+            problems.append("ONBRAND_METRICS_PORT must be another port than ONBRAND_PORT")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -164,13 +211,78 @@ class Settings(BaseSettings):
         if self.auth is SignIn.LOCAL:
             metadata_url = f"http://127.0.0.1:{self.port}/{LOCAL_TENANT_ID}/v2.0/.well-known/openid-configuration"
             return Directory(
-                LOCAL_TENANT_ID, LOCAL_API_CLIENT_ID, LOCAL_SPA_CLIENT_ID, LOCAL_GROUP_ID, None, False, metadata_url
+                LOCAL_TENANT_ID,
+                LOCAL_API_CLIENT_ID,
+                LOCAL_SPA_CLIENT_ID,
+                LOCAL_GROUP_ID,
+                None,
+                False,
+                metadata_url,
+                frozenset(self.denied_users),
             )
         tenant, api, spa = self.entra_tenant_id, self.entra_api_client_id, self.entra_spa_client_id
         if tenant is None or api is None or spa is None:
             raise ConfigError("ONBRAND_AUTH=entra needs the tenant's and both applications' ids")
         metadata_url = self.entra_metadata_url or MICROSOFT_METADATA_URL.format(tenant=tenant)
-        return Directory(tenant, api, spa, self.entra_group_id, self.entra_role, self.entra_allow_guests, metadata_url)
+        return Directory(
+            tenant,
+            api,
+            spa,
+            self.entra_group_id,
+            self.entra_role,
+            self.entra_allow_guests,
+            metadata_url,
+            frozenset(self.denied_users),
+        )
+
+    def _storage_problems(self) -> list[str]:
+        url = _split(self.storage_url or "")
+        if url.scheme != "az":
+            chosen = [name for name in _AZURE_SETTINGS if getattr(self, name) is not None]
+            problems = [f"ONBRAND_{name.upper()} needs ONBRAND_STORAGE_URL=az://CONTAINER" for name in chosen]
+            is_plain = url.scheme == "file" and not (url.netloc or url.query or url.fragment)
+            if self.storage_url is not None and not (is_plain and re.match("/[^/]", url.path)):
+                problems.append("ONBRAND_STORAGE_URL must be az://CONTAINER, or file:///FOLDER for a folder")
+            return problems
+        problems = []
+        is_plain = not (url.query or url.fragment)
+        if not (is_plain and _PREFIX.fullmatch(url.path) and _CONTAINER.fullmatch(url.netloc)):
+            problems.append(
+                "ONBRAND_STORAGE_URL must be az://CONTAINER or az://CONTAINER/PREFIX, the container's name being"
+                " 3 to 63 small letters, digits and single hyphens"
+            )
+        if not _ACCOUNT.fullmatch(self.storage_azure_account or ""):
+            problems.append(
+                "ONBRAND_STORAGE_URL=az://… needs ONBRAND_STORAGE_AZURE_ACCOUNT, 3 to 24 small letters and digits"
+            )
+        if self.storage_azure_key is not None and self.storage_azure_client_id is not None:
+            problems.append("set either ONBRAND_STORAGE_AZURE_KEY or ONBRAND_STORAGE_AZURE_CLIENT_ID, not both")
+        if self.storage_azure_key is not None and not _is_base64(self.storage_azure_key.get_secret_value()):
+            problems.append("ONBRAND_STORAGE_AZURE_KEY must be one of the storage account's keys, which are base64")
+        endpoint = _split(self.storage_azure_endpoint or "https://x")
+        allows_http = self.env is not Environment.PRODUCTION or endpoint.hostname in LOOPBACK_HOSTS
+        is_address = endpoint.hostname and not (endpoint.username or endpoint.query or endpoint.fragment)
+        if not is_address or (endpoint.scheme != "https" and not (endpoint.scheme == "http" and allows_http)):
+            problems.append("ONBRAND_STORAGE_AZURE_ENDPOINT must be an https address")
+        return problems
+
+    @property
+    def storage(self) -> Path | AzureContainer:
+        """Where the images are: a folder, or a container of Azure Blob Storage."""
+        url = _split(self.storage_url or "")
+        account = self.storage_azure_account
+        if url.scheme != "az" or account is None:
+            return Path(unquote(url.path)) if url.scheme == "file" else self.data_dir / "images"
+        return AzureContainer(
+            account,
+            (self.storage_azure_endpoint or f"https://{account}.blob.core.windows.net").rstrip("/"),
+            url.netloc,
+            url.path.strip("/") or None,
+            self.storage_azure_key,
+            self.storage_azure_client_id,
+            # What Kubernetes' webhook for workload identities sets in a pod; a name of Azure's, hence not a setting.
+            is_workload="AZURE_FEDERATED_TOKEN_FILE" in os.environ,
+        )
 
     @property
     def weights_dir(self) -> Path:
@@ -186,6 +298,13 @@ def _split(url: str) -> SplitResult:
         return urlsplit("")
 
 
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except ValueError:
+        return False
+
+
 def load_settings() -> Settings:
     """Read the environment.
 
@@ -196,6 +315,13 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise ConfigError("; ".join(_sentence(dict(problem)) for problem in error.errors())) from None
+
+
+def unknown_settings() -> list[str]:
+    """Names in the environment that look like settings and are none: `load_settings` passes over them in silence."""
+    prefix, known = "ONBRAND_", {name.upper() for name in Settings.model_fields}
+    named = (name for name, value in os.environ.items() if value and name.upper().startswith(prefix))
+    return sorted(name for name in named if name.upper().removeprefix(prefix) not in known)
 
 
 def _sentence(problem: dict[str, object]) -> str:

@@ -4,22 +4,23 @@
     ├── SetupError                  a process cannot start: one plain line, then its exit code
     │   ├── ConfigError             a setting is wrong (78)
     │   ├── DataDirUnwritable  PortBusy  AlreadyRunning  DatabaseNotReady
+    │   ├── StorageRefused  StorageUnreachable
     │   ├── DatabaseServerFailed  WeightsMissing  WeightsDamaged  PageNotBuilt
     ├── ProblemError                an HTTP request cannot be served: RFC 9457 problem+json
     │   ├── 401  TokenMissing  TokenInvalid  TokenExpired
-    │   ├── 403  ClientNotAllowed  AppOnlyToken  ScopeMissing
+    │   ├── 403  ClientNotAllowed  AppOnlyToken  ScopeMissing  AccessRevoked
     │   │        GuestRefused  GroupClaimMissing  GroupOverage  NotInGroup
     │   ├── 400  HttpInvalid  JsonInvalid  PreflightRefused
-    │   ├── 404  NotFound  JobNotFound           405  MethodNotAllowed           408  BodyTooSlow
+    │   ├── 404  NotFound  JobNotFound           405  MethodNotAllowed           408  HeadTooSlow  BodyTooSlow
     │   ├── 409  ImageNotReady  IdempotencyKeyReused
     │   ├── 410  JobExpired
-    │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   431  HeadersTooLarge
+    │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   421  HostNotAllowed   431  HeadersTooLarge
     │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
-    │   ├── 429  TooManyQueued
+    │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull
     │   ├── 500  InternalError  ImageCorrupt
     │   └── 503  DatabaseUnavailable  StoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job ended badly: stored as `error.code`
-        ├── Cancelled  GenerationTimedOut  WorkerLost
+        ├── Cancelled  NoCapacity  DeadlinePassed  GenerationTimedOut  WorkerLost
         ├── ModelFailed  BadImage  GpuMemory
         └── StorageUnavailable
 
@@ -78,6 +79,16 @@ class DatabaseNotReady(SetupError):
 
 class DatabaseServerFailed(SetupError):
     """The embedded PostgreSQL did not start; the end of its log is in the message."""
+
+
+class StorageRefused(SetupError):
+    """The object store answers, but not to this configuration: no such container, a wrong key, no right to write."""
+
+    exit_code = 78
+
+
+class StorageUnreachable(SetupError):
+    """The object store did not answer, or could not store anything at this moment."""
 
 
 class WeightsMissing(SetupError):
@@ -155,6 +166,13 @@ class ScopeMissing(ProblemError):
     detail = "The sign-in didn't grant access to Onbrand. Sign in again and accept the permission."
 
 
+class AccessRevoked(ProblemError):
+    """The person's object id is one of `ONBRAND_DENIED_USERS`, whatever groups their token still names."""
+
+    status, code, title = 403, "access_revoked", "Access taken away"
+    detail = "Your access to Onbrand was taken away. Ask the studio if this is a mistake."
+
+
 class GuestRefused(ProblemError):
     """A guest of the tenant (`acct` = 1, or another identity provider)."""
 
@@ -228,6 +246,13 @@ class MethodNotAllowed(ProblemError):
     detail = "This address doesn't take that method."
 
 
+class HeadTooSlow(ProblemError):
+    """A request was begun, but its address and headers were not complete within ten seconds."""
+
+    status, code, title = 408, "head_too_slow", "Request too slow"
+    detail = "The request's headers took too long to arrive. Try again on a better connection."
+
+
 class BodyTooSlow(ProblemError):
     """The body was announced, but not all of it arrived within ten seconds."""
 
@@ -268,6 +293,13 @@ class MediaTypeUnsupported(ProblemError):
 
     status, code, title = 415, "media_type_unsupported", "JSON only"
     detail = "Send the body as application/json in UTF-8."
+
+
+class HostNotAllowed(ProblemError):
+    """The local sign-in was called by another name than this machine's, as a page elsewhere would (DNS rebinding)."""
+
+    status, code, title = 421, "host_not_allowed", "Not this machine's name"
+    detail = "The local sign-in answers to http://localhost and http://127.0.0.1 only. Use one of these addresses."
 
 
 class HeadersTooLarge(ProblemError):
@@ -319,6 +351,20 @@ class TooManyQueued(ProblemError):
     detail = "You have as many generations waiting as one person may. Wait for one to finish."
 
 
+class TooManySubmitted(ProblemError):
+    """The person has submitted `ONBRAND_MAX_SUBMITTED_PER_MINUTE` jobs within the last minute."""
+
+    status, code, title = 429, "too_many_submitted", "Too many in a minute"
+    detail = "You have started as many generations as one person may in a minute. Wait a moment and try again."
+
+
+class QueueFull(ProblemError):
+    """`ONBRAND_MAX_QUEUED` jobs of everybody's wait."""
+
+    status, code, title = 429, "queue_full", "The queue is full"
+    detail = "Too many generations are waiting in the whole studio. Try again in a minute; your prompt isn't lost."
+
+
 class InternalError(ProblemError):
     """Something we did not foresee; the log has the request id and the traceback."""
 
@@ -334,7 +380,7 @@ class ImageCorrupt(ProblemError):
 
 
 class DatabaseUnavailable(ProblemError):
-    """PostgreSQL did not answer in time."""
+    """PostgreSQL did not answer in time, or could not write."""
 
     status, code, title = 503, "database_unavailable", "The database is away"
     detail = "Nothing was lost. Try again in a few seconds."
@@ -377,6 +423,20 @@ class Cancelled(JobFailure):
 
     code, title, retryable = "cancelled", "Cancelled", False
     detail = "You stopped this generation. Nothing more will be drawn for it."
+
+
+class NoCapacity(JobFailure):
+    """The job waited for `ONBRAND_MAX_WAITING_SECONDS`, and no worker took it."""
+
+    code, title, retryable = "no_capacity", "No GPU was free", False
+    detail = "No GPU became free for a long time, so this generation was given up. Try again later."
+
+
+class DeadlinePassed(JobFailure):
+    """`ONBRAND_JOB_DEADLINE_SECONDS` after its first attempt began, the job had no images."""
+
+    code, title, retryable = "deadline_passed", "It took too long", False
+    detail = "This generation took far longer than it should and was given up. Try again."
 
 
 class GenerationTimedOut(JobFailure):

@@ -20,6 +20,7 @@ import jwt
 
 from onbrand.config import Directory
 from onbrand.errors import (
+    AccessRevoked,
     AppOnlyToken,
     ClientNotAllowed,
     GroupClaimMissing,
@@ -57,7 +58,7 @@ class Identity:
         """Raise the reason why this person may not generate, if there is one.
 
         Raises:
-            GuestRefused | GroupClaimMissing | GroupOverage | NotInGroup
+            AccessRevoked | GuestRefused | GroupClaimMissing | GroupOverage | NotInGroup
         """
         if self.refusal is not None:
             raise self.refusal
@@ -176,6 +177,8 @@ def _check_person_at_our_page(claims: Mapping[str, Any], directory: Directory) -
 
 def _refusal(claims: Mapping[str, Any], directory: Directory, issuer: str) -> ProblemError | None:
     """Why this person is not a member. With neither group nor role configured, nobody is one."""
+    if UUID(claims["oid"]) in directory.denied_users:
+        return AccessRevoked()  # before all else: a token stays good for an hour after its owner has left
     is_guest = claims.get("acct", 0) not in (0, "0") or claims.get("idp", issuer) != issuer
     if is_guest and not directory.allow_guests:
         return GuestRefused()

@@ -124,7 +124,7 @@ class SigningKeys:
     def _fetch(self, fetched: threading.Event) -> None:
         try:
             try:
-                self._set = _KeySet(_fetch_keys(self._directory), self._clock())
+                self._set = _KeySet(fetch_keys(self._directory), self._clock())
             finally:
                 fetched.set()
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
@@ -140,7 +140,13 @@ def is_key_id(value: object) -> bool:
     return isinstance(value, str) and _KEY_ID.fullmatch(value) is not None
 
 
-def _fetch_keys(directory: Directory) -> dict[str, SigningKey]:
+def fetch_keys(directory: Directory) -> dict[str, SigningKey]:
+    """The provider's keys by id, as it publishes them at this moment; within `FETCH_SECONDS`.
+
+    Raises:
+        OSError, http.client.HTTPException: it cannot be reached.
+        ValueError, RecursionError: what it answers is not what an identity provider of this tenant says.
+    """
     deadline = time.monotonic() + FETCH_SECONDS
     metadata = _get_json(directory.metadata_url, deadline)
     issuer, keys_url = metadata.get("issuer"), metadata.get("jwks_uri")

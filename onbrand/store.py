@@ -6,18 +6,52 @@ each statement. The database's clock is the only one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg.rows import DictRow
 
-from onbrand.errors import Cancelled, IdempotencyKeyReused, JobExpired, JobNotFound, TooManyQueued
+from onbrand.config import Settings
+from onbrand.errors import (
+    Cancelled,
+    IdempotencyKeyReused,
+    JobExpired,
+    JobNotFound,
+    QueueFull,
+    TooManyQueued,
+    TooManySubmitted,
+)
 from onbrand.job import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
 from onbrand.postgres import Connection
 from onbrand.tasks import deliver
 
 _RUNS_MEASURED = 20
+_LONGEST_RETRY_SECONDS = 60
+_UNMEASURED_RETRY_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may be asked for. All but the last are exact; that one may be passed by a few submitted at once."""
+
+    unfinished_per_user: int
+    submitted_per_minute: int  # by one user
+    waiting: int  # by everybody
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """The limits as they are set."""
+        return cls(settings.max_queued_per_user, settings.max_submitted_per_minute, settings.max_queued)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that is on disk. `is_new` is False when its Idempotency-Key had been used before."""
+
+    job_id: UUID
+    is_new: bool
 
 
 @dataclass(frozen=True)
@@ -30,21 +64,26 @@ class Outlook:
 
 
 async def submit(
-    connection: Connection, owner: Owner, prompt: str, *, idempotency_key: str | None, max_unfinished: int
-) -> UUID:
+    connection: Connection, owner: Owner, prompt: str, *, idempotency_key: str | None, limits: Limits
+) -> Submitted:
     """Store a job and its delivery; both exist once the caller's transaction commits.
 
     The same key with the same prompt returns the first job again.
 
     Raises:
         IdempotencyKeyReused: the key came with another prompt before.
-        TooManyQueued: the owner has `max_unfinished` jobs waiting or drawing.
+        TooManyQueued, TooManySubmitted, QueueFull: a limit is reached.
     """
-    # One submission of a person at a time, so that neither the limit nor the key can be raced.
+    # One submission of a person at a time, so that neither their limits nor the key can be raced.
     lock = f"{owner.tenant_id}/{owner.user_id}"
     await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
     mine: dict[str, Any] = {"tenant": owner.tenant_id, "user": owner.user_id, "key": idempotency_key}
     if idempotency_key is not None:
+        await connection.execute(
+            "update job set idempotency_key = null where tenant_id = %(tenant)s and user_id = %(user)s"
+            " and idempotency_key = %(key)s and (expires_at <= now() or expiring_at is not null)",
+            mine,
+        )  # a job that nobody can see any more answers nothing
         cursor = await connection.execute(
             "select id, prompt from job where tenant_id = %(tenant)s and user_id = %(user)s"
             " and idempotency_key = %(key)s",
@@ -53,15 +92,8 @@ async def submit(
         if (earlier := await cursor.fetchone()) is not None:
             if earlier["prompt"] != prompt:
                 raise IdempotencyKeyReused
-            return UUID(str(earlier["id"]))
-    cursor = await connection.execute(
-        "select count(*) as unfinished from job where tenant_id = %(tenant)s and user_id = %(user)s"
-        " and status in ('queued', 'processing')",
-        mine,
-    )
-    row = await cursor.fetchone()
-    if row is not None and row["unfinished"] >= max_unfinished:
-        raise TooManyQueued(retry_after_seconds=10)
+            return Submitted(earlier["id"], is_new=False)
+    await _check_limits(connection, mine, limits)
     job_id, seed = uuid4(), new_seed()
     await connection.execute(
         "insert into job (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds)"
@@ -69,7 +101,34 @@ async def submit(
         mine | {"id": job_id, "prompt": prompt, "seed": seed, "seeds": list(image_seeds(seed))},
     )
     await deliver(connection, job_id)
-    return job_id
+    return Submitted(job_id, is_new=True)
+
+
+async def _check_limits(connection: Connection, mine: dict[str, Any], limits: Limits) -> None:
+    cursor = await connection.execute(
+        "select"
+        " (select count(*) from job where tenant_id = %(tenant)s and user_id = %(user)s"
+        "  and status in ('queued', 'processing')) as unfinished,"
+        " (select count(*) from job where status = 'queued') as waiting,"
+        " (select extract(epoch from created_at + interval '1 minute' - now())::float8 from job"
+        "  where tenant_id = %(tenant)s and user_id = %(user)s and created_at <= now()"  # a clock may be set back
+        "  order by created_at desc offset %(rate)s - 1 limit 1) as seconds_to_wait",
+        mine | {"rate": limits.submitted_per_minute},
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # a select without a table always has a row
+    if row["unfinished"] >= limits.unfinished_per_user:
+        raise TooManyQueued(retry_after_seconds=await _seconds_for_one(connection))
+    if row["seconds_to_wait"] is not None and row["seconds_to_wait"] > 0:
+        raise TooManySubmitted(retry_after_seconds=math.ceil(row["seconds_to_wait"]))
+    if row["waiting"] >= limits.waiting:
+        raise QueueFull(retry_after_seconds=await _seconds_for_one(connection))
+
+
+async def _seconds_for_one(connection: Connection) -> int:
+    """When to ask again: by then a job has usually been drawn."""
+    usual = await usual_seconds(connection)
+    return min(usual, _LONGEST_RETRY_SECONDS) if usual is not None else _UNMEASURED_RETRY_SECONDS
 
 
 async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
@@ -80,13 +139,17 @@ async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
         JobExpired: kept for its full time.
     """
     cursor = await connection.execute(
-        "select *, coalesce(expires_at <= now(), false) as expired from job"
+        "select *, expiring_at is not null or coalesce(expires_at <= now(), false) as expired from job"
         " where id = %s and tenant_id = %s and user_id = %s",
         [job_id, owner.tenant_id, owner.user_id],
     )
     row = await cursor.fetchone()
     if row is None:
-        raise JobNotFound
+        cursor = await connection.execute(
+            "select from expired_job where id = %s and tenant_id = %s and user_id = %s",
+            [job_id, owner.tenant_id, owner.user_id],
+        )
+        raise JobExpired if cursor.rowcount == 1 else JobNotFound
     if row["expired"]:
         raise JobExpired
     return _job(row)
@@ -131,18 +194,21 @@ async def outlook(connection: Connection, job: Job) -> Outlook:
         return Outlook(eta_seconds=seconds and max(1, round(seconds * (100 - job.percent) / 100)))
     cursor = await connection.execute(
         "select"
-        " (select count(*) from job where status = 'queued' and (created_at, id) < (%(created)s, %(id)s)) as ahead,"
+        " (select place from waiting_job where id = %s) as place,"
         " (select count(*) from job where status = 'processing') as running,"
         " (select count(*) from live_worker where state = 'ready') as ready,"
         " (select count(*) from live_worker where state = 'loading') as loading",
-        {"created": job.created_at, "id": job.id},
+        [job.id],
     )
     row = await cursor.fetchone()
-    assert row is not None  # an aggregate always has a row
+    assert row is not None  # a select without a table always has a row
+    place = row["place"]
+    if place is None:  # claimed or cancelled since the caller looked
+        return Outlook()
     if row["ready"]:
-        rounds = (row["ahead"] + row["running"]) // row["ready"] + 1
-        return Outlook(row["ahead"] + 1, seconds and round(seconds * rounds))
-    return Outlook(row["ahead"] + 1, None, Phase.LOADING_MODEL if row["loading"] else Phase.STARTING_GPU)
+        rounds = (place - 1 + row["running"]) // row["ready"] + 1
+        return Outlook(place, seconds and round(seconds * rounds))
+    return Outlook(place, None, Phase.LOADING_MODEL if row["loading"] else Phase.STARTING_GPU)
 
 
 async def usual_seconds(connection: Connection) -> int | None:
@@ -176,10 +242,3 @@ def _job(row: DictRow) -> Job:
         completed_at=row["completed_at"],
         expires_at=row["expires_at"],
     )
-
-
-async def count_by_status(connection: Connection) -> dict[Status, int]:
-    """How many jobs there are in each status."""
-    cursor = await connection.execute("select status, count(*) as jobs from job group by status")
-    counted = {row["status"]: row["jobs"] for row in await cursor.fetchall()}
-    return {status: counted.get(status, 0) for status in Status}

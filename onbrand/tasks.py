@@ -1,7 +1,8 @@
 """The queue: Procrastinate delivers `{job_id}` to one worker, and nothing else.
 
-Procrastinate neither recovers nor retries here: attempts, leases and requeueing are ours (`store`), and a delivery
-that arrives twice or late finds a job that cannot be claimed. The prompt never enters the queue.
+Procrastinate neither recovers nor retries here: attempts, leases and requeueing are ours (`attempts`). A delivery says
+that there is work; which job is drawn is decided by whose turn it is, so one too many finds nothing to do, and one too
+few is made again by the sweep. The prompt never enters the queue.
 """
 
 from __future__ import annotations
@@ -63,13 +64,37 @@ async def deliver(connection: Connection, job_id: UUID) -> None:
     await _deferrer.configure_task(TASK, queue=QUEUE, connection=connection).defer_async(job_id=str(job_id))
 
 
+async def deliveries_waiting(connection: Connection) -> int:
+    """How many deliveries no worker has taken yet."""
+    cursor = await connection.execute(
+        "select count(*) as waiting from procrastinate_jobs where queue_name = %s and status = 'todo'", [QUEUE]
+    )
+    row = await cursor.fetchone()
+    return row["waiting"] if row else 0
+
+
+async def forget_abandoned(connection: Connection) -> int:
+    """Delete deliveries that a dead worker had taken: nothing reads them again. How many there were.
+
+    Procrastinate unties them from a worker whose heartbeat stops (`worker_id` becomes null) once another worker runs.
+    A worker that is stopping has no heartbeat either, so one that nobody has buried yet is given a day.
+    """
+    cursor = await connection.execute(
+        "delete from procrastinate_jobs delivery where queue_name = %s and status = 'doing' and not exists ("
+        " select from procrastinate_workers worker where worker.id = delivery.worker_id"
+        " and worker.last_heartbeat > now() - interval '1 day')",
+        [QUEUE],
+    )
+    return cursor.rowcount
+
+
 async def consume(
     pool: AsyncConnectionPool[Connection],
-    draw: Callable[[UUID], Awaitable[None]],
+    draw: Callable[[], Awaitable[None]],
     *,
     worker_name: str,
 ) -> None:
-    """Take deliveries one at a time and pass each to `draw`, until cancelled; a running `draw` is then waited for.
+    """Take deliveries one at a time and `draw` for each, until cancelled; a running `draw` is then waited for.
 
     Raises:
         QueueLost: the database went away; call again when it is back.
@@ -78,8 +103,8 @@ async def consume(
     app.job_manager = _Deliveries(app.connector)
 
     @app.task(name=TASK, queue=QUEUE)
-    async def generate(job_id: str) -> None:
-        await draw(UUID(job_id))
+    async def generate(job_id: str) -> None:  # noqa: ARG001  (it says who asked, not whose turn it is)
+        await draw()
 
     async with app.open_async(pool):
         await app.run_worker_async(

@@ -6,6 +6,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -17,8 +18,10 @@ from onbrand.config import Settings
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.migrations import migrate
 from onbrand.postgres import Database
+from tests.clock import Clock, give_clock, use_clock
 
 _TEMPLATE = "template_migrated"
+_TEMPLATE_WITH_CLOCK = "template_with_clock"
 _numbers = itertools.count(1)
 
 
@@ -44,12 +47,46 @@ def _server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The address of a migrated, empty database that nobody else uses."""
+    with _copy(postgres, _TEMPLATE) as url:
+        yield url
+
+
+@contextmanager
+def _copy(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(SQL("create database {} template {}").format(Identifier(name), Identifier(_TEMPLATE)))
+        connection.execute(SQL("create database {} template {}").format(Identifier(name), Identifier(template)))
     yield make_conninfo(postgres.url, dbname=name)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(SQL("drop database {} with (force)").format(Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def _clock_template(postgres: EmbeddedPostgres) -> str:
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(SQL("create database {}").format(Identifier(_TEMPLATE_WITH_CLOCK)))
+    url = make_conninfo(postgres.url, dbname=_TEMPLATE_WITH_CLOCK)
+    give_clock(url)
+    migrate(url)
+    return _TEMPLATE_WITH_CLOCK
+
+
+@pytest.fixture
+def clock_url(postgres: EmbeddedPostgres, _clock_template: str) -> Iterator[str]:
+    """As `database_url`, with a clock that `clock` moves."""
+    with _copy(postgres, _clock_template) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            use_clock(connection)
+        yield url
+
+
+@pytest.fixture
+async def clock(clock_url: str) -> AsyncIterator[Clock]:
+    """The clock of that database, and connections to it."""
+    database = Database(clock_url, application_name="test", max_connections=8)
+    await database.open()
+    yield Clock(database)
+    await database.close()
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,25 +16,32 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from onbrand import __version__, attempts
+from onbrand import __version__
 from onbrand.api import page, problems, routes, service
 from onbrand.api.cors import Cors
 from onbrand.api.deps import Services, State
 from onbrand.api.edge import Edge, Unforeseen
-from onbrand.api.protocol import Protocol
+from onbrand.api.metrics import Metrics
+from onbrand.api.protocol import KEEP_ALIVE_SECONDS, Protocol
 from onbrand.api.schemas import GenerateRequest, Problem
-from onbrand.config import Environment, Settings
-from onbrand.errors import DatabaseUnavailable, KeysUnavailable, PortBusy
+from onbrand.config import Environment, Settings, SignIn
+from onbrand.errors import KeysUnavailable, PortBusy
 from onbrand.identity import TokenVerifier
 from onbrand.images import ImageStore
 from onbrand.postgres import Database
+from onbrand.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 5
-SWEEP_SECONDS = 5.0
 _KEYS_RETRY_SECONDS = 0.5
-_BACKLOG = 2048
+_BACKLOG = 2048  # connections that wait to be accepted
+# How many are accepted before `protocol` counts them. Left to itself asyncio accepts the whole backlog at once, which
+# may be more files than this process may open, and then logs as many errors, thousands a second.
+_ACCEPTED_AT_ONCE = 16
+# What the system keeps of an answer for a client that takes it slowly. Left to itself it keeps up to 4 MB for each, and
+# `protocol` then sees too late that a client still takes something.
+_SEND_BUFFER_BYTES = 262_144
 
 
 @dataclass(frozen=True)
@@ -55,15 +62,16 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
     held = Services(
         settings=settings,
         database=Database(database_url, application_name="onbrand api", max_connections=MAX_CONNECTIONS),
-        images=ImageStore.on_disk(settings.data_dir / "images"),
+        images=ImageStore.open(settings),
         verifier=TokenVerifier(settings.directory),
+        metrics=Metrics(),
     )
     production = settings.env is Environment.PRODUCTION
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         await held.database.open()
-        upkeep = [asyncio.create_task(_load_keys(held.verifier)), asyncio.create_task(_sweep(held))]
+        upkeep = [asyncio.create_task(_load_keys(held.verifier)), asyncio.create_task(_upkeep(held))]
         yield {"services": held}
         for task in upkeep:
             task.cancel()
@@ -81,12 +89,13 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
+    app.state.services = held
     app.state.sign_in = service.sign_in_config(settings, stand_in.metadata if stand_in else None)
     problems.install(app)
     app.include_router(routes.router)
     app.include_router(service.router)
     if not production:
-        app.include_router(service.figures)
+        app.include_router(service.metrics_router)
     if stand_in is not None:
         app.include_router(stand_in.router, include_in_schema=False)
     if web_dir is not None:
@@ -94,8 +103,23 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
     app.add_middleware(Unforeseen)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    app.add_middleware(Edge, https=production)
+    app.add_middleware(Edge, https=production, for_this_machine=settings.auth is SignIn.LOCAL, metrics=held.metrics)
     _document_shapes(app)
+    return app
+
+
+def metrics_app(services: Services) -> FastAPI:
+    """A service of nothing but `/metrics`, for a port that the outside cannot reach. It opens no connection itself."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        yield {"services": services}
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    problems.install(app)
+    app.include_router(service.metrics_router)
+    app.add_middleware(Unforeseen)
+    app.add_middleware(Edge, https=False, for_this_machine=services.settings.auth is SignIn.LOCAL, metrics=None)
     return app
 
 
@@ -103,13 +127,36 @@ async def serve(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
     """Answer requests until `stop` is set; open streams get three seconds to end.
 
     Raises:
-        PortBusy: the address cannot be listened on.
+        PortBusy: an address cannot be listened on.
+        StorageRefused: the image store does not accept the settings.
     """
-    listening = listen(settings)
-    config = uvicorn.Config(
+    services: Services = app.state.services
+    await services.images.prepare()
+    listening = [(app, listen(settings.host, settings.port, "ONBRAND_PORT"))]
+    if settings.metrics_port is not None:
+        listener = listen(settings.host, settings.metrics_port, "ONBRAND_METRICS_PORT")
+        listening.append((metrics_app(services), listener))
+    servers = [_Server(_configuration(served)) for served, _ in listening]
+    services.metrics.watch_connections(lambda: len(servers[0].server_state.connections))
+    serving = [
+        asyncio.create_task(server.serve(sockets=[listener]))
+        for server, (_, listener) in zip(servers, listening, strict=True)
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.should_exit = True
+    stopping.cancel()
+    await asyncio.gather(*serving)
+
+
+def _configuration(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=Protocol,
         h11_max_incomplete_event_size=32_768,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        backlog=_ACCEPTED_AT_ONCE,
         ws="none",
         log_config=None,
         access_log=False,
@@ -117,40 +164,44 @@ async def serve(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=3,
     )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    stopping.cancel()
-    await serving
 
 
-def listen(settings: Settings) -> socket.socket:
+def listen(host: str, port: int, setting: str) -> socket.socket:
     """The socket to serve on. Made before the server starts, so that the local sign-in's keys can be asked of it.
+
+    `setting` is what names the port.
 
     Raises:
         PortBusy: the address cannot be listened on.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio only then switches Nagle's algorithm off, which would hold each answer's
     # body back for 40 ms (measured; socket.create_server leaves it at 0).
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((settings.host, settings.port))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)  # of each connection, too
+        listening.bind((host, port))
         listening.listen(_BACKLOG)
         return listening
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listening.close()
+        if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise PortBusy(
+                "ONBRAND_HOST is no address of this machine. Set it to 127.0.0.1, or to 0.0.0.0 for all it has."
+            ) from None
         raise PortBusy(
-            f"Port {settings.port} can't be listened on ({os.strerror(error.errno or 0)})."
-            " Stop what uses it, or set another ONBRAND_PORT."
+            f"Port {port} can't be listened on ({error.strerror}). Stop what uses it, or set another {setting}."
         ) from None
 
 
 class _Server(uvicorn.Server):
     """Uvicorn without its own signal handlers: who starts this process decides when it stops."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(_BACKLOG)  # it has set `_ACCEPTED_AT_ONCE`
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -168,37 +219,9 @@ async def _load_keys(verifier: TokenVerifier) -> None:
             return
 
 
-async def _sweep(held: Services) -> None:
-    # In the API process, because with scale-to-zero there may be no worker to do it.
-    settings, lost = held.settings, False
-    while True:
-        try:
-            async with held.database.transaction() as connection:
-                swept = await attempts.sweep(
-                    connection, max_attempts=settings.max_attempts, retention_hours=settings.retention_hours
-                )
-        except DatabaseUnavailable:
-            if not lost:
-                logger.warning("The database does not answer", extra={"action": "database_lost"})
-            lost = True
-        except Exception:  # the loop must outlive whatever one round meets; it is logged and tried again
-            logger.exception("The sweep failed", extra={"action": "sweep"})
-        else:
-            lost = False
-            if swept.requeued or swept.failed:
-                logger.warning(
-                    "Jobs whose worker was lost: %d queued again, %d failed",
-                    swept.requeued,
-                    swept.failed,
-                    extra={"action": "sweep"},
-                )
-            if swept.delivered_again:
-                logger.warning(
-                    "%d waiting jobs had lost their queue entry and got a new one",
-                    swept.delivered_again,
-                    extra={"action": "deliver_again"},
-                )
-        await asyncio.sleep(SWEEP_SECONDS)
+async def _upkeep(held: Services) -> None:
+    # Here, because with scale-to-zero there may be no worker to do it.
+    await Upkeep(held.settings, held.database, held.images).run()
 
 
 def _operation_id(route: APIRoute) -> str:

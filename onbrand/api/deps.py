@@ -8,7 +8,9 @@ from typing import Annotated, TypedDict
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Request
+from pydantic import WithJsonSchema
 
+from onbrand.api.metrics import Metrics
 from onbrand.config import Settings
 from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound
 from onbrand.identity import Identity, TokenVerifier, bearer_token
@@ -28,6 +30,7 @@ class Services:
     database: Database
     images: ImageStore
     verifier: TokenVerifier
+    metrics: Metrics
 
 
 class State(TypedDict):
@@ -56,7 +59,7 @@ def member(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
     """Who calls, admitted to the studio.
 
     Raises:
-        NotInGroup, GroupClaimMissing, GroupOverage, GuestRefused: and what `signed_in` raises.
+        AccessRevoked, NotInGroup, GroupClaimMissing, GroupOverage, GuestRefused: and what `signed_in` raises.
     """
     identity.require_member()
     return identity
@@ -85,7 +88,11 @@ def _image_number(
 def _idempotency_key(
     _identity: Annotated[Identity, Depends(member)],
     request: Request,
-    idempotency_key: Annotated[str | None, Header(description="1–128 visible ASCII characters")] = None,
+    idempotency_key: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string", "pattern": f"^{_IDEMPOTENCY_KEY.pattern}$"}),
+        Header(description="1–128 visible ASCII characters"),
+    ] = None,
 ) -> str | None:
     if idempotency_key is None:
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
+from starlette.types import Message, Receive, Scope, Send
 
 from onbrand import logs
 from onbrand.errors import (
@@ -23,9 +25,27 @@ from onbrand.errors import (
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_ANYWHERE = (400, 408, 421, 431, 500, 503)
+CODE = "problem_code"  # where the message that starts a problem's answer names it, for `edge` to count
 
 
-def problem_response(error: ProblemError) -> JSONResponse:
+class ProblemResponse(JSONResponse):
+    """A problem on its way out."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, content: dict[str, object], error: ProblemError, headers: dict[str, str]) -> None:
+        super().__init__(content, error.status, headers)
+        self._code = error.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_code(message: Message) -> None:
+            await send({**message, CODE: self._code} if message["type"] == "http.response.start" else message)
+
+        await super().__call__(scope, receive, send_with_code)
+
+
+def problem_response(error: ProblemError) -> ProblemResponse:
     """The response for an error, with `Retry-After` and `WWW-Authenticate` where they belong."""
     request_id = logs.request_id.get() or ""
     headers = {}
@@ -42,7 +62,13 @@ def problem_response(error: ProblemError) -> JSONResponse:
         "code": error.code,
         "request_id": request_id,
     }
-    return JSONResponse(content, error.status, headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(content, error, headers)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route documents of its errors: these statuses, and those that any request to anything can get."""
+    media = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    return {status: {"description": "Problem", **media} for status in sorted({*_ANYWHERE, *statuses})}
 
 
 def install(app: FastAPI) -> None:

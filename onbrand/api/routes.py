@@ -14,7 +14,7 @@ from onbrand import job as jobs
 from onbrand import prompt, store, workers
 from onbrand.api.body import read_json
 from onbrand.api.deps import IdempotencyKey, ImageNumber, JobId, Member, Services, ServicesOfProcess, SignedIn
-from onbrand.api.problems import MEDIA_TYPE
+from onbrand.api.problems import documented
 from onbrand.api.schemas import (
     GenerateAccepted,
     GenerateRequest,
@@ -27,6 +27,7 @@ from onbrand.api.schemas import (
 from onbrand.errors import ImageCorrupt, ImageNotReady, ProblemError
 from onbrand.identity import Identity
 from onbrand.job import Status
+from onbrand.store import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +35,8 @@ _EVENT_SECONDS = 0.25  # how often a stream looks at the row
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The documented errors of a route; every route that needs a token can answer 401, 403, 431, 500 and 503."""
-    media = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    return {status: {"description": "Problem", **media} for status in sorted({401, 403, 431, 500, 503, *statuses})}
+    """The documented errors of a route that needs a token: these, those of the token, and those of any request."""
+    return documented(401, 403, *statuses)
 
 
 router = APIRouter()
@@ -46,7 +46,7 @@ router = APIRouter()
     "/generate",
     status_code=202,
     response_model=GenerateAccepted,
-    responses=problems(400, 408, 409, 413, 415, 422, 429),
+    responses=problems(409, 413, 415, 422, 429),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -60,15 +60,17 @@ async def generate(
     """Ask for four illustrations. 202 means that the job is on disk."""
     body = await read_json(request, GenerateRequest)
     text = prompt.normalise(body.prompt)
-    settings = services.settings
     async with services.database.transaction() as connection:
-        job_id = await store.submit(
-            connection, identity.owner, text, idempotency_key=key, max_unfinished=settings.max_queued_per_user
+        submitted = await store.submit(
+            connection, identity.owner, text, idempotency_key=key, limits=Limits.of(services.settings)
         )
-    logger.info("A job was accepted", extra={"action": "submit_job", "job_id": str(job_id), "characters": len(text)})
-    async with services.database.transaction() as connection:
+        job_id = submitted.job_id
         job = await store.find(connection, identity.owner, job_id)
         outlook = await store.outlook(connection, job)
+    if submitted.is_new:
+        logger.info(
+            "A job was accepted", extra={"action": "submit_job", "job_id": str(job_id), "characters": len(text)}
+        )
     response.headers["Location"] = f"/jobs/{job_id}"
     return GenerateAccepted(job_id=job_id, estimated_seconds=outlook.eta_seconds, prompt_truncated=job.prompt_truncated)
 
@@ -147,8 +149,8 @@ router.add_api_route("/jobs/{job_id}/images/{n}", get_image, methods=["HEAD"], i
 async def cancel_job(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
     """Stop a job. One that has ended stays as it is, so that this may be repeated."""
     async with services.database.transaction() as connection:
-        await store.cancel(connection, identity.owner, job_id, retention_hours=services.settings.retention_hours)
-    return await _view(services, identity, job_id)
+        job = await store.cancel(connection, identity.owner, job_id, retention_hours=services.settings.retention_hours)
+        return present(job, await store.outlook(connection, job))
 
 
 @router.post("/warm", status_code=204, responses=problems())

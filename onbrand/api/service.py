@@ -8,15 +8,25 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 
-from onbrand import __version__, migrations, store, workers
+from onbrand import __version__, figures, migrations, store, workers
 from onbrand.api.deps import ServicesOfProcess
+from onbrand.api.metrics import CONTENT_TYPE
+from onbrand.api.problems import MEDIA_TYPE, documented
 from onbrand.api.schemas import Health, PageConfig, Readiness, SignInConfig
 from onbrand.config import Settings, SignIn
 from onbrand.errors import DatabaseUnavailable
 
 router = APIRouter()
-figures = APIRouter()  # not in production, where they would be public
+metrics_router = APIRouter()  # in production only on a port of its own, since it asks for no token
 
+# 503 is two things here: not ready, or too many visitors.
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {
+        "model": Readiness,
+        "description": "Not ready",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
 _WELL_KNOWN = "/v2.0/.well-known/openid-configuration"
 
 
@@ -51,7 +61,7 @@ def issuer_origin(settings: Settings) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
-@router.get("/config.json")
+@router.get("/config.json", responses=documented())
 async def page_config(request: Request, services: ServicesOfProcess) -> PageConfig:
     """What the page needs before anybody is signed in; public."""
     return PageConfig(
@@ -61,13 +71,13 @@ async def page_config(request: Request, services: ServicesOfProcess) -> PageConf
     )
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=documented())
 async def healthz() -> Health:
     """The process answers; nothing else is asked."""
     return Health()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness}})
+@router.get("/readyz", responses=documented() | _NOT_READY)
 async def readyz(services: ServicesOfProcess, response: Response) -> Readiness:
     """Whether a generation could be accepted now."""
     database, ready_workers = False, 0
@@ -82,14 +92,15 @@ async def readyz(services: ServicesOfProcess, response: Response) -> Readiness:
     return Readiness(ready=database and keys, database=database, keys=keys, workers=ready_workers)
 
 
-@figures.get("/metrics", include_in_schema=False)
+@metrics_router.get("/metrics", include_in_schema=False)
 async def metrics(services: ServicesOfProcess) -> Response:
-    """Prometheus text."""
-    async with services.database.transaction() as connection:
-        counts = await store.count_by_status(connection)
-        ready_workers = await workers.ready_workers(connection)
-    lines = ["# HELP onbrand_jobs Jobs in the database.", "# TYPE onbrand_jobs gauge"]
-    lines += [f'onbrand_jobs{{status="{status}"}} {count}' for status, count in counts.items()]
-    lines += ["# HELP onbrand_workers_ready Live workers with a loaded model.", "# TYPE onbrand_workers_ready gauge"]
-    lines += [f"onbrand_workers_ready {ready_workers}", ""]
-    return Response("\n".join(lines), media_type="text/plain; version=0.0.4; charset=utf-8")
+    """Prometheus text. It answers without the database, too, and says so in `onbrand_database_up`."""
+    found = usual_seconds = None
+    try:
+        async with services.database.transaction() as connection:
+            if await migrations.is_current(connection):
+                found = await figures.collect(connection)
+                usual_seconds = await store.usual_seconds(connection)
+    except DatabaseUnavailable:
+        found = None  # that is the answer
+    return Response(services.metrics.text(found, usual_seconds), media_type=CONTENT_TYPE)

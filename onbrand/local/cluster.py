@@ -93,14 +93,7 @@ def _open(path: Path, server: Path) -> Cluster:
             f"The database in {path} was made by PostgreSQL {its}, and this Onbrand brings PostgreSQL {ours}. Use the"
             " Onbrand that made it, or set ONBRAND_DATA_DIR to another folder to begin with an empty database."
         )
-    try:
-        password = _password_file(path).read_text().strip()
-    except FileNotFoundError:
-        raise DatabaseServerFailed(
-            f"The database's password, {_password_file(path)}, is missing. Put it back from a backup, or move {path}"
-            " away to begin with an empty database."
-        ) from None
-    return Cluster(path, server, identity, password)
+    return Cluster(path, server, identity, read_password(path))
 
 
 def _create(path: Path, server: Path) -> Cluster:
@@ -141,6 +134,21 @@ def server_failed(data_dir: Path, what: str, output: str) -> DatabaseServerFaile
     advice = f" The disk of {data_dir} has only {free_mb} MB left: free some space." if free_mb < _SCARCE_MB else ""
     lines = [line.rstrip() for line in output.splitlines() if line.strip()][-_LINES_SHOWN:]
     return DatabaseServerFailed("\n  ".join([f"{what}.{advice}", *lines]))
+
+
+def read_password(path: Path) -> str:
+    """The password of the user `onbrand` of the database in `path`.
+
+    Raises:
+        DatabaseServerFailed: it is missing.
+    """
+    try:
+        return _password_file(path).read_text().strip()
+    except FileNotFoundError:
+        raise DatabaseServerFailed(
+            f"The database's password, {_password_file(path)}, is missing. Put it back from a backup, or move {path}"
+            " away to begin with an empty database."
+        ) from None
 
 
 def _password_file(path: Path) -> Path:

@@ -127,6 +127,8 @@ class Issuer:
     async def _authorize(self, request: Request) -> Response:
         # Before anything is sent to the redirect address, that address must be the page's own.
         refusal = oauth.untrusted_client(request)
+        if refusal is None and request.method == "POST":
+            refusal = oauth.page_elsewhere(request)
         if refusal is not None:
             return refusal
         problem = oauth.authorize_problem(request)

@@ -50,6 +50,19 @@ def is_signed_out_uri(text: str) -> bool:
     return _SIGNED_OUT_URI.fullmatch(text) is not None
 
 
+def page_elsewhere(request: Request) -> HTMLResponse | None:
+    """A page to show in place of signing anybody in, if a page elsewhere had the browser submit the form.
+
+    Browsers say so in `Sec-Fetch-Site`. `Origin` alone would not do: the form's own is "null", as its page tells
+    browsers to send no referrer.
+    """
+    origin = request.headers.get("origin", "null")
+    is_own = request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+    if is_own and (origin == "null" or is_loopback_origin(origin)):
+        return None
+    return page(403, "Sign-in request not accepted", "Another page asked for this. Open Onbrand and sign in there.")
+
+
 def untrusted_client(request: Request) -> HTMLResponse | None:
     """A page to show in place of any redirect, if the request isn't from Onbrand's page on this machine."""
     query = request.query_params

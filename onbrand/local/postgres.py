@@ -21,8 +21,8 @@ from urllib.parse import quote
 
 import psycopg
 
-from onbrand.errors import AlreadyRunning, DatabaseServerFailed
-from onbrand.local.cluster import DATABASE, USER, Cluster, open_cluster, server_failed, writing
+from onbrand.errors import AlreadyRunning, DatabaseServerFailed, DataDirUnwritable
+from onbrand.local.cluster import DATABASE, USER, Cluster, open_cluster, read_password, server_failed, writing
 
 HOST = "127.0.0.1"
 _POLL_SECONDS = 0.05
@@ -74,9 +74,7 @@ class EmbeddedPostgres:
         """The address for libpq, password included; known after the first `start`."""
         if self._cluster is None or self.port == 0:
             raise RuntimeError("start the server first")
-        # sslmode: a PGSSLMODE meant for another server must not reach this one, which has no TLS.
-        password = quote(self._cluster.password, safe="")
-        return f"postgresql://{USER}:{password}@{HOST}:{self.port}/{DATABASE}?sslmode=disable"
+        return _address(self._cluster.password, self.port)
 
     @property
     def pid(self) -> int | None:
@@ -219,6 +217,32 @@ class EmbeddedPostgres:
                     return True
             time.sleep(_POLL_SECONDS)
         return False
+
+
+def running_url(data_dir: Path) -> str | None:
+    """The address of the server that another process runs on this data directory; None if none runs.
+
+    Raises:
+        DataDirUnwritable: its files belong to another user.
+        DatabaseServerFailed: its password is missing.
+    """
+    path = data_dir.resolve() / "postgres"
+    try:
+        lines = path.joinpath("postmaster.pid").read_text(errors="replace").split("\n")
+        if len(lines) < 4 or not _is_server_of(int(lines[0]), path):
+            return None
+        return _address(read_password(path), int(lines[3]))  # miscadmin.h, LOCK_FILE_LINE_PORT
+    except PermissionError:
+        raise DataDirUnwritable(
+            f"The embedded database in {data_dir} belongs to another user. Run this command as that user."
+        ) from None
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or one that is only just starting
+        return None
+
+
+def _address(password: str, port: int) -> str:
+    # sslmode: a PGSSLMODE meant for another server must not reach this one, which has no TLS.
+    return f"postgresql://{USER}:{quote(password, safe='')}@{HOST}:{port}/{DATABASE}?sslmode=disable"
 
 
 def _end(send: Callable[[signal.Signals], None], has_ended: Callable[[], bool], fast_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""One delivery, from claim to result: what the worker does with a job id.
+"""One delivery, from claim to result: what the worker does when it is told that there is work.
 
 Every write names the attempt. A worker that was too slow, was cancelled or came back from the dead finds no row to
 change, stops the model, deletes what it stored, and takes the next delivery.
@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
-from uuid import UUID
 
 from onbrand import attempts, logs
+from onbrand.attempts import Rules
 from onbrand.config import Settings
 from onbrand.errors import (
     BadImage,
@@ -67,6 +67,7 @@ class Drawer:
         stop: asyncio.Event,
     ) -> None:
         self._settings = settings
+        self._rules = Rules.of(settings)
         self._database = database
         self._images = images
         self._model = model
@@ -80,11 +81,12 @@ class Drawer:
         """Give the running attempt back now instead of finishing it."""
         self._must_stop.set()
 
-    async def draw(self, job_id: UUID) -> None:
-        """Claim the job, have it drawn and publish the images; or end the attempt with its reason."""
-        token = logs.job_id.set(str(job_id))
+    async def draw(self) -> None:
+        """Claim the job whose turn it is, have it drawn and publish the images; or end the attempt with its reason."""
+        token = logs.job_id.set(None)
         try:
-            if await self._has_model() and (claim := await self._claim(job_id)) is not None:
+            if await self._has_model() and (claim := await self._claim()) is not None:
+                logs.job_id.set(str(claim.job_id))
                 logger.info(
                     "Drawing, attempt %d", claim.attempt, extra={"action": "claim_job", "attempt": claim.attempt}
                 )
@@ -108,18 +110,19 @@ class Drawer:
                 self.broken.set_exception(error)
             return False
 
-    async def _claim(self, job_id: UUID) -> Claim | None:
-        settings = self._settings
-        return await self._patiently(
-            lambda connection: attempts.claim(
-                connection,
-                job_id,
-                self._worker_id,
-                pack=self._pack,
-                lease_seconds=settings.lease_seconds,
-                max_attempts=settings.max_attempts,
+    async def _claim(self) -> Claim | None:
+        """The next attempt at the job whose turn it is; the delivery said only that there is one."""
+
+        async def take(connection: Connection) -> Claim | None:
+            await attempts.drop_lost_claims(connection, self._worker_id, self._rules)
+            job_id = await attempts.whose_turn(connection)
+            if job_id is None:
+                return None
+            return await attempts.claim(
+                connection, job_id, self._worker_id, pack=self._pack, lease_seconds=self._settings.lease_seconds
             )
-        )
+
+        return await self._patiently(take)
 
     async def _attempt(self, claim: Claim) -> None:
         started = time.monotonic()
@@ -247,25 +250,18 @@ class Drawer:
 
     async def _end(self, claim: Claim, failure: JobFailure) -> bool:
         """End the attempt without a result. False: it had ended already."""
-        settings = self._settings
-        status = await self._patiently(
-            lambda connection: attempts.end_attempt(
-                connection,
-                claim,
-                type(failure),
-                max_attempts=settings.max_attempts,
-                retention_hours=settings.retention_hours,
-            )
+        ended = await self._patiently(
+            lambda connection: attempts.end_attempt(connection, claim, type(failure), self._rules)
         )
         outcome = {Status.QUEUED: "it is tried again", Status.FAILED: "the job failed", None: "the job had ended"}
         logger.warning(
             "Attempt %d failed (%s): %s",
             claim.attempt,
             failure.code,
-            outcome[status],
+            outcome[ended],
             extra={"action": "fail_attempt", "attempt": claim.attempt, "code": failure.code},
         )
-        return status is not None
+        return ended is not None
 
     async def _discard(self, claim: Claim) -> None:
         with suppress(StoreUnavailable):  # what stays is found by its attempt, which is not the result's

@@ -16,6 +16,7 @@ from onbrand.errors import DatabaseNotReady, DatabaseUnavailable
 from onbrand.images import ImageStore
 from onbrand.packs import load_pack
 from onbrand.postgres import Database
+from onbrand.upkeep import Upkeep
 from onbrand.worker.generate import Drawer, unless_set
 from onbrand.worker.model_process import ModelProcess, model_command
 from onbrand.workers import LiveStyle
@@ -33,19 +34,23 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     Raises:
         WeightsMissing, WeightsDamaged: the brand pack cannot be loaded.
         DatabaseNotReady: the database's schema is older than this version.
+        StorageRefused: the image store does not accept the settings.
         SetupError: the model process dies while loading, several times.
     """
     pack = load_pack(settings.weights_dir)
     worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)
     logs.worker_id.set(worker_id)
     database = Database(database_url, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
-    images = ImageStore.on_disk(settings.data_dir / "images")
+    images = ImageStore.open(settings)
+    await images.prepare()
     model = ModelProcess(model_command(settings.weights_dir))
     drawer = Drawer(settings, database, images, model, pack.pack, worker_id, stop)
     style = LiveStyle(pack.pack, pack.manifest.review == "approved")
     await database.open()
     try:
         if await unless_set(stop, _wait_for_schema(database)):
+            with suppress(DatabaseUnavailable):  # the API's rounds go on
+                await Upkeep(settings, database, images).sweep()
             consuming = asyncio.create_task(_consume(database, drawer, model, worker_id, stop))
             announcing = asyncio.create_task(_announce(database, worker_id, model, style))
             try:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from onbrand import attempts, store, workers
-from onbrand.errors import Cancelled, IdempotencyKeyReused, JobExpired, JobNotFound, TooManyQueued
+from onbrand.errors import (
+    Cancelled,
+    IdempotencyKeyReused,
+    JobExpired,
+    JobNotFound,
+    QueueFull,
+    TooManyQueued,
+    TooManySubmitted,
+)
 from onbrand.job import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds
 from onbrand.postgres import Connection, Database
 from onbrand.store import Outlook
 from onbrand.workers import LiveStyle
+from tests.clock import Clock
+from tests.rules import LIMITS
 
 ANNA = Owner(uuid4(), uuid4())
 BERT = Owner(ANNA.tenant_id, uuid4())
@@ -31,8 +43,9 @@ async def submit(
     key: str | None = None,
     max_unfinished: int = 100,
 ) -> UUID:
+    limits = replace(LIMITS, unfinished_per_user=max_unfinished)
     async with database.transaction() as connection:
-        return await store.submit(connection, owner, prompt, idempotency_key=key, max_unfinished=max_unfinished)
+        return (await store.submit(connection, owner, prompt, idempotency_key=key, limits=limits)).job_id
 
 
 async def find(database: Database, job_id: UUID, owner: Owner = ANNA) -> Job:
@@ -53,7 +66,7 @@ async def cancel(database: Database, job_id: UUID, owner: Owner = ANNA) -> Job:
 async def draw(database: Database, job_id: UUID, *, until: Progress | None = None) -> None:
     """Claim the job, and have it drawn to some point, or to its end."""
     async with database.transaction() as connection:
-        held = await attempts.claim(connection, job_id, "worker", pack=PACK, lease_seconds=45, max_attempts=3)
+        held = await attempts.claim(connection, job_id, "worker", pack=PACK, lease_seconds=45)
         assert held is not None
         if until is None:
             await attempts.publish(connection, held, IMAGES, prompt_truncated=False, retention_hours=720)
@@ -234,6 +247,81 @@ async def test_a_worker_that_fell_silent_is_not_counted_on(database: Database) -
     async with database.transaction() as connection:
         await connection.execute("update worker set seen_at = now() - interval '31 seconds'")
     assert (await outlook(database, await submit(database))).phase is Phase.STARTING_GPU
+
+
+async def test_a_person_submits_so_many_in_a_minute_and_is_told_when_to_go_on(clock: Clock) -> None:
+    limits = replace(LIMITS, submitted_per_minute=3)
+
+    async def ask(owner: Owner = ANNA) -> None:
+        async with clock.database.transaction() as connection:
+            await store.submit(connection, owner, "a teapot", idempotency_key=None, limits=limits)
+
+    await ask()
+    await clock.move(timedelta(seconds=40))
+    await ask()
+    await ask()
+    with pytest.raises(TooManySubmitted) as refused:
+        await ask()
+    assert refused.value.retry_after_seconds in (19, 20)
+    await ask(BERT)
+    await clock.move(timedelta(seconds=21))
+    await ask()
+
+
+async def test_a_key_of_a_job_that_has_expired_is_free_again(clock: Clock) -> None:
+    first = await submit(clock.database, key="mine")
+    await draw(clock.database, first)
+    await clock.move(timedelta(hours=720))
+    second = await submit(clock.database, prompt="a cup", key="mine")
+    assert second != first
+    assert await submit(clock.database, prompt="a cup", key="mine") == second
+
+
+async def test_cancelling_does_not_give_back_what_a_minute_allows(database: Database) -> None:
+    limits = replace(LIMITS, submitted_per_minute=1)
+    async with database.transaction() as connection:
+        submitted = await store.submit(connection, ANNA, "a teapot", idempotency_key=None, limits=limits)
+    await cancel(database, submitted.job_id)
+    with pytest.raises(TooManySubmitted):
+        async with database.transaction() as connection:
+            await store.submit(connection, ANNA, "a teapot", idempotency_key=None, limits=limits)
+
+
+async def test_only_so_many_jobs_may_wait_in_all(database: Database) -> None:
+    limits = replace(LIMITS, waiting=2)
+
+    async def ask(owner: Owner) -> UUID:
+        async with database.transaction() as connection:
+            return (await store.submit(connection, owner, "a teapot", idempotency_key=None, limits=limits)).job_id
+
+    first = await ask(ANNA)
+    await ask(BERT)
+    with pytest.raises(QueueFull) as refused:
+        await ask(NAMESAKE)
+    assert refused.value.retry_after_seconds == 10  # nothing has been measured yet
+    await draw(database, first)
+    await ask(NAMESAKE)
+
+
+async def test_who_has_too_many_unfinished_jobs_is_told_how_long_one_usually_takes(database: Database) -> None:
+    await drawn_in(database, 17)
+    await submit(database, max_unfinished=1)
+    with pytest.raises(TooManyQueued) as refused:
+        await submit(database, max_unfinished=1)
+    assert refused.value.retry_after_seconds == 17
+
+
+async def test_a_deleted_job_is_gone_for_its_owner_and_unknown_to_others(database: Database) -> None:
+    job_id = uuid4()
+    async with database.transaction() as connection:
+        await connection.execute(
+            "insert into expired_job values (%s, %s, %s, now())", [job_id, ANNA.tenant_id, ANNA.user_id]
+        )
+    with pytest.raises(JobExpired):
+        await find(database, job_id)
+    for owner in (BERT, NAMESAKE):
+        with pytest.raises(JobNotFound):
+            await find(database, job_id, owner)
 
 
 async def test_a_job_that_has_ended_has_no_outlook(database: Database) -> None:

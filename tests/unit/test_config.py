@@ -14,7 +14,17 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from onbrand import cli
-from onbrand.config import LOCAL_TENANT_ID, REPOSITORY, Environment, LogFormat, Settings, SignIn, load_settings
+from onbrand.config import (
+    LOCAL_GROUP_ID,
+    LOCAL_TENANT_ID,
+    REPOSITORY,
+    AzureContainer,
+    Environment,
+    LogFormat,
+    Settings,
+    SignIn,
+    load_settings,
+)
 from onbrand.errors import ConfigError
 
 CANARY = "canary7f3a91"
@@ -29,6 +39,7 @@ ENTRA = {
     "ENTRA_GROUP_ID": str(uuid4()),
 }
 PRODUCTION = ENTRA | {"ENV": "production", "DATABASE_URL": f"postgresql://onbrand:{CANARY}@db/onbrand"}
+AZURE = {"STORAGE_URL": "az://images", "STORAGE_AZURE_ACCOUNT": "onbrandimages"}
 
 
 class Variables:
@@ -81,6 +92,8 @@ def test_a_setting_has_a_sentence_a_unit_a_default_and_an_example_that_works(nam
         variables.set(**PRODUCTION)  # what they are for; the defaults refuse it
     if name == "AUTH":
         variables.set(**ENTRA)
+    if name.startswith("STORAGE_"):
+        variables.set(**AZURE)
     variables.set(**{name: value})
     assert getattr(load_settings(), name.lower()) is not None
 
@@ -133,6 +146,13 @@ def test_origins_are_separated_by_commas(variables: Variables) -> None:
     assert load_settings().cors_origins == ("https://a.example", "http://localhost:5173")
 
 
+def test_denied_users_are_separated_by_commas_and_reach_the_token_check(variables: Variables) -> None:
+    variables.set(DENIED_USERS=f" {LOCAL_TENANT_ID},{LOCAL_GROUP_ID} ,")
+    assert load_settings().directory.denied_users == {LOCAL_TENANT_ID, LOCAL_GROUP_ID}
+    variables.set(**ENTRA)
+    assert load_settings().directory.denied_users == {LOCAL_TENANT_ID, LOCAL_GROUP_ID}
+
+
 def test_a_log_level_may_be_in_small_letters(variables: Variables) -> None:
     variables.set(LOG_LEVEL="debug", LOG_FORMAT="text")
     assert (load_settings().log_level, load_settings().log_format) == ("DEBUG", LogFormat.TEXT)
@@ -167,6 +187,12 @@ def test_a_role_may_stand_in_for_the_group(variables: Variables) -> None:
         ("ENV", CANARY, "ONBRAND_ENV must be 'local' or 'production'"),
         ("AUTH", CANARY, "ONBRAND_AUTH must be 'local' or 'entra'"),
         ("MODEL", CANARY, "ONBRAND_MODEL must be 'mini'"),
+        (
+            "DENIED_USERS",
+            f"{LOCAL_TENANT_ID},{CANARY}",
+            f"ONBRAND_DENIED_USERS must be a UUID, such as {LOCAL_TENANT_ID}",
+        ),
+        ("METRICS_PORT", "8000", "ONBRAND_METRICS_PORT must be another port than ONBRAND_PORT"),
         ("LEASE_SECONDS", CANARY, "ONBRAND_LEASE_SECONDS must be a number"),
         ("LEASE_SECONDS", "0", "ONBRAND_LEASE_SECONDS must be greater than or equal to 1"),
         ("ENTRA_GROUP_ID", CANARY, f"ONBRAND_ENTRA_GROUP_ID must be a UUID, such as {LOCAL_TENANT_ID}"),
@@ -264,4 +290,111 @@ def test_a_database_address_that_is_none_is_refused_without_repeating_it(
 def test_secrets_are_secret_strings() -> None:
     kinds = {name: field.annotation for name, field in FIELDS.items()}
     assert kinds["database_url"] == SecretStr | None
-    assert {name for name, kind in kinds.items() if SecretStr in get_args(kind)} == {"database_url"}
+    assert {name for name, kind in kinds.items() if SecretStr in get_args(kind)} == {
+        "database_url",
+        "storage_azure_key",
+    }
+
+
+# --- where the images are --------------------------------------------------------------------------------------------
+
+
+def storage(variables: Variables, **settings: str) -> Path | AzureContainer:
+    variables.set(**settings)
+    return load_settings().storage
+
+
+def test_the_images_are_in_the_data_directory_or_in_the_folder_that_is_named(variables: Variables) -> None:
+    assert storage(variables, DATA_DIR="/srv/data") == Path("/srv/data/images")
+    assert storage(variables, STORAGE_URL="file:///srv/our%20images") == Path("/srv/our images")
+
+
+def test_a_container_is_named_by_its_address_and_its_account(variables: Variables) -> None:
+    place = storage(variables, **AZURE)
+    assert place == AzureContainer(
+        "onbrandimages", "https://onbrandimages.blob.core.windows.net", "images", None, None, None, False
+    )
+    changes = {"STORAGE_URL": "az://images/some/prefix/", "STORAGE_AZURE_ENDPOINT": "https://blob.example/"}
+    place = storage(variables, **changes, STORAGE_AZURE_CLIENT_ID=str(LOCAL_TENANT_ID))
+    assert place == AzureContainer(
+        "onbrandimages", "https://blob.example", "images", "some/prefix", None, LOCAL_TENANT_ID, False
+    )
+
+
+def test_a_pod_with_a_workload_identity_uses_it(variables: Variables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/azure-identity-token")
+    place = storage(variables, **AZURE)
+    assert isinstance(place, AzureContainer)
+    assert place.is_workload
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(CANARY, f"/{CANARY}", f"s3://{CANARY}", f"https://{CANARY}.blob.core.windows.net/images", "az:images"),
+        *("file://", "file:///", f"file://{CANARY}/images", f"file:{CANARY}", f"file:///{CANARY}?x", "//images"),
+    ],
+)
+def test_an_address_of_no_store_is_refused(variables: Variables, url: str) -> None:
+    message = refusal(variables, **AZURE | {"STORAGE_URL": url, "STORAGE_AZURE_ACCOUNT": ""})
+    assert message.startswith("ONBRAND_STORAGE_URL must be az://CONTAINER")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            f"az://{name}"
+            for name in ("", "ab", "a" * 64, "Images", "-images", "images-", "im--ages", "im_ages", "ümlaut")
+        ),
+        *(f"az://{CANARY}@images", "az://images:80", "az://images?x", "az://images#x", "az://images.example"),
+        *(f"az://images/{prefix}" for prefix in ("..", "a/../b", ".", "a//b", "%2e%2e", "a b", "/".join("a" * 9))),
+    ],
+)
+def test_a_container_or_prefix_that_azure_would_not_take_is_refused(variables: Variables, url: str) -> None:
+    message = refusal(variables, **AZURE | {"STORAGE_URL": url})
+    assert message.startswith("ONBRAND_STORAGE_URL must be az://CONTAINER or az://CONTAINER/PREFIX")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"STORAGE_AZURE_ACCOUNT": ""}, "ONBRAND_STORAGE_URL=az://… needs ONBRAND_STORAGE_AZURE_ACCOUNT"),
+        ({"STORAGE_AZURE_ACCOUNT": f"{CANARY}.example"}, "needs ONBRAND_STORAGE_AZURE_ACCOUNT, 3 to 24 small letters"),
+        ({"STORAGE_AZURE_KEY": f"{CANARY}!"}, "ONBRAND_STORAGE_AZURE_KEY must be one of the storage account's keys"),
+        (
+            {"STORAGE_AZURE_KEY": "eA==", "STORAGE_AZURE_CLIENT_ID": str(LOCAL_TENANT_ID)},
+            "set either ONBRAND_STORAGE_AZURE_KEY or ONBRAND_STORAGE_AZURE_CLIENT_ID, not both",
+        ),
+        ({"STORAGE_AZURE_CLIENT_ID": CANARY}, "ONBRAND_STORAGE_AZURE_CLIENT_ID must be a UUID"),
+        *[
+            ({"STORAGE_AZURE_ENDPOINT": endpoint}, "ONBRAND_STORAGE_AZURE_ENDPOINT must be an https address")
+            for endpoint in (
+                *(CANARY, f"ftp://{CANARY}", "https://", f"https://x:{CANARY}@blob.example", "https://blob.example?x"),
+                *("https://[", "//blob.example"),
+            )
+        ],
+        *[
+            ({"STORAGE_URL": "", "STORAGE_AZURE_ACCOUNT": "", name: value}, f"ONBRAND_{name} needs ONBRAND_STORAGE_URL")
+            for name, value in {
+                "STORAGE_AZURE_ENDPOINT": "https://blob.example",
+                "STORAGE_AZURE_ACCOUNT": "onbrandimages",
+                "STORAGE_AZURE_KEY": "eA==",
+                "STORAGE_AZURE_CLIENT_ID": str(LOCAL_TENANT_ID),
+            }.items()
+        ],
+    ],
+)
+def test_settings_for_azure_that_make_no_sense_are_refused(
+    variables: Variables, change: dict[str, str], sentence: str
+) -> None:
+    assert sentence in refusal(variables, **AZURE | change)
+
+
+@pytest.mark.parametrize("endpoint", ["http://azurite:10000/devstoreaccount1", "http://127.0.0.1.example/x"])
+def test_a_store_over_plain_http_is_for_this_machine_or_for_trying_out(variables: Variables, endpoint: str) -> None:
+    assert isinstance(storage(variables, **AZURE, STORAGE_AZURE_ENDPOINT=endpoint), AzureContainer)
+    message = refusal(variables, **PRODUCTION, **AZURE, STORAGE_AZURE_ENDPOINT=endpoint)
+    assert message == "ONBRAND_STORAGE_AZURE_ENDPOINT must be an https address"
+    local = "http://127.0.0.1:10000/devstoreaccount1"
+    assert isinstance(storage(variables, STORAGE_AZURE_ENDPOINT=local), AzureContainer)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from onbrand.config import Directory
 from onbrand.errors import (
+    AccessRevoked,
     AppOnlyToken,
     ClientNotAllowed,
     GroupClaimMissing,
@@ -78,6 +79,14 @@ def test_a_member_is_admitted() -> None:
     identity.require_member()
     assert identity.name == "Studio member"
     assert identity.username == "member@studio.example"
+
+
+def test_s27_who_is_denied_is_refused_whatever_else_speaks_for_them() -> None:
+    denied = replace(DIRECTORY, role="Illustrator", allow_guests=True, denied_users=frozenset({UUID(MEMBER["oid"])}))
+    assert refused(denied) is AccessRevoked
+    assert refused(denied, roles=["Illustrator"]) is AccessRevoked
+    assert refused(denied, acct=1) is AccessRevoked
+    assert refused(denied, oid="690222be-ff1a-4d56-abd1-000000000000") is None
 
 
 def test_s28_a_person_is_the_tenant_and_the_object_id_whatever_they_are_called() -> None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from onbrand.config import Settings
+from onbrand.config import LOCAL_API_CLIENT_ID, LOCAL_GROUP_ID, LOCAL_SPA_CLIENT_ID, LOCAL_TENANT_ID, Settings, SignIn
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.migrations import migrate
 from tests.integration.api.service import Person, Service, running
@@ -52,6 +52,24 @@ def service(postgres: EmbeddedPostgres, make_settings: Callable[..., Settings], 
     migrate(url)
     with running(make_settings(), url, web_dir=web_dir) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def make_entra_settings(service: Service, make_settings: Callable[..., Settings]) -> Callable[..., Settings]:
+    """Settings for another service that takes the first one's sign-in for Entra: the same tokens are good there."""
+
+    def make(**settings: Any) -> Settings:
+        entra = {
+            "auth": SignIn.ENTRA,
+            "entra_tenant_id": LOCAL_TENANT_ID,
+            "entra_api_client_id": LOCAL_API_CLIENT_ID,
+            "entra_spa_client_id": LOCAL_SPA_CLIENT_ID,
+            "entra_group_id": LOCAL_GROUP_ID,
+            "entra_metadata_url": service.settings.directory.metadata_url,
+        }
+        return make_settings(**entra | settings)
+
+    return make
 
 
 @pytest.fixture

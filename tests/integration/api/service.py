@@ -76,7 +76,7 @@ class Service:
     async def claim(self, job_id: str) -> Claim:
         """Take the job, as a worker would."""
         async with self.transaction() as connection:
-            held = await attempts.claim(connection, UUID(job_id), "worker", pack=PACK, lease_seconds=60, max_attempts=3)
+            held = await attempts.claim(connection, UUID(job_id), "worker", pack=PACK, lease_seconds=60)
         assert held is not None
         return held
 
@@ -185,7 +185,7 @@ def running(settings: Settings, database_url: str, *, web_dir: Path | None = Non
     thread.start()
     try:
         wait_until(lambda: _answers(settings), _START_SECONDS)
-        yield Service(settings, database_url, issuer, ImageStore.on_disk(settings.data_dir / "images"))
+        yield Service(settings, database_url, issuer, ImageStore.open(settings))
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(20)

@@ -168,7 +168,10 @@ async def test_json_may_be_declared_in_its_usual_ways(member: Person, content_ty
 def test_a_body_without_or_with_two_content_types_is_not_taken(service: Service, member: Person) -> None:
     for lines in (b"", b"Content-Type: application/json\r\nContent-Type: text/plain\r\n"):
         answer = service.exchange(
-            b"POST /generate HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + member.token.encode() + b"\r\n" + lines,
+            b"POST /generate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+            + member.token.encode()
+            + b"\r\n"
+            + lines,
             b'Content-Length: 22\r\n\r\n{"prompt": "a teapot"}',
         )
         assert_problem(answer, 415, "media_type_unsupported")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from onbrand import attempts
 from onbrand.errors import JobFailure, ModelFailed
 from onbrand.job import Phase, Progress
 from tests.integration.api.service import PACK, Person, Service, assert_problem
+from tests.rules import RULES
 
 FIELDS = {"id", "prompt", "prompt_truncated", "status", "created_at", "completed_at", "expires_at", "images", "user_id"}
 FIELDS |= {"progress", "error", "pack"}
@@ -66,7 +68,7 @@ async def test_a_failed_job_says_why_and_what_to_do(service: Service, member: Pe
     job_id = await member.submit()
     held = await service.claim(job_id)
     async with service.transaction() as connection:
-        await attempts.end_attempt(connection, held, ModelFailed, max_attempts=1, retention_hours=720)
+        await attempts.end_attempt(connection, held, ModelFailed, replace(RULES, max_attempts=1))
     job = (await member.http.get(f"/jobs/{job_id}")).json()
     assert (job["status"], job["images"], job["completed_at"] is None) == ("failed", [], False)
     assert job["error"] == {"code": "model_failed", "title": ModelFailed.title, "detail": ModelFailed.detail}
@@ -77,7 +79,7 @@ async def test_every_failure_a_worker_can_store_can_be_shown(service: Service, m
         job_id = await member.submit()
         held = await service.claim(job_id)
         async with service.transaction() as connection:
-            await attempts.end_attempt(connection, held, failure, max_attempts=1, retention_hours=720)
+            await attempts.end_attempt(connection, held, failure, replace(RULES, max_attempts=1))
         error = (await member.http.get(f"/jobs/{job_id}")).json()["error"]
         assert error == {"code": failure.code, "title": failure.title, "detail": failure.detail}
 

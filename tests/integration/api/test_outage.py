@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
 
 from onbrand.config import Settings
 from onbrand.local.postgres import EmbeddedPostgres
@@ -27,6 +29,7 @@ from tests.system import descendants, is_alive, wait_until
 PROMISED_SECONDS = 3.0
 SLACK_SECONDS = 0.5  # for this machine's own business
 RECOVERY_SECONDS = 15.0
+_CUT = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +164,59 @@ async def test_a_submission_that_is_stuck_on_a_lock_is_given_up_and_leaves_nothi
         assert seconds < PROMISED_SECONDS + SLACK_SECONDS
     await wait_until_accepted(member)
     assert len(await service.execute("select id from job where user_id = %s", member.owner.user_id)) == 1
+
+
+async def test_fifty_requests_that_the_database_keeps_waiting_are_all_answered_in_time(
+    service: Service, member: Person
+) -> None:
+    job_id = await member.submit()
+    with psycopg.connect(service.database_url) as connection:
+        connection.execute("lock table job in access exclusive mode")
+        requests = [timed(member.http.get(f"/jobs/{job_id}")) for _ in range(50)]  # ten times the connections there are
+        answers = asyncio.gather(*requests)
+        assert (await timed(member.http.get("/healthz")))[1] < 1
+        for answer, seconds in await answers:
+            assert_problem(answer, 503, "database_unavailable")
+            assert seconds < PROMISED_SECONDS + SLACK_SECONDS
+    assert (await member.http.get(f"/jobs/{job_id}")).status_code == 200
+
+
+async def test_a_database_with_a_full_disk_still_shows_what_it_has(service: Service, member: Person) -> None:
+    job_id, _ = await member.complete()
+    await service.execute(
+        "create function disk_is_full() returns trigger language plpgsql as"
+        " $$ begin raise exception 'No space left on device' using errcode = 'disk_full'; end $$"
+    )
+    await service.execute("create trigger full_disk before insert on job execute function disk_is_full()")
+    try:
+        answer, seconds = await timed(member.http.post("/generate", json={"prompt": "a teapot"}))
+        assert_problem(answer, 503, "database_unavailable")
+        assert seconds < PROMISED_SECONDS + SLACK_SECONDS
+        assert (await member.http.get(f"/jobs/{job_id}/images/1")).status_code == 200
+    finally:
+        await service.execute("drop trigger full_disk on job")
+        await service.execute("drop function disk_is_full")
+    assert await wait_until_accepted(member) < 1
+
+
+async def test_a_database_that_takes_no_changes_still_shows_what_it_has(
+    postgres: EmbeddedPostgres, database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    name = str(conninfo_to_dict(database_url)["dbname"])
+    with running(make_settings(), database_url) as standby, psycopg.connect(postgres.url, autocommit=True) as server:
+        async with standby.person() as person:
+            job_id, _ = await person.complete()
+            server.execute(SQL("alter database {} set default_transaction_read_only = on").format(Identifier(name)))
+            server.execute(_CUT, [name])
+            for method, path in (("POST", "/generate"), ("DELETE", f"/jobs/{job_id}")):
+                answer, seconds = await timed(person.http.request(method, path, json={"prompt": "a teapot"}))
+                assert_problem(answer, 503, "database_unavailable")
+                assert seconds < PROMISED_SECONDS + SLACK_SECONDS
+            assert (await person.http.get(f"/jobs/{job_id}")).json()["status"] == "complete"
+            assert (await person.http.get(f"/jobs/{job_id}/images/1")).status_code == 200
+            # And it comes back by itself: connections to what was a standby are not kept.
+            server.execute(SQL("alter database {} reset default_transaction_read_only").format(Identifier(name)))
+            assert await wait_until_accepted(person) < 5
 
 
 async def test_an_image_store_that_is_away_is_said_and_spares_the_rest(service: Service, member: Person) -> None:

@@ -56,21 +56,6 @@ async def test_the_page_learns_how_to_sign_in(service: Service, anybody: httpx.A
     assert answer.headers["cache-control"] == "private, no-store"
 
 
-async def test_figures_are_in_prometheus_text_and_name_nobody(
-    anybody: httpx.AsyncClient, service: Service, member: Person
-) -> None:
-    await member.submit("canary7f3a91")
-    answer = await anybody.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    samples = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
-    rows = await service.execute("select count(*) as queued from job where status = 'queued'")
-    assert int(samples['onbrand_jobs{status="queued"}']) == rows[0]["queued"]
-    assert set(samples) == {f'onbrand_jobs{{status="{s}"}}' for s in ("queued", "processing", "complete", "failed")} | {
-        "onbrand_workers_ready"
-    }
-    assert "canary" not in answer.text
-
-
 async def test_warming_up_is_cheap_and_may_be_repeated(member: Person) -> None:
     for _ in range(2):
         answer = await member.http.post("/warm")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 
-from onbrand.errors import GroupOverage, GuestRefused, NotInGroup
-from tests.integration.api.service import Person, Service, assert_problem
+from onbrand.config import Settings
+from onbrand.errors import AccessRevoked, GroupOverage, GuestRefused, NotInGroup
+from tests.integration.api.service import Person, Service, assert_problem, running
 
 MEMBERS_ROUTES = [
     ("POST", "/generate"),
@@ -49,6 +51,21 @@ async def test_a_members_route_answers_nobody_else(service: Service, method: str
             assert_problem(answer, 403, refusal.code)
 
 
+async def test_who_is_denied_is_refused_from_the_next_start_whatever_their_token_says(
+    service: Service, make_entra_settings: Callable[..., Settings], member: Person, stranger: Person
+) -> None:
+    assert (await member.http.post("/warm")).status_code == 204
+    settings = make_entra_settings(denied_users=(uuid4(), member.owner.user_id))
+    with running(settings, service.database_url) as after:
+        async with after.client({"Authorization": f"Bearer {member.token}"}) as client:
+            for method, path in MEMBERS_ROUTES:
+                assert_problem(await client.request(method, path), 403, "access_revoked")
+            me = (await client.get("/me")).json()
+            assert (me["may_generate"], me["refusal"]["code"]) == (False, AccessRevoked.code)
+        async with after.client({"Authorization": f"Bearer {stranger.token}"}) as client:
+            assert (await client.post("/warm")).status_code == 204
+
+
 def test_two_tokens_are_none(service: Service, member: Person) -> None:
     answer = service.exchange(member.head(f"Authorization: Bearer {member.token}", line="GET /me HTTP/1.1"))
     assert_problem(answer, 401, "token_missing")
@@ -58,9 +75,8 @@ def test_two_tokens_are_none(service: Service, member: Person) -> None:
     "credentials", ["Basic YTpi", "Bearer", "Bearer ", "{token}", "Bearer: {token}", "DPoP {token}"]
 )
 async def test_another_scheme_is_none(service: Service, member: Person, credentials: str) -> None:
-    answer = service.exchange(
-        f"GET /me HTTP/1.1\r\nHost: x\r\nAuthorization: {credentials.format(token=member.token)}\r\n\r\n".encode()
-    )
+    value = credentials.format(token=member.token)
+    answer = service.exchange(f"GET /me HTTP/1.1\r\nHost: localhost\r\nAuthorization: {value}\r\n\r\n".encode())
     assert_problem(answer, 401, "token_missing")
 
 
@@ -75,7 +91,7 @@ async def test_a_token_elsewhere_is_none(service: Service, member: Person) -> No
 
 @pytest.mark.parametrize("token", ["canary7f3a91", "canary7f3a91.a.b", "e30.e30.canary7f3a91", "ä.b.c"])
 async def test_a_bad_token_is_not_repeated(service: Service, token: str) -> None:
-    head = f"GET /me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    head = f"GET /me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
     answer = service.exchange(head.encode("latin-1"))
     assert_problem(answer, 401, "token_invalid")
     assert "canary" not in answer.content.decode() + str(answer.headers)

@@ -54,6 +54,36 @@ def test_the_page_may_be_on_any_port_of_this_machine(browser: Browser, redirect_
     assert browser.ask("POST", "member", redirect_uri=redirect_uri).headers["location"].startswith(f"{redirect_uri}#")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "null"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:1234"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://localhost.evil.example"},
+    ],
+)
+def test_a_page_elsewhere_cannot_choose_who_is_signed_in(browser: Browser, headers: dict[str, str]) -> None:
+    browser.http.headers.update(headers)
+    response = browser.ask("POST", "member")
+    assert response.status_code == 403
+    assert not {"location", "set-cookie"} & set(response.headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "same-origin", "Origin": "null"},  # what Chromium sends for the form
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost:8000"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+def test_the_sign_in_pages_own_form_chooses(browser: Browser, headers: dict[str, str]) -> None:
+    browser.http.headers.update(headers)
+    assert "code" in browser.choose("member")
+
+
 def test_another_application_gets_nothing(browser: Browser) -> None:
     response = browser.ask(client_id=str(LOCAL_API_CLIENT_ID))
     assert response.status_code == 400

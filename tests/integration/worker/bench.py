@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -29,6 +29,7 @@ from onbrand.worker import run
 from onbrand.worker.generate import Drawer
 from onbrand.worker.model_process import ModelProcess
 from tests.integration.worker.stub_worker import STUB_MODEL
+from tests.rules import LIMITS, RULES
 from tests.system import environment, is_alive
 
 Seen = TypeVar("Seen")
@@ -115,7 +116,7 @@ class Bench:
 
     async def submit(self, prompt: str = "a teapot") -> UUID:
         async with self.database.transaction() as connection:
-            return await store.submit(connection, self.owner, prompt, idempotency_key=None, max_unfinished=100)
+            return (await store.submit(connection, self.owner, prompt, idempotency_key=None, limits=LIMITS)).job_id
 
     async def find(self, job_id: UUID) -> Job:
         async with self.database.transaction() as connection:
@@ -239,14 +240,18 @@ class Bench:
             for pid in filter(is_alive, self.model_pids):
                 os.kill(pid, signal.SIGKILL)
 
+    async def sweep(self, max_attempts: int = 3) -> attempts.Swept:
+        """What the API does every five seconds."""
+        async with self.database.transaction() as connection:
+            return await attempts.sweep(connection, replace(RULES, max_attempts=max_attempts))
+
     @asynccontextmanager
     async def sweeping(self, max_attempts: int = 3) -> AsyncIterator[None]:
-        """What the API does every five seconds, more often."""
+        """The same, more often."""
 
         async def sweep() -> None:
             while True:
-                async with self.database.transaction() as connection:
-                    await attempts.sweep(connection, max_attempts=max_attempts, retention_hours=720)
+                await self.sweep(max_attempts)
                 await asyncio.sleep(0.1)
 
         task = asyncio.create_task(sweep())

@@ -4,7 +4,8 @@
 
 A drawing does what the words of its prompt say; those behind `once` count only the first time a job is drawn:
 
-    slow  sluggish      0.2 s or 0.7 s a step instead of 0.01
+    slow  sluggish      0.2 s or 0.7 s a step instead of 0.01; there are seven
+    pace=SECONDS        so long a step
     hang@K  kill@K      at step K: for ever, SIGKILL
     garbage@K  alien@K  at step K: bytes that are no frame, a frame about another job
     three five twice    so many images, or the last one twice
@@ -26,6 +27,7 @@ import sys
 import threading
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from onbrand.worker.frames import Frame, pack, read, write
@@ -83,13 +85,17 @@ def draw(request: Frame, stopped: set[str]) -> None:
     job_id, prompt, seeds = (request.fields[name] for name in ("job_id", "prompt", "seeds"))
     always, _, once = prompt.partition("once")
     words = set(always.split()) | set(once.split() if note(f"draw {job_id}") == 1 else ())
+    pace = 0.7 if "sluggish" in words else 0.2 if "slow" in words else 0.01
+    for word in words:
+        if word.startswith("pace="):
+            pace = float(word.removeprefix("pace="))
     write(OUT, Frame("progress", {"job_id": job_id, "phase": "encoding", "step": 0, "steps": 0}))
     for step in range(STEPS + 1):
         if job_id in stopped:
             note(f"stopped {job_id} {step}")
             write(OUT, Frame("failed", {"job_id": job_id, "code": "cancelled", "reason": "NoneType"}))
             return
-        time.sleep(0.7 if "sluggish" in words else 0.2 if "slow" in words else 0.01)
+        time.sleep(pace)
         if f"hang@{step}" in words:
             note(f"hang {job_id}")
             signal.pause()
@@ -137,4 +143,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(BrokenPipeError):  # its worker is gone
+        main()

@@ -1,20 +1,26 @@
 """`onbrand worker` as it is, but for the model process, which is `stub_model.py`: the outer edge.
 
 python stub_worker.py NOTES_DIR LOADING [OPTIONS]
+
+With HALT_AT in the environment it halts at a point of its work (`tests/halt.py`).
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from onbrand import cli
 from onbrand.worker import run
+from tests import halt
 
 STUB_MODEL = Path(__file__).with_name("stub_model.py")
 
 if __name__ == "__main__":
     notes_dir, loading, *options = sys.argv[1:]
     run.model_command = lambda _weights_dir: [sys.executable, str(STUB_MODEL), notes_dir, loading]
+    if point := os.environ.get("HALT_AT"):
+        halt.install(point)
     sys.argv = ["onbrand", "worker", *options]
     cli.main()

@@ -6,7 +6,8 @@ import asyncio
 
 import psycopg
 
-from tests.integration.worker.bench import Bench, until
+from onbrand import attempts
+from tests.integration.worker.bench import PACK, Bench, until
 
 OF_WORKER = "from pg_stat_activity where application_name = 'onbrand worker' and datname = current_database()"
 
@@ -41,3 +42,12 @@ async def test_a_connection_that_breaks_while_publishing_leaves_four_images_and_
         await bench.ended(job_id)
     await bench.check_result(job_id, attempt=1)
     assert bench.notes.count(f"draw {job_id}") == 1
+
+
+async def test_a_claim_that_a_worker_never_heard_of_is_drawn_at_its_next_turn(bench: Bench) -> None:
+    job_id = await bench.submit()
+    async with bench.database.transaction() as connection:
+        assert await attempts.claim(connection, job_id, "worker", pack=PACK, lease_seconds=45)
+    async with bench.drawer("worker") as drawer:
+        await drawer.draw()
+    await bench.check_result(job_id, attempt=2)

@@ -70,12 +70,33 @@ async def test_a_job_whose_claim_finds_no_database_is_drawn_when_it_is_back(
     bench.database.pool.timeout = 0.2  # the least that a connection is waited for
     async with bench.drawer("worker") as drawer:
         server.stop()
-        drawing = asyncio.create_task(drawer.draw(job_id))
+        drawing = asyncio.create_task(drawer.draw())
         await bench.ready()
         await asyncio.sleep(1.5)  # that is the outage; the claim is tried again and again
         server.start()
         await drawing
     await bench.check_result(job_id, attempt=1)
+
+
+async def test_four_finished_images_wait_for_the_database_to_be_published(
+    bench: Bench, server: EmbeddedPostgres
+) -> None:
+    async def is_publishing() -> bool:
+        return bool(await bench.query("select pid from pg_stat_activity where wait_event_type = 'Lock'"))
+
+    job_id = await bench.submit()
+    connection = await psycopg.AsyncConnection.connect(server.url)
+    await connection.execute("lock table image in exclusive mode")
+    async with bench.drawer("worker") as drawer:
+        drawing = asyncio.create_task(drawer.draw())
+        await until(is_publishing)
+        server.stop()
+        await connection.close()
+        await asyncio.sleep(1.5)  # that is the outage; publishing is tried again and again
+        server.start()
+        await drawing
+    await bench.check_result(job_id, attempt=1)
+    assert bench.notes.count(f"draw {job_id}") == 1
 
 
 async def test_a_worker_that_starts_before_its_database_waits_for_it_or_for_the_signal_to_stop(

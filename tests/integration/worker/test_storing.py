@@ -41,14 +41,15 @@ async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_
 
     job_id = await bench.submit()
     async with bench.drawer("late", ImageStore(Store(bench, put))) as late, bench.drawer("other") as other:
-        drawing = asyncio.create_task(late.draw(job_id))
+        drawing = asyncio.create_task(late.draw())
 
         async def has_stored() -> bool:
             return bench.stored(job_id) == [f"1/{n}.png" for n in (1, 2, 3, 4)]
 
         await until(has_stored)
         await bench.query("update job set lease_until = now() - interval '1 second' returning id")
-        await other.draw(job_id)
+        await bench.sweep()
+        await other.draw()
         gate.set()
         await drawing
     await bench.check_result(job_id, attempt=2)
@@ -61,7 +62,7 @@ async def test_a_job_that_is_cancelled_while_its_images_are_stored_has_none(benc
 
     job_id = await bench.submit()
     async with bench.drawer("worker", ImageStore(Store(bench, put))) as drawer:
-        await drawer.draw(job_id)
+        await drawer.draw()
     assert (await bench.find(job_id)).status is Status.FAILED
     await bench.check_nothing_published(job_id)
 
@@ -72,7 +73,7 @@ async def test_what_a_store_has_not_kept_whole_is_not_published(bench: Bench) ->
 
     job_id = await bench.submit()
     async with bench.drawer("worker", ImageStore(Store(bench, put)), max_attempts=1) as drawer:
-        await drawer.draw(job_id)
+        await drawer.draw()
     job = await bench.find(job_id)
     assert (job.status, job.error_code) == (Status.FAILED, StorageUnavailable.code)
     await bench.check_nothing_published(job_id)
@@ -94,7 +95,7 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
 
     job_id = await bench.submit()
     async with bench.drawer("worker", ImageStore(Store(bench, put)), max_attempts=1) as drawer:
-        await drawer.draw(job_id)
+        await drawer.draw()
         await until(has_written)
     assert (await bench.find(job_id)).error_code == StorageUnavailable.code
     await bench.check_nothing_published(job_id)

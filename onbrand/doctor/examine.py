@@ -1,0 +1,176 @@
+"""Doing all checks of a configuration, side by side where they don't need each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from onbrand import condition, expiry, figures, migrations
+from onbrand.config import Settings
+from onbrand.doctor import machine, parts, server, work
+from onbrand.doctor.guard import guarded, guarded_together, in_thread
+from onbrand.doctor.report import CHECKS, Findings, Report, State, Verdict, problem, skipped, warning
+from onbrand.errors import DatabaseUnavailable
+from onbrand.local.postgres import running_url
+from onbrand.postgres import Connection, Database
+from onbrand.tasks import deliveries_waiting
+
+_QUICK_SECONDS = 5.0
+_PORT_SECONDS = 10.0
+_SIGN_IN_SECONDS = 7.0
+_LOOK_SECONDS = 4.0  # one transaction; `Database` gives up before
+_OF_THE_SERVER = ("postgresql", "role", "transport", "session", "clock", "connections")
+_OF_THE_TABLES = ("schema", "rights")
+_OF_THE_WORK = (
+    ("workers", "waiting", "leases", "deliveries", "sweep", "deletion", "comparison"),
+    ("failures",),
+    ("overdue",),
+    ("missing_images",),
+)
+
+
+def refused(reason: str) -> Report:
+    """The report on settings that were refused: nothing else can be looked at."""
+    found = dict.fromkeys(CHECKS, skipped("The settings are refused."))
+    return Report(found | {"settings": problem(f"{reason}."), "python": machine.python()})
+
+
+async def examine(
+    settings: Settings,
+    unknown: Sequence[str],
+    *,
+    skip_weights: bool,
+    skip_gpu: bool,
+    tell: Callable[[str], None],
+) -> Report:
+    """Look at everything; within about ten seconds, but for reading the weights. `tell` hears of what takes long.
+
+    `unknown` are the names in the environment that are no settings.
+    """
+    blocking: dict[str, tuple[float, Callable[[], Verdict]]] = {
+        "settings": (_QUICK_SECONDS, lambda: machine.settings_known(settings, unknown)),
+        "python": (_QUICK_SECONDS, machine.python),
+        "data_dir": (_QUICK_SECONDS, lambda: machine.data_dir(settings)),
+        "disk": (_QUICK_SECONDS, lambda: machine.disk(settings)),
+        "page": (_QUICK_SECONDS, lambda: machine.page(settings)),
+        "port": (_PORT_SECONDS, lambda: machine.port(settings)),
+        "sign_in": (_SIGN_IN_SECONDS, lambda: parts.sign_in(settings)),
+        "members": (_QUICK_SECONDS, lambda: parts.members(settings)),
+        "origins": (_QUICK_SECONDS, lambda: parts.origins(settings)),
+        "images": (parts.STORE_SECONDS, lambda: parts.images(settings)),
+        "soft_delete": (_QUICK_SECONDS, lambda: parts.soft_delete(settings)),
+        "retention": (_QUICK_SECONDS, lambda: work.retention(settings)),
+    }
+    verdicts, gpu, pack, database = await asyncio.gather(
+        asyncio.gather(*(guarded(seconds, partial(in_thread, look)) for seconds, look in blocking.values())),
+        _gpu(skip_gpu),
+        guarded_together(
+            ("model", "review"),
+            parts.WEIGHTS_SECONDS,
+            partial(in_thread, lambda: parts.brand_pack(settings, skip_weights=skip_weights, tell=tell)),
+        ),
+        _database(settings),
+    )
+    return Report(dict(zip(blocking, verdicts, strict=True)) | {"gpu": gpu} | pack | database)
+
+
+async def _gpu(skip: bool) -> Verdict:
+    if skip:
+        return skipped("Left out with --skip-gpu.")
+    return await guarded(machine.GPU_SECONDS + 2, machine.gpu)
+
+
+async def _database(settings: Settings) -> Findings:
+    """All checks that need the database; none but the first if it does not let us in."""
+    url: str | None = None
+
+    def reach() -> Verdict:
+        nonlocal url
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+            return server.reach(url)
+        url = running_url(settings.data_dir)
+        if url is None:
+            return warning("The embedded PostgreSQL isn't running.", "`onbrand up` brings it.")
+        reached = server.reach(url)
+        advice = f"Stop `onbrand up` and start it again; {settings.data_dir / 'postgres.log'} may say more."
+        return reached if reached.state is State.OK else replace(reached, advice=advice)
+
+    reached = await guarded(_QUICK_SECONDS, partial(in_thread, reach))
+    others = (*_OF_THE_SERVER, *_OF_THE_TABLES, *(check for checks in _OF_THE_WORK for check in checks))
+    found = {"database": reached} | dict.fromkeys(others, skipped("There is no database to look at."))
+    if reached.state is not State.OK or url is None:
+        return found
+    database = Database(url, application_name="onbrand doctor", max_connections=1)
+    await database.open()
+    try:
+        return found | await _Looks(database, settings, url).all()
+    finally:
+        await database.close()
+
+
+class _Looks:
+    """Looks into one database, one after the other; the first that gets no answer is the last."""
+
+    def __init__(self, database: Database, settings: Settings, url: str) -> None:
+        self._database = database
+        self._settings = settings
+        self._url = url
+        self._lost = False
+
+    async def all(self) -> Findings:
+        found = await self._look(_OF_THE_SERVER, self._server)
+        found |= await self._look(_OF_THE_TABLES, self._tables)
+        looks = (self._work, self._failures, self._overdue, self._missing)
+        for checks, look in zip(_OF_THE_WORK, looks, strict=True):
+            if any(found[check].state in (State.PROBLEM, State.SKIPPED) for check in _OF_THE_TABLES):
+                found |= dict.fromkeys(checks, skipped("The tables can't be read as they are."))
+            else:
+                found |= await self._look(checks, look)
+        return found
+
+    async def _look(self, checks: Sequence[str], look: Callable[[Connection], Awaitable[Findings]]) -> Findings:
+        async def asked() -> Findings:
+            try:
+                async with self._database.transaction() as connection:
+                    return await look(connection)
+            except DatabaseUnavailable:
+                self._lost = True
+                raise
+
+        if self._lost:
+            return dict.fromkeys(checks, skipped("The database stopped answering."))
+        return await guarded_together(checks, _LOOK_SECONDS, asked)
+
+    async def _server(self, connection: Connection) -> Findings:
+        here = datetime.now(UTC)
+        return server.judge(await condition.server(connection), self._url, self._settings.env, here)
+
+    async def _tables(self, connection: Connection) -> Findings:
+        if forbidden := await condition.forbidden(connection):
+            return {"rights": work.rights(forbidden), "schema": skipped("The role may not look.")}
+        version = await condition.schema_version(connection)
+        needed = max(step.version for step in migrations.migrations())
+        rights = work.rights(forbidden) if version is not None else skipped("There are no tables.")
+        return {"rights": rights, "schema": work.schema(version, needed)}
+
+    async def _work(self, connection: Connection) -> Findings:
+        now = await figures.collect(connection)
+        return work.upkeep(now) | {
+            "workers": work.workers(now),
+            "waiting": work.waiting(now),
+            "leases": work.leases(await condition.lapsed(connection, work.LAPSED_SECONDS)),
+            "deliveries": work.deliveries(now.queued, await deliveries_waiting(connection)),
+        }
+
+    async def _failures(self, connection: Connection) -> Findings:
+        return {"failures": work.failures(await condition.endings(connection))}
+
+    async def _overdue(self, connection: Connection) -> Findings:
+        return {"overdue": work.overdue(await expiry.overdue(connection))}
+
+    async def _missing(self, connection: Connection) -> Findings:
+        return {"missing_images": work.missing_images(await condition.missing(connection, work.JOBS_NAMED))}

@@ -1,0 +1,151 @@
+"""Checks of the database server: can it be reached, and is it one that Onbrand can work with.
+
+The verdicts are functions of what `condition` read. What is in the tables is judged in `work.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from onbrand.api.app import MAX_CONNECTIONS as CONNECTIONS_OF_AN_API
+from onbrand.condition import Server
+from onbrand.config import LOOPBACK_HOSTS, Environment
+from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
+from onbrand.worker.run import MAX_CONNECTIONS as CONNECTIONS_OF_A_WORKER
+
+REACH_SECONDS = 3
+_OLDEST = 14
+_CLOCK = timedelta(seconds=60)
+_WRONG_CLOCK = timedelta(hours=1)
+
+# libpq tells what happened in words only; these are the server's and its own, in English. What matches none is quoted.
+_REASONS = (
+    ("password authentication failed", "The server refuses this user or this password.", "Correct {url}."),
+    ("no password supplied", "The server wants a password.", "Put it into {url}."),
+    ("pg_hba.conf", "The server does not admit this user from this machine.", "Admit it in the server's access rules."),
+    ("role ", "The server has no such user.", "Make it, or correct {url}."),
+    ("database ", "The server has no such database.", "Make it with `createdb`, or correct {url}."),
+    ("certificate", "The server's certificate isn't accepted.", "Correct sslrootcert in {url}, or the certificate."),
+    ("SSL", "The server and {url} don't agree about TLS.", "Correct sslmode in {url}, or switch TLS on at the server."),
+    ("Connection refused", "Nothing listens at the database's address.", "Start PostgreSQL, or correct {url}."),
+    ("failed to resolve host", "The database's host name is unknown.", "Correct {url}, or the name service."),
+    ("too many clients", "All of the server's connections are taken.", "End some, or raise max_connections."),
+    ("connection slots", "All of the server's connections are taken.", "End some, or raise max_connections."),
+    ("starting up", "The server is just starting.", "Wait a moment."),
+    ("shutting down", "The server is shutting down.", "Start it again."),
+)
+_URL = "ONBRAND_DATABASE_URL"
+
+
+def reach(url: str) -> Verdict:
+    """Connect once and hang up. Blocking, `REACH_SECONDS` for each address the host name has."""
+    try:
+        psycopg.connect(url, connect_timeout=REACH_SECONDS).close()
+    except psycopg.errors.ConnectionTimeout:
+        return problem(
+            f"The database does not answer within {REACH_SECONDS} seconds.",
+            f"Look at the server, and at firewalls on the way; or correct {_URL}.",
+        )
+    except psycopg.ProgrammingError:  # its message repeats the address, with the password in it
+        return problem(f"{_URL} is not a PostgreSQL address.", "It looks like postgresql://USER:PASSWORD@HOST/DATABASE")
+    except psycopg.Error as error:
+        return _why(str(error))
+    return ok("PostgreSQL lets us in.")
+
+
+def _why(message: str) -> Verdict:
+    said = message.partition("FATAL:")[2] or message
+    for sign, says, advice in _REASONS:
+        if sign in said:
+            return problem(says.format(url=_URL), advice.format(url=_URL))
+    first = next(iter(said.strip().splitlines()), "no reason is given")
+    return problem(f"The database can't be reached ({first}).", f"Look at the server, or correct {_URL}.")
+
+
+def judge(server: Server, url: str, env: Environment, here: datetime) -> Findings:
+    """All that one look at the server says. `here` is this machine's time of that look."""
+    return {
+        "postgresql": postgresql(server),
+        "role": role(server, env),
+        "transport": transport(server, conninfo_to_dict(url), env),
+        "session": session(server),
+        "clock": clock(server, here),
+        "connections": connections(server),
+    }
+
+
+def postgresql(server: Server) -> Verdict:
+    """Its version, and that it takes writes."""
+    says = f"PostgreSQL {server.version // 10_000}.{server.version % 10_000}"
+    if server.version < _OLDEST * 10_000:
+        return problem(f"{says} is too old.", f"Use {_OLDEST} or newer.")
+    if server.is_read_only:
+        return problem(f"{says} may only be read.", f"Is it a standby? Let {_URL} name the server that may be written.")
+    return ok(f"{says}.")
+
+
+def role(server: Server, env: Environment) -> Verdict:
+    """In production the role may use our tables, and nothing more."""
+    if env is not Environment.PRODUCTION:
+        return ok("Rights don't matter outside production.")
+    advice = "Let Onbrand use a role of its own that owns its schema alone: docs/operations.md has the commands."
+    if server.is_superuser:
+        return problem("The role is a superuser.", advice)
+    if server.may_make_roles_or_databases:
+        return warning("The role may make roles or databases.", advice)
+    return ok("The role has no special rights.")
+
+
+def transport(server: Server, parts: dict[str, Any], env: Environment) -> Verdict:
+    """Whether the connection is encrypted, and the server's certificate checked."""
+    host = str(parts.get("host") or "")
+    if host in LOOPBACK_HOSTS or host.startswith("/"):
+        return ok("The database is on this machine.")
+    mode, advice = parts.get("sslmode"), f"Put sslmode=verify-full into {_URL}."
+    judged = problem if env is Environment.PRODUCTION else warning
+    if not server.is_encrypted:
+        return judged("The connection is not encrypted.", advice)
+    if mode in ("verify-full", "verify-ca"):
+        return ok(f"The connection is encrypted, with sslmode={mode}.")
+    if mode == "require":
+        return warning("The connection is encrypted, but anybody's certificate is accepted.", advice)
+    return judged("The connection is encrypted by chance: without sslmode it need not be.", advice)
+
+
+def session(server: Server) -> Verdict:
+    """Whether our sessions have what `postgres.py` asks for when it connects."""
+    if (server.time_zone, server.statement_timeout) == ("UTC", "5s"):
+        return ok("Sessions run in UTC, with five seconds for a statement.")
+    return warning(
+        f"Sessions run in {server.time_zone} with a time limit of {server.statement_timeout}, not in UTC with 5s.",
+        "A connection pooler seems to drop `options`; have it pass them on, or connect to the server itself.",
+    )
+
+
+def clock(server: Server, here: datetime) -> Verdict:
+    """The database's clock decides when images are deleted, this machine's whether a sign-in is still valid."""
+    ahead = server.now - here
+    if abs(ahead) <= _CLOCK:
+        return ok(f"The database's clock and this machine's differ by {abs(ahead.total_seconds()):.1f} seconds.")
+    direction = "ahead of" if ahead > timedelta(0) else "behind"
+    judged = problem if abs(ahead) > _WRONG_CLOCK else warning
+    return judged(
+        f"The database's clock is {timedelta(seconds=round(abs(ahead.total_seconds())))} {direction} this machine's.",
+        "Set both by NTP. Deletion goes by the database's, sign-in by this machine's.",
+    )
+
+
+def connections(server: Server) -> Verdict:
+    """Whether one more API and one more worker would get theirs, as in a rolling restart."""
+    needed = CONNECTIONS_OF_AN_API + CONNECTIONS_OF_A_WORKER
+    says = f"{server.connections} of {server.max_connections} connections are in use, {server.free_connections} free"
+    if server.free_connections >= needed:
+        return ok(f"{says}; one more API and one more worker need {needed}.")
+    return warning(
+        f"{says}, but one more API and one more worker need {needed}.",
+        "Raise max_connections (or the role's or the database's limit) before a rolling restart.",
+    )

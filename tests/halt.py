@@ -1,0 +1,159 @@
+"""End or freeze a process of ours at one point of its work, as a power cut or a stalled machine would.
+
+Production code knows nothing of it: the functions are wrapped in the test's own program, which `HALT_AT` tells where
+and `HALT_WITH` how (a signal's name; SIGKILL if unset). The points are
+
+    fetched                    a delivery is taken, nothing is claimed
+    drawing                    in the middle of the steps
+    stored K                   K of the four images are in the store
+    half stored                another is half written, after the first
+    NAME uncommitted           a statement of `attempts`, `store` or `workers` has run, its transaction is open
+    NAME committed             and after its commit, before anybody is told
+
+`python -m tests.halt COMMAND` is `onbrand COMMAND` that halts. It is no test: it owns no state and asserts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from obstore.store import LocalStore
+
+from onbrand import attempts, cli, store, workers
+from onbrand.config import Settings
+from onbrand.images import ImageStore
+from onbrand.job import StoredImage, image_key
+from onbrand.postgres import Connection, Database
+from onbrand.worker.generate import Drawer
+
+_OWNERS = {
+    "submit": store,
+    "claim": attempts,
+    "publish": attempts,
+    "end_attempt": attempts,
+    "give_back": attempts,
+    "withdraw": workers,
+}
+_STEPS_BEFORE = 3
+
+
+def halt() -> None:
+    """Do it; returns only from a freeze."""
+    os.kill(os.getpid(), signal.Signals[os.environ.get("HALT_WITH", "SIGKILL")])
+
+
+def install(point: str) -> None:
+    """Have this process halt at a point, each time that it gets there."""
+    match point.split():
+        case ["fetched"]:
+            _instead(Drawer, "draw", _before)
+        case ["drawing"]:
+            _instead(attempts, "record_progress", _after(_STEPS_BEFORE))
+        case ["stored", images]:
+            _instead(ImageStore, "put", _one_by_one(_after(int(images))))
+        case ["half", "stored"]:
+            _instead(ImageStore, "put", _one_by_one(_half_of_the_second))
+        case [name, "uncommitted"]:
+            _instead(_OWNERS[name], name, _after(1))
+        case [name, "committed"]:
+            _when_committed(_OWNERS[name], name)
+        case _:
+            raise ValueError(point)
+
+
+_Function = Callable[..., Awaitable[Any]]
+
+
+def _instead(owner: Any, name: str, wrap: Callable[[_Function], _Function]) -> None:
+    setattr(owner, name, wrap(getattr(owner, name)))
+
+
+def _before(function: _Function) -> _Function:
+    async def wrapped(*arguments: Any, **options: Any) -> Any:
+        halt()
+        return await function(*arguments, **options)
+
+    return wrapped
+
+
+def _after(times: int) -> Callable[[_Function], _Function]:
+    def wrap(function: _Function) -> _Function:
+        done = 0
+
+        async def wrapped(*arguments: Any, **options: Any) -> Any:
+            nonlocal done
+            result = await function(*arguments, **options)
+            done += 1
+            if done == times:
+                halt()
+            return result
+
+        return wrapped
+
+    return wrap
+
+
+def _one_by_one(wrap: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
+    """The worker stores the four at once; here one after the other, so that it is known how far it came."""
+
+    def wrap_in_turn(function: _Function) -> _Function:
+        turn = asyncio.Lock()
+        wrapped = wrap(function)
+
+        async def in_turn(*arguments: Any, **options: Any) -> Any:
+            async with turn:
+                return await wrapped(*arguments, **options)
+
+        return in_turn
+
+    return wrap_in_turn
+
+
+def _half_of_the_second(function: _Function) -> _Function:
+    folder = LocalStore(Settings().data_dir / "images", mkdir=True)
+
+    begun = 0
+
+    async def wrapped(images: ImageStore, job_id: UUID, attempt: int, n: int, png: bytes) -> StoredImage:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+
+            async def pieces() -> AsyncIterator[bytes]:
+                yield png[: len(png) // 2]
+                halt()
+
+            await folder.put_async(image_key(job_id, attempt, n), pieces(), chunk_size=16)
+        return await function(images, job_id, attempt, n, png)
+
+    return wrapped
+
+
+def _when_committed(owner: Any, name: str) -> None:
+    ours: list[Connection] = []
+    function, transaction = getattr(owner, name), Database.transaction
+
+    async def wrapped(connection: Connection, *arguments: Any, **options: Any) -> Any:
+        ours.append(connection)
+        return await function(connection, *arguments, **options)
+
+    @asynccontextmanager
+    async def watched(database: Database) -> AsyncIterator[Connection]:
+        async with transaction(database) as connection:
+            yield connection
+        if connection in ours:
+            halt()
+
+    setattr(owner, name, wrapped)
+    Database.transaction = watched  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    install(os.environ["HALT_AT"])
+    cli.main()

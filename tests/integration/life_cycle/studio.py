@@ -1,0 +1,244 @@
+"""What all jobs must be by now: the promises, in seconds of the database's clock. Knows no SQL and asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from onbrand.errors import (
+    Cancelled,
+    DeadlinePassed,
+    IdempotencyKeyReused,
+    JobFailure,
+    NoCapacity,
+    QueueFull,
+    TooManyQueued,
+    TooManySubmitted,
+    WorkerLost,
+)
+from onbrand.job import Claim, Owner, Progress, Status
+from onbrand.store import Limits
+from tests.rules import RULES
+
+HOUR, DAY = 3600, 86400
+LEASE = 45
+LIMITS = Limits(unfinished_per_user=4, submitted_per_minute=3, waiting=7)
+_GRACE_SECONDS = 2 * HOUR  # what is younger is never collected
+_STALE_SECONDS = 600  # then a deletion that was begun is taken up by somebody else
+_DELIVERY_SECONDS = 10
+
+
+@dataclass
+class Expected:
+    """What a job's row must say."""
+
+    id: UUID
+    owner: Owner
+    idempotency_key: str | None
+    prompt: str
+    created_at: int
+    queued_at: int
+    status: Status = Status.QUEUED
+    attempt: int = 0
+    tries: int = 0
+    percent: int = 0
+    worker_id: str | None = None
+    lease_until: int | None = None
+    started_at: int | None = None
+    first_started_at: int | None = None
+    completed_at: int | None = None
+    expires_at: int | None = None
+    expiring_at: int | None = None
+    error_code: str | None = None
+    result_attempt: int | None = None
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.status in (Status.QUEUED, Status.PROCESSING)
+
+
+@dataclass
+class Studio:
+    """All jobs as they must be."""
+
+    now: int = 0
+    jobs: dict[UUID, Expected] = field(default_factory=dict)
+    gone: dict[UUID, Expected] = field(default_factory=dict)
+    _endings: dict[UUID, tuple[object, ...]] = field(default_factory=dict)
+
+    # People
+
+    def answer(self, owner: Owner, key: str | None, prompt: str) -> Expected | type[Exception] | None:
+        """What submitting brings: an earlier job, a refusal, or something new."""
+        theirs = [job for job in self.jobs.values() if job.owner == owner]
+        for job in theirs:
+            if key is not None and job.idempotency_key == key and not self.is_expired(job):
+                return job if job.prompt == prompt else IdempotencyKeyReused
+        if sum(job.is_unfinished for job in theirs) >= LIMITS.unfinished_per_user:
+            return TooManyQueued
+        if sum(self.now - 60 < job.created_at <= self.now for job in theirs) >= LIMITS.submitted_per_minute:
+            return TooManySubmitted
+        return QueueFull if len(self._in(Status.QUEUED)) >= LIMITS.waiting else None
+
+    def add(self, job_id: UUID, owner: Owner, key: str | None, prompt: str) -> None:
+        for job in self.jobs.values():  # an expired job's key is free again
+            if job.owner == owner and job.idempotency_key == key:
+                job.idempotency_key = None
+        self.jobs[job_id] = Expected(job_id, owner, key, prompt, self.now, self.now)
+
+    def cancel(self, job_id: UUID) -> None:
+        if (job := self.jobs.get(job_id)) is not None and job.is_unfinished:
+            self._fail(job, Cancelled)
+
+    def is_expired(self, job: Expected) -> bool:
+        return job.expiring_at is not None or (job.expires_at is not None and job.expires_at <= self.now)
+
+    def check_endings(self) -> None:
+        """What has ended once stays as it ended."""
+        for job in self.jobs.values():
+            if not job.is_unfinished:
+                ending = (job.status, job.error_code, job.result_attempt, job.completed_at, job.attempt)
+                assert self._endings.setdefault(job.id, ending) == ending
+
+    # Workers
+
+    def whose_turn(self) -> Expected | None:
+        """Whoever was served longest ago comes first; each person's jobs go in the order in which they came."""
+        firsts: dict[Owner, Expected] = {}
+        for job in sorted(self._in(Status.QUEUED), key=lambda job: (job.created_at, job.id)):
+            firsts.setdefault(job.owner, job)
+
+        def place(job: Expected) -> tuple[float, int, UUID]:
+            served = (other.started_at for other in self.jobs.values() if other.owner == job.owner)
+            return max((at for at in served if at is not None), default=float("-inf")), job.created_at, job.id
+
+        return min(firsts.values(), key=place, default=None)
+
+    def drop_lost_claims(self, worker_id: str) -> None:
+        for job in self._in(Status.PROCESSING):
+            if job.worker_id == worker_id:
+                self._requeue_or_fail(job)
+
+    def claim(self, job: Expected, worker_id: str) -> None:
+        job.status, job.worker_id, job.percent = Status.PROCESSING, worker_id, 0
+        job.attempt, job.tries = job.attempt + 1, job.tries + 1
+        job.started_at, job.lease_until = self.now, self.now + LEASE
+        job.first_started_at = self.now if job.first_started_at is None else job.first_started_at
+
+    def held(self, claim: Claim) -> Expected | None:
+        """The job, if the attempt is still its running one."""
+        job = self.jobs.get(claim.job_id)
+        return job if job and (job.status, job.attempt) == (Status.PROCESSING, claim.attempt) else None
+
+    def progress(self, claim: Claim, progress: Progress) -> bool:
+        if (job := self.held(claim)) is None:
+            return False
+        job.percent, job.lease_until = max(job.percent, progress.percent), self.now + LEASE
+        return True
+
+    def publish(self, claim: Claim) -> bool:
+        if (job := self.held(claim)) is None:
+            return False
+        job.status, job.percent, job.result_attempt = Status.COMPLETE, 100, claim.attempt
+        self._end(job)
+        return True
+
+    def fail_attempt(self, claim: Claim, failure: type[JobFailure]) -> Status | None:
+        if (job := self.held(claim)) is None:
+            return None
+        if self._is_late(job):
+            self._fail(job, DeadlinePassed)
+        elif job.tries < RULES.max_attempts:
+            self._requeue(job)
+        else:
+            self._fail(job, failure)
+        return job.status
+
+    def give_back(self, claim: Claim) -> bool:
+        if (job := self.held(claim)) is None:
+            return False
+        self._requeue(job)
+        job.tries -= 1
+        return True
+
+    # Upkeep
+
+    def sweep(self) -> tuple[set[UUID], dict[UUID, str]]:
+        """Which jobs are queued again, and which fail for what."""
+        requeued, failed = set(), {}
+        for job in self._in(Status.QUEUED, Status.PROCESSING):
+            self._count_from_now(job)
+            if self._is_late(job):
+                self._fail(job, DeadlinePassed)
+            elif job.status is Status.QUEUED:
+                if job.queued_at + RULES.max_waiting_seconds < self.now:
+                    self._fail(job, DeadlinePassed if job.started_at is not None else NoCapacity)
+            elif job.lease_until is not None and job.lease_until < self.now:
+                self._requeue_or_fail(job)
+                requeued |= {job.id} if job.is_unfinished else set()
+            if job.error_code is not None:
+                failed[job.id] = job.error_code
+        return requeued, failed
+
+    def lacking_deliveries(self, waiting: int) -> int:
+        """How many to make when so many wait to be taken."""
+        return max(0, sum(job.queued_at < self.now - _DELIVERY_SECONDS for job in self._in(Status.QUEUED)) - waiting)
+
+    def expire(self, is_interrupted: bool) -> set[UUID]:
+        """Which jobs are due, for the first time or because whoever began with them came to nothing."""
+        due = set()
+        for job in [*self.jobs.values()]:
+            if job.expiring_at is None:
+                is_due = self.is_expired(job)
+            else:
+                is_due = not self.now - _STALE_SECONDS <= job.expiring_at <= self.now
+            if is_due:
+                due.add(job.id)
+                job.expiring_at = self.now
+                if not is_interrupted:
+                    self.gone[job.id] = self.jobs.pop(job.id)
+        return due
+
+    def orphans(self, ages: Mapping[Path, float], is_confirmed: bool) -> set[Path]:
+        """The images that may go: old ones that are no result and will be none."""
+        found = set()
+        for path, age in ages.items():
+            job, attempt = self.jobs.get(UUID(path.parts[-3])), int(path.parts[-2])
+            kept = job and (job.attempt if job.is_unfinished else job.result_attempt)
+            if age > _GRACE_SECONDS and kept != attempt:
+                found.add(path)
+        strangers = [path for path in found if UUID(path.parts[-3]) not in self.jobs]
+        return found if is_confirmed or len(strangers) <= 0.1 * len(ages) else set()
+
+    def _in(self, *statuses: Status) -> list[Expected]:
+        return [job for job in self.jobs.values() if job.status in statuses]
+
+    def _is_late(self, job: Expected) -> bool:
+        return job.first_started_at is not None and job.first_started_at + RULES.deadline_seconds < self.now
+
+    def _count_from_now(self, job: Expected) -> None:
+        """The clock has been set back: nothing may wait until it is there again."""
+        job.queued_at = min(job.queued_at, self.now)
+        if job.started_at is not None and job.first_started_at is not None and job.started_at > self.now:
+            job.started_at, job.first_started_at = self.now, min(job.first_started_at, self.now)
+            job.lease_until = self.now if job.status is Status.PROCESSING else None
+
+    def _requeue(self, job: Expected) -> None:
+        job.status, job.percent, job.worker_id, job.lease_until = Status.QUEUED, 0, None, None
+        job.queued_at = self.now
+
+    def _requeue_or_fail(self, job: Expected) -> None:
+        if job.tries < RULES.max_attempts:
+            self._requeue(job)
+        else:
+            self._fail(job, WorkerLost)
+
+    def _fail(self, job: Expected, failure: type[JobFailure]) -> None:
+        job.status, job.error_code = Status.FAILED, failure.code
+        self._end(job)
+
+    def _end(self, job: Expected) -> None:
+        job.lease_until, job.completed_at = None, self.now
+        job.expires_at = self.now + RULES.retention_hours * HOUR

