@@ -1,32 +1,60 @@
-"""`python -m benchmarks [NAME …]`: run the named benchmarks, or all, and print their figures as a Markdown table.
+"""`python -m benchmarks [NAME …]`: run the named benchmarks, or all short ones, and print their figures as a table.
 
 Close other programs first: a busy machine measures itself. Nothing here is asserted; `make test` checks behaviour.
 """
 
 from __future__ import annotations
 
+import argparse
+import random
 import sys
+from collections.abc import Callable, Iterator
 
-from benchmarks import api, drawing, page, size, start
-from benchmarks.report import machine
+from benchmarks import api, chaos, drawing, fairness, load, page, recovery, size, soak, start, timing
+from benchmarks.report import Figure, machine
+from tests.chaos.run import Chaos
 
-BENCHMARKS = {
-    "size": size.measure,
-    "drawing": drawing.measure,
-    "page": page.measure,
-    "api": api.measure,
-    "start": start.measure,
-}
+# Each takes half an hour: only by name.
+LONG = ("chaos", "soak")
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run and print; 2 for a name that does not exist."""
-    if unknown := [name for name in names if name not in BENCHMARKS]:
-        sys.stderr.write(f"There is no benchmark {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}.\n")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Print what Onbrand claims, measured.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which; without one, all but chaos and soak")
+    for name, default, what in (
+        ("jobs", 2000, "how many are submitted"),
+        ("kills", 400, "how many blows are kills"),
+        ("users", 20, "how many people submit"),
+        ("apis", 2, "how many API processes"),
+        ("workers", 3, "how many workers"),
+        ("seed", random.randrange(10**6), "what decides everything; that of an earlier run does the same again"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"chaos: {what}")
+    parser.add_argument("--azure", action="store_true", help="chaos: keep the images in Azurite")
+    parser.add_argument("--minutes", type=float, default=30, help="soak: how long")
+    chosen = parser.parse_args(arguments)
+    benchmarks: dict[str, Callable[[], Iterator[Figure]]] = {
+        "size": size.measure,
+        "drawing": drawing.measure,
+        "page": page.measure,
+        "api": api.measure,
+        "fairness": fairness.measure,
+        "load": load.measure,
+        "recovery": recovery.measure,
+        "start": start.measure,
+        "timing": timing.measure,
+        "chaos": lambda: chaos.measure(
+            Chaos(chosen.seed, chosen.jobs, chosen.kills, chosen.users, chosen.apis, chosen.workers, azure=chosen.azure)
+        ),
+        "soak": lambda: soak.measure(minutes=chosen.minutes),
+    }
+    if unknown := [name for name in chosen.names if name not in benchmarks]:
+        sys.stderr.write(f"There is no benchmark {', '.join(unknown)}; choose from {', '.join(benchmarks)}.\n")
         return 2
     sys.stdout.write(f"{machine()}\n\n| figure | median | range | runs | aim |\n|---|---|---|---|---|\n")
-    for name in names or BENCHMARKS:
-        for figure in BENCHMARKS[name]():
+    for name in chosen.names or [name for name in benchmarks if name not in LONG]:
+        for figure in benchmarks[name]():
             sys.stdout.write(figure.row() + "\n")
             sys.stdout.flush()
     return 0

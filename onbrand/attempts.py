@@ -24,6 +24,7 @@ from onbrand.tasks import deliver, deliveries_waiting, forget_abandoned
 
 _SWEEP_LOCK = 0x7377656570  # "sweep"
 _BATCH = 100
+_RENEWAL_SECONDS = 60  # in which whoever draws is heard of, after the clock was set back
 _DELIVERY_SECONDS = 10  # a job that has waited so long should have been taken, or have a delivery that waits
 
 
@@ -75,8 +76,9 @@ async def whose_turn(connection: Connection) -> UUID | None:
     claiming at this moment is passed over.
     """
     cursor = await connection.execute(
-        "select job.id from waiting_job join job using (id) where job.status = 'queued'"
-        " order by place limit 1 for update of job skip locked"
+        # One row after the other: joined as a whole, a planner with old statistics reads all of them for each.
+        "select locked.id from (select id from waiting_job order by place) as turn cross join lateral"
+        " (select id from job where job.id = turn.id and status = 'queued' for update skip locked) as locked limit 1"
     )
     row = await cursor.fetchone()
     return row["id"] if row else None
@@ -122,6 +124,16 @@ async def record_progress(connection: Connection, claim: Claim, progress: Progre
             "id": claim.job_id,
             "attempt": claim.attempt,
         },
+    )
+    return cursor.rowcount == 1
+
+
+async def renew(connection: Connection, claim: Claim, *, lease_seconds: float) -> bool:
+    """Renew the lease of an attempt that waits with nothing new to report. False: it is no longer ours, stop."""
+    cursor = await connection.execute(
+        "update job set lease_until = now() + make_interval(secs => %s)"
+        " where id = %s and attempt = %s and status = 'processing'",
+        [lease_seconds, claim.job_id, claim.attempt],
     )
     return cursor.rowcount == 1
 
@@ -226,7 +238,7 @@ async def sweep(connection: Connection, rules: Rules) -> Swept:
 
 
 async def _outlive_a_clock_set_back(connection: Connection) -> None:
-    """What lies ahead counts from now, or it would wait until the clock is there again; a live worker renews its lease.
+    """What lies ahead counts from now, or it would wait until the clock is there again. A live worker renews its lease.
 
     One that was set back by less than an attempt has been running is not noticed: that delays nothing past a deadline.
     """
@@ -234,9 +246,10 @@ async def _outlive_a_clock_set_back(connection: Connection) -> None:
         "update job set queued_at = now() where status in ('queued', 'processing') and queued_at > now()"
     )
     await connection.execute(
-        "update job set started_at = now(), first_started_at = least(first_started_at, now()),"
-        " lease_until = case status when 'processing' then now() end"
-        " where status in ('queued', 'processing') and started_at > now()"
+        "update job set started_at = now(), first_started_at = least(first_started_at, now()), lease_until ="
+        " case status when 'processing' then least(lease_until, now() + make_interval(secs => %s)) end"
+        " where status in ('queued', 'processing') and started_at > now()",
+        [_RENEWAL_SECONDS],
     )
 
 

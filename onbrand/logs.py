@@ -40,6 +40,7 @@ ACTIONS = {
     "keys_loaded": "the identity provider's signing keys were loaded",
     "migrate": "the database's schema was changed",
     "model_lost": "the model process ended by itself or stopped answering",
+    "model_output": "the model process printed something, such as a library's warning",
     "model_ready": "the model is loaded",
     "model_start": "a model process was started",
     "publish_job": "four images became a job's result",

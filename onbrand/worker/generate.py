@@ -42,6 +42,7 @@ Result = TypeVar("Result")
 _HOLD_SECONDS = 0.25  # how often a running attempt is checked for a cancel between two steps
 _RETRY_SECONDS = 0.5
 _PATIENCE_SECONDS = 300.0  # with a database that is away: four finished pictures are worth waiting for
+_STORE_PATIENCE_SECONDS = 30.0  # with an image store that is away, for the same reason; longer, and a GPU stands idle
 _STOPPING_PATIENCE_SECONDS = 5.0  # the same, for a worker that should be gone by now
 
 
@@ -241,12 +242,28 @@ class Drawer:
 
     async def _store(self, claim: Claim, n: int, png: bytes) -> StoredImage:
         await asyncio.to_thread(check, png)
-        try:
-            image = await self._images.put(claim.job_id, claim.attempt, n, png)
-            await self._images.get(claim.job_id, claim.attempt, image)
-        except OnbrandError as error:
-            raise StorageUnavailable from error
-        return image
+        started = time.monotonic()
+        while True:
+            try:
+                image = await self._images.put(claim.job_id, claim.attempt, n, png)
+                await self._images.get(claim.job_id, claim.attempt, image)
+                return image
+            except StoreUnavailable as error:
+                if time.monotonic() - started > _STORE_PATIENCE_SECONDS:
+                    raise StorageUnavailable from error
+            except OnbrandError as error:
+                raise StorageUnavailable from error
+            if self._must_stop.is_set():
+                raise Stopping
+            await self._renew(claim)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _renew(self, claim: Claim) -> None:
+        with suppress(DatabaseUnavailable):  # publishing decides in the end
+            async with self._database.transaction() as connection:
+                held = await attempts.renew(connection, claim, lease_seconds=self._settings.lease_seconds)
+            if not held:
+                raise NoLongerOurs
 
     async def _end(self, claim: Claim, failure: JobFailure) -> bool:
         """End the attempt without a result. False: it had ended already."""

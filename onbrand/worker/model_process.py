@@ -24,6 +24,7 @@ _LOAD_ATTEMPTS = 3
 _PAUSE_SECONDS = 1.0
 _ENDING_SECONDS = 0.5
 _STREAM_LIMIT = 16 * 1024 * 1024
+_LONGEST_LINE = 500  # characters of what a library prints
 
 
 def model_command(weights_dir: Path) -> list[str]:
@@ -39,6 +40,7 @@ class ModelProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._is_ready = False
         self._starting = asyncio.Lock()
+        self._listening: asyncio.Task[None] | None = None
         self.changed = asyncio.Event()  # set whenever `is_ready` may have changed; whoever waits clears it
 
     @property
@@ -77,8 +79,10 @@ class ModelProcess:
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
                 limit=_STREAM_LIMIT,
             )
+            self._listening = asyncio.create_task(_log_output(self._process))
             async with asyncio.timeout(_LOAD_SECONDS):
                 frame = await self._receive()
         except (FrameBroken, OSError, TimeoutError):  # OSError: the system has no memory or process to spare
@@ -149,6 +153,10 @@ class ModelProcess:
                 with suppress(ProcessLookupError):
                     process.kill()
         await process.wait()
+        if self._listening is not None:
+            # To the end of what it said; but not for ever, should a process of its own still hold the pipe.
+            await asyncio.wait({self._listening}, timeout=_ENDING_SECONDS)
+            self._listening.cancel()
 
     async def _send(self, frame: Frame) -> None:
         if self._process is None or self._process.stdin is None:
@@ -160,3 +168,18 @@ class ModelProcess:
         if self._process is None or self._process.stdout is None:
             return None
         return await read_async(self._process.stdout)
+
+
+async def _log_output(process: asyncio.subprocess.Process) -> None:
+    """Log what the libraries print, as lines of ours: the log stays one object a line. Ends with the process."""
+    if process.stderr is None:
+        return
+    while True:
+        try:
+            line = await process.stderr.readline()
+        except ValueError:  # longer than the stream's limit, and dropped
+            continue
+        if not line:
+            return
+        if text := line.decode(errors="replace").strip()[:_LONGEST_LINE]:
+            logger.warning("The model process says: %s", text, extra={"action": "model_output"})

@@ -63,7 +63,7 @@ class World:
     def empty(self) -> None:
         """As if nothing had ever happened."""
         for table in ("job", "procrastinate_jobs", "expired_job", "day_count"):
-            self.eye.execute(f"delete from {table}")  # type: ignore[arg-type]
+            self.eye.execute(f"delete from {table}")
         shutil.rmtree(self._folder / "jobs", ignore_errors=True)
         self.set_clock(0)
 
@@ -125,7 +125,7 @@ class World:
     def check(self, expected: Mapping[UUID, Expected]) -> None:
         """Every row is as expected, and a job has its four images if and only if it is complete."""
         seen = {}
-        for row in self.eye.execute(_LOOK).fetchall():  # type: ignore[call-overload]
+        for row in self.eye.execute(_LOOK).fetchall():
             images, owner = row.pop("images") or {}, Owner(row.pop("tenant_id"), row.pop("user_id"))
             job = Expected(**row | {"owner": owner, "status": Status(row["status"])})
             seen[job.id] = job

@@ -7,9 +7,11 @@ A drawing does what the words of its prompt say; those behind `once` count only 
     slow  sluggish      0.2 s or 0.7 s a step instead of 0.01; there are seven
     pace=SECONDS        so long a step
     hang@K  kill@K      at step K: for ever, SIGKILL
+    segv@K  oom@K       at step K: SIGSEGV, no memory left
     garbage@K  alien@K  at step K: bytes that are no frame, a frame about another job
     three five twice    so many images, or the last one twice
     small plain torn    images of 512 pixels, of one colour, cut in half
+    prints              lines on standard error, one of them long
     cut                 SIGKILL in the middle of the second image's frame
     fails=CODE          a failure in place of images
 
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import os
 import queue
+import resource
 import signal
 import struct
 import sys
@@ -45,9 +48,9 @@ def note(line: str) -> int:
     return NOTES.read_text().splitlines().count(line)
 
 
-def die() -> None:
-    """End like a process that is out of memory."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def die(number: int = signal.SIGKILL) -> None:
+    """End like a process that the system's memory has no more room for."""
+    os.kill(os.getpid(), number)
     signal.pause()
 
 
@@ -101,10 +104,18 @@ def draw(request: Frame, stopped: set[str]) -> None:
             signal.pause()
         if f"kill@{step}" in words:
             die()
+        if f"segv@{step}" in words:
+            die(signal.SIGSEGV)
+        if f"oom@{step}" in words:
+            resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))
+            bytearray(2**29)
         if f"garbage@{step}" in words:
             OUT.write(b"Traceback (most recent call last):\n")
         about = "another" if f"alien@{step}" in words else job_id
         write(OUT, Frame("progress", {"job_id": about, "phase": "drawing", "step": step, "steps": STEPS}))
+    if "prints" in words:
+        sys.stderr.write("a library's \\ warning\n\n" + "x" * 2000 + "\n")
+        sys.stderr.flush()
     for word in words:
         if word.startswith("fails="):
             code = word.removeprefix("fails=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 import pytest
@@ -114,3 +115,12 @@ async def test_the_state_that_a_worker_announces_is_its_models(bench: Bench) -> 
         await bench.ended(await bench.submit("kill@1"))
         await announced("loading")
         await announced("ready")
+
+
+async def test_what_the_model_process_prints_is_logged_as_lines_of_ours(bench: Bench) -> None:
+    with bench.worker_process() as worker:
+        await bench.ended(await bench.submit("prints"))
+        worker.signal(signal.SIGTERM)
+        assert await worker.ended() == 0
+    said = [line["message"] for line in worker.log if line.get("action") == "model_output"]  # each line is JSON
+    assert said == ["The model process says: a library's \\ warning", "The model process says: " + "x" * 500]

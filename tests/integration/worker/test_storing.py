@@ -11,6 +11,7 @@ from obstore.store import LocalStore
 from onbrand.errors import StorageUnavailable
 from onbrand.images import ImageStore
 from onbrand.job import Status
+from onbrand.worker import generate
 from tests.integration.worker.bench import Bench, until
 
 Write = Callable[[str, bytes], Awaitable[object]]
@@ -79,6 +80,58 @@ async def test_what_a_store_has_not_kept_whole_is_not_published(bench: Bench) ->
     await bench.check_nothing_published(job_id)
 
 
+async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_the_lease_is_shorter(
+    bench: Bench,
+) -> None:
+    outage = asyncio.Event()
+
+    async def put(path: str, file: bytes, write: Write) -> object:
+        if not outage.is_set():
+            raise OSError
+        return await write(path, file)
+
+    job_id = await bench.submit()
+    async with bench.drawer("worker", ImageStore(Store(bench, put)), lease_seconds=1) as drawer, bench.sweeping():
+        drawing = asyncio.create_task(drawer.draw())
+        await asyncio.sleep(3)  # the outage itself
+        outage.set()
+        await drawing
+    await bench.check_result(job_id, attempt=1)
+
+
+async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(bench: Bench) -> None:
+    tried = asyncio.Event()
+
+    async def put(*_: object) -> object:
+        tried.set()
+        raise OSError
+
+    job_id = await bench.submit()
+    async with bench.drawer("worker", ImageStore(Store(bench, put))) as drawer, asyncio.timeout(15):
+        drawing = asyncio.create_task(drawer.draw())
+        await tried.wait()
+        await bench.cancel(job_id)
+        await drawing
+    await bench.check_nothing_published(job_id)
+
+
+async def test_a_worker_that_must_stop_hands_back_a_job_whose_store_is_away(bench: Bench) -> None:
+    tried = asyncio.Event()
+
+    async def put(*_: object) -> object:
+        tried.set()
+        raise OSError
+
+    job_id = await bench.submit()
+    async with bench.drawer("worker", ImageStore(Store(bench, put))) as drawer, asyncio.timeout(15):
+        drawing = asyncio.create_task(drawer.draw())
+        await tried.wait()
+        drawer.hand_back()
+        await drawing
+    (row,) = await bench.query("select status, tries from job where id = %s", job_id)
+    assert row == {"status": "queued", "tries": 0}
+
+
 async def test_images_that_were_still_being_written_when_one_failed_are_removed_too(bench: Bench) -> None:
     written = []
 
@@ -93,6 +146,8 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
     async def has_written() -> bool:
         return len(written) == 3
 
+    bench.monkeypatch.setattr(generate, "_STORE_PATIENCE_SECONDS", 0)
+
     job_id = await bench.submit()
     async with bench.drawer("worker", ImageStore(Store(bench, put)), max_attempts=1) as drawer:
         await drawer.draw()
@@ -104,6 +159,7 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
 async def test_a_store_that_can_be_written_again_costs_no_more_than_the_attempts_before(bench: Bench) -> None:
     bench.images_dir.mkdir(parents=True)
     (bench.images_dir / "jobs").write_text("in the way")
+    bench.monkeypatch.setattr(generate, "_STORE_PATIENCE_SECONDS", 0)
     async with bench.worker(max_attempts=2):
         job = await bench.ended(await bench.submit())
         (bench.images_dir / "jobs").unlink()

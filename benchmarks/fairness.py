@@ -1,0 +1,73 @@
+"""How many of one person's queued jobs go before another's who comes later: in turns, and first come, first served.
+
+Beside it plain Procrastinate on its defaults. Counted are jobs that waited when the later one was submitted and were
+started before it; aim: none for the first of the later person's jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from benchmarks.client import Client
+from benchmarks.plain import Plain
+from benchmarks.report import Figure
+from tests.chaos.house import House, running_house, until
+
+BACKLOG = 50
+LATER = 3
+_SECONDS = 180.0
+_WORDS = {0: "first", LATER - 1: "third"}
+
+
+def measure() -> Iterator[Figure]:
+    """Jobs, for the first and the last of the later person's three."""
+    yield from asyncio.run(_measure())
+
+
+async def _measure() -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
+        settings = {"MAX_QUEUED_PER_USER": "1000", "MAX_SUBMITTED_PER_MINUTE": "10000"}
+        async with running_house(Path(folder), settings) as house:
+            rows = await _drawn(house)
+            plain = await _plain(house)
+    backlog, later = rows[:BACKLOG], rows[BACKLOG:]
+    figures = []
+    for word, job, before_in_plain in ((_WORDS[n], later[n], plain[n]) for n in _WORDS):
+        waited = [other for other in backlog if other["started_at"] > job["created_at"]]
+        turns = sum(other["started_at"] < job["started_at"] for other in waited)
+        name = f"A's waiting jobs that are drawn before B's {word}"
+        aim = "0" if job is later[0] else ""
+        figures += [
+            Figure(f"{name}, of {len(waited)}", "jobs", [turns], aim),
+            Figure(f"{name}, had the same jobs been drawn by time", "jobs", [len(waited)]),
+            Figure(f"{name}, plain Procrastinate, of {BACKLOG}", "jobs", [before_in_plain]),
+        ]
+    return figures
+
+
+async def _drawn(house: House) -> Sequence[dict[str, Any]]:
+    """All jobs in the order in which they were submitted: one person's fifty, then another's three."""
+    first, second = (Client(house.url(0), house.token(uuid4(), 0)) for _ in range(2))
+    for client, count in ((first, BACKLOG), (second, LATER)):
+        for _ in range(count):
+            client.submit("pace=0.03")
+    unfinished = "select 1 from job where status in ('queued', 'processing')"
+    await until(lambda: not house.query(unfinished), _SECONDS, "all were drawn")
+    return house.query("select created_at, started_at from job order by created_at")
+
+
+async def _plain(house: House) -> list[int]:
+    """The same with everything queued before the worker starts."""
+    plain = Plain(house.postgres.url)
+    await plain.defer("first", BACKLOG, steps=0)
+    await plain.defer("second", LATER, steps=0)
+    with plain.worker():
+        await until(lambda: len(plain.starts()) == BACKLOG + LATER, _SECONDS, "all were started")
+    order = plain.starts()
+    theirs = [place for place, person in enumerate(order) if person == "second"]
+    return [order[:place].count("first") for place in theirs]

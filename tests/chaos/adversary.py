@@ -1,0 +1,236 @@
+"""The adversary of the chaos run: kills, freezes and takes away, one blow after the other as a seed has planned it.
+
+What it does is decided before the run begins; when each blow falls depends on how far the people are, so that a slow
+machine is hit as often for each job as a fast one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psycopg
+
+from onbrand.upkeep import SWEEP_SECONDS
+from onbrand.workers import id_of
+from tests.chaos.house import House, Part
+from tests.chaos.stores import Store
+from tests.system import descendants
+
+LEASE_SECONDS = 2.0
+_PATIENCE_SECONDS = 10.0  # a blow falls even when the people get nowhere
+_SHORTEST_PAUSE_SECONDS = 0.2
+_CONNECTIONS = "select pid from pg_stat_activity where starts_with(application_name, 'onbrand')"
+_SAVING = "select worker_id from job where status = 'processing' and phase = 'saving'"
+
+# Each with how often it comes in a deck of blows.
+KILLS = {
+    "kill -9 a worker": 6,
+    "kill -9 a model process": 4,
+    "kill -9 an API": 3,
+    "SIGTERM to a worker": 3,
+    "SIGTERM to an API": 2,
+    "cut database connections": 4,
+    "kill -9 PostgreSQL": 1,
+    "immediate shutdown of PostgreSQL": 2,
+}
+DISTURBANCES = {
+    "freeze a worker past its lease": 1,
+    "freeze a worker that is saving, past its lease": 2,
+    "freeze a model process": 1,
+    "freeze an API": 1,
+    "freeze PostgreSQL": 1,
+    "image store away": 2,
+    "image store silent": 1,
+}
+
+
+@dataclass(frozen=True)
+class Blow:
+    """One thing that is done. `target` (0 to 1) says to which of several, `strength` (0 to 1) how long or how many."""
+
+    kind: str
+    target: float
+    strength: float
+
+    def one_of(self, parts: Sequence[Part]) -> Part:
+        return parts[int(self.target * len(parts))]
+
+
+def plan(seed: int, kills: int) -> list[Blow]:
+    """So many kills, and a disturbance for every third of them, in an order that only the seed decides."""
+    chance = random.Random(f"blows {seed}")
+    kinds = _deal(chance, KILLS, kills) + _deal(chance, DISTURBANCES, -(-kills // 3))
+    chance.shuffle(kinds)
+    return [Blow(kind, chance.random(), chance.random()) for kind in kinds]
+
+
+def _deal(chance: random.Random, weights: dict[str, int], count: int) -> list[str]:
+    """Cards from shuffled decks, so that each kind comes up about as often as its weight says."""
+    dealt: list[str] = []
+    while len(dealt) < count:
+        deck = [kind for kind, weight in weights.items() for _ in range(weight)]
+        chance.shuffle(deck)
+        dealt += deck
+    return dealt[:count]
+
+
+@dataclass
+class Adversary:
+    """Deals the blows to a house and its image store."""
+
+    house: House
+    store: Store
+    blows: list[Blow]
+    dealt: Counter[str] = field(default_factory=Counter)  # what really happened, by kind
+    _database: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _images: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def rage(self, share_done: Callable[[], float]) -> None:
+        """Deal every blow: the k-th of n when k/n of the people's jobs have ended. Some last while others fall."""
+        async with asyncio.TaskGroup() as group:
+            for number, blow in enumerate(self.blows):
+                deadline = time.monotonic() + _PATIENCE_SECONDS
+                await asyncio.sleep(_SHORTEST_PAUSE_SECONDS)
+                while share_done() < number / len(self.blows) and time.monotonic() < deadline:
+                    await asyncio.sleep(0.05)
+                group.create_task(self._deal(blow))
+
+    async def _deal(self, blow: Blow) -> None:
+        deeds: dict[str, Callable[[Blow], Awaitable[bool]]] = {
+            "kill -9 a worker": lambda b: self._signal(b.one_of(self.house.workers), signal.SIGKILL),
+            "kill -9 a model process": lambda b: self._strike_model(b, 0),
+            "kill -9 an API": lambda b: self._signal(b.one_of(self.house.apis), signal.SIGKILL),
+            "SIGTERM to a worker": lambda b: self._signal(b.one_of(self.house.workers), signal.SIGTERM),
+            "SIGTERM to an API": lambda b: self._signal(b.one_of(self.house.apis), signal.SIGTERM),
+            "cut database connections": self._cut_connections,
+            "kill -9 PostgreSQL": lambda _: self._kill_postgres(signal.SIGKILL),
+            "immediate shutdown of PostgreSQL": lambda _: self._kill_postgres(signal.SIGQUIT),
+            "freeze a worker past its lease": lambda b: self._freeze(b.one_of(self.house.workers), _past_lease(b)),
+            "freeze a worker that is saving, past its lease": self._freeze_saving,
+            "freeze a model process": lambda b: self._strike_model(b, 1 + 3 * b.strength),
+            "freeze an API": lambda b: self._freeze(b.one_of(self.house.apis), 1 + 3 * b.strength),
+            "freeze PostgreSQL": self._freeze_postgres,
+            "image store away": lambda b: self._take_store(b, silent=False),
+            "image store silent": lambda b: self._take_store(b, silent=True),
+        }
+        if await deeds[blow.kind](blow):
+            self.dealt[blow.kind] += 1
+
+    async def _running(self, part: Part) -> bool:
+        """Whether there is a process to hit; one that is being started again is waited for."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not part.is_running and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        return part.is_running
+
+    async def _signal(self, part: Part, number: int) -> bool:
+        if not await self._running(part):
+            return False
+        part.send(number)
+        return True
+
+    async def _freeze(self, part: Part, seconds: float) -> bool:
+        if not await self._running(part):
+            return False
+        return await _frozen({part.pid}, seconds)
+
+    async def _freeze_saving(self, blow: Blow) -> bool:
+        """The worst moment: the pictures are drawn, and when it wakes up it only has to publish them."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(psycopg.OperationalError):
+                for row in self.house.query(_SAVING):
+                    for worker in self.house.workers:
+                        if worker.is_running and row["worker_id"].startswith(id_of(socket.gethostname(), worker.pid)):
+                            return await _frozen({worker.pid}, _past_lease(blow))
+            await asyncio.sleep(0.02)
+        return False
+
+    async def _strike_model(self, blow: Blow, seconds: float) -> bool:
+        """Kill a model process, or freeze it for so long."""
+        worker = blow.one_of(self.house.workers)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not (models := self.house.models(worker)):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.05)
+        return await _frozen(models, seconds) if seconds else _kill(models)
+
+    async def _cut_connections(self, blow: Blow) -> bool:
+        def cut() -> bool:
+            rows = self.house.query(_CONNECTIONS)
+            chosen = random.Random(blow.target).sample(rows, math.ceil(blow.strength * len(rows)))
+            for row in chosen:
+                self.house.query("select pg_terminate_backend(%s)", row["pid"])
+            return bool(chosen)
+
+        async with self._database:
+            with suppress(psycopg.OperationalError):  # it has just been hit otherwise
+                return await asyncio.to_thread(cut)
+            return False
+
+    async def _kill_postgres(self, number: int) -> bool:
+        """It is started again by the house, as a platform would."""
+        async with self._database:
+            pid = self.house.postgres.pid
+            if pid is None or self.house.postgres.poll() is not None:
+                return False
+            os.kill(pid, number)
+            await asyncio.sleep(1)
+            await self.house.start_postgres()
+            return True
+
+    async def _freeze_postgres(self, blow: Blow) -> bool:
+        async with self._database:
+            pid = self.house.postgres.pid
+            if pid is None or self.house.postgres.poll() is not None:
+                return False
+            return await _frozen({pid} | descendants(pid), 1 + 4 * blow.strength)
+
+    async def _take_store(self, blow: Blow, *, silent: bool) -> bool:
+        async with self._images:
+            await self.store.away(1 + 2 * blow.strength, silent=silent)
+            return True
+
+
+def _past_lease(blow: Blow) -> float:
+    """Seconds until its job has been found by the sweep, and perhaps drawn by somebody else."""
+    return LEASE_SECONDS + SWEEP_SECONDS + 0.5 + 2 * blow.strength
+
+
+def _kill(pids: set[int]) -> bool:
+    hit = False
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            hit = True
+    return hit
+
+
+async def _frozen(pids: set[int], seconds: float) -> bool:
+    """Stop processes for a while. By descriptor: a number may be another's by the time they are woken."""
+    held = []
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            held.append(os.pidfd_open(pid))
+    try:
+        for descriptor in held:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+    finally:
+        for descriptor in held:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGCONT)
+            os.close(descriptor)
+    return bool(held)

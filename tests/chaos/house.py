@@ -1,0 +1,281 @@
+"""A whole Onbrand as a studio runs it: PostgreSQL, several API and worker processes, and somebody who restarts them.
+
+The processes are the real ones; only the model is a double (`stub_model.py`). The chaos run and the benchmarks use it.
+What is done to it, and what must then hold, is not decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from onbrand.config import LOCAL_TENANT_ID, REPOSITORY
+from onbrand.local.issuer import Issuer
+from onbrand.local.postgres import EmbeddedPostgres
+from onbrand.migrations import migrate
+from onbrand.workers import id_of
+from tests.integration.worker.stub_worker import STUB_MODEL
+from tests.system import descendants, environment, free_port, is_alive
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+_LOOK_SECONDS = 0.05
+
+Seen = TypeVar("Seen")
+
+
+async def until(look: Callable[[], Seen], seconds: float, what: str) -> Seen:
+    """Look again and again until there is something to see."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s in vain until {what}")
+        await asyncio.sleep(_LOOK_SECONDS)
+    return seen
+
+
+@dataclass
+class Part:
+    """One place for a process: whatever runs there and ends is started again while it `is_wanted`."""
+
+    name: str
+    command: list[str]
+    settings: dict[str, str]
+    log_path: Path
+    is_wanted: bool = True
+    process: subprocess.Popen[bytes] | None = None
+    started: list[int] = field(default_factory=list)  # every process it ever had
+    exit_codes: list[int] = field(default_factory=list)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs there now, or ran last."""
+        return self.started[-1]
+
+    def start(self) -> None:
+        # Its standard input is a pipe we hold: should we be killed, it ends and the process stops by itself.
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                env=environment(**self.settings),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=REPOSITORY,
+                start_new_session=True,
+            )
+        self.started.append(self.process.pid)
+
+    def look_after(self) -> None:
+        """Notice an end, and start again what is wanted."""
+        if self.process is not None and self.process.poll() is not None:
+            self._forget()
+        if self.process is None and self.is_wanted:
+            self.start()
+
+    def send(self, number: int) -> None:
+        """Signal the process, if there still is one."""
+        if self.process is not None:
+            self.process.send_signal(number)  # which looks first whether the number is still this process's
+
+    def _forget(self) -> None:
+        assert self.process is not None
+        self.exit_codes.append(self.process.returncode)
+        if self.process.stdin:
+            self.process.stdin.close()
+        self.process = None
+
+
+class House:
+    """PostgreSQL, APIs and workers in a folder. Enter it with `running_house`."""
+
+    def __init__(self, folder: Path, apis: int, workers: int, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.notes_dir = folder / "notes"
+        # One thread for as long as the house stands: the server ends with the thread that started it.
+        self._server_thread = ThreadPoolExecutor(1, thread_name_prefix="postgres")
+        self.postgres = EmbeddedPostgres(folder / "server", stop_seconds=5)
+        self.postgres_is_wanted = True
+        self._settings = settings
+        self._counts = (apis, workers)
+        self.apis: list[Part] = []
+        self.workers: list[Part] = []
+        self.issuers: list[Issuer] = []
+        self._guard: asyncio.Task[None] | None = None
+
+    @property
+    def parts(self) -> list[Part]:
+        return [*self.apis, *self.workers]
+
+    def url(self, api: int) -> str:
+        """Where an API listens."""
+        return f"http://127.0.0.1:{self.apis[api].settings['PORT']}"
+
+    def token(self, user_id: UUID, api: int) -> str:
+        """A member's token for one of the APIs; each is its own local issuer, with the same key."""
+        issuer = self.issuers[api]
+        return issuer.sign(issuer.access_claims("member") | {"oid": str(user_id), "tid": str(LOCAL_TENANT_ID)})
+
+    def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Ask the database itself, past everything that is being tried."""
+        with psycopg.connect(
+            self.postgres.url, row_factory=dict_row, autocommit=True, connect_timeout=10
+        ) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def models(self, worker: Part) -> set[int]:
+        """The model processes of a worker; none while it starts one."""
+        return descendants(worker.pid) if worker.is_running else set()
+
+    def notes(self) -> list[str]:
+        """What the models' doubles wrote down."""
+        path = self.notes_dir / "notes"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def readiness(self, api: int) -> dict[str, Any]:
+        """What an API's /readyz says; empty while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self.url(api)}/readyz", timeout=2) as response:
+                answer: dict[str, Any] = json.load(response)
+                return answer
+        except (OSError, ValueError):
+            return {}
+
+    async def start_postgres(self) -> None:
+        """Start the server, also after a crash; returns when it answers."""
+        await asyncio.get_running_loop().run_in_executor(self._server_thread, self.postgres.start)
+
+    async def open(self) -> None:
+        """Start everything, and return when every API and every worker is ready."""
+        self.folder.chmod(0o755)  # as root, the server runs as another user, who must be able to enter
+        self.notes_dir.mkdir()
+        page = self.folder / "page"
+        page.mkdir()
+        (page / "index.html").write_text("<!doctype html><title>Onbrand</title>")
+        await self.start_postgres()
+        migrate(self.postgres.url)
+        common = {
+            "DATABASE_URL": self.postgres.url,
+            "DATA_DIR": str(self.data_dir),
+            "WEB_DIR": str(page),
+            "LOG_FORMAT": "json",
+        } | self._settings
+        apis, workers = self._counts
+        for number in range(1, apis + 1):
+            port = str(free_port())
+            self.issuers.append(Issuer(f"http://localhost:{port}", self.data_dir / "sign-in"))
+            command = [sys.executable, "-m", "onbrand", "api", "--stop-with-parent"]
+            self.apis.append(self._part(f"api-{number}", command, common | {"PORT": port}))
+            self.apis[-1].start()  # at once: the port is only ours once it is listened on
+        for number in range(1, workers + 1):
+            self.workers.append(self._part(f"worker-{number}", self.worker_command(), common))
+        self._guard = asyncio.create_task(self._look_after_all())
+        await self.ready()
+
+    def worker_command(self) -> list[str]:
+        """What starts `onbrand worker` with the model's double."""
+        script = str(STUB_MODEL.with_name("stub_worker.py"))
+        return [sys.executable, script, str(self.notes_dir), "", "--stop-with-parent"]
+
+    def is_ready(self) -> bool:
+        """Whether every API can check tokens and every wanted worker has loaded its model."""
+        # Not how many the API counts: it shows one that was killed for half a minute more.
+        announced = [row["id"] for row in self.query("select id from worker where state = 'ready'")]
+        return all(self.readiness(api).get("keys") for api in range(len(self.apis))) and all(
+            any(worker_id.startswith(id_of(socket.gethostname(), worker.pid)) for worker_id in announced)
+            for worker in self.workers
+            if worker.is_wanted
+        )
+
+    async def ready(self) -> None:
+        """Return once it is."""
+        await until(self.is_ready, _START_SECONDS, "everything was ready")
+
+    async def stop(self, parts: Sequence[Part]) -> dict[str, int]:
+        """Stop them as a deploy does; their exit codes. One that takes too long is killed."""
+        for part in parts:
+            part.is_wanted = False
+            part.send(signal.SIGTERM)
+        for part in parts:
+            try:
+                await until(lambda part=part: _has_ended(part), _STOP_SECONDS, "it ended")  # type: ignore[misc]
+            except TimeoutError:
+                part.send(signal.SIGKILL)
+                await until(lambda part=part: _has_ended(part), _STOP_SECONDS, "it died")  # type: ignore[misc]
+        return {part.name: part.exit_codes[-1] for part in parts if part.exit_codes}
+
+    async def close(self) -> None:
+        """Stop everything; whatever is left of it is killed."""
+        await self.stop(self.workers)
+        await self.stop(self.apis)
+        if self._guard is not None:
+            self._guard.cancel()
+            await asyncio.gather(self._guard, return_exceptions=True)
+        for pid in self.left_running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.get_running_loop().run_in_executor(self._server_thread, self.postgres.stop)
+        self._server_thread.shutdown()
+
+    def left_running(self) -> set[int]:
+        """Processes of an API, a worker or a model that are still there, known by the folder in their environment."""
+        mark, found = str(self.data_dir).encode(), set()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                with contextlib.suppress(OSError):
+                    if mark in (entry / "environ").read_bytes() and is_alive(int(entry.name)):
+                        found.add(int(entry.name))
+        return found
+
+    def _part(self, name: str, command: list[str], settings: dict[str, str]) -> Part:
+        return Part(name, command, settings, self.folder / f"{name}.log")
+
+    async def _look_after_all(self) -> None:
+        while True:
+            for part in self.parts:
+                part.look_after()
+            if self.postgres_is_wanted and self.postgres.poll() is not None:
+                await self.start_postgres()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _has_ended(part: Part) -> bool:
+    part.look_after()
+    return part.process is None
+
+
+@asynccontextmanager
+async def running_house(
+    folder: Path, settings: Mapping[str, str], *, apis: int = 1, workers: int = 1
+) -> AsyncIterator[House]:
+    """A house that stands ready, with these settings for every API and worker; taken down when the block ends."""
+    house = House(folder, apis, workers, dict(settings))
+    try:
+        await house.open()
+        yield house
+    finally:
+        await house.close()

@@ -1,0 +1,202 @@
+"""The chaos run: people use a house while an adversary takes it apart; then it is quiet, and everything is checked.
+
+Everything that is decided beforehand follows from the seed. The same seed on another day deals the same blows in the
+same order to the same wishes, but not in the same microsecond: a failure may need several runs to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from onbrand.config import Settings
+from onbrand.images import ImageStore
+from onbrand.postgres import Database
+from onbrand.upkeep import Upkeep
+from tests.azurite import settings_with
+from tests.chaos import verdict as verdicts
+from tests.chaos.adversary import KILLS, LEASE_SECONDS, Adversary, plan
+from tests.chaos.house import House, running_house, until
+from tests.chaos.people import Ledger, Person, Refused, wishes
+from tests.chaos.stores import Container, Folder, Store
+from tests.chaos.verdict import MAX_ATTEMPTS, Verdict
+
+_SAY_SECONDS = 10.0
+_STUCK_SECONDS = 60.0
+_QUIET_SECONDS = 60.0
+_SETTINGS = {
+    "LEASE_SECONDS": str(LEASE_SECONDS),
+    "MAX_ATTEMPTS": str(MAX_ATTEMPTS),  # so many that a sound job is never given up just because it is hit often
+    "JOB_DEADLINE_SECONDS": "3600",
+    "MAX_QUEUED": "10000",
+    "MAX_QUEUED_PER_USER": "2",  # fewer than a person wants at once: 429 is a part of life
+    "MAX_SUBMITTED_PER_MINUTE": "60",
+    "SHUTDOWN_GRACE_SECONDS": "0.4",  # half a drawing: some are finished, some handed back
+}
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """What to do. `azure` keeps the images in Azurite instead of a folder."""
+
+    seed: int
+    jobs: int
+    kills: int
+    users: int = 20
+    apis: int = 2
+    workers: int = 3
+    azure: bool = False
+
+    @property
+    def again(self) -> str:
+        """The command that does the same once more."""
+        size = f"--jobs {self.jobs} --kills {self.kills} --users {self.users}"
+        size += f" --apis {self.apis} --workers {self.workers}{' --azure' * self.azure}"
+        return f"python -m benchmarks chaos {size} --seed {self.seed}"
+
+
+@dataclass
+class Outcome:
+    """What was done and what was found."""
+
+    chaos: Chaos
+    dealt: dict[str, int]
+    ledger: Ledger
+    verdict: Verdict
+    seconds: float
+    starts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def kills(self) -> int:
+        return sum(times for kind, times in self.dealt.items() if kind in KILLS)
+
+    @property
+    def disturbances(self) -> int:
+        return sum(self.dealt.values()) - self.kills
+
+    def table(self) -> str:
+        """All of it, as Markdown."""
+        found = self.verdict
+        rows = [
+            ("seed", self.chaos.seed),
+            ("seconds", round(self.seconds)),
+            *sorted(self.dealt.items()),
+            *((f"processes started for {name}", times) for name, times in self.starts.items()),
+            *sorted(self.ledger.requests.items()),
+            ("jobs acknowledged", self.ledger.submitted),
+            *((f"jobs {how}", times) for how, times in sorted(found.jobs.items())),
+            ("attempts", found.attempts),
+            ("verified images", found.images),
+            ("**lost**", found.lost),
+            ("**doubled**", found.doubled),
+            ("**torn**", found.torn),
+            ("sound jobs given up after all their tries", found.given_up),
+            ("breaches in all", len(found.breaches)),
+        ]
+        table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+        if found.breaches:
+            shown = "\n".join(f"* {breach}" for breach in found.breaches[:30])
+            table += f"\n\n{shown}\n\nThe same again: {self.chaos.again}"
+        return table
+
+
+async def run_chaos(chaos: Chaos, folder: Path, say: Callable[[str], None]) -> Outcome:
+    """Do it, and judge it. `folder` is empty, and open to the user that PostgreSQL runs as."""
+    started = time.monotonic()
+    store: Store = Container(folder / "azurite") if chaos.azure else Folder(folder)
+    settings = _SETTINGS | store.settings()
+    try:
+        async with running_house(folder, settings, apis=chaos.apis, workers=chaos.workers) as house:
+            ledger = Ledger(wishes(chaos.seed, chaos.jobs, chaos.users))
+            adversary = Adversary(house, store, plan(chaos.seed, chaos.kills))
+            telling = asyncio.create_task(_tell(chaos, ledger, adversary, say))
+            try:
+                await _storm(chaos, house, ledger, adversary)
+                say("quiet: waiting for what is unfinished")
+                exit_codes = await _calm(house, ledger)
+            finally:
+                telling.cancel()
+            await _collect(house, store, settings)
+            found = verdicts.judge(house, ledger, await store.files(), exit_codes)
+            starts = {part.name: len(part.started) for part in house.parts}
+            return Outcome(chaos, dict(adversary.dealt), ledger, found, time.monotonic() - started, starts)
+    finally:
+        store.close()
+
+
+async def _storm(chaos: Chaos, house: House, ledger: Ledger, adversary: Adversary) -> None:
+    """Return when every blow is dealt and everybody has what they wanted, or gets nowhere any more."""
+
+    async def all_of_it() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(adversary.rage(lambda: ledger.ended / chaos.jobs))
+                for number, user_id in enumerate({wish.user_id: None for wish in ledger.wishes}):
+                    theirs = [wish for wish in ledger.wishes if wish.user_id == user_id]
+                    person = Person(house, ledger, user_id, theirs, random.Random(f"person {chaos.seed} {number}"))
+                    group.create_task(person.live())
+        except* Refused:
+            pass  # the ledger says why
+
+    storm = asyncio.create_task(all_of_it())
+    ended = -1
+    while not storm.done() and ended < ledger.ended:
+        ended = ledger.ended
+        await asyncio.wait({storm}, timeout=_STUCK_SECONDS)
+    if storm.done():
+        storm.result()
+    else:
+        ledger.breaches.append(f"no job ended for {_STUCK_SECONDS:.0f} s")
+        storm.cancel()
+        await asyncio.wait({storm})
+
+
+async def _calm(house: House, ledger: Ledger) -> dict[str, int]:
+    """Return when nothing is left to do and everything has stopped; the exit codes of what was stopped."""
+
+    async def expect(what: str, look: Callable[[], bool], seconds: float) -> None:
+        try:
+            await until(look, seconds, what)
+        except TimeoutError as error:
+            ledger.breaches.append(str(error))
+
+    def nothing_in(statement: str) -> Callable[[], bool]:
+        return lambda: not house.query(statement)
+
+    unfinished = "select id from job where status in ('queued', 'processing')"
+    await expect("all was ready", house.is_ready, _QUIET_SECONDS)
+    await expect("no job was unfinished", nothing_in(unfinished), _QUIET_SECONDS)
+    waiting = "select id from procrastinate_jobs where status = 'todo'"
+    await expect("no delivery waited", nothing_in(waiting), _QUIET_SECONDS)
+    exit_codes = await house.stop(house.workers)
+    # What the killed ones had in hand is forgotten after a day. Nobody is left but the dead, and it is tomorrow.
+    house.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days'")
+    await expect("all was forgotten", nothing_in("select id from procrastinate_jobs"), _QUIET_SECONDS)
+    return exit_codes | await house.stop(house.apis)
+
+
+async def _collect(house: House, store: Store, settings: dict[str, str]) -> None:
+    """Compare rows and stored images, as the API does every six hours, when what the chaos left is old enough."""
+    chosen = settings_with(Settings(), **settings)
+    database = Database(house.postgres.url, application_name="chaos", max_connections=2)
+    await database.open()
+    try:
+        with store.aged():
+            await Upkeep(chosen, database, ImageStore.open(chosen)).collect()
+    finally:
+        await database.close()
+
+
+async def _tell(chaos: Chaos, ledger: Ledger, adversary: Adversary, say: Callable[[str], None]) -> None:
+    started = time.monotonic()
+    while True:
+        await asyncio.sleep(_SAY_SECONDS)
+        say(
+            f"{time.monotonic() - started:.0f} s: {ledger.submitted} of {chaos.jobs} jobs acknowledged,"
+            f" {ledger.ended} ended, {adversary.dealt.total()} of {len(adversary.blows)} blows dealt,"
+            f" {len(ledger.breaches)} breaches"
+        )

@@ -1,0 +1,113 @@
+"""Where the chaos run keeps its images, a folder or Azurite: taking it away for a while, and what is in it at the end.
+
+What is read here is read past `onbrand.images`: the run must not believe the code it tries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+from unittest import mock
+
+from onbrand import expiry
+from onbrand.config import Settings
+from onbrand.storage import open_storage
+from tests.azurite import Azurite, settings_with
+
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_AT_FDCWD = -100  # linux/fcntl.h
+_CONTAINER = "chaos"
+
+
+class Store(Protocol):
+    """One image store."""
+
+    def settings(self) -> dict[str, str]:
+        """What Onbrand must be told to use it, without `ONBRAND_`."""
+
+    async def away(self, seconds: float, *, silent: bool) -> None:
+        """An outage: calls fail at once, or, where it can be `silent`, are never answered."""
+
+    async def files(self) -> dict[str, bytes]:
+        """Everything in it, half-written files too, by key."""
+
+    def aged(self) -> AbstractContextManager[object]:
+        """Within this, everything in it is old enough to be garbage."""
+
+    def close(self) -> None:
+        """Stop what was started."""
+
+
+class Folder:
+    """A local directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._images = folder / "images"
+
+    def settings(self) -> dict[str, str]:
+        return {"STORAGE_URL": f"file://{self._images}"}
+
+    async def away(self, seconds: float, *, silent: bool) -> None:  # noqa: ARG002  (a folder always answers)
+        # In its place stands a file, so that nobody makes a new folder there. Root ignores permissions.
+        stand_in = self._images.with_name("images-away")
+        stand_in.touch()
+        _exchange(stand_in, self._images)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            _exchange(stand_in, self._images)
+
+    async def files(self) -> dict[str, bytes]:
+        paths = [path for path in self._images.rglob("*") if path.is_file()]
+        return {path.relative_to(self._images).as_posix(): path.read_bytes() for path in paths}
+
+    def aged(self) -> AbstractContextManager[object]:
+        for path in sorted(self._images.rglob("*"), reverse=True):
+            os.utime(path, (time.time() - 86_400,) * 2)
+        return mock.patch.object(expiry, "ORPHAN_HOURS", expiry.ORPHAN_HOURS)
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+class Container:
+    """A container on an Azurite of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._azurite = Azurite(folder)
+        self._azurite.start()
+
+    def settings(self) -> dict[str, str]:
+        return self._azurite.settings(_CONTAINER)
+
+    async def away(self, seconds: float, *, silent: bool) -> None:
+        outage = self._azurite.frozen() if silent else self._azurite.stopped()
+        await asyncio.to_thread(outage.__enter__)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await asyncio.to_thread(outage.__exit__, None, None, None)
+
+    async def files(self) -> dict[str, bytes]:
+        store = open_storage(settings_with(Settings(), **self.settings()).storage)
+        names = [one["path"] for one in await store.list().collect_async()]
+        return {name: bytes(await (await store.get_async(name)).bytes_async()) for name in names}
+
+    def aged(self) -> AbstractContextManager[object]:
+        return mock.patch.object(expiry, "ORPHAN_HOURS", 0)  # nobody can set the time of a blob
+
+    def close(self) -> None:
+        self._azurite.stop()
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two names in one step (renameat2)."""
+    names = os.fsencode(one), os.fsencode(other)
+    if ctypes.CDLL(None, use_errno=True).renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) != 0:
+        raise OSError(ctypes.get_errno(), "cannot exchange the folder")

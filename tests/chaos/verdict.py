@@ -1,0 +1,175 @@
+"""What must hold after the chaos, found out from the outside: database, files, logs and processes against the ledger.
+
+It asks nothing of the code that was tried but whether a PNG is one that may be published (`png.check`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from onbrand.errors import BadImage
+from onbrand.png import check
+from tests.chaos.house import House
+from tests.chaos.people import CANARY, Fate, Ledger, Wish
+
+MAX_ATTEMPTS = 10
+_KEY = re.compile(r"jobs/([0-9a-f-]{36})/([0-9]+)/([1-4])\.png")
+_RETRYABLE = {"timeout", "worker_lost", "model_failed", "bad_image", "gpu_memory", "storage_unavailable"}
+# What a process that cannot start says before it ends; the supervisor starts it again.
+_LAST_WORDS = "onbrand: "
+
+
+@dataclass
+class Verdict:
+    """What was found. `breaches` is empty if everything that was promised held."""
+
+    breaches: list[str] = field(default_factory=list)
+    jobs: Counter[str] = field(default_factory=Counter)  # by how they ended
+    images: int = 0
+    lost: int = 0  # acknowledged and gone, or without an end
+    doubled: int = 0  # two jobs for one key, two results for one job, images of two attempts
+    torn: int = 0  # missing, cut or altered images of complete jobs
+    given_up: int = 0  # sound jobs that failed because every one of their tries was hit
+    attempts: int = 0
+
+    def say(self, breach: str) -> None:
+        self.breaches.append(breach)
+
+
+def judge(house: House, ledger: Ledger, files: dict[str, bytes], exit_codes: dict[str, int]) -> Verdict:
+    """Compare everything with everything. The APIs and workers have stopped, garbage is collected, the database runs.
+
+    `files` is what lies in the image store, by key.
+    """
+    verdict = Verdict(breaches=list(ledger.breaches))
+    jobs = {str(row["id"]): row for row in house.query("select * from job")}
+    images = defaultdict(list)
+    for row in house.query("select * from image order by job_id, n"):
+        images[str(row["job_id"])].append(row)
+    _judge_keys(verdict, ledger, jobs)
+    for wish in ledger.wishes:
+        job = jobs.get(wish.job_id)
+        if job is None or job["status"] not in ("complete", "failed"):
+            verdict.lost += 1
+            verdict.say(
+                f"{wish.key} was acknowledged as job {wish.job_id or '(never)'}, which is {job and job['status']}"
+            )
+            continue
+        _judge_end(verdict, wish, job)
+        _judge_images(verdict, wish, job, images[wish.job_id], files)
+    _judge_leftovers(verdict, house, jobs, images, files)
+    _judge_logs(verdict, house)
+    for name, code in exit_codes.items():
+        if code != 0:
+            verdict.say(f"{name} was told to stop and ended with {code}")
+    for pid in house.left_running():
+        verdict.say(f"process {pid} is left")
+    return verdict
+
+
+def _judge_keys(verdict: Verdict, ledger: Ledger, jobs: dict[str, Any]) -> None:
+    by_key = Counter(row["idempotency_key"] for row in jobs.values())
+    for wish in ledger.wishes:
+        if len(wish.job_ids) > 1 or by_key[wish.key] > 1:
+            verdict.doubled += 1
+            verdict.say(f"{wish.key} made {by_key[wish.key]} jobs: {wish.job_ids}")
+    if strangers := set(by_key) - {wish.key for wish in ledger.wishes}:
+        verdict.say(f"nobody asked for the jobs of {strangers}")
+
+
+def _judge_end(verdict: Verdict, wish: Wish, job: dict[str, Any]) -> None:
+    status, code = job["status"], job["error_code"] or ""
+    verdict.jobs[f"failed: {code}" if code else status] += 1
+    verdict.attempts += job["attempt"]
+    if wish.endings != {(status, code)}:
+        verdict.say(f"job {wish.job_id} is {status} {code}, but was said to be {wish.endings}")
+    used_up = code in _RETRYABLE and job["tries"] == MAX_ATTEMPTS
+    match wish.fate:
+        case Fate.FAILS:
+            if not used_up:
+                verdict.say(f"{wish.prompt!r} ended as {status} {code} after {job['tries']} tries")
+        case Fate.CANCELLED if code == "cancelled":
+            pass
+        case _ if status == "failed":
+            verdict.given_up += used_up
+            if not used_up:
+                verdict.say(f"the sound job {wish.job_id} failed with {code} after {job['tries']} tries")
+
+
+def _judge_images(
+    verdict: Verdict, wish: Wish, job: dict[str, Any], rows: list[dict[str, Any]], files: dict[str, bytes]
+) -> None:
+    numbers = [row["n"] for row in rows]
+    if numbers != ([1, 2, 3, 4] if job["status"] == "complete" else []):
+        verdict.doubled += len(numbers) > 4
+        verdict.torn += len(numbers) < 4
+        verdict.say(f"the {job['status']} job {wish.job_id} has the images {numbers}")
+    for row in rows:
+        png = files.get(f"jobs/{wish.job_id}/{job['result_attempt']}/{row['n']}.png", b"")
+        digest = hashlib.sha256(png).hexdigest()
+        if (digest, len(png)) != (row["sha256"], row["size"]) or not _is_whole(png):
+            verdict.torn += 1
+            verdict.say(f"image {row['n']} of {wish.job_id} is not what its row says")
+        if wish.sha256.get(row["n"]) not in (None, digest):
+            verdict.torn += 1
+            verdict.say(f"image {row['n']} of {wish.job_id} is not what was downloaded")
+        verdict.images += 1
+
+
+def _is_whole(png: bytes) -> bool:
+    try:
+        check(png)
+    except BadImage:
+        return False
+    return True
+
+
+def _judge_leftovers(
+    verdict: Verdict, house: House, jobs: dict[str, Any], images: dict[str, Any], files: dict[str, bytes]
+) -> None:
+    for key in files:
+        parts = _KEY.fullmatch(key)
+        if parts is None:
+            verdict.say(f"{key} lies in the store")
+        elif (job := jobs.get(parts[1])) is None or job["result_attempt"] != int(parts[2]):
+            kind = "no job" if job is None else f"job {parts[1]}, {job['status']} with attempt {job['result_attempt']}"
+            verdict.doubled += bool(job and job["status"] == "complete")
+            verdict.say(f"{key} belongs to {kind}")
+    if strangers := set(images) - set(jobs):
+        verdict.say(f"images of no job: {strangers}")
+    for row in house.query("select status, count(*) as number from procrastinate_jobs group by status"):
+        verdict.say(f"{row['number']} deliveries are left, {row['status']}")
+
+
+def _judge_logs(verdict: Verdict, house: House) -> None:
+    published: Counter[str] = Counter()
+    for part in house.parts:
+        for number, text in enumerate(part.log_path.read_text(errors="replace").splitlines(), start=1):
+            if CANARY in text:
+                verdict.say(f"{part.log_path.name}, line {number} has a prompt in it")
+            if text.startswith(_LAST_WORDS):
+                continue
+            line = _parse(text)
+            if line is None:
+                verdict.say(f"{part.log_path.name}, line {number} is no JSON object: {text[:300]}")
+            elif "traceback" in line:
+                verdict.say(f"{part.log_path.name}, line {number}: {line['message']}\n{line['traceback']}")
+            elif line.get("action") == "publish_job":
+                published[line["job_id"]] += 1
+    for job_id, times in published.items():
+        if times > 1:
+            verdict.doubled += 1
+            verdict.say(f"job {job_id} was published {times} times")
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
