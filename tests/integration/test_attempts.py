@@ -115,6 +115,7 @@ async def test_a_stale_attempt_can_neither_report_nor_publish_nor_fail(database:
         ended = await attempts.end_attempt(connection, stale, BadImage, RULES)
         given_back = await attempts.give_back(connection, stale)
         assert [await attempts.holds(connection, held) for held in (stale, current)] == [False, True]
+        assert not await attempts.renew(connection, stale, lease_seconds=45)
     assert (ended, given_back, await count(database, "image")) == (None, False, 0)
     assert await publish(database, current)
 
@@ -155,6 +156,7 @@ async def test_a_cancelled_job_stays_cancelled_whatever_its_worker_does(database
     assert not await publish(database, held)
     async with database.transaction() as connection:
         assert not await attempts.holds(connection, held)
+        assert not await attempts.renew(connection, held, lease_seconds=45)
     assert (await find(database, job_id)).error_code == Cancelled.code
 
 

@@ -1,0 +1,8 @@
+"""All guards, in the order in which a job meets them."""
+
+from __future__ import annotations
+
+from tests.guards import answers, jobs, keys, ownership, pictures, requests, tokens, upkeep, workers
+
+_AREAS = (tokens, keys, requests, answers, ownership, jobs, workers, pictures, upkeep)
+GUARDS = tuple(guard for area in _AREAS for guard in area.GUARDS)

@@ -1,0 +1,142 @@
+"""Guards of whose a job is: what one person may ask for, and that nobody else sees it."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Guard
+
+_ATTEMPTS = "tests/integration/test_attempts.py"
+_STORE = "tests/integration/test_store.py"
+
+GUARDS = (
+    # --- submitting --------------------------------------------------------------------------------------------------
+    Guard(
+        "a job and its delivery are one transaction",
+        "onbrand/store.py",
+        "    await deliver(connection, job_id)\n",
+        "    await connection.commit()\n    await deliver(connection, job_id)\n",
+        (f"{_ATTEMPTS}::test_a_submission_that_is_rolled_back_leaves_neither_a_job_nor_a_delivery",),
+    ),
+    Guard(
+        "a submitted job is delivered",
+        "onbrand/store.py",
+        "    await deliver(connection, job_id)\n",
+        "",
+        (f"{_STORE}::test_a_submitted_job_waits_with_four_seeds_of_its_own_and_one_delivery",),
+    ),
+    Guard(
+        "an Idempotency-Key comes with one prompt",
+        "onbrand/store.py",
+        'if earlier["prompt"] != prompt:',
+        "if False:",
+        (f"{_STORE}::test_a_key_belongs_to_one_person_and_one_prompt",),
+    ),
+    Guard(
+        "an Idempotency-Key is one person's",
+        "onbrand/store.py",
+        """where tenant_id = %(tenant)s and user_id = %(user)s"
+            " and idempotency_key = %(key)s",""",
+        """where idempotency_key = %(key)s",""",
+        (f"{_STORE}::test_a_key_belongs_to_one_person_and_one_prompt",),
+    ),
+    Guard(
+        "one person's submissions go one at a time",
+        "onbrand/store.py",
+        '    await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])\n',
+        "",
+        (f"{_STORE}::test_parallel_submissions_cannot_pass_the_limit_of_a_person",),
+    ),
+    Guard(
+        "one person has so many unfinished jobs",
+        "onbrand/store.py",
+        'if row["unfinished"] >= limits.unfinished_per_user:',
+        "if False:",
+        (f"{_STORE}::test_parallel_submissions_cannot_pass_the_limit_of_a_person",),
+    ),
+    Guard(
+        "one person submits so many in a minute",
+        "onbrand/store.py",
+        'if row["seconds_to_wait"] is not None and row["seconds_to_wait"] > 0:',
+        "if False:",
+        (f"{_STORE}::test_a_person_submits_so_many_in_a_minute_and_is_told_when_to_go_on",),
+    ),
+    Guard(
+        "only so many jobs wait in all",
+        "onbrand/store.py",
+        'if row["waiting"] >= limits.waiting:',
+        "if False:",
+        (f"{_STORE}::test_only_so_many_jobs_may_wait_in_all",),
+    ),
+    # --- whose job it is ---------------------------------------------------------------------------------------------
+    Guard(
+        "a job is its user's alone",
+        "onbrand/store.py",
+        """as expired from job"
+        " where id = %s and tenant_id = %s and user_id = %s",""",
+        """as expired from job"
+        " where id = %s and tenant_id = %s and (user_id = %s or true)",""",
+        (f"{_STORE}::test_somebody_elses_job_is_not_there", "tests/integration/api/test_ownership.py"),
+    ),
+    Guard(
+        "a job is its tenant's alone",
+        "onbrand/store.py",
+        """as expired from job"
+        " where id = %s and tenant_id = %s and user_id = %s",""",
+        """as expired from job"
+        " where id = %s and (tenant_id = %s or true) and user_id = %s",""",
+        (f"{_STORE}::test_somebody_elses_job_is_not_there",),
+    ),
+    Guard(
+        "nobody cancels another user's job",
+        "onbrand/store.py",
+        "where id = %(id)s and tenant_id = %(tenant)s and user_id = %(user)s and status in",
+        "where id = %(id)s and tenant_id = %(tenant)s and status in",
+        (f"{_STORE}::test_somebody_elses_job_is_not_there",),
+    ),
+    Guard(
+        "nobody cancels another tenant's job",
+        "onbrand/store.py",
+        "where id = %(id)s and tenant_id = %(tenant)s and user_id = %(user)s and status in",
+        "where id = %(id)s and user_id = %(user)s and status in",
+        (f"{_STORE}::test_somebody_elses_job_is_not_there",),
+    ),
+    Guard(
+        "a finished job cannot be cancelled",
+        "onbrand/store.py",
+        "and user_id = %(user)s and status in ('queued', 'processing')\",\n        {",
+        'and user_id = %(user)s",\n        {',
+        (f"{_STORE}::test_cancelling_ends_an_unfinished_job_and_leaves_a_finished_one_as_it_is",),
+    ),
+    Guard(
+        "only its owner learns that a deleted job was there",
+        "onbrand/store.py",
+        "select from expired_job where id = %s and tenant_id = %s and user_id = %s",
+        "select from expired_job where id = %s and (tenant_id = %s or user_id = %s or true)",
+        (f"{_STORE}::test_a_deleted_job_is_gone_for_its_owner_and_unknown_to_others",),
+    ),
+    Guard(
+        "a job is not shown from the instant it expires",
+        "onbrand/store.py",
+        "coalesce(expires_at <= now(), false) as expired",
+        "coalesce(expires_at < now(), false) as expired",
+        (f"{_STORE}::test_a_job_is_not_shown_from_the_instant_it_expires",),
+    ),
+    Guard(
+        "a job whose deletion has begun is never shown again",
+        "onbrand/store.py",
+        "expiring_at is not null or coalesce(",
+        "coalesce(",
+        ("tests/integration/test_upkeep.py::test_a_clock_that_goes_back_brings_nothing_back",),
+    ),
+    Guard(
+        "a picture is checked to be its owner's",
+        "onbrand/api/routes.py",
+        """        job = await store.find(connection, identity.owner, job_id)
+        image = await store.find_image(connection, job_id, n)
+""",
+        """        cursor = await connection.execute("select * from job where id = %s", [job_id])
+        job = store._job(await cursor.fetchone() or {})
+        image = await store.find_image(connection, job_id, n)
+""",
+        ("tests/integration/api/test_ownership.py::test_a_known_etag_does_not_open_somebody_elses_image",),
+    ),
+)

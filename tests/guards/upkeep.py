@@ -1,0 +1,140 @@
+"""Guards of what deletes: only what is due, in an order that survives a crash, and never a stranger's."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Guard
+
+_UPKEEP = "tests/integration/test_upkeep.py"
+_IMAGES = "tests/integration/storage/test_images.py"
+
+GUARDS = (
+    Guard(
+        "720 hours are not 30 days",
+        "onbrand/attempts.py",
+        """step = steps, prompt_truncated = %(truncated)s, completed_at = now(),"
+        " expires_at = now() + make_interval(hours => %(hours)s)\"""",
+        """step = steps, prompt_truncated = %(truncated)s, completed_at = now(),"
+        " expires_at = now() + make_interval(days => %(hours)s / 24)\"""",
+        (f"{_UPKEEP}::test_720_hours_are_720_hours_in_every_time_zone_and_season",),
+    ),
+    Guard(
+        "what is not due is not deleted",
+        "onbrand/expiry.py",
+        "select id from job where (expires_at <= now() and expiring_at is null)",
+        "select id from job where (expires_at <= now() + interval '2 hours' and expiring_at is null)",
+        (f"{_UPKEEP}::test_what_is_due_is_physically_gone_and_only_its_owner_learns_that_it_was_there",),
+    ),
+    Guard(
+        "a job is marked before its images are deleted",
+        "onbrand/expiry.py",
+        '"update job set expiring_at = now() where id in ("',
+        '"update job set expires_at = expires_at where id in ("',
+        (f"{_UPKEEP}::test_a_clock_that_goes_back_brings_nothing_back",),
+    ),
+    Guard(
+        "a row goes only when its images are gone",
+        "onbrand/upkeep.py",
+        "                return False  # it stays marked, and is taken up again\n",
+        "                pass\n",
+        (f"{_UPKEEP}::test_with_the_store_away_a_due_job_is_unreachable_and_deleted_when_it_is_back",),
+    ),
+    Guard(
+        "only a marked row is deleted",
+        "onbrand/expiry.py",
+        "delete from job where id = %s and expiring_at is not null returning",
+        "delete from job where id = %s returning",
+        (f"{_UPKEEP}::test_only_a_job_whose_deletion_has_begun_is_deleted",),
+    ),
+    Guard(
+        "a deletion that was killed half way is taken up",
+        "onbrand/expiry.py",
+        " or expiring_at not between now() - make_interval(mins => %s) and now() + interval '1 minute'",
+        " or expiring_at > now() + make_interval(mins => %s)",
+        (f"{_UPKEEP}::test_a_deletion_that_was_killed_half_way_is_ended_by_the_next",),
+    ),
+    Guard(
+        "what was begun under a clock that went back is taken up",
+        "onbrand/expiry.py",
+        " or expiring_at not between now() - make_interval(mins => %s) and now() + interval '1 minute'",
+        " or expiring_at < now() - make_interval(mins => %s)",
+        (f"{_UPKEEP}::test_a_clock_that_goes_back_brings_nothing_back",),
+    ),
+    Guard(
+        "a deletion of more than half of all jobs waits",
+        "onbrand/upkeep.py",
+        "held = await expiry.is_held(connection) and not confirmed",
+        "held = False",
+        (f"{_UPKEEP}::test_a_clock_that_jumps_a_year_ahead_deletes_nothing_and_all_is_back_once_it_is_right",),
+    ),
+    Guard(
+        "a deletion does not wait longer than was promised",
+        "onbrand/expiry.py",
+        "_HOLD_HOURS = 12",
+        "_HOLD_HOURS = 48",
+        (f"{_UPKEEP}::test_a_deletion_that_is_held_happens_within_the_promised_day",),
+    ),
+    Guard(
+        "what tells of a deleted job is deleted too",
+        "onbrand/expiry.py",
+        "_TOMBSTONE_DAYS = 90",
+        "_TOMBSTONE_DAYS = 9000",
+        (f"{_UPKEEP}::test_what_tells_of_a_deleted_job_is_deleted_after_another_90_days",),
+    ),
+    # --- comparing rows and stored images ----------------------------------------------------------------------------
+    Guard(
+        "a foreign object is never one of our images",
+        "onbrand/images.py",
+        "found = _KEY.fullmatch(name)\n",
+        "found = _KEY.match(name)\n",
+        (f"{_IMAGES}::test_a_foreign_object_is_never_found_and_never_deleted",),
+    ),
+    Guard(
+        "a job's deletion spares foreign files",
+        "onbrand/images.py",
+        "if _KEY.fullmatch(name) or _LEFTOVER.fullmatch(name)]",
+        "]",
+        (_IMAGES, "tests/integration/storage/test_disk.py"),
+    ),
+    Guard(
+        "young images are left alone",
+        "onbrand/upkeep.py",
+        "if key.modified < oldest and (",
+        "if (",
+        (f"{_UPKEEP}::test_files_of_a_running_attempt_and_young_files_are_never_touched",),
+    ),
+    Guard(
+        "the result's images are never deleted",
+        "onbrand/upkeep.py",
+        "(kept is None or kept.attempt != key.attempt)",
+        "(kept is None or kept.attempt != key.attempt or True)",
+        (f"{_UPKEEP}::test_files_of_attempts_that_are_not_the_result_are_deleted_and_results_stay",),
+    ),
+    Guard(
+        "images of attempts that lost are deleted",
+        "onbrand/upkeep.py",
+        "(kept is None or kept.attempt != key.attempt)",
+        "(kept is None)",
+        (f"{_UPKEEP}::test_files_of_attempts_that_are_not_the_result_are_deleted_and_results_stay",),
+    ),
+    Guard(
+        "with the wrong database nothing is deleted",
+        "onbrand/upkeep.py",
+        "held = strangers > _FOREIGN_SHARE * total and not confirmed",
+        "held = False",
+        (f"{_UPKEEP}::test_with_the_wrong_database_no_image_is_deleted_until_somebody_confirms",),
+    ),
+    Guard(
+        "half-written files are left alone while they are young",
+        "onbrand/images.py",
+        "if _LEFTOVER.fullmatch(name) and modified.timestamp() < before]",
+        "if _LEFTOVER.fullmatch(name)]",
+        (f"{_UPKEEP}::test_half_written_files_are_deleted_once_they_are_old", "tests/integration/storage/test_disk.py"),
+    ),
+    Guard(
+        "an image that the store has lost is flagged",
+        "onbrand/upkeep.py",
+        "            await expiry.note_missing(connection, missing)\n",
+        "            await expiry.note_missing(connection, [])\n",
+        (f"{_UPKEEP}::test_a_published_image_that_the_store_lost_is_flagged_until_it_is_back",),
+    ),
+)

@@ -1,0 +1,235 @@
+"""Guards of the worker: it stops, survives and lets go as promised, and its model never outlives it."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Cut, Guard
+
+_WORKER = "tests/integration/worker"
+_STOPPING = f"{_WORKER}/test_stopping.py"
+_DRAWING = f"{_WORKER}/test_drawing.py"
+_OUTAGES = f"{_WORKER}/test_outages.py"
+_STORING = f"{_WORKER}/test_storing.py"
+_MODEL = f"{_WORKER}/test_model_process.py"
+_GENERATE = "onbrand/worker/generate.py"
+_RUN = "onbrand/worker/run.py"
+_BETWEEN_STEPS = Cut(
+    _GENERATE, "                if not held:\n                    await self._model.stop_drawing(claim)\n", ""
+)
+
+GUARDS = (
+    Guard(
+        "a stopping worker gives its job back",
+        _GENERATE,
+        "            await self._patiently(lambda connection: attempts.give_back(connection, claim))\n",
+        "",
+        (f"{_STOPPING}::test_a_second_signal_gives_the_job_back_at_once_even_from_a_model_that_hangs",),
+    ),
+    Guard(
+        "a job that outlasts the grace is given back",
+        _RUN,
+        "        drawer.hand_back()\n",
+        "",
+        (f"{_STOPPING}::test_a_job_that_outlasts_the_grace_is_given_back_and_completed_elsewhere",),
+    ),
+    Guard(
+        "the running job has the whole grace",
+        _RUN,
+        "timeout=grace_seconds, return_when",
+        "timeout=0.1, return_when",
+        (f"{_STOPPING}::test_the_running_job_has_the_whole_grace",),
+    ),
+    Guard(
+        "a stopping worker takes no other job",
+        _RUN,
+        "    consuming.cancel()  # takes no further delivery, and waits for the running one\n",
+        "",
+        (f"{_STOPPING}::test_a_worker_that_is_told_to_stop_finishes_its_job_and_takes_no_other",),
+    ),
+    Guard(
+        "a second signal is obeyed at once",
+        _RUN,
+        "    hurrying = asyncio.create_task(stop_now.wait())\n",
+        "    hurrying = asyncio.create_task(asyncio.Event().wait())\n",
+        (f"{_STOPPING}::test_a_second_signal_gives_the_job_back_at_once_even_from_a_model_that_hangs",),
+    ),
+    Guard(
+        "a worker ends with its supervisor",
+        "onbrand/cli.py",
+        "            loop.call_soon_threadsafe(stop.set)\n",
+        "",
+        (f"{_STOPPING}::test_a_worker_that_is_told_to_stop_finishes_its_job_and_takes_no_other",),
+    ),
+    Guard(
+        "a cancelled job's drawing stops",
+        _GENERATE,
+        "        if not held:\n            await self._model.stop_drawing(claim)\n\n    async def _publish",
+        "\n    async def _publish",
+        (f"{_DRAWING}::test_a_cancelled_job_stops_within_a_step_and_the_model_goes_on_with_the_next",),
+        (_BETWEEN_STEPS,),
+    ),
+    Guard(
+        "a cancel is heard between two steps",
+        _BETWEEN_STEPS.file,
+        _BETWEEN_STEPS.text,
+        _BETWEEN_STEPS.instead,
+        (f"{_DRAWING}::test_a_cancelled_job_stops_within_a_step_and_the_model_goes_on_with_the_next",),
+    ),
+    Guard(
+        "progress keeps the lease",
+        _GENERATE,
+        "connection, claim, progress, lease_seconds=self._settings.lease_seconds\n",
+        "connection, claim, progress, lease_seconds=0\n",
+        (f"{_DRAWING}::test_a_slow_model_keeps_its_lease",),
+    ),
+    Guard(
+        "a model that hangs is killed",
+        "onbrand/worker/model_process.py",
+        "                async with asyncio.timeout(patience_seconds):\n",
+        "                async with asyncio.timeout(None):\n",
+        (f"{_DRAWING}::test_a_model_that_hangs_is_killed_after_the_lease_and_the_job_drawn_again",),
+    ),
+    Guard(
+        "what a model says about another job is no answer",
+        "onbrand/worker/model_process.py",
+        'if frame is None or frame.fields.get("job_id") != job_id:',
+        "if frame is None:",
+        (f"{_DRAWING}::test_trouble_with_the_model_costs_one_attempt",),
+    ),
+    Guard(
+        "a model that failed draws no more",
+        _GENERATE,
+        "            await self._model.stop()  # after",
+        "            pass  # after",
+        (f"{_DRAWING}::test_trouble_with_the_model_costs_one_attempt",),
+    ),
+    Guard(
+        "a finished drawing waits for the database",
+        _GENERATE,
+        "_PATIENCE_SECONDS = 300.0",
+        "_PATIENCE_SECONDS = 0.0",
+        (f"{_OUTAGES}::test_four_finished_images_wait_for_the_database_to_be_published",),
+    ),
+    Guard(
+        "a drawing goes on while the database is away",
+        _GENERATE,
+        '"The database does not answer; drawing on", extra={"action": "database_lost"})\n            return\n',
+        '"The database does not answer; drawing on", extra={"action": "database_lost"})\n            raise\n',
+        (f"{_OUTAGES}::test_a_drawing_survives_a_restart_of_the_database",),
+    ),
+    Guard(
+        "a worker that must go does not wait for the database",
+        _GENERATE,
+        "patience = _STOPPING_PATIENCE_SECONDS if self._must_stop.is_set() else _PATIENCE_SECONDS",
+        "patience = _PATIENCE_SECONDS",
+        (f"{_OUTAGES}::test_a_worker_that_must_go_does_not_wait_for_the_database",),
+    ),
+    Guard(
+        "a finished drawing waits for the store",
+        _GENERATE,
+        "_STORE_PATIENCE_SECONDS = 30.0",
+        "_STORE_PATIENCE_SECONDS = 0.0",
+        (f"{_STORING}::test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_the_lease_is_shorter",),
+    ),
+    Guard(
+        "the lease is kept while the store is away",
+        _GENERATE,
+        "            await self._renew(claim)\n",
+        "",
+        (f"{_STORING}::test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_the_lease_is_shorter",),
+    ),
+    Guard(
+        "a cancel ends the wait for the store",
+        _GENERATE,
+        "            if not held:\n                raise NoLongerOurs\n\n    async def _end",
+        "\n    async def _end",
+        (f"{_STORING}::test_a_cancel_ends_the_wait_for_a_store_that_is_away",),
+    ),
+    Guard(
+        "a worker that must go does not wait for the store",
+        _GENERATE,
+        "            if self._must_stop.is_set():\n                raise Stopping\n",
+        "",
+        (f"{_STORING}::test_a_worker_that_must_stop_hands_back_a_job_whose_store_is_away",),
+    ),
+    Guard(
+        "a worker hears of new jobs after an outage",
+        "onbrand/tasks.py",
+        "            with suppress(QueueLost):\n                await super().listen_for_jobs(",
+        "            if True:\n                await super().listen_for_jobs(",
+        (f"{_OUTAGES}::test_a_worker_hears_of_new_jobs_again_after_an_outage_it_has_slept_through",),
+    ),
+    Guard(
+        "a worker refuses a database of another version",
+        _RUN,
+        "            if not is_current:\n",
+        "            if False:\n",
+        (f"{_OUTAGES}::test_a_worker_refuses_a_database_without_its_schema",),
+    ),
+    Guard(
+        "a model does not outlive its worker",
+        "onbrand/worker/child.py",
+        "        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)\n",
+        "        pass\n",
+        (f"{_WORKER}/test_real_model.py::test_a_model_that_cannot_notice_the_end_of_its_worker_ends_with_it",),
+    ),
+    Guard(
+        "a model ends with its standard input",
+        "onbrand/worker/child.py",
+        "            os._exit(0)  # the model's own",
+        "            pass  # the model's own",
+        (f"{_WORKER}/test_real_model.py::test_a_model_ends_with_its_standard_input_even_while_it_loads",),
+    ),
+    Guard(
+        "a worker whose model never loads ends",
+        "onbrand/worker/model_process.py",
+        'raise SetupError("The model process died each time it was loaded. Is there enough memory?")',
+        "return",
+        (f"{_MODEL}::test_a_model_that_never_loads_is_given_up_and_nothing_keeps_running",),
+    ),
+    Guard(
+        "a worker's model is loaded before there is work",
+        _RUN,
+        "    await model.ensure_ready()  # first: a delivery",
+        "    # first: a delivery",
+        (f"{_MODEL}::test_the_state_that_a_worker_announces_is_its_models",),
+    ),
+    Guard(
+        "a worker takes no job while its model loads again",
+        _GENERATE,
+        "                await self._has_model()  # not with the next delivery",
+        "                # not with the next delivery",
+        (f"{_MODEL}::test_a_worker_takes_no_delivery_while_its_model_loads_again",),
+    ),
+    Guard(
+        "a frame that is torn is no frame",
+        "onbrand/worker/frames.py",
+        "    if len(body) < header_size + payload_size:\n        raise FrameBroken\n",
+        "",
+        ("tests/unit/test_frames.py",),
+    ),
+    Guard(
+        "workers of two hosts are told apart",
+        _RUN,
+        "workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)",
+        "workers.id_of(socket.gethostname(), os.getpid())",
+        ("tests/integration/test_hosts.py::test_jobs_are_drawn_on_both_hosts_by_workers_that_are_told_apart",),
+    ),
+    Guard(
+        "a cut-off host removes what it had stored",
+        _GENERATE,
+        'extra={"action": "worker_stale"})\n            await self._discard(claim)\n',
+        'extra={"action": "worker_stale"})\n',
+        (
+            "tests/integration/test_hosts.py::test_a_job_whose_host_is_cut_off_is_completed_by_another_and_the_first_works_on_when_it_is_back",
+        ),
+    ),
+    Guard(
+        "the API sweeps, with no worker alive",
+        "onbrand/upkeep.py",
+        "            group.create_task(_for_ever(self.sweep, SWEEP_SECONDS))\n",
+        "",
+        (
+            "tests/integration/test_hosts.py::test_a_job_whose_host_is_cut_off_is_completed_by_another_and_the_first_works_on_when_it_is_back",
+        ),
+    ),
+)
