@@ -20,7 +20,7 @@ from onbrand.config import Settings
 from onbrand.errors import BadImage, DeadlinePassed, JobFailure, NoCapacity, WorkerLost
 from onbrand.job import IMAGES_PER_JOB, Claim, Pack, Progress, Status, StoredImage, image_seeds, new_seed
 from onbrand.postgres import Connection
-from onbrand.tasks import deliver, deliveries_waiting, forget_abandoned
+from onbrand.tasks import deliver, deliveries_waiting, forget_abandoned, forget_surplus
 
 _SWEEP_LOCK = 0x7377656570  # "sweep"
 _BATCH = 100
@@ -63,10 +63,14 @@ async def drop_lost_claims(connection: Connection, worker_id: str, rules: Rules)
     A worker that asks for work has nothing in hand. Without this such a job would wait until its lease lapses.
     """
     cursor = await connection.execute(
-        "select id, attempt, tries from job where status = 'processing' and worker_id = %s for update", [worker_id]
+        "select id, attempt, tries, percent from job where status = 'processing' and worker_id = %s for update",
+        [worker_id],
     )
     for lost in await cursor.fetchall():
-        await _requeue_or_fail(connection, lost, rules)
+        if lost["percent"] == 0:  # not a step was drawn, so it costs no try
+            await _requeue(connection, lost["id"], lost["attempt"], tries_used=0)
+        else:
+            await _requeue_or_fail(connection, lost, rules)
 
 
 async def whose_turn(connection: Connection) -> UUID | None:
@@ -233,6 +237,7 @@ async def sweep(connection: Connection, rules: Rules) -> Swept:
             failed.append((lapsed["id"], WorkerLost.code))
     delivered_again = await _deliver_again(connection)
     await forget_abandoned(connection)
+    await forget_surplus(connection)
     await connection.execute("update upkeep set swept_at = now()")
     return Swept(tuple(requeued), tuple(failed), delivered_again)
 

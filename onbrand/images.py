@@ -40,6 +40,7 @@ _RETRY_AFTER_SECONDS = 5
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _KEY = re.compile(rf"jobs/({_UUID})/([1-9][0-9]{{0,8}})/([1-{IMAGES_PER_JOB}])\.png")
 _LEFTOVER = re.compile(rf"{_KEY.pattern}#[0-9]+")  # what obstore renames or links when a file is whole
+_PROBE = re.compile(rf"checks/{_UUID}")  # of `check`, when a process was killed in it
 _FOLDER = re.compile(rf"jobs/{_UUID}(/[1-9][0-9]{{0,8}})?")
 
 
@@ -162,7 +163,7 @@ class ImageStore:
                 result = await self._objects.get_async(image_key(job_id, attempt, image.n))
                 png = bytes(await result.bytes_async())
         except FileNotFoundError as error:
-            if storage.is_missing_container(error):
+            if storage.is_missing_container(error) or (self._folder is not None and not self._folder.is_dir()):
                 raise self._unavailable(error) from None
             raise ImageCorrupt from None
         if len(png) != image.size or hashlib.sha256(png).hexdigest() != image.sha256:
@@ -213,23 +214,27 @@ class ImageStore:
             await asyncio.to_thread(disk.remove_empty, self._folder / "jobs" / str(job_id))
 
     async def sweep_leftovers(self, older_than: timedelta) -> int:
-        """Delete half-written files, which a process that was killed leaves on disk, and empty folders of jobs.
+        """Delete what killed processes leave: probes of `check`, and on disk half-written files and empty folders.
 
-        How many files that were. On Azure always none: a put that creates is one request there, never blocks, and
-        blocks that are never committed would be dropped by Azure after a week
+        How many files that were. Azure keeps no half-written ones: a put that creates is one request there, never
+        blocks, and blocks that are never committed would be dropped after a week
         (https://learn.microsoft.com/rest/api/storageservices/put-block#remarks).
 
         Raises:
-            StoreUnavailable: the folder cannot be read or written.
+            StoreUnavailable: the store cannot be read or written.
         """
-        if self._folder is None:
-            return 0
         before = time.time() - older_than.total_seconds()
+        deleted = await self._delete_old("checks", _PROBE, before)
+        if self._folder is not None:
+            deleted += await self._delete_old("jobs", _LEFTOVER, before)
+            await asyncio.to_thread(self._remove_empty, "jobs", before)
+        return deleted
+
+    async def _delete_old(self, folder: str, names: re.Pattern[str], before: float) -> int:
         found: list[str] = []
-        async for batch in self._list("jobs"):
-            found += [name for name, modified in batch if _LEFTOVER.fullmatch(name) and modified.timestamp() < before]
+        async for batch in self._list(folder):
+            found += [name for name, modified in batch if names.fullmatch(name) and modified.timestamp() < before]
         await self._delete(found)
-        await asyncio.to_thread(self._remove_empty, "jobs", before)
         return len(found)
 
     def _remove_empty(self, folder: str, before: float | None) -> None:

@@ -35,7 +35,12 @@ _CONNECT_ARGUMENTS: dict[str, Any] = {
     "row_factory": dict_row,
 }
 # A full disk is an OperationalError, too.
-_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,  # we stood still, frozen with a transaction open
+)
 
 
 class Database:

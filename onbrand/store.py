@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 from psycopg.rows import DictRow
@@ -27,6 +27,11 @@ from onbrand.job import Job, Owner, Pack, Phase, Progress, Status, StoredImage, 
 from onbrand.postgres import Connection
 from onbrand.tasks import deliver
 
+# Named: after a migration that adds a column, a prepared `select *` fails once for each connection.
+_COLUMNS: LiteralString = (
+    "id, tenant_id, user_id, prompt, prompt_truncated, seeds, status, phase, step, steps, percent, attempt,"
+    " result_attempt, error_code, pack_id, pack_name, pack_version, created_at, started_at, completed_at, expires_at"
+)
 _RUNS_MEASURED = 20
 _LONGEST_RETRY_SECONDS = 60
 _UNMEASURED_RETRY_SECONDS = 10
@@ -139,7 +144,7 @@ async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
         JobExpired: kept for its full time.
     """
     cursor = await connection.execute(
-        "select *, expiring_at is not null or coalesce(expires_at <= now(), false) as expired from job"
+        f"select {_COLUMNS}, expiring_at is not null or coalesce(expires_at <= now(), false) as expired from job"
         " where id = %s and tenant_id = %s and user_id = %s",
         [job_id, owner.tenant_id, owner.user_id],
     )

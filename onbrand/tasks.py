@@ -88,6 +88,17 @@ async def forget_abandoned(connection: Connection) -> int:
     return cursor.rowcount
 
 
+async def forget_surplus(connection: Connection) -> None:
+    """Delete the newest deliveries that are more than the jobs that wait; cancelled ones would pile up otherwise."""
+    await connection.execute(
+        "delete from procrastinate_jobs where status = 'todo' and id in ("
+        " select id from procrastinate_jobs where queue_name = %s and status = 'todo'"
+        " order by id desc limit greatest(0, (select count(*) from procrastinate_jobs"
+        "  where queue_name = %s and status = 'todo') - (select count(*) from job where status = 'queued')))",
+        [QUEUE, QUEUE],
+    )
+
+
 async def consume(
     pool: AsyncConnectionPool[Connection],
     draw: Callable[[], Awaitable[None]],

@@ -40,7 +40,7 @@ create table upkeep (
 insert into upkeep default values;
 
 -- Every waiting job with its place: people take turns, whoever was served longest ago first, and each person's jobs
--- go in the order in which they came. `attempts.claim` takes the first place; what people are shown is the same.
+-- go in the order in which they came. What was begun and interrupted goes first: its deadline is running. `attempts.claim` takes the first place; what people are shown is the same.
 create view waiting_job as
     with served as materialized (  -- one look for each person, not for each job
         select tenant_id, user_id,
@@ -49,12 +49,13 @@ create view waiting_job as
         from (select distinct tenant_id, user_id from job where status = 'queued') as person
     ),
     turns as (
-        select job.id, job.created_at, served.served_at,
+        select job.id, job.created_at, job.first_started_at, served.served_at,
                row_number() over person as turn,
                min(job.created_at) over person as first_created_at
         from job join served using (tenant_id, user_id)
         where job.status = 'queued'
         window person as (partition by tenant_id, user_id order by job.created_at, job.id)
     )
-    select id, row_number() over (order by turn, served_at nulls first, first_created_at, created_at, id) as place
+    select id, row_number() over (order by first_started_at is null, case when first_started_at is null then turn end,
+                                  served_at nulls first, first_created_at, created_at, id) as place
     from turns;

@@ -43,6 +43,7 @@ _HOLD_SECONDS = 0.25  # how often a running attempt is checked for a cancel betw
 _RETRY_SECONDS = 0.5
 _PATIENCE_SECONDS = 300.0  # with a database that is away: four finished pictures are worth waiting for
 _STORE_PATIENCE_SECONDS = 30.0  # with an image store that is away, for the same reason; longer, and a GPU stands idle
+_STORE_CHECK_SECONDS = 5.0
 _STOPPING_PATIENCE_SECONDS = 5.0  # the same, for a worker that should be gone by now
 
 
@@ -76,6 +77,7 @@ class Drawer:
         self._worker_id = worker_id
         self._stop = stop
         self._must_stop = asyncio.Event()
+        self._store_failed = False
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # fails when no model can load
 
     def hand_back(self) -> None:
@@ -86,7 +88,7 @@ class Drawer:
         """Claim the job whose turn it is, have it drawn and publish the images; or end the attempt with its reason."""
         token = logs.job_id.set(None)
         try:
-            if await self._has_model() and (claim := await self._claim()) is not None:
+            if await self._has_store() and await self._has_model() and (claim := await self._claim()) is not None:
                 logs.job_id.set(str(claim.job_id))
                 logger.info(
                     "Drawing, attempt %d", claim.attempt, extra={"action": "claim_job", "attempt": claim.attempt}
@@ -110,6 +112,19 @@ class Drawer:
             if not self.broken.done():
                 self.broken.set_exception(error)
             return False
+
+    async def _has_store(self) -> bool:
+        """Wait for a store that refused the last images: what is claimed meanwhile would be drawn in vain.
+
+        False: the worker stops. The delivery in hand is not missed; the sweep makes another for other workers.
+        """
+        while self._store_failed and not self._stop.is_set():
+            try:
+                await self._images.check()
+                self._store_failed = False
+            except SetupError:
+                await unless_set(self._stop, asyncio.sleep(_STORE_CHECK_SECONDS))
+        return not self._store_failed
 
     async def _claim(self) -> Claim | None:
         """The next attempt at the job whose turn it is; the delivery said only that there is one."""
@@ -137,6 +152,7 @@ class Drawer:
             await self._patiently(lambda connection: attempts.give_back(connection, claim))
             logger.info("Handed back, the worker stops", extra={"action": "give_back", "attempt": claim.attempt})
         except JobFailure as failure:
+            self._store_failed = isinstance(failure, StorageUnavailable)
             try:
                 await self._end(claim, failure)
             finally:

@@ -112,16 +112,38 @@ GUARDS = (
     Guard(
         "nobody waits behind another's backlog",
         "onbrand/migrations/0002_upkeep.sql",
-        "order by turn, served_at nulls first, first_created_at, created_at, id) as place",
-        "order by created_at, id) as place",
+        "case when first_started_at is null then turn end,\n                                  "
+        "served_at nulls first, first_created_at, created_at, id) as place",
+        "created_at, id) as place",
         (f"{_ATTEMPTS}::test_people_take_turns_so_that_nobody_waits_behind_anothers_backlog",),
     ),
     Guard(
         "of two people the one served longer ago is next",
         "onbrand/migrations/0002_upkeep.sql",
-        "order by turn, served_at nulls first, first_created_at, created_at, id) as place",
-        "order by turn, first_created_at, created_at, id) as place",
+        "served_at nulls first, first_created_at, created_at, id) as place",
+        "first_created_at, created_at, id) as place",
         (f"{_ATTEMPTS}::test_people_take_turns_so_that_nobody_waits_behind_anothers_backlog",),
+    ),
+    Guard(
+        "an interrupted job is next",
+        "onbrand/migrations/0002_upkeep.sql",
+        "order by first_started_at is null, case when first_started_at is null then turn end,",
+        "order by turn,",
+        (f"{_ATTEMPTS}::test_an_interrupted_job_is_next_because_its_deadline_is_running",),
+    ),
+    Guard(
+        "deliveries of cancelled jobs are forgotten",
+        "onbrand/attempts.py",
+        "    await forget_surplus(connection)\n",
+        "",
+        (f"{_ATTEMPTS}::test_deliveries_of_cancelled_jobs_do_not_pile_up",),
+    ),
+    Guard(
+        "nothing is drawn while the store stays away",
+        "onbrand/worker/generate.py",
+        "            self._store_failed = isinstance(failure, StorageUnavailable)\n",
+        "",
+        ("tests/integration/worker/test_storing.py::test_while_the_store_stays_away_nothing_is_drawn_in_vain",),
     ),
     Guard(
         "a claim whose commit was never heard of is found",

@@ -126,8 +126,8 @@ GUARDS = (
     Guard(
         "half-written files are left alone while they are young",
         "onbrand/images.py",
-        "if _LEFTOVER.fullmatch(name) and modified.timestamp() < before]",
-        "if _LEFTOVER.fullmatch(name)]",
+        "if names.fullmatch(name) and modified.timestamp() < before]",
+        "if names.fullmatch(name)]",
         (f"{_UPKEEP}::test_half_written_files_are_deleted_once_they_are_old", "tests/integration/storage/test_disk.py"),
     ),
     Guard(

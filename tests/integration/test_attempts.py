@@ -187,7 +187,7 @@ async def test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_ex
     await claimed(database, job_id, lease_seconds=0)
     assert await sweep(database) == attempts.Swept(requeued=(job_id,))
     job = await find(database, job_id)
-    assert (job.status, job.percent, await count(database, "procrastinate_jobs")) == (Status.QUEUED, 0, 2)
+    assert (job.status, job.percent, await count(database, "procrastinate_jobs")) == (Status.QUEUED, 0, 1)
     await claimed(database, job_id, lease_seconds=0)
     assert await sweep(database, max_attempts=2) == attempts.Swept(failed=((job_id, WorkerLost.code),))
     assert (await find(database, job_id)).error_code == WorkerLost.code
@@ -265,13 +265,26 @@ async def test_the_place_that_is_shown_is_the_order_in_which_jobs_are_drawn(data
     assert [await served(database) for _ in range(5)] == shown == ["b1", "a2", "b2", "a3", "b3"]
 
 
-async def test_an_interrupted_job_is_its_owners_next(database: Database) -> None:
+async def test_an_interrupted_job_is_next_because_its_deadline_is_running(database: Database) -> None:
     await submit_as(database, OWNER, "first", "second")
+    await submit_as(database, Owner(uuid4(), uuid4()), "somebody's who had nothing yet")
     first = await turn(database)
     async with database.transaction() as connection:
         await connection.execute("update job set lease_until = now() - interval '1 second' where id = %s", [first])
     await sweep(database)
     assert await turn(database) == first
+
+
+async def test_deliveries_of_cancelled_jobs_do_not_pile_up(database: Database) -> None:
+    waiting = await submit(database)
+    for _ in range(5):
+        job_id = await submit(database)
+        async with database.transaction() as connection:
+            await store.cancel(connection, OWNER, job_id, retention_hours=720)
+    await sweep(database)
+    assert await rows(database, "select args ->> 'job_id' as job_id from procrastinate_jobs") == [
+        {"job_id": str(waiting)}
+    ]
 
 
 async def test_a_job_that_is_being_claimed_is_passed_over_without_waiting(database: Database) -> None:
@@ -305,6 +318,7 @@ async def test_a_claim_whose_commit_was_never_heard_of_is_queued_again_at_its_wo
         assert await attempts.claim(connection, other, "another worker", pack=PACK, lease_seconds=45)
         await attempts.drop_lost_claims(connection, "worker", RULES)
     assert (await find(database, job_id)).status is Status.QUEUED
+    assert await rows(database, "select tries from job where id = %s", job_id) == [{"tries": 0}]  # nothing was drawn
     assert (await find(database, other)).status is Status.PROCESSING
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ import pytest
 from onbrand import attempts, store, workers
 from onbrand.errors import (
     Cancelled,
+    DatabaseUnavailable,
     IdempotencyKeyReused,
     JobExpired,
     JobNotFound,
@@ -322,6 +324,31 @@ async def test_a_deleted_job_is_gone_for_its_owner_and_unknown_to_others(databas
     for owner in (BERT, NAMESAKE):
         with pytest.raises(JobNotFound):
             await find(database, job_id, owner)
+
+
+async def test_jobs_are_found_on_connections_that_were_there_before_a_migration_added_a_column(
+    database_url: str,
+) -> None:
+    alone = Database(database_url, application_name="test", max_connections=1)
+    await alone.open()
+    job_id = await submit(alone)
+    for _ in range(8):  # psycopg prepares what it has seen five times
+        await find(alone, job_id)
+    async with alone.transaction() as connection:
+        await connection.execute("alter table job add column added integer")
+    assert (await find(alone, job_id)).id == job_id
+    await alone.close()
+
+
+async def test_standing_still_within_a_transaction_counts_as_a_lost_connection(database: Database) -> None:
+    async def stand_still() -> None:
+        async with database.transaction() as connection:
+            await connection.execute("set local idle_in_transaction_session_timeout = '50ms'")
+            time.sleep(0.5)  # the whole process, as when it is frozen
+            await connection.execute("select 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        await stand_still()
 
 
 async def test_a_job_that_has_ended_has_no_outlook(database: Database) -> None:

@@ -399,6 +399,16 @@ async def test_half_written_files_are_deleted_once_they_are_old(studio: Studio) 
     assert (old.exists(), young.exists()) == (False, True)
 
 
+async def test_probes_that_a_killed_process_left_are_deleted_once_they_are_old(studio: Studio) -> None:
+    old, young, foreign = (studio.folder / "checks" / name for name in (str(uuid4()), str(uuid4()), "notes"))
+    old.parent.mkdir(parents=True)
+    for path, hours in ((old, 3), (young, 0), (foreign, 3)):
+        path.write_bytes(b"onbrand")
+        studio.age(path, hours)
+    assert await studio.upkeep.collect() == Collected(leftovers=1)
+    assert [path.exists() for path in (old, young, foreign)] == [False, True, True]
+
+
 async def test_a_published_image_that_the_store_lost_is_flagged_until_it_is_back(
     studio: Studio, caplog: pytest.LogCaptureFixture
 ) -> None:

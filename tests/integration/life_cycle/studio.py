@@ -105,20 +105,26 @@ class Studio:
     # Workers
 
     def whose_turn(self) -> Expected | None:
-        """Whoever was served longest ago comes first; each person's jobs go in the order in which they came."""
+        """What was interrupted, then whoever was served longest ago; each person's jobs in the order they came."""
         firsts: dict[Owner, Expected] = {}
-        for job in sorted(self._in(Status.QUEUED), key=lambda job: (job.created_at, job.id)):
+        waiting = sorted(self._in(Status.QUEUED), key=lambda job: (job.created_at, job.id))
+        for job in waiting:
             firsts.setdefault(job.owner, job)
 
-        def place(job: Expected) -> tuple[float, int, UUID]:
+        def place(job: Expected) -> tuple[float, int, int, UUID]:
             served = (other.started_at for other in self.jobs.values() if other.owner == job.owner)
-            return max((at for at in served if at is not None), default=float("-inf")), job.created_at, job.id
+            latest = max((at for at in served if at is not None), default=float("-inf"))
+            return latest, firsts[job.owner].created_at, job.created_at, job.id
 
-        return min(firsts.values(), key=place, default=None)
+        interrupted = [job for job in waiting if job.first_started_at is not None]
+        return min(interrupted or firsts.values(), key=place, default=None)
 
     def drop_lost_claims(self, worker_id: str) -> None:
         for job in self._in(Status.PROCESSING):
-            if job.worker_id == worker_id:
+            if job.worker_id == worker_id and job.percent == 0:
+                self._requeue(job)
+                job.tries -= 1
+            elif job.worker_id == worker_id:
                 self._requeue_or_fail(job)
 
     def claim(self, job: Expected, worker_id: str) -> None:
@@ -166,6 +172,11 @@ class Studio:
         return True
 
     # Upkeep
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._in(Status.QUEUED))
 
     def sweep(self) -> tuple[set[UUID], dict[UUID, str]]:
         """Which jobs are queued again, and which fail for what."""

@@ -99,6 +99,27 @@ async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_t
     await bench.check_result(job_id, attempt=1)
 
 
+async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(bench: Bench) -> None:
+    bench.monkeypatch.setattr(generate, "_STORE_PATIENCE_SECONDS", 0)
+    bench.monkeypatch.setattr(generate, "_STORE_CHECK_SECONDS", 0.05)
+    async with bench.worker(max_attempts=2):
+        await bench.ready()
+        folder = bench.images_dir.rename(bench.images_dir.with_name("away"))
+        bench.images_dir.write_text("in the way")
+        jobs = [await bench.submit() for _ in range(3)]
+
+        async def has_failed_once() -> bool:
+            return bool(await bench.query("select from job where tries = 1 and status = 'queued'"))
+
+        await until(has_failed_once)
+        await asyncio.sleep(1)  # time for a dozen drawings
+        assert [row["tries"] for row in await bench.query("select tries from job order by tries")] == [0, 0, 1]
+        bench.images_dir.unlink()
+        folder.rename(bench.images_dir)
+        for job_id in jobs:
+            assert (await bench.ended(job_id)).status is Status.COMPLETE
+
+
 async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(bench: Bench) -> None:
     tried = asyncio.Event()
 
