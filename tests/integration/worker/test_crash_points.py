@@ -1,0 +1,167 @@
+"""A worker that dies at any line, and an API that dies while it submits: what is promised still happens, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from onbrand.config import LOCAL_TENANT_ID, REPOSITORY
+from onbrand.images import ImageStore
+from onbrand.job import Owner
+from onbrand.local.issuer import Issuer
+from onbrand.upkeep import Upkeep
+from tests.integration.worker.bench import Bench
+from tests.system import environment, free_port, is_alive, wait_until
+
+KILLED = -signal.SIGKILL
+HOURS_OLD = 3  # more than the two hours' grace of whatever may be about to be published
+
+
+async def recover(bench: Bench, job_id: UUID) -> None:
+    """Another worker and the sweep do the rest."""
+    # The sweep makes up for a lost delivery after ten seconds; as if they were over.
+    await bench.query("update job set queued_at = queued_at - interval '10 seconds' returning id")
+    async with bench.worker(), bench.sweeping():
+        await bench.ended(job_id)
+
+
+async def tidy(bench: Bench) -> None:
+    """What upkeep does hours later: images of no result go, and deliveries of workers that never came back."""
+    then = time.time() - HOURS_OLD * 3600
+    for path in bench.images_dir.rglob("*"):
+        os.utime(path, (then, then))
+    await Upkeep(bench.settings, bench.database, ImageStore.on_disk(bench.images_dir)).collect()
+    await bench.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days' returning id")
+    await bench.sweep()
+
+
+@pytest.mark.parametrize(
+    ("point", "attempt", "left"),
+    [
+        ("fetched", 1, ""),
+        ("claim uncommitted", 1, ""),
+        ("claim committed", 2, ""),
+        ("drawing", 2, ""),
+        ("stored 1", 2, "png"),
+        ("half stored", 2, "png png#1"),
+        ("stored 2", 2, "png png"),
+        ("stored 3", 2, "png png png"),
+        ("stored 4", 2, "png png png png"),
+        ("publish uncommitted", 2, "png png png png"),
+        ("publish committed", 1, "png png png png"),
+        ("end_attempt uncommitted", 2, ""),
+        ("end_attempt committed", 2, ""),
+    ],
+)
+async def test_a_worker_dies_and_the_job_has_the_four_images_of_one_attempt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, point: str, attempt: int, left: str
+) -> None:
+    monkeypatch.setenv("HALT_AT", point)
+    with bench.worker_process(LEASE_SECONDS="1") as worker:
+        job_id = await bench.submit("once fails=gpu_memory" if "end_attempt" in point else "a teapot")
+        assert await worker.ended() == KILLED
+    assert sorted(name.partition(".")[2] for name in bench.stored(job_id)) == left.split()
+    await recover(bench, job_id)
+    await tidy(bench)
+    await bench.check_result(job_id, attempt)
+    assert await bench.query("select tries from job") == [{"tries": attempt}]
+    assert await bench.query("select status from procrastinate_jobs") == []
+    assert not any(map(is_alive, bench.model_pids))
+
+
+@pytest.mark.parametrize(("point", "tries"), [("give_back uncommitted", 2), ("give_back committed", 1)])
+async def test_a_worker_dies_while_it_gives_its_job_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, point: str, tries: int
+) -> None:
+    monkeypatch.setenv("HALT_AT", point)
+    with bench.worker_process(LEASE_SECONDS="1.5") as worker:
+        job_id = await bench.submit("once hang@2")
+        await bench.noted(f"hang {job_id}")
+        worker.signal(signal.SIGTERM)
+        worker.signal(signal.SIGINT)
+        assert await worker.ended() == KILLED
+    await recover(bench, job_id)
+    await tidy(bench)
+    await bench.check_result(job_id, attempt=2)
+    assert await bench.query("select tries from job") == [{"tries": tries}]
+    assert await bench.query("select status from procrastinate_jobs") == []
+
+
+async def test_a_worker_dies_while_it_says_goodbye(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALT_AT", "withdraw uncommitted")
+    with bench.worker_process() as worker:
+        job_id = await bench.submit()
+        await bench.ended(job_id)
+        worker.signal(signal.SIGTERM)
+        assert await worker.ended() == KILLED
+    await bench.check_result(job_id, attempt=1)
+    assert len(await bench.query("select from live_worker")) == 1
+    await bench.query("update worker set seen_at = seen_at - interval '30 seconds' returning id")
+    assert await bench.query("select from live_worker") == []
+
+
+# --- the API ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def api(bench: Bench, *command: str) -> Iterator[httpx.Client]:
+    """`onbrand api` as a process of its own, and the owner of the bench's jobs as its caller."""
+    port, page = free_port(), bench.notes_dir
+    (page / "index.html").write_text("<!doctype html>")
+    variables = environment(
+        DATABASE_URL=bench.database_url, DATA_DIR=str(bench.settings.data_dir), PORT=str(port), WEB_DIR=str(page)
+    )
+    with (bench.notes_dir / f"api-{port}.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, *command, "api"], env=variables, stderr=log, cwd=REPOSITORY)
+    try:
+        issuer = Issuer(f"http://localhost:{port}", bench.settings.data_dir / "sign-in")
+        token = issuer.sign(issuer.access_claims("member") | {"oid": str(bench.owner.user_id)})
+        # verify=False: there is no TLS here, and loading the system's certificates takes longer than most tests.
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, verify=False
+        ) as client:
+            wait_until(lambda: is_ready(client), 30)
+            yield client
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize(("point", "jobs"), [("submit uncommitted", 0), ("submit committed", 1)])
+async def test_an_api_dies_while_it_submits_and_the_repeated_request_brings_one_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, point: str, jobs: int
+) -> None:
+    bench.owner = Owner(LOCAL_TENANT_ID, uuid4())
+
+    def press(client: httpx.Client) -> httpx.Response:
+        return client.post("/generate", json={"prompt": "a teapot"}, headers={"Idempotency-Key": "one-press"})
+
+    monkeypatch.setenv("HALT_AT", point)
+    with api(bench, "-m", "tests.halt") as client, pytest.raises(httpx.RemoteProtocolError):
+        press(client)
+    assert len(await bench.query("select from job")) == jobs
+    assert len(await bench.query("select from procrastinate_jobs")) == jobs
+    with api(bench, "-m", "onbrand") as client:
+        answers = [press(client), press(client)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    job_ids = {UUID(answer.json()["job_id"]) for answer in answers}
+    assert {row["id"] for row in await bench.query("select id from job")} == job_ids
+    async with bench.worker():
+        await bench.ended(min(job_ids))
+    await bench.check_result(min(job_ids), attempt=1)
