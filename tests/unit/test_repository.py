@@ -31,3 +31,12 @@ def test_weights_are_safetensors() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     pickles = [name for name in listed.splitlines() if name.endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl"))]
     assert pickles == []
+
+
+def test_nothing_loads_pickles_or_code_that_comes_with_weights() -> None:
+    banned = re.compile(
+        r"torch\.load\b|import pickle|trust_remote_code\s*=\s*True|custom_pipeline|use_safetensors\s*=\s*False"
+    )
+    sources = [*(REPOSITORY / "onbrand").rglob("*.py")]
+    assert len(sources) > 50
+    assert [path.name for path in sources if banned.search(path.read_text(encoding="utf-8"))] == []
