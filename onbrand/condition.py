@@ -73,17 +73,6 @@ async def server(connection: Connection) -> Server:
     return Server(**row)
 
 
-async def schema_version(connection: Connection) -> int | None:
-    """The number of the latest migration; None if there was none, or none that this role may see."""
-    cursor = await connection.execute("select to_regclass('schema_migration') is not null as known")
-    row = await cursor.fetchone()
-    if row is None or not row["known"]:
-        return None
-    cursor = await connection.execute("select max(version) as version from schema_migration")
-    row = await cursor.fetchone()
-    return row["version"] if row else None
-
-
 async def forbidden(connection: Connection) -> list[str]:
     """The tables, views and sequences that came with ours and that this role may not use as our statements do."""
     cursor = await connection.execute(

@@ -152,7 +152,7 @@ class _Looks:
     async def _tables(self, connection: Connection) -> Findings:
         if forbidden := await condition.forbidden(connection):
             return {"rights": work.rights(forbidden), "schema": skipped("The role may not look.")}
-        version = await condition.schema_version(connection)
+        version = await migrations.version(connection)
         needed = max(step.version for step in migrations.migrations())
         rights = work.rights(forbidden) if version is not None else skipped("There are no tables.")
         return {"rights": rights, "schema": work.schema(version, needed)}

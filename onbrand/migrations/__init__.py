@@ -90,11 +90,16 @@ def _first_line(error: psycopg.Error) -> str:
 
 async def is_current(connection: Connection) -> bool:
     """Whether every step of this version has been applied (a newer schema counts as current)."""
-    needed = max(step.version for step in migrations())
+    applied = await version(connection)
+    return applied is not None and applied >= max(step.version for step in migrations())
+
+
+async def version(connection: Connection) -> int | None:
+    """The number of the latest step that was applied; None if there was none, or none that this role may see."""
     cursor = await connection.execute("select to_regclass('schema_migration') is not null as known")
     row = await cursor.fetchone()
     if row is None or not row["known"]:
-        return False
+        return None
     cursor = await connection.execute("select max(version) as version from schema_migration")
     row = await cursor.fetchone()
-    return row is not None and row["version"] is not None and row["version"] >= needed
+    return row["version"] if row else None

@@ -10,25 +10,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from onbrand import attempts, store
+from onbrand import store
 from onbrand.config import REPOSITORY
 from onbrand.images import ImageStore
-from onbrand.job import Job, Owner, Pack
+from onbrand.job import Job
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.migrations import migrate
 from onbrand.postgres import Database
-from tests.rules import LIMITS
+from tests.complete import OWNER, PNG, complete_job
 from tests.system import environment
-
-OWNER = Owner(uuid4(), uuid4())
-PACK = Pack("a" * 64, "Sample brand", "1")
-PNG = b"four of these make a result"
 
 
 def documented(name: str) -> str:
@@ -55,24 +51,6 @@ def _programs() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return sorted(Path(spec.origin).parent.glob("*/bin/pg_dump"))[-1].parent
-
-
-async def complete_job(url: str, data_dir: Path) -> UUID:
-    database, images = (
-        Database(url, application_name="test", max_connections=1),
-        ImageStore.on_disk(data_dir / "images"),
-    )
-    await database.open()
-    try:
-        async with database.transaction() as connection:
-            submitted = await store.submit(connection, OWNER, "a teapot", idempotency_key=None, limits=LIMITS)
-            held = await attempts.claim(connection, submitted.job_id, "worker", pack=PACK, lease_seconds=45)
-            assert held is not None
-            stored = [await images.put(held.job_id, held.attempt, n, PNG) for n in (1, 2, 3, 4)]
-            assert await attempts.publish(connection, held, stored, prompt_truncated=False, retention_hours=720)
-        return held.job_id
-    finally:
-        await database.close()
 
 
 async def found(url: str, data_dir: Path, job_id: UUID) -> Job:

@@ -8,21 +8,15 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from onbrand import attempts, store
-from onbrand.images import ImageStore
-from onbrand.job import IMAGES_PER_JOB, Owner, Pack, image_key
+from onbrand.job import IMAGES_PER_JOB, image_key
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.migrations import migrate
-from onbrand.postgres import Database
-from tests.rules import LIMITS
+from tests.complete import complete_job
 from tests.system import onbrand
-
-PACK = Pack("a" * 64, "Sample brand", "1")
 
 
 def clean(data_dir: Path, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -33,26 +27,6 @@ def clean(data_dir: Path, *options: str, **settings: str) -> subprocess.Complete
 
 def stored(data_dir: Path) -> int:
     return len(list((data_dir / "images").rglob("*.png")))
-
-
-async def complete_job(url: str, data_dir: Path) -> UUID:
-    """A complete job with its four stored images."""
-    database, images = (
-        Database(url, application_name="test", max_connections=1),
-        ImageStore.on_disk(data_dir / "images"),
-    )
-    await database.open()
-    try:
-        async with database.transaction() as connection:
-            owner = Owner(uuid4(), uuid4())
-            submitted = await store.submit(connection, owner, "a teapot", idempotency_key=None, limits=LIMITS)
-            held = await attempts.claim(connection, submitted.job_id, "worker", pack=PACK, lease_seconds=45)
-            assert held is not None
-            pngs = [await images.put(held.job_id, held.attempt, n, os.urandom(64)) for n in (1, 2, 3, 4)]
-            assert await attempts.publish(connection, held, pngs, prompt_truncated=False, retention_hours=720)
-        return held.job_id
-    finally:
-        await database.close()
 
 
 def execute(url: str, statement: str) -> None:

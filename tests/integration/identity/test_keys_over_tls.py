@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from onbrand.config import Directory
 from onbrand.errors import KeysUnavailable
 from onbrand.identity import TokenVerifier
 from onbrand.local.issuer import Issuer
-from tests.integration.identity.provider import KEYS_PATH, METADATA_PATH, Clock, Provider, new_rsa_key, says
+from tests.certificate import new_certificate
+from tests.integration.identity.provider import KEYS_PATH, METADATA_PATH, Clock, Provider, says
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate for localhost that no system trusts, with its key, in one file."""
-    key, name = new_rsa_key(), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
     path = tmp_path / "localhost.pem"
-    pem_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(certificate.public_bytes(Encoding.PEM) + pem_key)
+    path.write_bytes(b"".join(new_certificate()))
     return path
 
 

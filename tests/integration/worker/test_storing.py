@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 from obstore.store import LocalStore
 
@@ -12,6 +13,7 @@ from onbrand.errors import StorageUnavailable
 from onbrand.images import ImageStore
 from onbrand.job import Status
 from onbrand.worker import generate
+from onbrand.worker.generate import Drawer
 from tests.integration.worker.bench import Bench, until
 
 Write = Callable[[str, bytes], Awaitable[object]]
@@ -120,7 +122,8 @@ async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(bench: Bench)
             assert (await bench.ended(job_id)).status is Status.COMPLETE
 
 
-async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(bench: Bench) -> None:
+async def drawn_without_a_store(bench: Bench, then: Callable[[Drawer, UUID], Awaitable[None]]) -> UUID:
+    """A job whose images no store takes; `then` happens meanwhile, and is the end of the attempt."""
     tried = asyncio.Event()
 
     async def put(*_: object) -> object:
@@ -131,24 +134,23 @@ async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(bench: Bench) -> 
     async with bench.drawer("worker", ImageStore(Store(bench, put))) as drawer, asyncio.timeout(15):
         drawing = asyncio.create_task(drawer.draw())
         await tried.wait()
-        await bench.cancel(job_id)
+        await then(drawer, job_id)
         await drawing
-    await bench.check_nothing_published(job_id)
+    return job_id
+
+
+async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(bench: Bench) -> None:
+    async def cancel(_: Drawer, job_id: UUID) -> None:
+        await bench.cancel(job_id)
+
+    await bench.check_nothing_published(await drawn_without_a_store(bench, cancel))
 
 
 async def test_a_worker_that_must_stop_hands_back_a_job_whose_store_is_away(bench: Bench) -> None:
-    tried = asyncio.Event()
-
-    async def put(*_: object) -> object:
-        tried.set()
-        raise OSError
-
-    job_id = await bench.submit()
-    async with bench.drawer("worker", ImageStore(Store(bench, put))) as drawer, asyncio.timeout(15):
-        drawing = asyncio.create_task(drawer.draw())
-        await tried.wait()
+    async def stop(drawer: Drawer, _: UUID) -> None:
         drawer.hand_back()
-        await drawing
+
+    job_id = await drawn_without_a_store(bench, stop)
     (row,) = await bench.query("select status, tries from job where id = %s", job_id)
     assert row == {"status": "queued", "tries": 0}
 

@@ -1,0 +1,33 @@
+"""A complete job with its four images on disk, made as a person and a worker make one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from onbrand import attempts, store
+from onbrand.images import ImageStore
+from onbrand.job import Owner, Pack
+from onbrand.postgres import Database
+from tests.rules import LIMITS
+
+OWNER = Owner(uuid4(), uuid4())
+PNG = b"four of these make a result"
+_PACK = Pack("a" * 64, "Sample brand", "1")
+
+
+async def complete_job(url: str, data_dir: Path) -> UUID:
+    """A complete job of `OWNER`'s; its id."""
+    images = ImageStore.on_disk(data_dir / "images")
+    database = Database(url, application_name="test", max_connections=1)
+    await database.open()
+    try:
+        async with database.transaction() as connection:
+            submitted = await store.submit(connection, OWNER, "a teapot", idempotency_key=None, limits=LIMITS)
+            held = await attempts.claim(connection, submitted.job_id, "worker", pack=_PACK, lease_seconds=45)
+            assert held is not None
+            stored = [await images.put(held.job_id, held.attempt, n, PNG) for n in (1, 2, 3, 4)]
+            assert await attempts.publish(connection, held, stored, prompt_truncated=False, retention_hours=720)
+        return held.job_id
+    finally:
+        await database.close()
