@@ -22,7 +22,7 @@ from onbrand.job import IMAGES_PER_JOB, Claim, Pack, Progress, Status, StoredIma
 from onbrand.postgres import Connection
 from onbrand.tasks import deliver, deliveries_waiting, forget_abandoned, forget_surplus
 
-_SWEEP_LOCK = 0x7377656570  # "sweep"
+SWEEP_LOCK = 0x7377656570  # "sweep"; whoever holds it keeps the sweeps away
 _BATCH = 100
 _RENEWAL_SECONDS = 60  # in which whoever draws is heard of, after the clock was set back
 _DELIVERY_SECONDS = 10  # a job that has waited so long should have been taken, or have a delivery that waits
@@ -218,7 +218,7 @@ async def sweep(connection: Connection, rules: Rules) -> Swept:
 
     Safe to run anywhere at any time; of several at once, one works.
     """
-    cursor = await connection.execute("select pg_try_advisory_xact_lock(%s) as mine", [_SWEEP_LOCK])
+    cursor = await connection.execute("select pg_try_advisory_xact_lock(%s) as mine", [SWEEP_LOCK])
     row = await cursor.fetchone()
     if row is None or not row["mine"]:
         return Swept()

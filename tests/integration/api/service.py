@@ -67,6 +67,13 @@ class Service:
         async with connection:
             yield connection
 
+    @asynccontextmanager
+    async def unswept(self) -> AsyncIterator[None]:
+        """Keep the sweep away, which forgets deliveries that outnumber the waiting jobs, of all tests together."""
+        async with self.transaction() as connection:
+            await connection.execute("select pg_advisory_xact_lock(%s)", [attempts.SWEEP_LOCK])
+            yield
+
     async def execute(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Run one statement; the rows it returns."""
         async with self.transaction() as connection:

@@ -25,9 +25,13 @@ async def post(person: Person, body: bytes, content_type: str = "application/jso
 
 
 async def test_a_generation_is_accepted_with_its_address_and_is_on_disk(member: Person) -> None:
-    answer = await member.http.post("/generate", json={"prompt": "  a red\nbackpack "})
-    assert answer.status_code == 202
-    accepted = answer.json()
+    async with member.service.unswept():
+        answer = await member.http.post("/generate", json={"prompt": "  a red\nbackpack "})
+        assert answer.status_code == 202
+        accepted = answer.json()
+        queued = await member.service.execute(
+            "select args from procrastinate_jobs where args ->> 'job_id' = %s", accepted["job_id"]
+        )
     assert accepted == {"job_id": accepted["job_id"], "estimated_seconds": None, "prompt_truncated": None}
     assert answer.headers["location"] == f"/jobs/{UUID(accepted['job_id'])}"
     rows = await member.service.execute(
@@ -37,9 +41,6 @@ async def test_a_generation_is_accepted_with_its_address_and_is_on_disk(member: 
         (member.owner.tenant_id, member.owner.user_id, "a red backpack", "queued")
     ]
     assert len(set(rows[0]["seeds"])) == 4
-    queued = await member.service.execute(
-        "select args from procrastinate_jobs where args ->> 'job_id' = %s", accepted["job_id"]
-    )
     assert [row["args"] for row in queued] == [{"job_id": accepted["job_id"]}]  # and not the prompt
 
 
