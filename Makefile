@@ -3,9 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
-WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json)
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json) web/scripts/compress.mjs
 
-.PHONY: run test check lint format bench guards openapi
+.PHONY: run test check lint format bench guards openapi screenshots
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
@@ -31,12 +31,16 @@ format: .venv/test-installed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: .venv/test-installed .venv/browser-installed web/dist/index.html
+bench: .venv/test-installed .venv/browser-installed web/dist/index.html benchmarks/node/node_modules/installed
 	$(BIN)/python -m benchmarks
 
 # Take one guard after the other away and see a test fail.
 guards: .venv/test-installed tests/node/node_modules/installed
 	$(BIN)/python -m tests.guards --jobs 2
+
+# Pictures of every state of the page, to look at: screenshots/, docs/screenshots/ and README's docs/page.png.
+screenshots: .venv/browser-installed web/dist/index.html
+	$(BIN)/python -m tests.e2e.screenshots
 
 # Write the API's schema, and the page's client from it.
 openapi: .venv/run-installed web/node_modules/installed
@@ -70,6 +74,11 @@ web/node_modules/installed: web/package-lock.json
 tests/node/node_modules/installed: tests/node/package-lock.json
 	@echo "Installing Azurite, Microsoft's own stand-in for Azure Blob Storage, for the tests."
 	@npm --prefix tests/node ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+benchmarks/node/node_modules/installed: benchmarks/node/package-lock.json
+	@echo "Installing Lighthouse, which judges the page, for the benchmarks."
+	@npm --prefix benchmarks/node ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 web/dist/index.html: web/node_modules/installed $(WEB_SOURCES)

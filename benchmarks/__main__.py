@@ -10,7 +10,22 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import api, chaos, drawing, fairness, load, page, recovery, size, soak, start, timing
+from benchmarks import (
+    api,
+    chaos,
+    drawing,
+    fairness,
+    lighthouse,
+    load,
+    page,
+    previews,
+    recovery,
+    responsiveness,
+    size,
+    soak,
+    start,
+    timing,
+)
 from benchmarks.report import Figure, machine
 from tests.chaos.run import Chaos
 
@@ -37,7 +52,10 @@ def main(arguments: list[str]) -> int:
     benchmarks: dict[str, Callable[[], Iterator[Figure]]] = {
         "size": size.measure,
         "drawing": drawing.measure,
+        "previews": previews.measure,
         "page": page.measure,
+        "responsiveness": responsiveness.measure,
+        "lighthouse": lighthouse.measure,
         "api": api.measure,
         "fairness": fairness.measure,
         "load": load.measure,

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.report import Figure
 from tests.e2e.browser import ARGUMENTS, find_browser
-from tests.e2e.test_journey import generate, run, sign_in
+from tests.e2e.visitor import generate, run, sign_in
 from tests.system import System, descendants, running_system
 
 WARM_RUNS = 7

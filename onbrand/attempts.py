@@ -94,7 +94,7 @@ async def claim(
     """Take the next attempt at a job that waits; None if it does not wait (any more)."""
     cursor = await connection.execute(
         "update job set status = 'processing', attempt = attempt + 1, tries = tries + 1, worker_id = %(worker)s,"
-        " phase = 'encoding', step = 0, steps = 0, percent = 0,"
+        " phase = 'encoding', step = 0, steps = 0, percent = 0, drawn_at = null,"
         " started_at = now(), first_started_at = coalesce(first_started_at, now()),"
         " lease_until = now() + make_interval(secs => %(lease)s),"
         " pack_id = %(pack_id)s, pack_name = %(pack_name)s, pack_version = %(pack_version)s"
@@ -117,7 +117,8 @@ async def record_progress(connection: Connection, claim: Claim, progress: Progre
     """Write how far the attempt is, which also renews its lease. False: the attempt is no longer ours, stop."""
     cursor = await connection.execute(
         "update job set phase = %(phase)s, step = %(step)s, steps = %(steps)s,"
-        " percent = greatest(percent, %(percent)s), lease_until = now() + make_interval(secs => %(lease)s)"
+        " percent = greatest(percent, %(percent)s), lease_until = now() + make_interval(secs => %(lease)s),"
+        " drawn_at = case when %(steps)s > 0 and %(step)s = %(steps)s then coalesce(drawn_at, now()) end"
         " where id = %(id)s and attempt = %(attempt)s and status = 'processing'",
         {
             "phase": progress.phase,
@@ -129,7 +130,15 @@ async def record_progress(connection: Connection, claim: Claim, progress: Progre
             "attempt": claim.attempt,
         },
     )
-    return cursor.rowcount == 1
+    if cursor.rowcount != 1:
+        return False
+    if progress.previews:  # the row that was just changed is locked, so the attempt is still ours
+        await connection.execute(
+            "insert into preview (job_id, attempt, pictures) values (%s, %s, %s) on conflict (job_id)"
+            " do update set attempt = excluded.attempt, pictures = excluded.pictures",
+            [claim.job_id, claim.attempt, list(progress.previews)],
+        )
+    return True
 
 
 async def renew(connection: Connection, claim: Claim, *, lease_seconds: float) -> bool:

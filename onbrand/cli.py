@@ -169,16 +169,35 @@ def clean(
 ) -> None:
     """Delete now what is due, and what belongs to no result."""
     from onbrand.clean import clean as delete
-    from onbrand.local.postgres import running_url
 
     logging.getLogger().addHandler(logging.NullHandler())  # the answer says it all
     settings = load_settings()
-    url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
-    if url is None:
-        raise DatabaseNotReady("The embedded PostgreSQL isn't running. Start `onbrand up`, then run this beside it.")
-    cleaned = asyncio.run(delete(settings, url, confirmed=confirm))
+    cleaned = asyncio.run(delete(settings, _running_database_url(settings), confirmed=confirm))
     typer.echo(cleaned.as_json() if as_json else cleaned.as_sentences())
     raise typer.Exit(0 if cleaned.finished else 1)
+
+
+@app.command()
+def stats(
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="the month (UTC); by default this one")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how many people used Onbrand in a month, and if they found it useful."""
+    from rich.console import Console
+
+    from onbrand.stats import parse_month
+    from onbrand.stats import stats as count
+
+    try:
+        first_day = None if month is None else parse_month(month)
+    except ValueError:
+        raise typer.BadParameter("write a month as YYYY-MM, such as 2026-11", param_hint="--month") from None
+    logging.getLogger().addHandler(logging.NullHandler())  # the answer says it all
+    counted = asyncio.run(count(_running_database_url(load_settings()), first_day))
+    if as_json:
+        typer.echo(counted.as_json())
+    else:
+        counted.show(Console())
 
 
 @app.command(hidden=True)
@@ -196,6 +215,15 @@ def _database_url(settings: Settings) -> str:
     if settings.database_url is None:
         raise ConfigError("Set ONBRAND_DATABASE_URL, or run `onbrand up`, which brings its own PostgreSQL.")
     return settings.database_url.get_secret_value()
+
+
+def _running_database_url(settings: Settings) -> str:
+    from onbrand.local.postgres import running_url
+
+    url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
+    if url is None:
+        raise DatabaseNotReady("The embedded PostgreSQL isn't running. Start `onbrand up`, then run this beside it.")
+    return url
 
 
 def _stand_in(settings: Settings) -> StandIn | None:

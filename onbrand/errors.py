@@ -12,10 +12,11 @@
     │   │        GuestRefused  GroupClaimMissing  GroupOverage  NotInGroup
     │   ├── 400  HttpInvalid  JsonInvalid  PreflightRefused
     │   ├── 404  NotFound  JobNotFound           405  MethodNotAllowed           408  HeadTooSlow  BodyTooSlow
-    │   ├── 409  ImageNotReady  IdempotencyKeyReused
+    │   ├── 409  ImageNotReady  IdempotencyKeyReused  NotAsked
     │   ├── 410  JobExpired
     │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   421  HostNotAllowed   431  HeadersTooLarge
     │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
+    │   │        CommentTooLong  CommentInvalid
     │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull
     │   ├── 500  InternalError  ImageCorrupt
     │   └── 503  DatabaseUnavailable  StoreUnavailable  KeysUnavailable  Overloaded
@@ -274,6 +275,13 @@ class IdempotencyKeyReused(ProblemError):
     detail = "This Idempotency-Key was used for another request. Use a new key for a new prompt."
 
 
+class NotAsked(ProblemError):
+    """An answer to "Was this useful?" for a job about which it was never asked."""
+
+    status, code, title = 409, "not_asked", "Nothing was asked"
+    detail = "Nobody asked whether this generation was useful, so there is nothing to answer."
+
+
 class JobExpired(ProblemError):
     """The retention time has passed: images and prompt are no longer available."""
 
@@ -313,7 +321,7 @@ class RequestInvalid(ProblemError):
     """The body or a parameter has the wrong shape: a missing, an unknown or a wrongly typed field."""
 
     status, code, title = 422, "request_invalid", "Request not understood"
-    detail = 'Send {"prompt": "…"} with a text and no other field.'
+    detail = "Send exactly the fields that this address takes, each with a value of its type."
 
 
 class PromptBlank(ProblemError):
@@ -335,6 +343,20 @@ class PromptInvalid(ProblemError):
 
     status, code, title = 422, "prompt_invalid", "The prompt has characters we can't use"
     detail = "Remove control characters and stacked accents from the prompt."
+
+
+class CommentTooLong(ProblemError):
+    """More than 200 Unicode code points after normalisation."""
+
+    status, code, title = 422, "comment_too_long", "The comment is too long"
+    detail = "A comment may have at most 200 characters. Shorten it and send it again."
+
+
+class CommentInvalid(ProblemError):
+    """The comment holds control characters, lone surrogates or piles of combining marks."""
+
+    status, code, title = 422, "comment_invalid", "The comment has characters we can't use"
+    detail = "Remove control characters and stacked accents from the comment."
 
 
 class IdempotencyKeyInvalid(ProblemError):

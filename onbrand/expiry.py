@@ -82,7 +82,11 @@ async def finish(connection: Connection, job_id: UUID) -> None:
     await connection.execute(
         "with gone as (delete from job where id = %s and expiring_at is not null returning *),"
         " told as (insert into expired_job (id, tenant_id, user_id, expired_at)"
-        "  select id, tenant_id, user_id, expires_at from gone)"
+        "  select id, tenant_id, user_id, expires_at from gone),"
+        " kept as (insert into past_run"
+        "  (id, tenant_id, user_id, status, error_code, created_at, completed_at, is_more, is_saved)"
+        "  select id, tenant_id, user_id, status, error_code, created_at, completed_at, is_more, is_saved"
+        "  from gone)"
         " insert into day_count (day, complete, failed)"
         "  select (completed_at at time zone 'UTC')::date, (status = 'complete')::int, (status = 'failed')::int"
         "  from gone"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -48,6 +48,7 @@ class Progress:
     phase: Phase
     step: int = 0
     steps: int = 0
+    previews: tuple[bytes, ...] = field(default=(), repr=False)  # JPEG, one a picture, or none at all at this step
 
     @property
     def percent(self) -> int:

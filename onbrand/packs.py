@@ -76,6 +76,7 @@ class Manifest:
     guidance_scale: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)]
     lora: Lora
     files: Annotated[tuple[PackFile, ...], Field(min_length=1)]
+    examples: Annotated[tuple[Line, ...], Field(max_length=6)] = ()  # prompts that it is known to draw well
 
     def __post_init__(self) -> None:
         paths = [file.path for file in self.files]
@@ -162,5 +163,8 @@ def parse_manifest(document: bytes) -> Manifest:
 
 def pack_id(manifest: Manifest) -> str:
     """SHA-256 of the manifest as canonical JSON: sorted keys, no spaces, UTF-8."""
-    canonical = json.dumps(asdict(manifest), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    fields = asdict(manifest)
+    if not manifest.examples:
+        del fields["examples"]  # packs were made before there were any, and keep their ids
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -23,6 +23,7 @@ from onbrand.errors import (
     TooManyQueued,
     TooManySubmitted,
 )
+from onbrand.forecast import usual_drawing, whole
 from onbrand.job import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
 from onbrand.postgres import Connection
 from onbrand.tasks import deliver
@@ -32,7 +33,6 @@ _COLUMNS: LiteralString = (
     "id, tenant_id, user_id, prompt, prompt_truncated, seeds, status, phase, step, steps, percent, attempt,"
     " result_attempt, error_code, pack_id, pack_name, pack_version, created_at, started_at, completed_at, expires_at"
 )
-_RUNS_MEASURED = 20
 _LONGEST_RETRY_SECONDS = 60
 _UNMEASURED_RETRY_SECONDS = 10
 
@@ -57,15 +57,6 @@ class Submitted:
 
     job_id: UUID
     is_new: bool
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a waiting person wants to know. None means unknown, or not applicable."""
-
-    queue_position: int | None = None  # 1 is next
-    eta_seconds: int | None = None
-    phase: Phase | None = None  # of a queued job, when there is more to say than "waiting"
 
 
 async def submit(
@@ -101,8 +92,11 @@ async def submit(
     await _check_limits(connection, mine, limits)
     job_id, seed = uuid4(), new_seed()
     await connection.execute(
-        "insert into job (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds)"
-        " values (%(id)s, %(tenant)s, %(user)s, %(key)s, %(prompt)s, %(seed)s, %(seeds)s)",
+        "insert into job (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds, is_more)"
+        " values (%(id)s, %(tenant)s, %(user)s, %(key)s, %(prompt)s, %(seed)s, %(seeds)s, exists ("
+        "  select from job where tenant_id = %(tenant)s and user_id = %(user)s and status = 'complete'"
+        "  and hashtextextended(prompt, 0) = hashtextextended(%(prompt)s, 0) and prompt = %(prompt)s"
+        "  and expires_at > now() and expiring_at is null))",
         mine | {"id": job_id, "prompt": prompt, "seed": seed, "seeds": list(image_seeds(seed))},
     )
     await deliver(connection, job_id)
@@ -132,8 +126,8 @@ async def _check_limits(connection: Connection, mine: dict[str, Any], limits: Li
 
 async def _seconds_for_one(connection: Connection) -> int:
     """When to ask again: by then a job has usually been drawn."""
-    usual = await usual_seconds(connection)
-    return min(usual, _LONGEST_RETRY_SECONDS) if usual is not None else _UNMEASURED_RETRY_SECONDS
+    usual = await usual_drawing(connection)
+    return min(whole(usual.typical), _LONGEST_RETRY_SECONDS) if usual else _UNMEASURED_RETRY_SECONDS
 
 
 async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
@@ -188,44 +182,6 @@ async def cancel(connection: Connection, owner: Owner, job_id: UUID, *, retentio
         },
     )
     return await find(connection, owner, job_id)
-
-
-async def outlook(connection: Connection, job: Job) -> Outlook:
-    """Position, seconds to go and what a queued job waits for; unknown stays None."""
-    if job.status not in (Status.QUEUED, Status.PROCESSING):
-        return Outlook()
-    seconds = await usual_seconds(connection)
-    if job.status is Status.PROCESSING:
-        return Outlook(eta_seconds=seconds and max(1, round(seconds * (100 - job.percent) / 100)))
-    cursor = await connection.execute(
-        "select"
-        " (select place from waiting_job where id = %s) as place,"
-        " (select count(*) from job where status = 'processing') as running,"
-        " (select count(*) from live_worker where state = 'ready') as ready,"
-        " (select count(*) from live_worker where state = 'loading') as loading",
-        [job.id],
-    )
-    row = await cursor.fetchone()
-    assert row is not None  # a select without a table always has a row
-    place = row["place"]
-    if place is None:  # claimed or cancelled since the caller looked
-        return Outlook()
-    if row["ready"]:
-        rounds = (place - 1 + row["running"]) // row["ready"] + 1
-        return Outlook(place, seconds and round(seconds * rounds))
-    return Outlook(place, None, Phase.LOADING_MODEL if row["loading"] else Phase.STARTING_GPU)
-
-
-async def usual_seconds(connection: Connection) -> int | None:
-    """The median time to draw, of the latest 20 complete jobs; None before the first."""
-    cursor = await connection.execute(
-        "select percentile_cont(0.5) within group (order by seconds) as median from ("
-        " select extract(epoch from completed_at - started_at)::float8 as seconds from job"
-        " where status = 'complete' order by completed_at desc limit %s) as latest",
-        [_RUNS_MEASURED],
-    )
-    row = await cursor.fetchone()
-    return max(1, round(row["median"])) if row and row["median"] is not None else None
 
 
 def _job(row: DictRow) -> Job:

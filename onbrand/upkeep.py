@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from onbrand import attempts, expiry
+from onbrand import attempts, expiry, usage
 from onbrand.attempts import Rules, Swept
 from onbrand.config import Settings
 from onbrand.errors import DatabaseUnavailable, StoreUnavailable
@@ -110,6 +110,7 @@ class Upkeep:
                 break
         async with self._database.transaction() as connection:
             await expiry.forget(connection)
+            await usage.forget(connection)
             overdue = await expiry.overdue(connection)
         if deleted:
             logger.info("%d jobs were kept for their full time and are deleted", deleted, extra={"action": "expire"})

@@ -8,6 +8,7 @@ from typing import Literal
 from onbrand.job import Pack
 from onbrand.postgres import Connection
 
+_LOADS_MEASURED = 20
 SEEN_EVERY_SECONDS = 5.0  # a worker counts as alive for 30 s (`live_worker`)
 
 
@@ -17,16 +18,20 @@ class LiveStyle:
 
     pack: Pack
     reviewed: bool
+    examples: tuple[str, ...] = ()  # prompts that it is known to draw well
 
 
 async def announce(
     connection: Connection, worker_id: str, state: Literal["loading", "ready"], style: LiveStyle
 ) -> None:
-    """Say that this worker is alive, and whether its model is loaded."""
+    """Say that this worker is alive, and whether its model is loaded; how long loading took is kept."""
     await connection.execute(
-        "insert into worker (id, state, pack_id, pack_name, pack_version, reviewed)"
-        " values (%(id)s, %(state)s, %(pack_id)s, %(name)s, %(version)s, %(reviewed)s)"
-        " on conflict (id) do update set state = excluded.state, seen_at = now()",
+        "with loaded as (insert into model_load (seconds) select extract(epoch from now() - state_since) from worker"
+        " where id = %(id)s and state = 'loading' and %(state)s = 'ready' and state_since <= now())"
+        " insert into worker (id, state, pack_id, pack_name, pack_version, reviewed, examples)"
+        " values (%(id)s, %(state)s, %(pack_id)s, %(name)s, %(version)s, %(reviewed)s, %(examples)s)"
+        " on conflict (id) do update set state = excluded.state, seen_at = now(), examples = excluded.examples,"
+        " state_since = case worker.state when excluded.state then worker.state_since else now() end",
         {
             "id": worker_id,
             "state": state,
@@ -34,9 +39,14 @@ async def announce(
             "name": style.pack.name,
             "version": style.pack.version,
             "reviewed": style.reviewed,
+            "examples": list(style.examples),
         },
     )
     await connection.execute("delete from worker where seen_at < now() - interval '1 hour'")
+    await connection.execute(
+        "delete from model_load where id in (select id from model_load order by id desc offset %s)",
+        [_LOADS_MEASURED],
+    )
 
 
 async def withdraw(connection: Connection, worker_id: str) -> None:
@@ -63,12 +73,13 @@ def id_of(host: str, pid: int) -> str:
 async def live_style(connection: Connection) -> LiveStyle | None:
     """The pack of the worker that started last; None when no worker is alive."""
     cursor = await connection.execute(
-        "select pack_id, pack_name, pack_version, reviewed from live_worker order by started_at desc limit 1"
+        "select pack_id, pack_name, pack_version, reviewed, examples from live_worker order by started_at desc limit 1"
     )
     row = await cursor.fetchone()
     if row is None:
         return None
-    return LiveStyle(Pack(row["pack_id"], row["pack_name"], row["pack_version"]), row["reviewed"])
+    pack = Pack(row["pack_id"], row["pack_name"], row["pack_version"])
+    return LiveStyle(pack, row["reviewed"], tuple(row["examples"]))
 
 
 async def ready_workers(connection: Connection) -> int:

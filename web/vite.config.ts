@@ -22,5 +22,6 @@ export default defineConfig({
     setupFiles: ['src/test/setup.ts'],
     restoreMocks: true,
     testTimeout: 20_000,
+    maxWorkers: '100%', // half of the time is waiting; Vitest would leave one core free
   },
 });

@@ -23,7 +23,7 @@ from onbrand.api.deps import Services, State
 from onbrand.api.edge import Edge, Unforeseen
 from onbrand.api.metrics import Metrics
 from onbrand.api.protocol import KEEP_ALIVE_SECONDS, Protocol
-from onbrand.api.schemas import GenerateRequest, Problem
+from onbrand.api.schemas import AnswerRequest, GenerateRequest, Problem
 from onbrand.config import Environment, Settings, SignIn
 from onbrand.errors import KeysUnavailable, PortBusy
 from onbrand.identity import TokenVerifier
@@ -229,12 +229,12 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _document_shapes(app: FastAPI) -> None:
-    """Add the shapes that no route names by type: the body that is read by hand, and the problem."""
+    """Add the shapes that no route names by type: the bodies that are read by hand, and the problem."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
-        for model in (GenerateRequest, Problem):
+        for model in (GenerateRequest, AnswerRequest, Problem):
             document["components"]["schemas"][model.__name__] = model.model_json_schema()
         document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         for path in document["paths"].values():

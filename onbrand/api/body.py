@@ -12,14 +12,15 @@ from email.message import Message
 from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from onbrand.api.schemas import Body
 from onbrand.errors import BodyTooLarge, BodyTooSlow, JsonInvalid, MediaTypeUnsupported, RequestInvalid
 
 MAX_BYTES = 8192
 PATIENCE_SECONDS = 10.0
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=Body)
 
 
 async def read_json(request: Request, model: type[Model]) -> Model:
@@ -35,13 +36,13 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     _check_media_type(request)
     text = _decode(await _read(request))
     try:
-        parsed = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        return model.model_validate(
+            json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        )
+    except (RequestInvalid, ValidationError):
+        raise RequestInvalid(model.expected) from None
     except (ValueError, RecursionError):
         raise JsonInvalid from None
-    try:
-        return model.model_validate(parsed)
-    except ValidationError:
-        raise RequestInvalid from None
 
 
 def _check_media_type(request: Request) -> None:

@@ -21,7 +21,7 @@ class Cors(CORSMiddleware):
             app,
             allow_origins=origins,
             allow_credentials=False,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
             expose_headers=["Content-Disposition", "Location", "Retry-After", "X-Request-Id"],
         )

@@ -118,7 +118,7 @@ def _allowed_methods(request: Request) -> list[str]:
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     allowed = [
         method
-        for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     ]
     return allowed or ["GET", "HEAD"]  # what is mounted are files

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from onbrand import forecast, prompt, store, usage, workers
 from onbrand import job as jobs
-from onbrand import prompt, store, workers
 from onbrand.api.body import read_json
 from onbrand.api.deps import IdempotencyKey, ImageNumber, JobId, Member, Services, ServicesOfProcess, SignedIn
 from onbrand.api.problems import documented
 from onbrand.api.schemas import (
+    AnswerRequest,
     GenerateAccepted,
     GenerateRequest,
     JobView,
     Me,
-    StyleView,
+    Question,
     present,
     present_refusal,
+    present_style,
+    present_usual,
 )
-from onbrand.errors import ImageCorrupt, ImageNotReady, ProblemError
+from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageNotReady, ProblemError
 from onbrand.identity import Identity
 from onbrand.job import Status
+from onbrand.postgres import Connection
 from onbrand.store import Limits
 
 logger = logging.getLogger(__name__)
@@ -39,6 +45,12 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return documented(401, 403, *statuses)
 
 
+def _body(shape: str) -> dict[str, Any]:
+    """What a route documents of the body that it reads by `read_json`."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape}"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 router = APIRouter()
 
 
@@ -47,12 +59,7 @@ router = APIRouter()
     status_code=202,
     response_model=GenerateAccepted,
     responses=problems(409, 413, 415, 422, 429),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerateRequest"}}},
-        }
-    },
+    openapi_extra=_body("GenerateRequest"),
 )
 async def generate(
     identity: Member, key: IdempotencyKey, services: ServicesOfProcess, request: Request, response: Response
@@ -66,7 +73,9 @@ async def generate(
         )
         job_id = submitted.job_id
         job = await store.find(connection, identity.owner, job_id)
-        outlook = await store.outlook(connection, job)
+        outlook = await forecast.outlook(connection, job)
+        if submitted.is_new:
+            await forecast.remember(connection, job_id, outlook.eta_seconds)
     if submitted.is_new:
         logger.info(
             "A job was accepted", extra={"action": "submit_job", "job_id": str(job_id), "characters": len(text)}
@@ -118,7 +127,8 @@ async def get_image(
     job_id: JobId,
     n: ImageNumber,
     services: ServicesOfProcess,
-    download: Annotated[str | None, Query(description="1: with a file name to save under")] = None,
+    request: Request,
+    download: Annotated[str | None, Query(description="1: to save it, not to show it")] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Image `n` of a complete job, checked against its checksum before the first byte is sent."""
@@ -128,18 +138,24 @@ async def get_image(
     if job.result_attempt is None or image is None:
         raise ImageNotReady
     etag = f'"{image.sha256}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if download == "1":
-        name = jobs.download_name(job.prompt, job.created_at, job_id, n)
-        headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    if _matches(if_none_match, etag):
-        return Response(status_code=304, headers=headers)
-    try:
-        png = await services.images.get(job_id, job.result_attempt, image)
-    except ImageCorrupt:
-        logger.error("A stored image is damaged", extra={"action": "image_corrupt", "job_id": str(job_id), "n": n})
-        raise
-    return Response(png, media_type="image/png", headers=headers)
+    name = jobs.download_name(job.prompt, job.created_at, job_id, n)
+    disposition = "attachment" if download == "1" else "inline"
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": f'{disposition}; filename="{name}"',
+    }
+    answer = Response(status_code=304, headers=headers)
+    if not _matches(if_none_match, etag):
+        try:
+            png = await services.images.get(job_id, job.result_attempt, image)
+        except ImageCorrupt:
+            logger.error("A stored image is damaged", extra={"action": "image_corrupt", "job_id": str(job_id), "n": n})
+            raise
+        answer = Response(png, media_type="image/png", headers=headers)
+    if download == "1" and request.method == "GET":
+        await _note(services, partial(usage.note_saved, job_id=job_id))
+    return answer
 
 
 router.add_api_route("/jobs/{job_id}/images/{n}", get_image, methods=["HEAD"], include_in_schema=False)
@@ -150,7 +166,39 @@ async def cancel_job(identity: Member, job_id: JobId, services: ServicesOfProces
     """Stop a job. One that has ended stays as it is, so that this may be repeated."""
     async with services.database.transaction() as connection:
         job = await store.cancel(connection, identity.owner, job_id, retention_hours=services.settings.retention_hours)
-        return present(job, await store.outlook(connection, job))
+        return present(job, await forecast.outlook(connection, job))
+
+
+@router.put("/jobs/{job_id}/saved", status_code=204, responses=problems(404, 409, 410))
+async def note_saved(identity: Member, job_id: JobId, services: ServicesOfProcess) -> None:
+    """A picture of this run was saved from where it is shown, for which nothing had to be asked. Only counted."""
+    async with services.database.transaction() as connection:
+        job = await store.find(connection, identity.owner, job_id)
+        if job.status is not Status.COMPLETE:
+            raise ImageNotReady
+        await usage.note_saved(connection, job_id)
+
+
+@router.post("/jobs/{job_id}/question", responses=problems(404, 410))
+async def ask_question(identity: Member, job_id: JobId, services: ServicesOfProcess) -> Question:
+    """Whether to ask this person now if this run was useful: at most once in 14 days."""
+    async with services.database.transaction() as connection:
+        job = await store.find(connection, identity.owner, job_id)
+        return Question(ask=await usage.ask(connection, job))
+
+
+@router.put(
+    "/jobs/{job_id}/answer",
+    status_code=204,
+    responses=problems(404, 409, 410, 413, 415, 422),
+    openapi_extra=_body("AnswerRequest"),
+)
+async def answer_question(identity: Member, job_id: JobId, services: ServicesOfProcess, request: Request) -> None:
+    """What the person says of a run that they were asked about. Repeating it replaces it."""
+    body = await read_json(request, AnswerRequest)
+    async with services.database.transaction() as connection:
+        job = await store.find(connection, identity.owner, job_id)
+        await usage.answer(connection, job, useful=body.useful, comment=body.comment)
 
 
 @router.post("/warm", status_code=204, responses=problems())
@@ -163,13 +211,27 @@ async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
     """Who is signed in, whether they may generate and, if not, why; and the style that is live."""
     async with services.database.transaction() as connection:
         style = await workers.live_style(connection) if identity.refusal is None else None
+        is_ready = identity.refusal is None and await workers.ready_workers(connection) > 0
+        usual = await forecast.usual_drawing(connection) if identity.refusal is None else None
+        is_new_today = identity.refusal is None and not await usage.has_signed_in_today(connection, identity.owner)
+    if is_new_today:
+        await _note(services, partial(usage.note_sign_in, owner=identity.owner))
     return Me(
         name=identity.name,
         username=identity.username,
         may_generate=identity.refusal is None,
         refusal=present_refusal(identity.refusal),
-        style=StyleView(name=style.pack.name, version=style.pack.version, reviewed=style.reviewed) if style else None,
+        style=present_style(style),
+        is_ready=is_ready,
+        usual_seconds=present_usual(usual),
     )
+
+
+async def _note(services: Services, note: Callable[[Connection], Awaitable[None]]) -> None:
+    """Note what is only counted. A database that takes no changes is no reason to refuse what was asked for."""
+    with suppress(DatabaseUnavailable):
+        async with services.database.transaction() as connection:
+            await note(connection)
 
 
 def _matches(if_none_match: str | None, etag: str) -> bool:
@@ -181,4 +243,4 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
 async def _view(services: Services, identity: Identity, job_id: Any) -> JobView:
     async with services.database.transaction() as connection:
         job = await store.find(connection, identity.owner, job_id)
-        return present(job, await store.outlook(connection, job))
+        return present(job, await forecast.outlook(connection, job))

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from onbrand.errors import ProblemError, job_failure
+from onbrand.forecast import Outlook, UsualDrawing, whole
 from onbrand.job import IMAGES_PER_JOB, Job, Phase, Status
-from onbrand.store import Outlook
+from onbrand.workers import LiveStyle
 
 
 class Body(BaseModel):
     """A request's body: unknown fields are refused, types are not coerced."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+    expected: ClassVar[str]  # one sentence for whoever sent something else
 
 
 class GenerateRequest(Body):
     """What the person asks for. The prompt rule itself is `onbrand.prompt.normalise`."""
 
+    expected = 'Send {"prompt": "…"} with a text and no other field.'
     prompt: str = Field(description="1–500 Unicode code points after normalisation", examples=["a red backpack"])
 
 
@@ -35,6 +39,20 @@ class GenerateAccepted(BaseModel):
     )
 
 
+class AnswerRequest(Body):
+    """What the person says of a run that they were asked about. The rule is `onbrand.usage.normalise_comment`."""
+
+    expected = 'Send {"useful": true, false or null} and, if you like, "comment" with a text; no other field.'
+    useful: bool | None = Field(description="false: not yet; null: the question was closed")
+    comment: str | None = Field(default=None, description="0–200 Unicode code points after normalisation")
+
+
+class Question(BaseModel):
+    """Whether to put the question."""
+
+    ask: bool
+
+
 class ProgressView(BaseModel):
     """Where the job stands. `percent` never falls within an attempt; 100 means that the four images can be fetched."""
 
@@ -44,6 +62,10 @@ class ProgressView(BaseModel):
     percent: int = Field(ge=0, le=100)
     queue_position: int | None = Field(description="1 is next; null unless queued")
     eta_seconds: int | None = Field(description="until the images are there; null while unknown")
+    is_late: bool = Field(description="whether this takes longer than nine in ten measured runs did")
+    previews: list[str] = Field(
+        description="how the four pictures look now, as JPEG files in base64; empty when there is nothing to see"
+    )
 
 
 class JobError(BaseModel):
@@ -74,6 +96,7 @@ class JobView(BaseModel):
     expires_at: datetime | None = Field(description="when images and prompt are deleted; null until the job has ended")
     images: list[str] = Field(description="the images' addresses, relative to this service; empty until complete")
     user_id: UUID
+    seeds: list[int] = Field(description="of the four images, in their order")
     progress: ProgressView
     error: JobError | None
     pack: PackView | None
@@ -85,6 +108,14 @@ class StyleView(BaseModel):
     name: str
     version: str
     reviewed: bool
+    examples: list[str] = Field(description="prompts that it is known to draw well")
+
+
+class UsualSeconds(BaseModel):
+    """How long drawing takes. Half of the latest jobs were quicker than `typical`, nine in ten than `slow`."""
+
+    typical: int
+    slow: int
 
 
 class Refusal(BaseModel):
@@ -103,6 +134,8 @@ class Me(BaseModel):
     may_generate: bool
     refusal: Refusal | None
     style: StyleView | None = Field(description="null until a worker has announced itself")
+    is_ready: bool = Field(description="whether a worker with a loaded model is there")
+    usual_seconds: UsualSeconds | None = Field(description="null until a job was measured")
 
 
 class SignInConfig(BaseModel):
@@ -165,6 +198,7 @@ def present(job: Job, outlook: Outlook) -> JobView:
         expires_at=job.expires_at,
         images=[f"/jobs/{job.id}/images/{n}" for n in numbers],
         user_id=job.owner.user_id,
+        seeds=list(job.seeds),
         progress=ProgressView(
             phase=(outlook.phase or job.progress.phase) if unfinished else None,
             step=job.progress.step,
@@ -172,15 +206,30 @@ def present(job: Job, outlook: Outlook) -> JobView:
             percent=job.percent,
             queue_position=outlook.queue_position,
             eta_seconds=outlook.eta_seconds,
+            is_late=outlook.is_late,
+            previews=[b64encode(preview).decode() for preview in outlook.previews],
         ),
         error=_present_error(job.error_code),
         pack=PackView(id=job.pack.id, name=job.pack.name, version=job.pack.version) if job.pack else None,
     )
 
 
+def present_usual(usual: UsualDrawing | None) -> UsualSeconds | None:
+    """How long drawing takes, in whole seconds."""
+    return None if usual is None else UsualSeconds(typical=whole(usual.typical), slow=whole(usual.slow))
+
+
 def present_refusal(refusal: ProblemError | None) -> Refusal | None:
     """Why somebody may not generate, or None."""
     return None if refusal is None else Refusal(code=refusal.code, title=refusal.title, detail=refusal.message)
+
+
+def present_style(style: LiveStyle | None) -> StyleView | None:
+    """The style that is live, or None."""
+    if style is None:
+        return None
+    pack = style.pack
+    return StyleView(name=pack.name, version=pack.version, reviewed=style.reviewed, examples=list(style.examples))
 
 
 def _present_error(code: str | None) -> JobError | None:

@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 
-from onbrand import __version__, figures, migrations, store, workers
+from onbrand import __version__, figures, forecast, migrations, workers
 from onbrand.api.deps import ServicesOfProcess
 from onbrand.api.metrics import CONTENT_TYPE
 from onbrand.api.problems import MEDIA_TYPE, documented
 from onbrand.api.schemas import Health, PageConfig, Readiness, SignInConfig
 from onbrand.config import Settings, SignIn
 from onbrand.errors import DatabaseUnavailable
+from onbrand.forecast import whole
 
 router = APIRouter()
 metrics_router = APIRouter()  # in production only on a port of its own, since it asks for no token
@@ -95,12 +96,12 @@ async def readyz(services: ServicesOfProcess, response: Response) -> Readiness:
 @metrics_router.get("/metrics", include_in_schema=False)
 async def metrics(services: ServicesOfProcess) -> Response:
     """Prometheus text. It answers without the database, too, and says so in `onbrand_database_up`."""
-    found = usual_seconds = None
+    found = usual = None
     try:
         async with services.database.transaction() as connection:
             if await migrations.is_current(connection):
                 found = await figures.collect(connection)
-                usual_seconds = await store.usual_seconds(connection)
+                usual = await forecast.usual_drawing(connection)
     except DatabaseUnavailable:
         found = None  # that is the answer
-    return Response(services.metrics.text(found, usual_seconds), media_type=CONTENT_TYPE)
+    return Response(services.metrics.text(found, whole(usual.typical) if usual else None), media_type=CONTENT_TYPE)

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from onbrand.errors import Cancelled, GpuMemory
 from onbrand.hidream.decode import decode
 from onbrand.hidream.encode import TextEncoder, embed, token_ids
+from onbrand.hidream.preview import Previews, Projection
 from onbrand.hidream.sample import denoise, noise
 from onbrand.hidream.vae import PcaVae
 from onbrand.job import IMAGE_SIZE, Pack, Phase, Progress
@@ -39,6 +41,7 @@ class Illustrator:
     pipeline: Any  # diffusers' HiDreamImagePipeline, without text encoders and VAE
     text_encoder: TextEncoder
     vae: PcaVae
+    projection: Projection  # fitted to the VAE's decoder
 
     @property
     def model(self) -> str:
@@ -63,7 +66,7 @@ class Illustrator:
         same picture up to rounding.
 
         `on_progress` and `should_stop` are called at the start and after each step; what either raises ends the
-        drawing. A failed or stopped drawing leaves the model ready for the next one.
+        drawing. A failed or stopped drawing leaves the model ready for the next one. Some of the steps bring previews.
 
         Raises:
             Cancelled: `should_stop` said so.
@@ -71,8 +74,11 @@ class Illustrator:
             GpuMemory: the accelerator has too little memory for this many pictures at once.
         """
 
-        def at_step(step: int) -> None:
-            on_progress(Progress(Phase.DRAWING, step, self.steps))
+        previews = Previews(self.projection)
+
+        def at_step(step: int, clean: Tensor | None) -> None:
+            shown = previews.at(clean) if clean is not None else ()
+            on_progress(Progress(Phase.DRAWING, step, self.steps, shown))
             if should_stop():
                 raise Cancelled
 
@@ -87,7 +93,7 @@ class Illustrator:
         prompt: str,
         seeds: Sequence[int],
         on_progress: Callable[[Progress], None],
-        at_step: Callable[[int], None],
+        at_step: Callable[[int, Tensor | None], None],
     ) -> Drawing:
         on_progress(Progress(Phase.ENCODING))
         manifest, config = self.manifest, self.pipeline.transformer.config
@@ -95,7 +101,7 @@ class Illustrator:
         ids, is_truncated = token_ids(tokenizer, prompt, manifest.prompt_suffix, limit)
         negative_ids, _ = token_ids(tokenizer, "", "", limit)
         latents = noise(seeds, config.in_channels, IMAGE_SIZE // self.pipeline.vae_scale_factor)
-        at_step(0)
+        at_step(0, None)
         latents = denoise(
             self.pipeline,
             latents,

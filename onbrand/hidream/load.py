@@ -17,7 +17,7 @@ from onbrand.hidream.encode import TextEncoder
 from onbrand.hidream.illustrator import Illustrator
 from onbrand.hidream.lora import apply_lora
 from onbrand.hidream.models import MODELS, Model
-from onbrand.hidream.vae import load_vae
+from onbrand.hidream.vae import linear_part, load_vae
 from onbrand.job import IMAGE_SIZE, Phase, Progress
 from onbrand.packs import BrandPack
 
@@ -54,7 +54,7 @@ def load_illustrator(pack: BrandPack, on_progress: Callable[[Progress], None] = 
     except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
         raise WeightsDamaged("The brand pack's files don't fit the model it names; build the pack anew.") from error
     loaded(_STAGES)
-    return Illustrator(pack.pack, manifest, pipeline, text_encoder, vae)
+    return Illustrator(pack.pack, manifest, pipeline, text_encoder, vae, linear_part(vae))
 
 
 def _load_text_encoder(pack: BrandPack, model: Model) -> TextEncoder:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from onbrand.hidream.encode import Embeddings
+from onbrand.hidream.preview import predicted
 from onbrand.job import IMAGE_SIZE
 
 
@@ -29,17 +30,23 @@ def denoise(
     *,
     steps: int,
     guidance_scale: float,
-    on_step: Callable[[int], None],
+    on_step: Callable[[int, Tensor], None],
 ) -> Tensor:
-    """(B, C, H, W) noise to latents of the same shape; `on_step(k)` after step k of `steps`, counted from 1.
+    """(B, C, H, W) noise to latents of the same shape.
+
+    `on_step(k, x0)` comes after step k of `steps`, counted from 1, with the latents that the step is heading for.
 
     What `on_step` raises ends the denoising at once and leaves the pipeline as it was. (Its own way to stop,
     `_interrupt`, would run on through the remaining steps and return unfinished latents.)
     """
     batch = latents.shape[0]
+    before = latents
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        on_step(index + 1)
+        nonlocal before
+        sigmas, after = pipeline.scheduler.sigmas, tensors["latents"]
+        on_step(index + 1, predicted(before, after, float(sigmas[index]), float(sigmas[index + 1])))
+        before = after
         return tensors
 
     (denoised,) = pipeline(

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from onbrand.hidream.preview import Projection
+
 BLOCK = 8  # pixels of the small picture per latent, one way
 COMPONENTS = 3 * BLOCK * BLOCK
 
@@ -59,8 +61,7 @@ class PcaVae(nn.Module):
 
     def preview(self, latents: Tensor) -> Tensor:
         """(B, 32, H, W) latents to (B, 3, 8H, 8W) RGB, about -1 to 1: the linear part alone."""
-        blocks = torch.einsum("nkhw,ck->nchw", latents, self.V * self.scale) + self.mu[:, None, None]
-        return F.pixel_shuffle(blocks, BLOCK)
+        return linear_part(self)(latents)
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, 32, H, W) latents to (B, 3, 64H, 64W) RGB, about -1 to 1, not clamped."""
@@ -70,6 +71,11 @@ class PcaVae(nn.Module):
         large = F.interpolate(small, scale_factor=8, mode="bicubic", align_corners=False)
         detail: Tensor = self.c3(features)
         return large + detail
+
+
+def linear_part(vae: PcaVae) -> Projection:
+    """The decoder without its network."""
+    return Projection(vae.V * vae.scale, vae.mu, BLOCK)
 
 
 def load_vae(directory: Path) -> PcaVae:

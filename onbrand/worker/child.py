@@ -5,7 +5,7 @@ It knows no database, no store and no user. What it is told and tells are frames
     in   draw {job_id, prompt, seeds}   stop {job_id}
     out  ready {}                        the model is loaded
          refused {message}               the weights can't be loaded; the process ends
-         progress {job_id, phase, step, steps}
+         progress {job_id, phase, step, steps, previews} + JPEGs, whose sizes `previews` tells
          image {job_id, n} + PNG         four of them, then
          drawn {job_id, prompt_truncated}
          failed {job_id, code, reason}   instead of images; `stop` answers with the code of Cancelled
@@ -31,6 +31,7 @@ from onbrand.job import Progress
 from onbrand.packs import load_pack
 from onbrand.png import Provenance, encode
 from onbrand.worker.frames import Frame, FrameBroken, read, write
+from onbrand.worker.reports import to_frame
 
 if TYPE_CHECKING:
     from onbrand.hidream.illustrator import Illustrator
@@ -101,8 +102,7 @@ def _answer(request: Frame, illustrator: Illustrator, mailbox: _Mailbox, send: C
     job_id, prompt, seeds = (request.fields[name] for name in ("job_id", "prompt", "seeds"))
 
     def report(progress: Progress) -> None:
-        fields = {"job_id": job_id, "phase": progress.phase, "step": progress.step, "steps": progress.steps}
-        send(Frame("progress", fields))
+        send(to_frame(job_id, progress))
 
     try:
         drawing = illustrator.draw(prompt, seeds, report, lambda: mailbox.is_stopped(job_id))

@@ -34,6 +34,7 @@ from onbrand.job import IMAGES_PER_JOB, Claim, Pack, Phase, Progress, Status, St
 from onbrand.png import check
 from onbrand.postgres import Connection, Database
 from onbrand.worker.model_process import ModelProcess
+from onbrand.worker.reports import from_frame
 
 logger = logging.getLogger(__name__)
 
@@ -201,14 +202,14 @@ class Drawer:
                 fields = frame.fields
                 match frame.kind:
                     case "progress":
-                        progress = Progress(Phase(fields["phase"]), fields["step"], fields["steps"])
+                        progress = from_frame(frame)
                         await self._record(claim, progress)
                     case "image":
                         pngs.append((fields["n"], frame.payload))
                     case "failed":
                         raise await self._failure(fields["code"], fields["reason"])
                     case "drawn":
-                        await self._record(claim, replace(progress, phase=Phase.SAVING))
+                        await self._record(claim, replace(progress, phase=Phase.SAVING, previews=()))
                         return pngs, fields["prompt_truncated"]
         raise ModelFailed
 

@@ -45,7 +45,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     await images.prepare()
     model = ModelProcess(model_command(settings.weights_dir))
     drawer = Drawer(settings, database, images, model, pack.pack, worker_id, stop)
-    style = LiveStyle(pack.pack, pack.manifest.review == "approved")
+    style = LiveStyle(pack.pack, pack.manifest.review == "approved", pack.manifest.examples)
     await database.open()
     try:
         if await unless_set(stop, _wait_for_schema(database)):

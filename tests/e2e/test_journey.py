@@ -7,40 +7,11 @@ import re
 import urllib.request
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
+from tests.e2e.drawings import BACKPACK
+from tests.e2e.visitor import expect_four_pictures, generate, run, sign_in
 from tests.system import System
-
-PROMPT = "a red backpack on a light blue background"
-PICTURE = re.compile(r"^Illustration [1-4] of 4: ")
-
-
-def sign_in(page: Page, account: str = "Studio member") -> None:
-    """Open the page, be sent to the sign-in, choose an account and come back."""
-    page.goto("/")
-    expect(page.get_by_role("heading", name="Local sign-in (not Microsoft)")).to_be_visible()
-    page.get_by_role("button", name=account).click()
-    page.wait_for_url(re.compile(r"^http://localhost:\d+/$"))
-
-
-def generate(page: Page, prompt: str = PROMPT) -> None:
-    """Type a prompt and press Generate."""
-    page.get_by_role("textbox", name="Describe the illustration").fill(prompt)
-    page.get_by_role("button", name="Generate", exact=True).click()
-
-
-def run(page: Page, index: int = 0) -> Locator:
-    """A run's card; the newest is first."""
-    return page.get_by_role("article").nth(index)
-
-
-def expect_four_pictures(card: Locator) -> None:
-    """Wait until a run shows four pictures that the browser could decode."""
-    pictures = card.get_by_role("img", name=PICTURE)
-    expect(pictures).to_have_count(4)
-    for index in range(4):
-        expect(pictures.nth(index)).to_be_visible()
-        expect(pictures.nth(index)).to_have_js_property("naturalWidth", 1024)
 
 
 def api_image(system: System, job_id: str, n: int) -> bytes:
@@ -62,7 +33,7 @@ def test_a_member_signs_in_generates_downloads_and_generates_more(page: Page, sy
 
     page.on("response", remember)
     sign_in(page)
-    generate(page)
+    generate(page, BACKPACK)
     # US-1: something to look at at once, moving, and then four different pictures.
     expect(run(page)).to_have_attribute("aria-busy", "true", timeout=2000)
     expect(run(page).get_by_role("progressbar")).to_be_visible()

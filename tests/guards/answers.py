@@ -35,7 +35,7 @@ GUARDS = (
     Guard(
         "no page may use other methods",
         "onbrand/api/cors.py",
-        'allow_methods=["GET", "POST", "DELETE"]',
+        'allow_methods=["GET", "POST", "PUT", "DELETE"]',
         'allow_methods=["*"]',
         (f"{_HEADERS}::test_the_configured_page_may_do_nothing_else",),
     ),
@@ -77,8 +77,8 @@ GUARDS = (
     Guard(
         "an image says what it is",
         "onbrand/api/routes.py",
-        'return Response(png, media_type="image/png", headers=headers)',
-        'return Response(png, media_type="text/html", headers=headers)',
+        'Response(png, media_type="image/png", headers=headers)',
+        'Response(png, media_type="text/html", headers=headers)',
         (f"{_API}/test_images.py",),
     ),
     # --- what is away ------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ GUARDS = (
     Guard(
         "a stale attempt reports no progress",
         "onbrand/attempts.py",
-        """lease_until = now() + make_interval(secs => %(lease)s)"
+        """then coalesce(drawn_at, now()) end"
         " where id = %(id)s and attempt = %(attempt)s and status = 'processing'",""",
-        """lease_until = now() + make_interval(secs => %(lease)s)"
+        """then coalesce(drawn_at, now()) end"
         " where id = %(id)s and status = 'processing'",""",
         (_STALE,),
     ),

@@ -97,6 +97,8 @@ def test_a_dump_and_the_images_that_were_copied_after_it_come_back_together(fold
     with EmbeddedPostgres(data_dir) as server:
         migrate(server.url)
         job_id = asyncio.run(complete_job(server.url, data_dir))
+        with psycopg.connect(server.url) as connection:
+            connection.execute("insert into preview values (%s, 1, %s)", [job_id, [b"1", b"2", b"3", b"4"]])
         run(documented("embedded address") + documented("dump"), DATA_DIR=str(data_dir), BACKUP=str(backup))
         later = asyncio.run(complete_job(server.url, data_dir))  # is not in the backup
         with psycopg.connect(server.url, autocommit=True) as connection:
@@ -109,7 +111,9 @@ def test_a_dump_and_the_images_that_were_copied_after_it_come_back_together(fold
         assert asyncio.run(found(restored, elsewhere, job_id)).id == job_id
         with psycopg.connect(restored) as connection:
             rows = connection.execute("select id from job").fetchall()
+            previews = connection.execute("select from preview").fetchall()
         assert rows == [(job_id,)]
+        assert previews == []  # of no use afterwards
         assert later != job_id
 
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from onbrand import attempts, store, workers
+from onbrand import store
 from onbrand.errors import (
     Cancelled,
     DatabaseUnavailable,
@@ -23,75 +23,11 @@ from onbrand.errors import (
     TooManyQueued,
     TooManySubmitted,
 )
-from onbrand.job import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds
+from onbrand.job import Job, Owner, Phase, Progress, Status, image_seeds
 from onbrand.postgres import Connection, Database
-from onbrand.store import Outlook
-from onbrand.workers import LiveStyle
 from tests.clock import Clock
+from tests.jobs import ANNA, BERT, NAMESAKE, cancel, draw, drawn_in, find, submit
 from tests.rules import LIMITS
-
-ANNA = Owner(uuid4(), uuid4())
-BERT = Owner(ANNA.tenant_id, uuid4())
-NAMESAKE = Owner(uuid4(), ANNA.user_id)  # the same object id in another tenant
-PACK = Pack("a" * 64, "Sample brand", "1")
-IMAGES = [StoredImage(n, f"{n:064x}", 100) for n in (1, 2, 3, 4)]
-
-
-async def submit(
-    database: Database,
-    owner: Owner = ANNA,
-    prompt: str = "a teapot",
-    *,
-    key: str | None = None,
-    max_unfinished: int = 100,
-) -> UUID:
-    limits = replace(LIMITS, unfinished_per_user=max_unfinished)
-    async with database.transaction() as connection:
-        return (await store.submit(connection, owner, prompt, idempotency_key=key, limits=limits)).job_id
-
-
-async def find(database: Database, job_id: UUID, owner: Owner = ANNA) -> Job:
-    async with database.transaction() as connection:
-        return await store.find(connection, owner, job_id)
-
-
-async def outlook(database: Database, job_id: UUID) -> Outlook:
-    async with database.transaction() as connection:
-        return await store.outlook(connection, await store.find(connection, ANNA, job_id))
-
-
-async def cancel(database: Database, job_id: UUID, owner: Owner = ANNA) -> Job:
-    async with database.transaction() as connection:
-        return await store.cancel(connection, owner, job_id, retention_hours=720)
-
-
-async def draw(database: Database, job_id: UUID, *, until: Progress | None = None) -> None:
-    """Claim the job, and have it drawn to some point, or to its end."""
-    async with database.transaction() as connection:
-        held = await attempts.claim(connection, job_id, "worker", pack=PACK, lease_seconds=45)
-        assert held is not None
-        if until is None:
-            await attempts.publish(connection, held, IMAGES, prompt_truncated=False, retention_hours=720)
-        else:
-            await attempts.record_progress(connection, held, until, lease_seconds=45)
-
-
-async def drawn_in(database: Database, seconds: float) -> None:
-    """There is a complete job that took so long."""
-    job_id = await submit(database)
-    await draw(database, job_id)
-    async with database.transaction() as connection:
-        await connection.execute(
-            "update job set started_at = completed_at - make_interval(secs => %s) where id = %s", [seconds, job_id]
-        )
-
-
-async def announce(database: Database, *states: str) -> None:
-    """These workers are alive, and no others."""
-    async with database.transaction() as connection:
-        await connection.execute("delete from worker")
-        for number, state in enumerate(states):
-            await workers.announce(connection, f"worker {number}", state, LiveStyle(PACK, False))
 
 
 async def count(database: Database, table: str) -> int:
@@ -186,69 +122,6 @@ async def test_finished_jobs_do_not_count_towards_the_limit(database: Database) 
         await draw(database, await submit(database, max_unfinished=1))
     await cancel(database, await submit(database, max_unfinished=1))
     await submit(database, max_unfinished=1)
-
-
-async def test_the_position_counts_the_jobs_that_were_queued_before(database: Database) -> None:
-    running, *waiting = [await submit(database) for _ in range(4)]
-    await draw(database, running, until=Progress(Phase.ENCODING))
-    assert [(await outlook(database, job_id)).queue_position for job_id in waiting] == [1, 2, 3]
-    await cancel(database, waiting[0])
-    assert [(await outlook(database, job_id)).queue_position for job_id in waiting] == [None, 1, 2]
-
-
-async def test_nothing_is_promised_before_a_job_has_been_measured(database: Database) -> None:
-    await announce(database, "ready")
-    waiting = await submit(database)
-    assert await outlook(database, waiting) == Outlook(queue_position=1)
-    await draw(database, waiting, until=Progress(Phase.DRAWING, 6, 12))
-    assert await outlook(database, waiting) == Outlook()
-
-
-async def test_the_wait_is_the_median_of_the_latest_runs_for_each_round_of_the_ready_workers(
-    database: Database,
-) -> None:
-    for _ in range(5):
-        await drawn_in(database, 1000)  # older than the twenty that count
-    for _ in range(10):
-        await drawn_in(database, 10)
-        await drawn_in(database, 12)
-    running, *waiting = [await submit(database) for _ in range(5)]
-    await draw(database, running, until=Progress(Phase.ENCODING))
-    await announce(database, "ready")
-    assert [(await outlook(database, job_id)).eta_seconds for job_id in waiting] == [22, 33, 44, 55]
-    await announce(database, "ready", "ready", "loading")
-    assert [(await outlook(database, job_id)).eta_seconds for job_id in waiting] == [11, 22, 22, 33]
-
-
-async def test_a_running_job_has_its_share_of_the_usual_time_left(database: Database) -> None:
-    await drawn_in(database, 20)
-    job_id = await submit(database)
-    await draw(database, job_id, until=Progress(Phase.DRAWING, 6, 12))
-    percent = (await find(database, job_id)).percent
-    assert 40 < percent < 60
-    assert await outlook(database, job_id) == Outlook(eta_seconds=round(20 * (100 - percent) / 100))
-
-
-@pytest.mark.parametrize(
-    ("states", "phase"),
-    [((), Phase.STARTING_GPU), (("loading",), Phase.LOADING_MODEL), (("loading", "ready"), None)],
-    ids=["no worker", "one that loads", "one is ready"],
-)
-async def test_a_waiting_job_says_what_it_waits_for(
-    database: Database, states: tuple[str, ...], phase: Phase | None
-) -> None:
-    await drawn_in(database, 10)
-    await announce(database, *states)
-    seen = await outlook(database, await submit(database))
-    assert (seen.queue_position, seen.phase) == (1, phase)
-    assert seen.eta_seconds == (None if phase else 10)  # how long a GPU takes to start has not been measured
-
-
-async def test_a_worker_that_fell_silent_is_not_counted_on(database: Database) -> None:
-    await announce(database, "ready")
-    async with database.transaction() as connection:
-        await connection.execute("update worker set seen_at = now() - interval '31 seconds'")
-    assert (await outlook(database, await submit(database))).phase is Phase.STARTING_GPU
 
 
 async def test_a_person_submits_so_many_in_a_minute_and_is_told_when_to_go_on(clock: Clock) -> None:
@@ -349,10 +222,3 @@ async def test_standing_still_within_a_transaction_counts_as_a_lost_connection(d
 
     with pytest.raises(DatabaseUnavailable):
         await stand_still()
-
-
-async def test_a_job_that_has_ended_has_no_outlook(database: Database) -> None:
-    complete, cancelled = await submit(database), await submit(database)
-    await draw(database, complete)
-    await cancel(database, cancelled)
-    assert [await outlook(database, job_id) for job_id in (complete, cancelled)] == [Outlook(), Outlook()]

@@ -48,6 +48,10 @@ def test_the_id_changes_with_a_checksum() -> None:
     assert pack_id(parse(other)) != pack_id(parse(manifest()))
 
 
+def test_the_id_changes_with_the_examples() -> None:
+    assert pack_id(parse(manifest() | {"examples": ["A teapot"]})) != pack_id(parse(manifest()))
+
+
 def test_the_id_is_the_hash_of_the_canonical_manifest() -> None:
     """Written out in full: another canonical form would orphan every job's record of its pack."""
     canonical = (
@@ -87,6 +91,8 @@ def test_an_unknown_field_is_refused(part: str) -> None:
         {"name": "two\nlines"},
         {"review": "perhaps"},
         {"files": []},
+        {"examples": ["two\nlines"]},
+        {"examples": ["A teapot"] * 7},
     ],
     ids=str,
 )

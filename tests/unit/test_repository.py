@@ -10,7 +10,10 @@ import pytest
 from onbrand.config import REPOSITORY
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "web/package-lock.json", "tests/node/package-lock.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["constraints.txt", "web/package-lock.json", "tests/node/package-lock.json", "benchmarks/node/package-lock.json"],
+)
 def test_a_lock_file_names_no_address(name: str) -> None:
     found = re.findall(r"\S*(?:://|file:|\"resolved\")\S*", (REPOSITORY / name).read_text(encoding="utf-8"))
     assert found == []  # npm --prefix web run tidy:lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -40,6 +41,8 @@ def web_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "favicon.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     (directory / "assets").mkdir()
     (directory / "assets" / "app-0123abcd.js").write_text("export {};")
+    (directory / "assets" / "app-0123abcd.js.gz").write_bytes(gzip.compress(b"export {};"))
+    (directory / "assets" / "mark-4567cdef.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     return directory
 
 

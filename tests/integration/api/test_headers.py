@@ -98,6 +98,34 @@ async def test_hashed_files_are_kept_for_ever_and_their_absence_is_not(service: 
         assert missing.headers["cache-control"] == "private, no-store"
 
 
+TAKES_GZIP = ["gzip", "br, GZIP ;q=0.5", "gzip, deflate, br, zstd"]
+TAKES_NO_GZIP = ["", "br", "identity", "gzip;q=0", "gzip; q=0.000", "x-gzip2", "*"]
+
+
+@pytest.mark.parametrize("accepted", [*TAKES_GZIP, *TAKES_NO_GZIP])
+async def test_hashed_files_are_sent_gzipped_to_those_who_take_that(service: Service, accepted: str) -> None:
+    async with service.client({"Accept-Encoding": accepted}) as client:
+        answer = await client.get("/assets/app-0123abcd.js")
+        assert answer.text == "export {};"
+        assert answer.headers.get("content-encoding") == ("gzip" if accepted in TAKES_GZIP else None)
+        assert answer.headers["content-type"].startswith("text/javascript")
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["vary"] == "Accept-Encoding"  # a cache in between must not mix them up
+
+
+async def test_the_two_forms_of_a_hashed_file_are_told_apart(service: Service) -> None:
+    async with service.client() as client:
+        zipped = await client.get("/assets/app-0123abcd.js", headers={"Accept-Encoding": "gzip"})
+        plain = {"Accept-Encoding": "identity", "If-None-Match": zipped.headers["etag"]}
+        assert (await client.get("/assets/app-0123abcd.js", headers=plain)).status_code == 200
+
+
+async def test_a_hashed_file_that_the_build_did_not_compress_is_sent_as_it_is(service: Service) -> None:
+    async with service.client({"Accept-Encoding": "gzip"}) as client:
+        answer = await client.get("/assets/mark-4567cdef.svg")
+        assert (answer.status_code, answer.headers.get("content-encoding")) == (200, None)
+
+
 async def test_a_build_without_its_parts_serves_those_it_has(
     service: Service, make_settings: Callable[..., Settings]
 ) -> None:
@@ -155,7 +183,7 @@ async def test_by_default_no_page_elsewhere_may_call(member: Person, origin: str
 
 async def test_the_configured_page_may_call_and_read_what_it_needs(shared: Service) -> None:
     async with shared.person() as person:
-        for method in ("GET", "POST", "DELETE"):
+        for method in ("GET", "POST", "PUT", "DELETE"):
             asked = await person.http.options(
                 "/generate", headers=preflight(ORIGIN, method, "authorization,content-type,idempotency-key")
             )
@@ -203,7 +231,7 @@ async def test_no_other_page_may_call(shared: Service, origin: str) -> None:
         assert "Origin" in asked.headers["vary"]
 
 
-@pytest.mark.parametrize(("method", "headers"), [("PUT", "authorization"), ("PATCH", ""), ("POST", "x-user-id")])
+@pytest.mark.parametrize(("method", "headers"), [("PATCH", "authorization"), ("TRACE", ""), ("POST", "x-user-id")])
 async def test_the_configured_page_may_do_nothing_else(shared: Service, method: str, headers: str) -> None:
     async with shared.client() as client:
         asked = await client.options("/generate", headers=preflight(ORIGIN, method, headers))

@@ -18,7 +18,13 @@ async def test_an_image_is_served_as_it_was_stored(member: Person) -> None:
         assert answer.content == PNGS[image.n]
         assert answer.headers["etag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
         assert answer.headers["cache-control"] == "private, no-cache"
-        assert "content-disposition" not in answer.headers
+        # Its name for whoever keeps it later, from the page or with the browser's own menu.
+        name = f"onbrand_a-teapot_{await created_on(member, job_id)}_{job_id[:4]}_{image.n}.png"
+        assert answer.headers["content-disposition"] == f'inline; filename="{name}"'
+
+
+async def created_on(person: Person, job_id: str) -> str:
+    return str((await person.http.get(f"/jobs/{job_id}")).json()["created_at"][:10])
 
 
 async def test_an_image_cannot_be_taken_for_a_page(member: Person) -> None:
@@ -87,8 +93,7 @@ async def test_a_part_cannot_be_asked_for(member: Person, requested: str) -> Non
 async def test_a_download_has_a_readable_name_that_nothing_can_hide_in(member: Person, prompt: str, slug: str) -> None:
     job_id, _ = await member.complete(prompt)
     answer = await member.http.get(f"/jobs/{job_id}/images/2?download=1")
-    created = (await member.http.get(f"/jobs/{job_id}")).json()["created_at"][:10]
-    name = f"onbrand_{slug}_{created}_{job_id[:4]}_2.png"
+    name = f"onbrand_{slug}_{await created_on(member, job_id)}_{job_id[:4]}_2.png"
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
     assert re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", name)
     assert answer.content == PNGS[2]
@@ -99,7 +104,7 @@ async def test_only_download_1_is_a_download(member: Person, query: str) -> None
     job_id, _ = await member.complete()
     answer = await member.http.get(f"/jobs/{job_id}/images/1{query}")
     assert answer.status_code == 200
-    assert "content-disposition" not in answer.headers
+    assert answer.headers["content-disposition"].startswith("inline;")
 
 
 async def test_a_job_without_images_has_none_to_show(service: Service, member: Person) -> None:

@@ -16,7 +16,7 @@ from tests.integration.api.service import PACK, Person, Service, assert_problem
 from tests.rules import RULES
 
 FIELDS = {"id", "prompt", "prompt_truncated", "status", "created_at", "completed_at", "expires_at", "images", "user_id"}
-FIELDS |= {"progress", "error", "pack"}
+FIELDS |= {"progress", "error", "pack", "seeds"}
 
 
 async def test_a_waiting_job_says_its_place_and_what_it_waits_for(member: Person) -> None:
@@ -24,7 +24,11 @@ async def test_a_waiting_job_says_its_place_and_what_it_waits_for(member: Person
     job = (await member.http.get(f"/jobs/{job_id}")).json()
     assert set(job) == FIELDS
     assert job["progress"].pop("queue_position") >= 1
-    assert job["progress"] == {"phase": "starting_gpu", "step": 0, "steps": 0, "percent": 0, "eta_seconds": None}
+    assert job["progress"] == {"phase": "starting_gpu", "step": 0, "steps": 0, "percent": 0, "eta_seconds": None} | {
+        "is_late": False,
+        "previews": [],
+    }
+    assert len(set(job["seeds"])) == 4
     assert (job["id"], job["prompt"], job["status"], job["user_id"]) == (
         job_id,
         "a teapot",
@@ -113,7 +117,10 @@ async def test_cancelling_a_complete_job_keeps_its_images(member: Person) -> Non
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/images/1"), ("GET", "/images/1?download=1")],
+    [
+        *[("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/images/1"), ("GET", "/images/1?download=1")],
+        *[("PUT", "/saved"), ("POST", "/question")],
+    ],
 )
 async def test_a_job_whose_time_is_over_is_gone(member: Person, method: str, path: str) -> None:
     job_id = await member.expired()

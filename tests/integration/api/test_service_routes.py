@@ -34,12 +34,13 @@ async def test_it_is_ready_without_a_worker_and_counts_those_with_a_model(
         await workers.announce(connection, "w", "loading", LiveStyle(PACK, reviewed=True))
     assert (await anybody.get("/readyz")).json()["workers"] == 0
     async with service.transaction() as connection:
-        await workers.announce(connection, "w", "ready", LiveStyle(PACK, reviewed=True))
+        await workers.announce(connection, "w", "ready", LiveStyle(PACK, reviewed=True, examples=("A teapot",)))
     assert (await anybody.get("/readyz")).json()["workers"] == 1
     assert (await member.http.get("/me")).json()["style"] == {
         "name": "Sample brand",
         "version": "1.2.0",
         "reviewed": True,
+        "examples": ["A teapot"],
     }
     async with service.transaction() as connection:
         await workers.withdraw(connection, "w")
@@ -70,6 +71,9 @@ async def test_the_schema_is_there_locally_and_names_every_route(anybody: httpx.
         ("/jobs/{job_id}", "delete"),
         ("/jobs/{job_id}/events", "get"),
         ("/jobs/{job_id}/images/{n}", "get"),
+        ("/jobs/{job_id}/saved", "put"),
+        ("/jobs/{job_id}/question", "post"),
+        ("/jobs/{job_id}/answer", "put"),
         ("/warm", "post"),
         ("/me", "get"),
         ("/config.json", "get"),

@@ -18,6 +18,9 @@ MEMBERS_ROUTES = [
     ("DELETE", f"/jobs/{uuid4()}"),
     ("GET", f"/jobs/{uuid4()}/events"),
     ("GET", f"/jobs/{uuid4()}/images/1"),
+    ("PUT", f"/jobs/{uuid4()}/saved"),
+    ("POST", f"/jobs/{uuid4()}/question"),
+    ("PUT", f"/jobs/{uuid4()}/answer"),
     # What is wrong with a request is only said to those who may make it.
     ("GET", "/jobs/x"),
     ("GET", f"/jobs/{uuid4()}/images/9"),
@@ -105,6 +108,8 @@ async def test_me_says_who_is_signed_in_and_whether_they_may_generate(service: S
         "may_generate": True,
         "refusal": None,
         "style": None,
+        "is_ready": False,
+        "usual_seconds": me["usual_seconds"],
     }
     for key, refusal in (("outsider", NotInGroup), ("guest", GuestRefused), ("overage", GroupOverage)):
         async with service.client({"Authorization": f"Bearer {service.issuer.token_for(key)}"}) as client:

@@ -62,7 +62,7 @@ class World:
 
     def empty(self) -> None:
         """As if nothing had ever happened."""
-        for table in ("job", "procrastinate_jobs", "expired_job", "day_count"):
+        for table in ("job", "procrastinate_jobs", "expired_job", "past_run", "day_count"):
             self.eye.execute(f"delete from {table}")
         shutil.rmtree(self._folder / "jobs", ignore_errors=True)
         self.set_clock(0)

@@ -11,6 +11,7 @@ A drawing does what the words of its prompt say; those behind `once` count only 
     garbage@K  alien@K  at step K: bytes that are no frame, a frame about another job
     three five twice    so many images, or the last one twice
     small plain torn    images of 512 pixels, of one colour, cut in half
+    previews=whole      with each step four previews; or `three`, `torn`, `huge`, `other`, `negative`, `words`
     prints              lines on standard error, one of them long
     cut                 SIGKILL in the middle of the second image's frame
     fails=CODE          a failure in place of images
@@ -112,7 +113,9 @@ def draw(request: Frame, stopped: set[str]) -> None:
         if f"garbage@{step}" in words:
             OUT.write(b"Traceback (most recent call last):\n")
         about = "another" if f"alien@{step}" in words else job_id
-        write(OUT, Frame("progress", {"job_id": about, "phase": "drawing", "step": step, "steps": STEPS}))
+        sizes, jpegs = previews(step, words)
+        fields = {"job_id": about, "phase": "drawing", "step": step, "steps": STEPS, "previews": sizes}
+        write(OUT, Frame("progress", fields, jpegs))
     if "prints" in words:
         sys.stderr.write("a library's \\ warning\n\n" + "x" * 2000 + "\n")
         sys.stderr.flush()
@@ -129,6 +132,23 @@ def draw(request: Frame, stopped: set[str]) -> None:
             die()
         write(OUT, frame)
     write(OUT, Frame("drawn", {"job_id": job_id, "prompt_truncated": False}))
+
+
+def previews(step: int, words: set[str]) -> tuple[object, bytes]:
+    """The sizes and the bytes of what stands for four JPEGs, unless the words ask for something worse."""
+    flaw = next((word.removeprefix("previews=") for word in words if word.startswith("previews=")), None)
+    if flaw is None:
+        return [], b""
+    jpegs = [b"\xff\xd8\xff" + bytes([step, n]) + b"\xff\xd9" for n in range(3 if flaw == "three" else 4)]
+    if flaw == "huge":
+        jpegs[1] = jpegs[1][:3] + bytes(10**6) + jpegs[1][3:]
+    if flaw == "other":
+        jpegs[2] = b"<svg onload=''/>"
+    sizes = [len(jpeg) for jpeg in jpegs]
+    if flaw == "negative":
+        sizes = [-sizes[0], 3 * sizes[0], sizes[2], sizes[3]]
+    joined = b"".join(jpegs)
+    return "all of it" if flaw == "words" else sizes, joined[:-1] if flaw == "torn" else joined
 
 
 def picture(seed: int, words: set[str]) -> bytes:

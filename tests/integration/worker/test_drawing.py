@@ -55,6 +55,27 @@ async def test_anything_but_four_whole_pictures_is_never_published(bench: Bench,
     assert bench.notes.count("load") == 1
 
 
+async def test_previews_are_shown_while_a_job_is_drawn_and_gone_with_its_end(bench: Bench) -> None:
+    async with bench.worker():
+        job_id = await bench.submit("slow previews=whole")
+        await bench.drawing(job_id)
+        rows = await bench.query("select attempt, pictures from preview where job_id = %s", job_id)
+        await bench.ended(job_id)
+    assert [(row["attempt"], len(row["pictures"])) for row in rows] == [(1, 4)]
+    assert await bench.query("select from preview") == []
+
+
+@pytest.mark.parametrize("flaw", ["three", "torn", "huge", "other", "negative", "words"])
+async def test_broken_previews_are_left_out_and_cost_nothing(bench: Bench, flaw: str) -> None:
+    async with bench.worker():
+        job_id = await bench.submit(f"slow previews={flaw}")
+        await bench.drawing(job_id)
+        rows = await bench.query("select from preview")
+        await bench.ended(job_id)
+    assert rows == []
+    await bench.check_result(job_id, attempt=1)
+
+
 @pytest.mark.parametrize(
     ("trouble", "loads"),
     [

@@ -1,27 +1,52 @@
-/** The bytes of one picture: to show it, or to save it under the name the API gives it. */
-import { ConnectionLost } from './problem';
+/** The file of one picture: the stored bytes under the name the API gives them. */
+import { ConnectionLost, isOutOfSpace } from './problem';
 import type { Api } from './client';
 
-/** `address` is one of the job's `images`, relative to the API. */
-export async function getImage(api: Api, address: string, signal: AbortSignal): Promise<Blob> {
-  const response = await api.fetch(new Request(api.origin + address, { signal }));
-  return bytes(response);
-}
+export type Loading = {
+  signal?: AbortSignal | undefined;
+  /** Told how many more bytes have come. */
+  onBytes?: ((count: number) => void) | undefined;
+};
 
-export async function downloadImage(api: Api, address: string): Promise<{ blob: Blob; name: string }> {
-  const response = await api.fetch(new Request(`${api.origin + address}?download=1`));
-  return { blob: await bytes(response), name: fileName(response) };
-}
-
-async function bytes(response: Response): Promise<Blob> {
-  return response.blob().catch((error: unknown) => {
-    if (error instanceof Error && error.name === 'AbortError') throw error;
+/**
+ * `address` is one of the job's `images`, relative to the API. The name comes with the bytes, so that a picture that is
+ * on the page can be saved, zipped and dragged out at once, and without a connection. (`?download=1` would count it as
+ * saved.)
+ */
+export async function getImage(api: Api, address: string, { signal, onBytes }: Loading): Promise<File> {
+  const response = await api.fetch(new Request(api.origin + address, { signal: signal ?? null }));
+  const parts = await partsOf(response, onBytes).catch((error: unknown) => {
+    if (signal?.aborted || isOutOfSpace(error)) throw error;
     throw new ConnectionLost(error); // cut off in the middle of the picture
   });
+  return new File(parts, fileName(response) ?? fallbackName(address), { type: 'image/png' });
+}
+
+async function partsOf(response: Response, onBytes: Loading['onBytes']): Promise<BlobPart[]> {
+  return onBytes === undefined || response.body === null ? [await response.blob()] : collect(response.body, onBytes);
+}
+
+/** All of a stream. Rejects with the stream's own error, which a Response made of it hides in some browsers. */
+export async function collect(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onBytes: (count: number) => void = () => undefined,
+): Promise<BlobPart[]> {
+  const parts: BlobPart[] = [];
+  const write = (part: Uint8Array<ArrayBuffer>) => {
+    parts.push(part);
+    onBytes(part.byteLength);
+  };
+  await stream.pipeTo(new WritableStream({ write }));
+  return parts;
 }
 
 // The API's names are plain ASCII, so the simple form of the header is all there is to read.
-function fileName(response: Response): string {
-  const header = response.headers.get('Content-Disposition') ?? '';
-  return /filename="([\w.-]+)"/.exec(header)?.[1] ?? 'onbrand_illustration.png';
+function fileName(response: Response): string | undefined {
+  return /filename="([\w.-]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1];
+}
+
+/** Should the header have been lost on the way: `onbrand_7f3a91c2_2.png`, which no other picture of a run has. */
+function fallbackName(address: string): string {
+  const [, job = 'illustration', n = '1'] = /([0-9a-f]{8})[^/]*\/images\/(\d+)$/.exec(address) ?? [];
+  return `onbrand_${job}_${n}.png`;
 }

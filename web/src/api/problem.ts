@@ -34,6 +34,11 @@ export function isTransient(error: unknown): boolean {
   return error instanceof ConnectionLost || (error instanceof ApiProblem && isServerAway(error.problem.status));
 }
 
+/** Whether the device has no room left, on disk or in memory; browsers have several names for it. */
+export function isOutOfSpace(error: unknown): boolean {
+  return error instanceof Error && ['QuotaExceededError', 'NotReadableError', 'RangeError'].includes(error.name);
+}
+
 export function isServerAway(status: number): boolean {
   return status >= 502 && status <= 504;
 }

@@ -10,13 +10,21 @@ beforeEach(() => {
   onbrand = new FakeOnbrand();
 });
 
+const DRAFT = JSON.stringify({ accountId: 'account-1', text: 'a teapot' });
 const REFUSAL = { code: 'not_in_group', title: "Not in the studio's group", detail: 'Ask the studio to add you.' };
 
 test('while signing in the page says so, and that the prompt is kept', async () => {
-  sessionStorage.setItem('onbrand.draft', '"a teapot"');
+  sessionStorage.setItem('onbrand.draft', DRAFT);
   await renderStarted(new Promise(() => undefined));
   expect(await screen.findByText('Signing you in…')).toBeInTheDocument();
   expect(screen.getByText('Your prompt is kept.')).toBeInTheDocument();
+  expect(screen.getByText('a teapot')).toBeInTheDocument();
+});
+
+test('what one person typed is not shown to the next one in the same tab', async () => {
+  sessionStorage.setItem('onbrand.draft', DRAFT);
+  await renderApp(fakeSession({ id: 'account-2', name: 'Another member', username: 'another@studio.example' }));
+  expect(await promptField()).toHaveValue('');
 });
 
 test('a sign-in that failed says so and waits for a press', async () => {
@@ -46,10 +54,10 @@ test('without its configuration the page says that Onbrand cannot be reached', a
 });
 
 test('the header shows the style that is live, and when nobody has reviewed it', async () => {
-  onbrand.me = { ...MEMBER, style: { name: 'Sample brand', version: '1', reviewed: false } };
+  onbrand.me = { ...MEMBER, style: { name: 'Sample brand', version: '1', reviewed: false, examples: [] } };
   await renderApp();
   expect(await screen.findByText('Sample brand v1')).toBeInTheDocument();
-  expect(screen.getByText('not reviewed')).toBeInTheDocument();
+  expect(screen.getByText(/^not reviewed/)).toBeInTheDocument();
 });
 
 test('somebody outside the group is told why and what to send to whom; there is no composer', async () => {
@@ -61,9 +69,10 @@ test('somebody outside the group is told why and what to send to whom; there is 
   expect(screen.getByText(REFUSAL.detail)).toBeInTheDocument();
   expect(screen.queryByLabelText('Describe the illustration')).not.toBeInTheDocument();
 
+  const copying = vi.spyOn(navigator.clipboard, 'writeText');
   await user.click(screen.getByRole('button', { name: 'Copy request text' }));
   expect(await screen.findByRole('button', { name: 'Copied' })).toBeInTheDocument();
-  await expect(navigator.clipboard.readText()).resolves.toMatch(/member@studio.example .*\(not_in_group\)/);
+  expect(copying.mock.lastCall?.[0]).toMatch(/member@studio.example .*\(not_in_group\)/);
   await user.click(screen.getByRole('button', { name: 'Use another account' }));
   expect(session.useAnotherAccount).toHaveBeenCalledOnce();
 });
@@ -74,7 +83,8 @@ test('a clipboard that is refused leaves the text to be selected', async () => {
   await screen.findByRole('heading', { name: REFUSAL.title });
   vi.spyOn(navigator.clipboard, 'writeText').mockRejectedValue(new Error('refused'));
   await user.click(screen.getByRole('button', { name: 'Copy request text' }));
-  expect(await screen.findByText(/Select the text and copy it/)).toBeInTheDocument();
+  expect(await screen.findByText(/Select the text and copy it/, { selector: 'p' })).toBeInTheDocument();
+  expect(screen.getByRole('status')).toHaveTextContent(/Select the text and copy it/);
 });
 
 test('a 403 from any call leads to the same page, and the prompt is kept', async () => {
@@ -84,7 +94,7 @@ test('a 403 from any call leads to the same page, and the prompt is kept', async
   await user.click(generateButton());
   expect(await screen.findByRole('heading', { name: REFUSAL.title })).toBeInTheDocument();
   expect(screen.queryByRole('textbox')).not.toBeInTheDocument();
-  expect(sessionStorage.getItem('onbrand.draft')).toBe('"a teapot"');
+  expect(sessionStorage.getItem('onbrand.draft')).toBe(DRAFT);
 });
 
 test('a token refused once is renewed and the call repeated, unseen', async () => {
@@ -107,7 +117,7 @@ test('a fresh token that is refused too ends in a page with a button, not in a c
   expect(await screen.findByRole('heading', { name: 'Sign-in not accepted' })).toBeInTheDocument();
   expect(onbrand.requests.filter((request) => request === 'POST /generate')).toHaveLength(2);
   expect(session.signInAgain).not.toHaveBeenCalled();
-  expect(sessionStorage.getItem('onbrand.draft')).toBe('"a teapot"');
+  expect(sessionStorage.getItem('onbrand.draft')).toBe(DRAFT);
   await user.click(screen.getByRole('button', { name: 'Sign in again' }));
   expect(session.signInAgain).toHaveBeenCalledOnce();
 

@@ -1,5 +1,6 @@
 /** What the visitor gets: the page, the way to the sign-in, or the reason why neither works. */
 import { Suspense, use } from 'react';
+import { Announcer } from '../ui/announcer';
 import { strings } from '../ui/strings';
 import { NoticePage } from './notice-page';
 import { SignedIn } from './signed-in';
@@ -8,9 +9,11 @@ import type { Started } from './start';
 
 export function App({ started }: { started: Promise<Started> }) {
   return (
-    <Suspense fallback={<SigningIn />}>
-      <Outcome started={started} />
-    </Suspense>
+    <Announcer>
+      <Suspense fallback={<SigningIn />}>
+        <Outcome started={started} />
+      </Suspense>
+    </Announcer>
   );
 }
 

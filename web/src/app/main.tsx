@@ -2,8 +2,11 @@
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import '../ui/base.css';
+import { applyStoredTheme } from '../ui/theme';
 import { App } from './app';
 import { start } from './start';
+
+applyStoredTheme();
 
 // A page taken out of the browser's back/forward store would show what was on it before a sign-out.
 window.addEventListener('pageshow', (event) => {

@@ -1,7 +1,7 @@
 /** For somebody who is signed in but may not generate: why, and how to change that. There is no composer here. */
-import { useState } from 'react';
 import type { Session } from '../auth/session';
 import { Button } from '../ui/button';
+import { CopyText } from '../ui/copy-text';
 import { strings } from '../ui/strings';
 import { Header } from './header';
 import styles from './notice-page.module.css';
@@ -16,15 +16,6 @@ export function RefusedPage({ session, refusal, onSignOut }: RefusedPageProps) {
   const { username } = session.account;
   const text = strings.refused;
   const request = text.request(username, refusal.title, refusal.code);
-  const [copied, setCopied] = useState<'yes' | 'no' | null>(null);
-
-  function copy(): void {
-    navigator.clipboard.writeText(request).then(
-      () => setCopied('yes'),
-      () => setCopied('no'),
-    );
-  }
-
   return (
     <>
       <Header account={session.account} onSignOut={onSignOut} />
@@ -35,14 +26,9 @@ export function RefusedPage({ session, refusal, onSignOut }: RefusedPageProps) {
         <p className={styles['ask']}>{text.askFor}</p>
         <p className={styles['request']}>{request}</p>
         <div className={styles['actions']}>
-          <Button look="primary" onClick={copy}>
-            {copied === 'yes' ? text.copied : text.copy}
-          </Button>
+          <CopyText look="primary" text={request} label={text.copy} />
           <Button onClick={session.useAnotherAccount}>{text.otherAccount}</Button>
         </div>
-        <p role="status" className={styles['reference']}>
-          {copied === 'no' && text.copyFailed}
-        </p>
       </main>
     </>
   );

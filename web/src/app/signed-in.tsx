@@ -9,7 +9,6 @@ import type { PageConfig } from '../api/get-page-config';
 import type { Problem } from '../api/problem';
 import type { Session } from '../auth/session';
 import { GeneratePage } from '../generate/generate-page';
-import { Announcer } from '../ui/announcer';
 import { strings } from '../ui/strings';
 import { ConnectionBanner } from './connection-banner';
 import { Header } from './header';
@@ -18,8 +17,8 @@ import { createQueryClient } from './query-client';
 import { RefusedPage } from './refused-page';
 import { SigningIn } from './signing-in';
 
-/** How often to ask for the style while no worker has announced one. */
-const STYLE_POLL_MS = 15_000;
+/** How often to ask which style is live, whether a worker is ready, and how long runs usually take. */
+const POLL_MS = 30_000;
 
 type SignedInProps = { session: Session; config: PageConfig };
 
@@ -52,9 +51,7 @@ export function SignedIn({ session, config }: SignedInProps) {
   return (
     <ApiContext value={api}>
       <QueryClientProvider client={queryClient}>
-        <Announcer>
-          <Member session={session} config={config} onSignOut={signOut} />
-        </Announcer>
+        <Member session={session} config={config} onSignOut={signOut} />
       </QueryClientProvider>
     </ApiContext>
   );
@@ -66,8 +63,7 @@ function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () 
     queryKey: ['me'],
     queryFn: ({ signal }) => getMe(api, signal),
     staleTime: Infinity,
-    refetchInterval: ({ state }) =>
-      state.data?.may_generate === true && state.data.style === null ? STYLE_POLL_MS : false,
+    refetchInterval: ({ state }) => (state.data?.may_generate === true ? POLL_MS : false),
   });
   if (me === undefined) {
     return (
@@ -82,7 +78,7 @@ function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () 
     <>
       <Header style={me.style} account={session.account} version={config.version} onSignOut={onSignOut} />
       <ConnectionBanner />
-      <GeneratePage accountId={session.account.id} retentionDays={Math.round(config.retention_hours / 24)} />
+      <GeneratePage accountId={session.account.id} me={me} retentionDays={Math.round(config.retention_hours / 24)} />
     </>
   );
 }

@@ -1,16 +1,28 @@
 /** While the sign-in is under way: the page says so, and that what was typed is still there. */
 import { recallDraft } from '../generate/use-draft';
+import { ProgressBar } from '../ui/progress-bar';
 import { strings } from '../ui/strings';
 import { Header } from './header';
 import styles from './notice-page.module.css';
 
 export function SigningIn({ text = strings.signIn.busy }: { text?: string }) {
+  const draft = recallDraft()?.text ?? '';
   return (
     <>
       <Header />
       <main className={styles['notice']} aria-busy="true">
-        <p role="status">{text}</p>
-        {recallDraft() !== '' && <p className={styles['detail']}>{strings.signIn.promptKept}</p>}
+        <h1 className={styles['title']} role="status">
+          {text}
+        </h1>
+        <ProgressBar label={text} percent={null} valueText={text} />
+        {draft !== '' && (
+          <>
+            <p className={styles['request']} dir="auto">
+              {draft}
+            </p>
+            <p className={styles['detail']}>{strings.signIn.promptKept}</p>
+          </>
+        )}
       </main>
     </>
   );

@@ -1,16 +1,24 @@
 /** What is said and offered beside four finished pictures. */
 import type { Job } from '../api/get-job';
 import { Button } from '../ui/button';
+import { CopyText } from '../ui/copy-text';
 import { strings } from '../ui/strings';
 import type { RunActions } from './run-card';
 import styles from './run-card.module.css';
+import { RunDownloads } from './run-downloads';
+import { day, secondsTaken, time } from './run-facts';
 import type { Run } from './runs';
 
-// The page speaks one language, so its dates do too.
-const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
-const TIME = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+type CompleteRunProps = {
+  job: Job;
+  run: Run;
+  ticked: ReadonlySet<number>;
+  onKept: () => void;
+  onExpired: () => void;
+  actions: RunActions;
+};
 
-export function CompleteRun({ job, run, actions }: { job: Job; run: Run; actions: RunActions }) {
+export function CompleteRun({ job, run, ticked, onKept, onExpired, actions }: CompleteRunProps) {
   return (
     <>
       <p className={styles['meta']}>{facts(job).join(' · ')}</p>
@@ -18,18 +26,20 @@ export function CompleteRun({ job, run, actions }: { job: Job; run: Run; actions
         <Button isUnavailable={actions.isBusy} onClick={() => actions.press(run.prompt)}>
           {strings.run.generateMore}
         </Button>
+        <RunDownloads job={job} ticked={ticked} onKept={onKept} onExpired={onExpired} />
+      </div>
+      <div className={styles['quietly']}>
+        <CopyText text={run.prompt} label={strings.run.copyPrompt} />
       </div>
     </>
   );
 }
 
-function facts({ created_at, completed_at, expires_at }: Job): string[] {
-  const created = new Date(created_at);
-  const all = [TIME.format(created)];
-  if (completed_at !== null) {
-    const seconds = Math.round((new Date(completed_at).getTime() - created.getTime()) / 1000);
-    all.push(strings.run.took(Math.max(1, seconds)));
-  }
-  if (expires_at !== null) all.push(strings.run.keptUntil(DAY.format(new Date(expires_at))));
-  return all;
+function facts(job: Job): string[] {
+  const seconds = secondsTaken(job);
+  return [
+    time(job.created_at),
+    ...(seconds === null ? [] : [strings.run.took(seconds)]),
+    ...(job.expires_at === null ? [] : [strings.run.keptUntil(day(job.expires_at))]),
+  ];
 }

@@ -6,6 +6,7 @@ import type { RunActions } from './run-card';
 import styles from './run-card.module.css';
 import type { RunView } from './run-view';
 import type { Run } from './runs';
+import { useNow } from './use-now';
 
 type EndedRunProps = {
   view: Exclude<RunView, { kind: 'unfinished' | 'complete' }>;
@@ -15,13 +16,15 @@ type EndedRunProps = {
 
 export function EndedRun({ view, run, actions }: EndedRunProps) {
   const { isBusy, press, editPrompt, remove } = actions;
+  const now = useNow();
   const again = view.kind === 'failed' ? strings.retry : strings.run.generateAgain;
+  const wait = secondsUntil(run.refusal?.retryAt ?? null, now);
   return (
     <>
       <Explanation view={view} retentionDays={actions.retentionDays} />
       <div className={styles['actions']}>
-        <Button isUnavailable={isBusy} onClick={() => press(run.prompt, run)}>
-          {again}
+        <Button isUnavailable={isBusy || wait > 0} onClick={() => press(run.prompt, run)}>
+          {wait > 0 ? strings.run.retryIn(wait) : again}
         </Button>
         <Button look="quiet" onClick={() => editPrompt(run.prompt)}>
           {strings.run.editPrompt}
@@ -37,12 +40,16 @@ export function EndedRun({ view, run, actions }: EndedRunProps) {
   );
 }
 
+function secondsUntil(at: number | null, now: number): number {
+  return at === null ? 0 : Math.max(0, Math.ceil((at - now) / 1_000));
+}
+
 function Explanation({ view, retentionDays }: { view: EndedRunProps['view']; retentionDays: number }) {
   switch (view.kind) {
     case 'cancelled':
       return <p className={styles['meta']}>{strings.run.cancelled}</p>;
     case 'expired':
-      return <p className={styles['meta']}>{strings.run.expired(retentionDays)}</p>;
+      return <p className={styles['detail']}>{strings.run.expired(retentionDays)}</p>;
     case 'missing':
       return (
         <p className={styles['meta']}>

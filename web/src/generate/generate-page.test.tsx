@@ -3,7 +3,7 @@ import { fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test } from 'vitest';
 import { liveAddresses } from '../test/addresses';
 import { FakeOnbrand, pictureBytes } from '../test/fake-onbrand';
-import { fakeSession, generateButton, promptField, renderApp } from '../test/render-app';
+import { fakeSession, follow, generateButton, pressGenerate, promptField, renderApp } from '../test/render-app';
 
 const PROMPT = 'a red backpack on a light blue background';
 
@@ -13,7 +13,7 @@ beforeEach(() => {
 });
 
 const cards = () => screen.queryAllByRole('article');
-const placeholders = (card: HTMLElement) => within(card).queryAllByTestId('placeholder');
+const squares = (card: HTMLElement) => within(card).queryAllByTestId('square');
 const percent = () => Number(screen.getByRole('progressbar').getAttribute('aria-valuenow'));
 
 function card(index: number): HTMLElement {
@@ -22,36 +22,23 @@ function card(index: number): HTMLElement {
   return found;
 }
 
-async function pressGenerate(prompt = PROMPT) {
-  const { user, ...page } = await renderApp();
-  await user.type(await promptField(), prompt);
-  await user.click(generateButton());
-  return { user, ...page };
-}
-
 async function fourPictures(inside: HTMLElement = document.body): Promise<HTMLElement[]> {
   await waitFor(() => expect(within(inside).getAllByRole('img')).toHaveLength(4));
   return within(inside).getAllByRole('img');
 }
 
-/** Presses Generate and waits until the page follows the job by its stream. */
-async function follow(prompt = PROMPT) {
-  const page = await pressGenerate(prompt);
-  await waitFor(() => expect(onbrand.isStreamed(onbrand.job(0).id)).toBe(true));
-  return { ...page, id: onbrand.job(0).id };
-}
-
-test('pressing Generate shows four placeholders before the network has answered', async () => {
+test('pressing Generate shows four empty places before the network has answered', async () => {
   onbrand.once('POST', /generate/, () => new Promise<Response>(() => undefined));
-  await pressGenerate();
-  expect(placeholders(card(0))).toHaveLength(4);
+  await pressGenerate(PROMPT);
+  expect(squares(card(0))).toHaveLength(4);
+  expect(within(card(0)).queryByRole('img')).not.toBeInTheDocument();
   expect(within(card(0)).getByRole('heading')).toHaveTextContent(PROMPT);
   expect(generateButton()).toHaveAttribute('aria-disabled', 'true');
   expect(generateButton()).toHaveFocus();
 });
 
 test('a finished job fills the four places with its own pictures', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand, PROMPT);
   onbrand.complete(id);
   const pictures = await fourPictures(card(0));
   expect(pictures.map((picture) => picture.getAttribute('alt'))).toEqual(
@@ -65,7 +52,7 @@ test('a finished job fills the four places with its own pictures', async () => {
 });
 
 test('progress shows phase, step, percent and seconds, and the title follows', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand, PROMPT);
   expect(await screen.findByText('2nd in line')).toBeInTheDocument();
   expect(screen.getByText('about 50 s')).toBeInTheDocument();
   onbrand.draw(id, 7, 55);
@@ -76,14 +63,14 @@ test('progress shows phase, step, percent and seconds, and the title follows', a
 });
 
 test('Generate More starts a new run of the same prompt on top and leaves the earlier one alone', async () => {
-  const { id, user } = await follow();
+  const { id, user } = await follow(onbrand, PROMPT);
   onbrand.complete(id);
   const before = await fourPictures();
   await waitFor(() => expect(generateButton()).not.toHaveAttribute('aria-disabled'), { timeout: 3_000 });
   await user.clear(await promptField());
   await user.click(screen.getByRole('button', { name: 'Generate More' }));
   expect(cards()).toHaveLength(2);
-  expect(placeholders(card(0))).toHaveLength(4);
+  expect(squares(card(0))).toHaveLength(4);
   expect(within(card(1)).getAllByRole('img')).toEqual(before);
   await waitFor(() => expect(onbrand.submissions).toHaveLength(2));
   expect(onbrand.submissions.map(({ prompt }) => prompt)).toEqual([PROMPT, PROMPT]);
@@ -117,7 +104,7 @@ test('Ctrl+Enter and Cmd+Enter generate, once even when held; Enter alone makes 
 });
 
 test('a refresh restores every run in order, and the prompt in the field', async () => {
-  const { id, user, unmount } = await follow();
+  const { id, user, unmount } = await follow(onbrand, PROMPT);
   onbrand.complete(id);
   await fourPictures();
   await waitFor(() => expect(generateButton()).not.toHaveAttribute('aria-disabled'), { timeout: 3_000 });
@@ -141,7 +128,7 @@ test('a refresh restores every run in order, and the prompt in the field', async
 
 test('a request in flight at a refresh is repeated with its key and stays one job', async () => {
   onbrand.once('POST', /generate/, () => new Promise<Response>(() => undefined));
-  const { unmount } = await pressGenerate();
+  const { unmount } = await pressGenerate(PROMPT);
   const stored = sessionStorage.getItem('onbrand.runs.account-1') ?? '[]';
   const [{ key }] = JSON.parse(stored) as [{ key: string }];
   unmount();
@@ -151,7 +138,7 @@ test('a request in flight at a refresh is repeated with its key and stays one jo
 });
 
 test('another account in the same tab sees none of the runs', async () => {
-  const { unmount } = await follow();
+  const { unmount } = await follow(onbrand, PROMPT);
   unmount();
   await renderApp(fakeSession({ id: 'account-2', name: 'Other', username: 'other@studio.example' }));
   await promptField();
@@ -159,7 +146,7 @@ test('another account in the same tab sees none of the runs', async () => {
 });
 
 test('the live region tells of queue, start, quarters and the end, and not of every step', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand, PROMPT);
   const status = screen.getByRole('status');
   await waitFor(() => expect(status).toHaveTextContent('Queued. 2nd in line'));
   onbrand.draw(id, 1, 11);
@@ -174,7 +161,7 @@ test('the live region tells of queue, start, quarters and the end, and not of ev
 });
 
 test('the page says when the model left out the end of the prompt', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand, PROMPT);
   onbrand.update(id, { prompt_truncated: true });
   expect(await screen.findByText(/the end of it was left out/)).toBeInTheDocument();
 });
@@ -182,8 +169,8 @@ test('the page says when the model left out the end of the prompt', async () => 
 test('an example fills the field and sends nothing', async () => {
   const { user } = await renderApp();
   await promptField();
-  await user.click(screen.getByRole('button', { name: 'A blue alarm clock' }));
-  expect(await promptField()).toHaveValue('A blue alarm clock');
+  await user.click(screen.getByRole('button', { name: 'A red backpack' }));
+  expect(await promptField()).toHaveValue('A red backpack');
   expect(await promptField()).toHaveFocus();
   expect(onbrand.submissions).toEqual([]);
 });

@@ -1,24 +1,29 @@
 /** The one screen: the composer, and the runs of this tab, newest on top. */
 import { VisuallyHidden } from '@radix-ui/react-visually-hidden';
 import { useEffect, useRef } from 'react';
+import type { Me } from '../api/get-me';
 import { strings } from '../ui/strings';
 import { Composer } from './composer';
 import { EmptyState } from './empty-state';
 import styles from './generate-page.module.css';
 import { RunCard } from './run-card';
-import { useAnnouncements } from './use-announcements';
 import { useDraft } from './use-draft';
 import { usePageTitle } from './use-page-title';
+import { useQuestion } from './use-question';
+import { useRunNews } from './use-run-news';
 import { useRuns } from './use-runs';
 import { useWarm } from './use-warm';
 
-export function GeneratePage({ accountId, retentionDays }: { accountId: string; retentionDays: number }) {
-  const [draft, setDraft] = useDraft();
+type GeneratePageProps = { accountId: string; me: Me; retentionDays: number };
+
+export function GeneratePage({ accountId, me, retentionDays }: GeneratePageProps) {
+  const [draft, setDraft] = useDraft(accountId);
   const { runs, press, ...rest } = useRuns(accountId);
   const warm = useWarm();
   const input = useRef<HTMLTextAreaElement>(null);
+  const question = useQuestion(accountId, runs);
   usePageTitle(runs);
-  useAnnouncements(runs);
+  useRunNews(runs);
 
   const isEmpty = runs.length === 0;
   useEffect(() => {
@@ -38,7 +43,8 @@ export function GeneratePage({ accountId, retentionDays }: { accountId: string; 
     write(prompt);
     input.current?.focus();
   };
-  const actions = { ...rest, press: pressAndShow, editPrompt: edit, retentionDays };
+  const hasWaited = runs.some(({ view }) => view.kind === 'complete' || view.kind === 'failed');
+  const actions = { ...rest, press: pressAndShow, editPrompt: edit, question, retentionDays, hasWaited };
 
   return (
     <main className={isEmpty ? undefined : styles['withRuns']}>
@@ -54,7 +60,7 @@ export function GeneratePage({ accountId, retentionDays }: { accountId: string; 
         inputRef={input}
       />
       {isEmpty ? (
-        <EmptyState retentionDays={retentionDays} onExample={edit} />
+        <EmptyState me={me} retentionDays={retentionDays} onExample={edit} />
       ) : (
         <section aria-label={strings.run.list}>
           {runs.map((live) => (

@@ -12,7 +12,8 @@ export function isFinal(job: Job): boolean {
 export function advance(known: Job | undefined, news: Job): Job {
   if (known === undefined) return news;
   if (known.id !== news.id || isFinal(known)) return known;
-  if (known.status !== 'processing' || news.status !== 'processing') return news;
-  const percent = Math.max(known.progress.percent, news.progress.percent);
-  return percent === news.progress.percent ? news : { ...news, progress: { ...news.progress, percent } };
+  if (known.status !== 'processing' || (news.status !== 'processing' && news.status !== 'complete')) return news;
+  const newest = news.progress.percent >= known.progress.percent ? news : known;
+  const previews = newest.progress.previews.length > 0 ? newest.progress.previews : known.progress.previews;
+  return { ...news, progress: { ...news.progress, percent: newest.progress.percent, previews } };
 }

@@ -1,44 +1,48 @@
-/** The four places of a run, from the press of the button on; pictures fill them without anything moving. */
-import { classes } from '../ui/classes';
+/**
+ * The four places of a run, from the press of the button on: previews resolve into pictures without anything moving.
+ * Arrow keys go from picture to picture; everything else about a picture is its tile's.
+ */
+import type { KeyboardEvent } from 'react';
+import type { Job } from '../api/get-job';
 import styles from './picture-grid.module.css';
-import { PictureTile } from './picture-tile';
+import { PictureTile, type TileActions } from './picture-tile';
 
 const PLACES = [1, 2, 3, 4];
+const COLUMNS = 2;
 
-type PictureGridProps = {
-  /** Where the pictures are, relative to the API; empty until the job is complete. */
-  addresses: string[];
-  prompt: string;
-  isDrawing: boolean;
-  onExpired: () => void;
+/** How far along the row an arrow key goes. On a phone, where there is one column, up and down are one picture too. */
+const MOVES: Record<string, (columns: number) => number> = {
+  ArrowLeft: () => -1,
+  ArrowRight: () => 1,
+  ArrowUp: (columns) => -columns,
+  ArrowDown: (columns) => columns,
 };
 
-export function PictureGrid({ addresses, prompt, isDrawing, onExpired }: PictureGridProps) {
+type PictureGridProps = {
+  /** Null until the server has told anything about it. */
+  job: Job | null;
+  prompt: string;
+  actions: TileActions;
+};
+
+export function PictureGrid({ job, prompt, actions }: PictureGridProps) {
   return (
     <ul className={styles['grid']}>
-      {PLACES.map((n) => {
-        const address = addresses[n - 1];
-        return (
-          <li key={n}>
-            {address === undefined ? (
-              <Placeholder n={n} isDrawing={isDrawing} />
-            ) : (
-              <PictureTile address={address} n={n} prompt={prompt} onExpired={onExpired} />
-            )}
-          </li>
-        );
-      })}
+      {PLACES.map((n) => (
+        <li key={n}>
+          <PictureTile job={job} n={n} prompt={prompt} actions={actions} onArrow={moveFocus} />
+        </li>
+      ))}
     </ul>
   );
 }
 
-function Placeholder({ n, isDrawing }: { n: number; isDrawing: boolean }) {
-  return (
-    <div aria-hidden="true" data-testid="placeholder">
-      <div className={classes(styles['square'], isDrawing && styles['drawing'])} />
-      <div className={styles['bar']}>
-        <span className={styles['number']}>{n}</span>
-      </div>
-    </div>
-  );
+function moveFocus(event: KeyboardEvent<HTMLElement>): void {
+  const move = MOVES[event.key];
+  const grid = event.currentTarget.closest('ul');
+  if (move === undefined || grid === null) return;
+  event.preventDefault();
+  const pictures = [...grid.querySelectorAll<HTMLElement>('[data-picture]')];
+  const isOneColumn = getComputedStyle(grid).gridTemplateColumns.split(' ').length === 1;
+  pictures[pictures.indexOf(event.currentTarget) + move(isOneColumn ? 1 : COLUMNS)]?.focus();
 }

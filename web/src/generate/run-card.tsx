@@ -1,24 +1,43 @@
 /** One run: what was asked for, where it stands, and its four pictures or what became of them. */
-import { useId } from 'react';
+import { useId, useState } from 'react';
+import type { Job } from '../api/get-job';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import { CompleteRun } from './complete-run';
 import { EndedRun } from './ended-run';
+import { Lightbox } from './lightbox';
 import { PictureGrid } from './picture-grid';
 import styles from './run-card.module.css';
 import { RunProgress } from './run-progress';
+import { Usefulness } from './usefulness';
+import type { Question } from './use-question';
 import type { LiveRun, Runs } from './use-runs';
 
 export type RunActions = Pick<Runs, 'press' | 'remove' | 'learn' | 'recheck' | 'isBusy'> & {
   editPrompt: (prompt: string) => void;
+  question: Question;
   retentionDays: number;
+  /** Whether a run has ended before in this tab. */
+  hasWaited: boolean;
 };
 
-export function RunCard({ live, actions }: { live: LiveRun; actions: RunActions }) {
+type RunCardProps = { live: LiveRun; actions: RunActions };
+
+export function RunCard({ live, actions }: RunCardProps) {
   const { run, view } = live;
   const id = useId();
   const hasPictures = view.kind === 'unfinished' || view.kind === 'complete';
-  const isCut = hasPictures && view.job?.prompt_truncated === true;
+  const [ticked, setTicked] = useState<ReadonlySet<number>>(new Set());
+  const [opened, setOpened] = useState<number | null>(null);
+  const { question } = actions;
+
+  function tick(n: number, isTicked: boolean): void {
+    setTicked((before) => new Set(isTicked ? [...before, n] : [...before].filter((other) => other !== n)));
+  }
+  const onKept = () => run.jobId !== null && question.onKept(run.jobId);
+  const onExpired = () => run.jobId !== null && actions.recheck(run.jobId);
+  const tiles = { open: setOpened, ticked, tick, onKept, onExpired };
+
   return (
     <article
       className={styles['card']}
@@ -30,19 +49,43 @@ export function RunCard({ live, actions }: { live: LiveRun; actions: RunActions 
         <h2 id={id} className={styles['prompt']} dir="auto" title={run.prompt}>
           {run.prompt}
         </h2>
-        {view.kind === 'unfinished' && <RunProgress live={live} job={view.job} onCancelled={actions.learn} />}
-        {view.kind === 'complete' && <CompleteRun job={view.job} run={run} actions={actions} />}
+        {view.kind === 'unfinished' && (
+          <div className={styles['status']}>
+            <RunProgress live={live} job={view.job} onCancelled={actions.learn} hasWaited={actions.hasWaited} />
+          </div>
+        )}
+        {view.kind === 'complete' && (
+          <div className={styles['status']}>
+            <CompleteRun
+              job={view.job}
+              run={run}
+              ticked={ticked}
+              onKept={onKept}
+              onExpired={onExpired}
+              actions={actions}
+            />
+          </div>
+        )}
         {!hasPictures && <EndedRun view={view} run={run} actions={actions} />}
-        {isCut && <p className={styles['note']}>{strings.run.truncated}</p>}
+        {hasPictures && isCut(view.job) && <p className={styles['note']}>{strings.run.truncated}</p>}
       </div>
       {hasPictures && (
-        <PictureGrid
-          addresses={view.kind === 'complete' ? view.job.images : []}
-          prompt={run.prompt}
-          isDrawing={view.job?.status === 'processing'}
-          onExpired={() => run.jobId !== null && actions.recheck(run.jobId)}
-        />
+        <div className={styles['pictures']}>
+          <PictureGrid job={view.job} prompt={run.prompt} actions={tiles} />
+        </div>
+      )}
+      {run.jobId !== null && run.jobId === question.jobId && view.kind === 'complete' && (
+        <div>
+          <Usefulness jobId={run.jobId} onClose={question.close} />
+        </div>
+      )}
+      {view.kind === 'complete' && opened !== null && (
+        <Lightbox job={view.job} start={opened} onClose={() => setOpened(null)} onKept={onKept} onExpired={onExpired} />
       )}
     </article>
   );
+}
+
+function isCut(job: Job | null): boolean {
+  return job?.prompt_truncated === true;
 }

@@ -6,14 +6,22 @@ import type { Job } from '../api/get-job';
 import { Button } from '../ui/button';
 import { ProgressBar } from '../ui/progress-bar';
 import { strings } from '../ui/strings';
+import { ColdStart, isColdStart } from './cold-start';
+import { NoticeOffer } from './notice-offer';
 import styles from './run-progress.module.css';
 import { statusOf } from './run-view';
 import { useNow } from './use-now';
 import type { LiveRun } from './use-runs';
 
-type RunProgressProps = { live: LiveRun; job: Job | null; onCancelled: (job: Job) => void };
+type RunProgressProps = {
+  live: LiveRun;
+  job: Job | null;
+  onCancelled: (job: Job) => void;
+  /** Somebody who has waited for a run before knows whether a notice would help. */
+  hasWaited: boolean;
+};
 
-export function RunProgress({ live, job, onCancelled }: RunProgressProps) {
+export function RunProgress({ live, job, onCancelled, hasWaited }: RunProgressProps) {
   const { run, receivedAt, isRetrying } = live;
   const { jobId, pressedAt } = run;
   const api = useApi();
@@ -22,6 +30,7 @@ export function RunProgress({ live, job, onCancelled }: RunProgressProps) {
   const isCancelling = cancel.isPending || cancel.isSuccess;
   const { stage, detail } = statusOf(job, { now, receivedAt, pressedAt, isAccepted: jobId !== null, isRetrying });
   const percent = job?.status === 'processing' ? job.progress.percent : null;
+  const phase = job?.status === 'queued' ? job.progress.phase : undefined;
   return (
     <div className={styles['progress']}>
       <p className={styles['stage']}>
@@ -29,12 +38,18 @@ export function RunProgress({ live, job, onCancelled }: RunProgressProps) {
         {percent !== null && <span className={styles['percent']}>{strings.run.percent(percent)}</span>}
       </p>
       <ProgressBar label={strings.run.progress} percent={percent} valueText={`${stage}. ${detail}`} />
-      <p className={styles['detail']}>{detail}</p>
-      {jobId !== null && (
-        <Button isUnavailable={isCancelling} onClick={() => cancel.mutate(jobId)}>
-          {strings.run.cancel}
-        </Button>
-      )}
+      <p className={styles['detail']}>
+        {isColdStart(phase) ? `${detail} · ${strings.coldStart.saved}` : detail}
+      </p>
+      {isColdStart(phase) && <ColdStart phase={phase} />}
+      <div className={styles['actions']}>
+        {jobId !== null && (
+          <Button isUnavailable={isCancelling} onClick={() => cancel.mutate(jobId)}>
+            {strings.run.cancel}
+          </Button>
+        )}
+        {hasWaited && <NoticeOffer />}
+      </div>
       {cancel.isError && <p className={styles['problem']}>{strings.run.cancelFailed}</p>}
     </div>
   );

@@ -13,7 +13,18 @@ function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
     expires_at: null,
     images: [],
     user_id: 'user',
-    progress: { phase: null, step: 0, steps: 0, percent: 0, queue_position: null, eta_seconds: null, ...progress },
+    seeds: [1, 2, 3, 4],
+    progress: {
+      phase: null,
+      step: 0,
+      steps: 0,
+      percent: 0,
+      queue_position: null,
+      eta_seconds: null,
+      is_late: false,
+      previews: [],
+      ...progress,
+    },
     error: null,
     pack: null,
   };
@@ -52,6 +63,14 @@ describe('what is said about an unfinished run', () => {
       'Drawing · step 17 of 28 · about 14 s',
     );
     expect(line(job('processing', { phase: 'saving', eta_seconds: 1 }), 20)).toBe('Saving the pictures · about 1 s');
+  });
+
+  test('a run the server calls late says so, whatever is left of it', () => {
+    const late = { phase: 'drawing', step: 3, steps: 12, eta_seconds: 20, is_late: true } as const;
+    expect(line(job('processing', late), 40)).toBe('Drawing · step 3 of 12 · longer than usual, 40 s so far');
+    expect(line(job('queued', { phase: 'starting_gpu', is_late: true }), 95)).toBe(
+      'Waiting for a worker to start · longer than usual, 1 min 35 s so far',
+    );
   });
 
   test('the seconds count down between two messages, and say so when they were too few', () => {

@@ -12,10 +12,13 @@ export type RunView =
   | { kind: 'expired' }
   | { kind: 'missing' };
 
+/** Enough to find the line in the log, and to read it out on the phone. */
+const REFERENCE_LENGTH = 8;
+
 /** `problem` is the server's last answer about the job if that was a refusal (404, 410). */
 export function viewOf(run: Run, job: Job | null, problem: Problem | null): RunView {
   if (run.refusal !== null) {
-    return { kind: 'failed', ...run.refusal, reference: run.refusal.requestId };
+    return { kind: 'failed', ...run.refusal, reference: run.refusal.requestId.slice(0, REFERENCE_LENGTH) };
   }
   if (problem?.status === 410) return { kind: 'expired' };
   if (problem?.status === 404) return { kind: 'missing' };
@@ -36,7 +39,7 @@ function failureOf(job: Job): RunView {
     kind: 'failed',
     title: job.error?.title ?? unknownTitle,
     detail: job.error?.detail ?? unknownDetail,
-    reference: job.id.slice(0, 8),
+    reference: job.id.slice(0, REFERENCE_LENGTH),
   };
 }
 
@@ -83,6 +86,7 @@ const OVERDUE_SECONDS = 5;
 
 function time({ progress }: Job, { now, receivedAt, pressedAt }: Situation): string {
   const soFar = Math.max(0, Math.floor((now - pressedAt) / 1000));
+  if (progress.is_late) return strings.run.longer(soFar);
   if (progress.eta_seconds === null) return strings.run.soFar(soFar);
   const left = progress.eta_seconds - Math.floor((now - receivedAt) / 1000);
   if (left > 20) return strings.run.left(Math.round(left / 5) * 5);

@@ -16,7 +16,7 @@ const actions: fc.Arbitrary<RunAction> = fc.oneof(
     replaces: fc.option(keys, { nil: undefined }),
   }),
   fc.record({ type: fc.constant('accept' as const), key: keys, jobId: fc.constantFrom('job-1', 'job-2', 'job-3') }),
-  fc.record({ type: fc.constant('refuse' as const), key: keys, problem: fc.constant(PROBLEM) }),
+  fc.record({ type: fc.constant('refuse' as const), key: keys, refusal: fc.constant(PROBLEM) }),
   fc.record({ type: fc.constant('remove' as const), key: keys }),
 );
 
@@ -57,14 +57,15 @@ test('what an older version stored is left out, never trusted', () => {
   expect(parseRuns([run, null, 7, { ...run, key: 7 }, { ...run, jobId: 7 }])).toEqual([run]);
 });
 
-const progress = { phase: null, step: 0, steps: 12, queue_position: null, eta_seconds: null };
+const progress = { phase: null, step: 0, steps: 12, queue_position: null, eta_seconds: null, is_late: false };
 const views: fc.Arbitrary<Job> = fc
   .record({
     id: fc.constantFrom('job-1', 'job-2'),
     status: fc.constantFrom('queued' as const, 'processing' as const, 'complete' as const, 'failed' as const),
     percent: fc.integer({ min: 0, max: 99 }),
+    hasPreviews: fc.boolean(),
   })
-  .map(({ id, status, percent }) => ({
+  .map(({ id, status, percent, hasPreviews }) => ({
     id,
     status,
     prompt: 'a teapot',
@@ -74,12 +75,13 @@ const views: fc.Arbitrary<Job> = fc
     expires_at: null,
     images: [],
     user_id: 'user',
-    progress: { ...progress, percent },
+    seeds: [1, 2, 3, 4],
+    progress: { ...progress, percent, previews: hasPreviews ? [1, 2, 3, 4].map((n) => `${id} ${percent} ${n}`) : [] },
     error: null,
     pack: null,
   }));
 
-test('whatever order news comes in, percent never falls while drawing, an end stays, and jobs are not mixed up', () => {
+test('whatever order news comes in, percent and previews never go back, an end stays, jobs are not mixed up', () => {
   fc.assert(
     fc.property(fc.array(views, { minLength: 1, maxLength: 20 }), (news) => {
       let known: Job | undefined;
@@ -90,8 +92,10 @@ test('whatever order news comes in, percent never falls while drawing, an end st
           if (known.status === 'complete' || known.status === 'failed') expect(next).toBe(known);
           if (known.status === 'processing' && next.status === 'processing') {
             expect(next.progress.percent).toBeGreaterThanOrEqual(known.progress.percent);
+            if (known.progress.previews.length > 0) expect(next.progress.previews).toHaveLength(4);
           }
         }
+        for (const preview of next.progress.previews) expect(preview).toMatch(new RegExp(`^${next.id} `));
         known = next;
       }
     }),

@@ -6,6 +6,9 @@
  */
 import type { Problem } from '../api/problem';
 
+/** Why the server did not accept a run. `retryAt`: when it may, in milliseconds since 1970; null if nobody knows. */
+export type Refusal = Problem & { retryAt?: number | null };
+
 export type Run = {
   key: string;
   prompt: string;
@@ -13,15 +16,14 @@ export type Run = {
   pressedAt: number;
   /** Null until the server has accepted it. */
   jobId: string | null;
-  /** Why the server did not accept it. */
-  refusal: Problem | null;
+  refusal: Refusal | null;
 };
 
 export type RunAction =
   /** `replaces` is the key of a run that ended without pictures and makes room; it may be the new one's own. */
   | { type: 'press'; key: string; prompt: string; at: number; replaces?: string | undefined }
   | { type: 'accept'; key: string; jobId: string }
-  | { type: 'refuse'; key: string; problem: Problem }
+  | { type: 'refuse'; key: string; refusal: Refusal }
   | { type: 'remove'; key: string };
 
 export function reduceRuns(runs: Run[], action: RunAction): Run[] {
@@ -36,7 +38,7 @@ export function reduceRuns(runs: Run[], action: RunAction): Run[] {
     case 'accept':
       return change(runs, action.key, (run) => (isUnanswered(run) ? { ...run, jobId: action.jobId } : run));
     case 'refuse':
-      return change(runs, action.key, (run) => (isUnanswered(run) ? { ...run, refusal: action.problem } : run));
+      return change(runs, action.key, (run) => (isUnanswered(run) ? { ...run, refusal: action.refusal } : run));
     case 'remove':
       return runs.filter((run) => run.key !== action.key);
   }

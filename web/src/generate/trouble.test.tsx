@@ -3,8 +3,8 @@ import { onlineManager } from '@tanstack/react-query';
 import { act, screen, waitFor, within } from '@testing-library/react';
 import { HttpResponse } from 'msw';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { FakeOnbrand, pictureBytes, problem } from '../test/fake-onbrand';
-import { generateButton, promptField, renderApp } from '../test/render-app';
+import { FakeOnbrand, problem } from '../test/fake-onbrand';
+import { follow, generateButton, pressable, pressGenerate, promptField, renderApp } from '../test/render-app';
 
 const PROMPT = 'a teapot';
 
@@ -15,29 +15,13 @@ beforeEach(() => {
 
 const percent = () => Number(screen.getByRole('progressbar').getAttribute('aria-valuenow'));
 const polls = (id: string) => onbrand.requests.filter((request) => request === `GET /jobs/${id}`).length;
-const pressable = (name: string) =>
-  waitFor(() => expect(screen.getByRole('button', { name })).not.toHaveAttribute('aria-disabled'), { timeout: 3_000 });
-
 const fourPictures = () =>
   waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4), { timeout: 6_000 });
-
-async function pressGenerate() {
-  const page = await renderApp();
-  await page.user.type(await promptField(), PROMPT);
-  await page.user.click(generateButton());
-  return page;
-}
-
-async function follow() {
-  const page = await pressGenerate();
-  await waitFor(() => expect(onbrand.isStreamed(onbrand.job(0).id)).toBe(true));
-  return { ...page, id: onbrand.job(0).id };
-}
 
 test('a refused request says what happened, keeps the prompt, and is tried again with the same key', async () => {
   const refusal = () => problem(429, 'too_many_queued', 'Too many waiting', 'Wait for one to finish.');
   onbrand.once('POST', /generate/, refusal);
-  const { user } = await pressGenerate();
+  const { user } = await pressGenerate(PROMPT);
   const card = await screen.findByRole('article');
   expect(await within(card).findByText('Too many waiting')).toBeInTheDocument();
   expect(within(card).getByText(/Wait for one to finish/)).toBeInTheDocument();
@@ -53,7 +37,7 @@ test('a refused request says what happened, keeps the prompt, and is tried again
 
 test('a refused request is not repeated by a refresh', async () => {
   onbrand.once('POST', /generate/, () => problem(429, 'too_many_queued', 'Too many waiting'));
-  const { unmount } = await pressGenerate();
+  const { unmount } = await pressGenerate(PROMPT);
   await screen.findByText('Too many waiting');
   unmount();
   await renderApp();
@@ -63,14 +47,14 @@ test('a refused request is not repeated by a refresh', async () => {
 
 test('an answer that is no problem document still becomes a sentence', async () => {
   onbrand.once('POST', /generate/, () => new HttpResponse('<html>teapot</html>', { status: 500 }));
-  await pressGenerate();
+  await pressGenerate(PROMPT);
   expect(await screen.findByText('Something went wrong')).toBeInTheDocument();
   expect(screen.queryByText(/html/)).not.toBeInTheDocument();
 });
 
 test('a lost connection while sending is repeated with the same key and is no failure', async () => {
   onbrand.once('POST', /generate/, () => HttpResponse.error(), 2);
-  await pressGenerate();
+  await pressGenerate(PROMPT);
   expect(await screen.findByText(/Trying again; your prompt is kept/)).toBeInTheDocument();
   expect(screen.getByRole('complementary')).toHaveTextContent("Onbrand can't be reached just now");
   await waitFor(() => expect(onbrand.submissions).toHaveLength(1), { timeout: 8_000 });
@@ -81,7 +65,7 @@ test('a lost connection while sending is repeated with the same key and is no fa
 
 test('Retry now does not wait for the next try', async () => {
   onbrand.once('POST', /generate/, () => problem(503, 'database_unavailable', 'The database is away'), 3);
-  const { user } = await pressGenerate();
+  const { user } = await pressGenerate(PROMPT);
   await waitFor(() => expect(onbrand.requests.filter((request) => request === 'POST /generate')).toHaveLength(3), {
     timeout: 8_000,
   });
@@ -91,7 +75,7 @@ test('Retry now does not wait for the next try', async () => {
 });
 
 test('a dropped stream falls back to polling and the run finishes', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand);
   onbrand.once('GET', /events/, () => problem(503, 'database_unavailable', 'The database is away'), 100);
   onbrand.dropStreams(id);
   onbrand.draw(id, 6, 48);
@@ -101,7 +85,7 @@ test('a dropped stream falls back to polling and the run finishes', async () => 
 });
 
 test('polling rests while the stream speaks, and after the end', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand);
   onbrand.draw(id, 1, 11);
   await waitFor(() => expect(percent()).toBe(11));
   const before = polls(id);
@@ -115,7 +99,7 @@ test('polling rests while the stream speaks, and after the end', async () => {
 });
 
 test('server errors while following do not end a run', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand);
   const failing = () => problem(500, 'internal_error', 'Something went wrong on our side');
   onbrand.once('GET', /events/, failing, 100);
   onbrand.once('GET', /jobs\/[^/]+$/, failing, 2);
@@ -127,7 +111,7 @@ test('server errors while following do not end a run', async () => {
 });
 
 test('percent never falls when news was overtaken, and nothing comes after the end', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand);
   onbrand.draw(id, 6, 48);
   await waitFor(() => expect(percent()).toBe(48));
   const overtaken = onbrand.job(0);
@@ -147,7 +131,7 @@ test('a poll on its way does not undo what the stream has said since', async () 
     });
     return HttpResponse.json(old); // still queued
   });
-  const { id } = await follow();
+  const { id } = await follow(onbrand);
   onbrand.draw(id, 6, 48);
   await waitFor(() => expect(percent()).toBe(48));
   release();
@@ -156,17 +140,17 @@ test('a poll on its way does not undo what the stream has said since', async () 
 });
 
 test('Cancel stops the run, and the card says so quietly', async () => {
-  const { id, user } = await follow();
+  const { id, user } = await follow(onbrand);
   await user.click(screen.getByRole('button', { name: 'Cancel' }));
   const card = await screen.findByRole('article');
   expect(await within(card).findByText('Cancelled')).toBeInTheDocument();
   expect(onbrand.cancelled).toEqual([id]);
-  expect(within(card).queryByTestId('placeholder')).not.toBeInTheDocument();
+  expect(within(card).queryByTestId('square')).not.toBeInTheDocument();
   expect(screen.getByRole('status')).toHaveTextContent('Cancelled');
 });
 
 test('a cancel that fails says so and can be pressed again', async () => {
-  const { user } = await follow();
+  const { user } = await follow(onbrand);
   onbrand.once('DELETE', /jobs/, () => problem(503, 'database_unavailable', 'The database is away'));
   await user.click(screen.getByRole('button', { name: 'Cancel' }));
   expect(await screen.findByText("It couldn't be cancelled. Try again.")).toBeInTheDocument();
@@ -175,7 +159,7 @@ test('a cancel that fails says so and can be pressed again', async () => {
 });
 
 test('a failed job shows cause, next steps and a reference; Edit prompt brings the text back', async () => {
-  const { id, user } = await follow();
+  const { id, user } = await follow(onbrand);
   await user.clear(await promptField());
   onbrand.fail(id, { code: 'gpu_memory', title: 'Not enough GPU memory', detail: 'Try again in a moment.' });
   const card = await screen.findByRole('article');
@@ -194,7 +178,7 @@ test('a failed job shows cause, next steps and a reference; Edit prompt brings t
 });
 
 test('a job that is past its time says so after a refresh and can be generated again', async () => {
-  const { id, unmount } = await follow();
+  const { id, unmount } = await follow(onbrand);
   onbrand.complete(id);
   await fourPictures();
   unmount();
@@ -206,7 +190,7 @@ test('a job that is past its time says so after a refresh and can be generated a
 });
 
 test('a picture that has expired meanwhile ends the run as expired, never as a broken image', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand);
   const gone = () => problem(410, 'job_expired', 'Deleted after the retention time');
   onbrand.once('GET', /images/, gone, 100);
   onbrand.complete(id);
@@ -215,8 +199,19 @@ test('a picture that has expired meanwhile ends the run as expired, never as a b
   expect(screen.queryByRole('img')).not.toBeInTheDocument();
 });
 
+test('a picture that is gone while its job is still there asks about the job once, not for ever', async () => {
+  const { id } = await follow(onbrand);
+  onbrand.once('GET', /images\/2/, () => problem(410, 'job_expired', 'Deleted after the retention time'), 100);
+  const before = polls(id);
+  onbrand.complete(id);
+  expect(await screen.findByText("This picture couldn't be loaded.")).toBeInTheDocument();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(polls(id)).toBe(before + 1);
+  expect(screen.getAllByRole('img')).toHaveLength(3);
+});
+
 test('a job that is not there any more can be removed', async () => {
-  const { unmount } = await follow();
+  const { unmount } = await follow(onbrand);
   unmount();
   onbrand.jobs.clear();
   const { user } = await renderApp();
@@ -226,38 +221,13 @@ test('a job that is not there any more can be removed', async () => {
 });
 
 test('a picture that fails to load says so and can be retried; the others are shown', async () => {
-  const { id, user } = await follow();
+  const { id, user } = await follow(onbrand);
   onbrand.once('GET', /images\/3/, () => problem(500, 'image_corrupt', 'The stored image is damaged'));
   onbrand.complete(id);
   expect(await screen.findByText("This picture couldn't be loaded.")).toBeInTheDocument();
   expect(screen.getAllByRole('img')).toHaveLength(3);
   await user.click(screen.getByRole('button', { name: 'Try again' }));
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
-});
-
-test('Download saves the stored bytes under the name the API gives', async () => {
-  const { id, user } = await follow();
-  onbrand.complete(id);
-  const saved: { name: string; address: string }[] = [];
-  vi.spyOn(HTMLAnchorElement.prototype, 'click').mockImplementation(function (this: HTMLAnchorElement) {
-    saved.push({ name: this.download, address: this.href });
-  });
-  await user.click(await screen.findByRole('button', { name: 'Download illustration 2' }));
-  await waitFor(() => expect(saved).toHaveLength(1));
-  expect(saved[0]?.name).toBe('onbrand_a-teapot_2026-01-28_0000_2.png');
-  const { liveAddresses } = await import('../test/addresses');
-  await expect(liveAddresses.get(saved[0]?.address ?? '')?.text()).resolves.toBe(pictureBytes(onbrand.job(0), 2));
-  expect(onbrand.requests).toContain(`GET /jobs/${id}/images/2?download=1`);
-});
-
-test('a download that fails says so and the picture stays', async () => {
-  const { id, user } = await follow();
-  onbrand.complete(id);
-  const button = await screen.findByRole('button', { name: 'Download illustration 1' });
-  onbrand.once('GET', /images/, () => problem(503, 'store_unavailable', 'The image store is away'));
-  await user.click(button);
-  expect(await screen.findByText('Download failed')).toBeInTheDocument();
-  expect(screen.getAllByRole('img')).toHaveLength(4);
 });
 
 test('offline, Generate says why it waits and the prompt stays', async () => {
@@ -274,7 +244,7 @@ test('offline, Generate says why it waits and the prompt stays', async () => {
 });
 
 test('a hidden page gives its stream back and polls', async () => {
-  const { id } = await follow();
+  const { id } = await follow(onbrand);
   const streams = () => onbrand.requests.filter((request) => request.endsWith('/events')).length;
   onbrand.draw(id, 1, 11);
   await waitFor(() => expect(percent()).toBe(11));

@@ -9,7 +9,7 @@ import { ApiProblem } from '../api/problem';
 import { recall, remember } from '../tab-storage';
 import { advance, isFinal } from './job-updates';
 import { viewOf, type RunView } from './run-view';
-import { isUnanswered, parseRuns, reduceRuns, type Run } from './runs';
+import { isUnanswered, parseRuns, reduceRuns, type Refusal, type Run } from './runs';
 import { useJobStream } from './use-job-stream';
 
 const POLL_MS = 1_500;
@@ -46,7 +46,7 @@ export function useRuns(accountId: string): Runs {
       const { data, error } = submissions[index] ?? {};
       if (data) dispatch({ type: 'accept', key, jobId: data.job_id });
       // A 401 is about the sign-in, not the run: it is sent again when the person is back.
-      else if (isRefusal(error)) dispatch({ type: 'refuse', key, problem: error.problem });
+      else if (isRefusal(error)) dispatch({ type: 'refuse', key, refusal: refusalOf(error) });
     });
   });
 
@@ -101,6 +101,10 @@ function submission(api: Api, { key, prompt }: Run): UseQueryOptions<Accepted> {
 
 function isRefusal(error: unknown): error is ApiProblem {
   return error instanceof ApiProblem && error.problem.status !== 401;
+}
+
+function refusalOf({ problem, retryAfterSeconds }: ApiProblem): Refusal {
+  return { ...problem, retryAt: retryAfterSeconds === null ? null : Date.now() + retryAfterSeconds * 1_000 };
 }
 
 const submissionKey = (key: string) => ['submission', key];

@@ -6,6 +6,7 @@ import { http, HttpResponse, type HttpHandler } from 'msw';
 import type { Job } from '../api/get-job';
 import type { Me } from '../api/get-me';
 import type { PageConfig } from '../api/get-page-config';
+import { isFinal } from '../generate/job-updates';
 import { server } from './server';
 
 const ORIGIN = 'http://localhost:8000';
@@ -29,10 +30,25 @@ export const MEMBER: Me = {
   username: 'member@studio.example',
   may_generate: true,
   refusal: null,
-  style: { name: 'House style', version: 'v3', reviewed: true },
+  style: { name: 'House style', version: 'v3', reviewed: true, examples: ['A red backpack', 'An umbrella'] },
+  is_ready: true,
+  usual_seconds: { typical: 8, slow: 12 },
+};
+
+const NO_PROGRESS: Job['progress'] = {
+  phase: null,
+  step: 0,
+  steps: 0,
+  percent: 0,
+  queue_position: null,
+  eta_seconds: null,
+  is_late: false,
+  previews: [],
 };
 
 type Submission = { key: string | null; prompt: string; authorization: string | null };
+type Verdict = { jobId: string; useful: boolean | null; comment: string | null };
+type JobChange = Omit<Partial<Job>, 'progress'> & { progress?: Partial<Job['progress']> };
 type Answer = () => Response | Promise<Response>;
 
 export class FakeOnbrand {
@@ -42,6 +58,12 @@ export class FakeOnbrand {
   readonly requests: string[] = [];
   readonly jobs = new Map<string, Job>();
   me: Me = MEMBER;
+  /** Whether somebody may be asked about the first run they are asked about. */
+  mayAsk = false;
+  /** The jobs the page wanted to ask about, and what it was told in answer. */
+  readonly asked: string[] = [];
+  readonly verdicts: Verdict[] = [];
+  private readonly jobOfKey = new Map<string | null, string>();
   /** What answers the next requests whose method and path match, before the usual answer does. */
   private readonly instead: { method: string; path: RegExp; times: number; answer: Answer }[] = [];
   private readonly streams = new Map<string, Set<ReadableStreamDefaultController<Uint8Array>>>();
@@ -55,21 +77,30 @@ export class FakeOnbrand {
     this.instead.push({ method, path, times, answer });
   }
 
-  /** The job of the n-th submission (0 is the first). */
+  /** The n-th job (0 is the first). */
   job(index: number): Job {
     const job = [...this.jobs.values()][index];
     if (job === undefined) throw new Error(`No job ${index} yet`);
     return job;
   }
 
-  /** Changes a job and tells whoever streams it. */
-  update(id: string, change: Omit<Partial<Job>, 'progress'> & { progress?: Partial<Job['progress']> }): void {
+  /** The job that was made for an Idempotency-Key, if any. */
+  jobOf(key: string | null): Job | undefined {
+    return this.jobs.get(this.jobOfKey.get(key) ?? '');
+  }
+
+  /**
+   * Changes a job and tells whoever streams it; the end of a job ends its streams. With `overtaken`, older news comes
+   * after the change, and the streams stay open.
+   */
+  update(id: string, change: JobChange, overtaken?: Job): void {
     const job = this.jobs.get(id);
     if (job === undefined) throw new Error(`No job ${id}`);
     const next = { ...job, ...change, progress: { ...job.progress, ...change.progress } };
     this.jobs.set(id, next);
     this.send(id, next);
-    if (next.status === 'complete' || next.status === 'failed') this.dropStreams(id);
+    if (overtaken !== undefined) this.send(id, overtaken);
+    else if (isFinal(next)) this.dropStreams(id);
   }
 
   draw(id: string, step: number, percent: number): void {
@@ -79,14 +110,15 @@ export class FakeOnbrand {
     });
   }
 
-  complete(id: string): void {
-    this.update(id, {
+  complete(id: string, overtaken?: Job): void {
+    const end: JobChange = {
       status: 'complete',
       completed_at: '2026-01-28T14:02:06Z',
       expires_at: '2026-02-27T14:02:06Z',
       images: [1, 2, 3, 4].map((n) => `/jobs/${id}/images/${n}`),
-      progress: { phase: null, step: 12, steps: 12, percent: 100, queue_position: null, eta_seconds: null },
-    });
+      progress: { ...NO_PROGRESS, step: 12, steps: 12, percent: 100 },
+    };
+    this.update(id, end, overtaken);
   }
 
   fail(id: string, error: NonNullable<Job['error']>): void {
@@ -108,7 +140,7 @@ export class FakeOnbrand {
     return (this.streams.get(id)?.size ?? 0) > 0;
   }
 
-  private handlers(): HttpHandler[] {
+  handlers(): HttpHandler[] {
     return [
       http.all(`${ORIGIN}/*`, ({ request }) => {
         const { pathname, search } = new URL(request.url);
@@ -125,15 +157,22 @@ export class FakeOnbrand {
       http.post(`${ORIGIN}/generate`, async ({ request }) => this.accept(request)),
       http.get(`${ORIGIN}/jobs/:id`, ({ params }) => this.withJob(params['id'], (job) => HttpResponse.json(job))),
       http.delete(`${ORIGIN}/jobs/:id`, ({ params }) =>
+        this.withJob(params['id'], (job) => HttpResponse.json(this.cancel(job))),
+      ),
+      http.post(`${ORIGIN}/jobs/:id/question`, ({ params }) =>
         this.withJob(params['id'], ({ id }) => {
-          this.cancelled.push(id);
-          this.fail(id, { code: 'cancelled', title: 'Cancelled', detail: 'You stopped this generation.' });
-          return HttpResponse.json(this.jobs.get(id));
+          this.asked.push(id);
+          return HttpResponse.json({ ask: this.mayAsk && this.asked[0] === id });
         }),
       ),
+      http.put(`${ORIGIN}/jobs/:id/answer`, async ({ params, request }) => {
+        this.verdicts.push({ jobId: String(params['id']), ...((await request.json()) as Omit<Verdict, 'jobId'>) });
+        return new HttpResponse(null, { status: 204 });
+      }),
+      http.put(`${ORIGIN}/jobs/:id/saved`, () => new HttpResponse(null, { status: 204 })),
       http.get(`${ORIGIN}/jobs/:id/events`, ({ params }) => this.withJob(params['id'], (job) => this.stream(job))),
-      http.get(`${ORIGIN}/jobs/:id/images/:n`, ({ params, request }) =>
-        this.withJob(params['id'], (job) => imageOf(job, Number(params['n']), new URL(request.url).search)),
+      http.get(`${ORIGIN}/jobs/:id/images/:n`, ({ params }) =>
+        this.withJob(params['id'], (job) => imageOf(job, Number(params['n']))),
       ),
     ];
   }
@@ -141,12 +180,18 @@ export class FakeOnbrand {
   private async accept(request: Request): Promise<Response> {
     const { prompt } = (await request.json()) as { prompt: string };
     const key = request.headers.get('Idempotency-Key');
-    const before = this.submissions.find((submission) => submission.key === key);
     this.submissions.push({ key, prompt, authorization: request.headers.get('Authorization') });
-    const index = before ? this.submissions.indexOf(before) : this.jobs.size;
-    const job = before ? this.job(index) : queuedJob(index, prompt);
+    const job = this.jobOf(key) ?? queuedJob(this.jobs.size, prompt);
     this.jobs.set(job.id, job);
+    this.jobOfKey.set(key, job.id);
     return HttpResponse.json({ job_id: job.id, estimated_seconds: 8, prompt_truncated: null }, { status: 202 });
+  }
+
+  private cancel(job: Job): Job {
+    if (isFinal(job)) return job;
+    this.cancelled.push(job.id);
+    this.fail(job.id, { code: 'cancelled', title: 'Cancelled', detail: 'You stopped this generation.' });
+    return this.jobs.get(job.id) ?? job;
   }
 
   private withJob(id: unknown, answer: (job: Job) => Response): Response {
@@ -172,11 +217,22 @@ export class FakeOnbrand {
   }
 }
 
-export function problem(status: number, code: string, title: string, detail = 'Some detail.'): Response {
+export function problem(
+  status: number,
+  code: string,
+  title: string,
+  detail = 'Some detail.',
+  headers: Record<string, string> = {},
+): Response {
   return HttpResponse.json(
     { type: 'about:blank', title, status, detail, instance: '/', code, request_id: 'req-7f3a' },
-    { status, headers: { 'Content-Type': 'application/problem+json' } },
+    { status, headers: { 'Content-Type': 'application/problem+json', ...headers } },
   );
+}
+
+/** The previews of a job at a step: four texts that say what they are of, in the place of small JPEGs. */
+export function previewsOf(id: string, step: number): string[] {
+  return [1, 2, 3, 4].map((n) => btoa(`preview of ${id} ${n} at ${step}`));
 }
 
 /** The bytes of picture `n` of a job. */
@@ -184,11 +240,10 @@ export function pictureBytes(job: Job, n: number): string {
   return `PNG of ${job.id} ${n}`;
 }
 
-function imageOf(job: Job, n: number, search: string): Response {
+function imageOf(job: Job, n: number): Response {
   const name = `onbrand_a-teapot_2026-01-28_${job.id.slice(0, 4)}_${n}.png`;
-  const download = { 'Content-Disposition': `attachment; filename="${name}"` };
   return new HttpResponse(pictureBytes(job, n), {
-    headers: { 'Content-Type': 'image/png', ...(search === '?download=1' && download) },
+    headers: { 'Content-Type': 'image/png', 'Content-Disposition': `inline; filename="${name}"` },
   });
 }
 
@@ -203,7 +258,8 @@ function queuedJob(index: number, prompt: string): Job {
     expires_at: null,
     images: [],
     user_id: USER_ID,
-    progress: { phase: 'waiting', step: 0, steps: 0, percent: 0, queue_position: 2, eta_seconds: 50 },
+    seeds: [11, 12, 13, 14],
+    progress: { ...NO_PROGRESS, phase: 'waiting', queue_position: 2, eta_seconds: 50 },
     error: null,
     pack: null,
   };

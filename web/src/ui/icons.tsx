@@ -36,3 +36,28 @@ export function WarningIcon() {
     </svg>
   );
 }
+
+export function CheckIcon() {
+  return (
+    <svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true" fill="none" stroke="currentColor">
+      <path d="m3 8.5 3.5 3.5L13 4.5" strokeWidth="2" strokeLinecap="round" strokeLinejoin="round" />
+    </svg>
+  );
+}
+
+export function CloseIcon() {
+  return (
+    <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor">
+      <path d="m3.5 3.5 9 9m0-9-9 9" strokeWidth="1.5" strokeLinecap="round" />
+    </svg>
+  );
+}
+
+export function CopyIcon() {
+  return (
+    <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" fill="none" stroke="currentColor">
+      <path d="M10.5 3.25v-.5a1 1 0 0 0-1-1h-6.75a1 1 0 0 0-1 1V9.5a1 1 0 0 0 1 1h.5" strokeWidth="1.5" />
+      <rect x="5.75" y="5.75" width="8.5" height="8.5" rx="1" strokeWidth="1.5" />
+    </svg>
+  );
+}

@@ -10,9 +10,10 @@ type ProgressBarProps = {
 };
 
 export function ProgressBar({ label, percent, valueText }: ProgressBarProps) {
+  const width = percent === null ? undefined : { transform: `scaleX(${percent / 100})` };
   return (
     <Progress.Root className={styles['track']} value={percent} aria-label={label} aria-valuetext={valueText}>
-      <Progress.Indicator className={styles['fill']} style={{ transform: `scaleX(${(percent ?? 0) / 100})` }} />
+      <Progress.Indicator className={styles['fill']} style={width} />
     </Progress.Root>
   );
 }

@@ -1,11 +1,16 @@
-/** Every text of the page that isn't the server's own. At most 120, so that a translation stays an afternoon's work. */
+/** Every text of the page that isn't the server's own. At most 150, so that a translation stays an afternoon's work. */
 
 const seconds = (count: number): string =>
   count < 60 ? `${count} s` : `${Math.floor(count / 60)} min ${count % 60 === 0 ? '' : `${count % 60} s`}`.trimEnd();
 
+const range = (from: number, to: number): string =>
+  from === to || to >= 60 ? seconds(from) : `${from}–${to} s`;
+
 export const strings = {
   product: 'Onbrand',
   retry: 'Try again',
+  copied: 'Copied',
+  copyFailed: "The browser didn't allow copying. Select the text and copy it.",
 
   problem: {
     unknownTitle: 'Something went wrong',
@@ -33,10 +38,13 @@ export const strings = {
     menu: (name: string) => `Account: ${name}`,
     signOut: 'Sign out',
     version: (version: string) => `Onbrand ${version}`,
+    theme: 'Appearance',
+    themes: { system: 'System', light: 'Light', dark: 'Dark' },
   },
 
   style: {
     live: (name: string, version: string) => `${name} ${/^\d/.test(version) ? 'v' : ''}${version}`,
+    approved: 'approved',
     notReviewed: 'not reviewed',
     notReviewedWhy: 'No designer has approved this version of the style yet.',
   },
@@ -47,8 +55,6 @@ export const strings = {
     request: (username: string, title: string, code: string) =>
       `Please give ${username} access to Onbrand. The page says: "${title}" (${code}).`,
     copy: 'Copy request text',
-    copied: 'Copied',
-    copyFailed: "The browser didn't allow copying. Select the text and copy it.",
     otherAccount: 'Use another account',
   },
 
@@ -79,6 +85,9 @@ export const strings = {
 
   empty: {
     title: 'Four illustrations at a time',
+    ready: 'Ready to draw',
+    notReady: 'No worker is ready yet; one starts when you generate',
+    usually: (typical: number, slow: number) => `usually ${range(typical, slow)}`,
     detail: (days: number) => `1024 × 1024 PNG, kept for ${days} days.`,
   },
 
@@ -108,6 +117,8 @@ export const strings = {
     cancelled: 'Cancelled',
     generateMore: 'Generate More',
     generateAgain: 'Generate again',
+    retryIn: (count: number) => `Try again in ${seconds(count)}`,
+    copyPrompt: 'Copy prompt',
     editPrompt: 'Edit prompt',
     remove: 'Remove',
     took: (count: number) => `took ${seconds(count)}`,
@@ -120,12 +131,57 @@ export const strings = {
   },
 
   picture: {
+    tick: (n: number) => `Select illustration ${n}`,
     alt: (n: number, prompt: string) => `Illustration ${n} of 4: ${prompt}`,
     download: 'Download',
-    downloadLabel: (n: number) => `Download illustration ${n}`,
-    saving: 'Saving…',
+    copy: 'Copy',
+    label: (action: string, n: number) => `${action} illustration ${n}`,
     failed: "This picture couldn't be loaded.",
-    downloadFailed: 'Download failed',
+    copyRefused: "The browser didn't allow copying. Download the picture, or right-click it and copy it.",
+  },
+
+  saving: {
+    all: (ticked: number) => (ticked === 0 ? 'Download all' : `Download ${ticked}`),
+    progress: (place: number, total: number, bytes: number) =>
+      `Saving ${place} of ${total} · ${(bytes / 1_000_000).toFixed(1)} MB`,
+    lost: 'The connection was lost. Nothing on the page is lost; try again.',
+    noSpace: "There isn't enough space on this device. Make some room, then try again; the pictures stay here.",
+    notThis: (n: number, detail: string) => `Illustration ${n}: ${detail} Tick the others to download those.`,
+  },
+
+  lightbox: {
+    close: 'Close',
+    previous: 'Previous',
+    next: 'Next',
+    place: (n: number) => `${n} of 4`,
+    zoom: (isActual: boolean) => (isActual ? 'Fit' : '100 %'),
+    seed: (seed: number) => `Seed ${seed}`,
+    size: '1024 × 1024 PNG',
+  },
+
+  coldStart: {
+    starting_gpu: 'A worker',
+    loading_model: 'The model with the style',
+    drawing: 'Drawing',
+    saved: 'your prompt is saved',
+  },
+
+  notices: {
+    offer: "Tell me when it's done",
+    on: "You'll get a notice when it's done.",
+    refused: "The browser doesn't allow notices here. This tab's title shows the progress.",
+  },
+
+  question: {
+    title: 'Was this useful?',
+    useful: 'Useful',
+    notYet: 'Not yet',
+    thanks: 'Thank you',
+    whatHelped: 'What worked? (optional)',
+    whatIsMissing: 'What was missing? (optional)',
+    send: 'Send',
+    close: 'Close the question',
+    failed: "It couldn't be sent. Try again.",
   },
 
   announce: {

@@ -1,11 +1,12 @@
-/** Watches the runs and tells the live region what has changed. */
+/** Watches the runs and passes on what has changed: to the live region, and as a notice when nobody is looking. */
 import { useEffect, useRef } from 'react';
 import { useAnnounce } from '../ui/announcer';
 import { announcement } from './announcements';
+import { notify } from './notices';
 import type { RunView } from './run-view';
 import type { LiveRun } from './use-runs';
 
-export function useAnnouncements(runs: LiveRun[]): void {
+export function useRunNews(runs: LiveRun[]): void {
   const announce = useAnnounce();
   const seen = useRef(new Map<string, RunView>());
   useEffect(() => {
@@ -18,7 +19,9 @@ export function useAnnouncements(runs: LiveRun[]): void {
       if (after === undefined) continue;
       now.set(run.key, after);
       const text = announcement(before, after);
-      if (text !== null) announce(text);
+      if (text === null) continue;
+      announce(text);
+      if (after.kind === 'complete' || after.kind === 'failed') notify(text, run.prompt, run.key);
     }
     seen.current = now;
   }, [runs, announce]);

@@ -1,0 +1,168 @@
+"""What live previews cost: the same drawings with them and without, in turns, so that a drifting machine hits both.
+
+Expected before measuring: a projection and four JPEGs take 0.8 ms, there are at most eight a second, and writing 12 kB
+to the database is the worker's business and not the model's: less than 1 %.
+
+Besides, how near the linear part that makes them comes to the decoder, and whether a fitted one would come nearer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+from uuid import uuid4
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.report import Figure
+from onbrand import store
+from onbrand.config import Settings, load_settings
+from onbrand.hidream import preview
+from onbrand.hidream.encode import embed, token_ids
+from onbrand.hidream.illustrator import Illustrator
+from onbrand.hidream.load import load_illustrator
+from onbrand.hidream.preview import Projection
+from onbrand.hidream.sample import denoise, noise
+from onbrand.images import ImageStore
+from onbrand.job import IMAGE_SIZE, Owner, Progress, Status, image_seeds
+from onbrand.local.postgres import EmbeddedPostgres
+from onbrand.migrations import migrate
+from onbrand.packs import load_pack
+from onbrand.postgres import Database
+from onbrand.store import Limits
+from onbrand.worker.generate import Drawer
+from onbrand.worker.model_process import ModelProcess, model_command
+
+PAIRS = 14
+PROMPTS = ("a red backpack on a light blue background", "a teapot", "a yellow sofa", "a rocket", "a camera", "a burger")
+_OFF = "onbrand.hidream.preview.Previews.at"
+_WITHOUT = f"""
+import sys
+from pathlib import Path
+from unittest.mock import patch
+from onbrand.worker.child import main
+with patch("{_OFF}", lambda self, latents: ()):
+    sys.exit(main(Path(sys.argv[1])))
+"""
+
+
+def measure() -> Iterator[Figure]:
+    """Seconds with and without, their ratio pair by pair; bytes; decibels."""
+    settings = load_settings()
+    illustrator = load_illustrator(load_pack(settings.weights_dir))
+    yield from _of_the_model(illustrator)
+    yield from _of_the_projection(illustrator)
+    del illustrator
+    yield from asyncio.run(_of_the_worker(settings))
+
+
+def _of_the_model(illustrator: Illustrator) -> Iterator[Figure]:
+    sizes: list[int] = []
+
+    def note(progress: Progress) -> None:
+        sizes.extend(len(jpeg) for jpeg in progress.previews)
+
+    def run() -> tuple[float, float]:
+        started, used = time.perf_counter(), time.process_time()
+        illustrator.draw(PROMPTS[0], image_seeds(1), note, lambda: False)
+        return time.perf_counter() - started, time.process_time() - used
+
+    def run_without() -> tuple[float, float]:
+        with patch(_OFF, lambda _self, _latents: ()):
+            return run()
+
+    run()
+    sizes.clear()
+    pairs = [(run(), run_without()) for _ in range(PAIRS)]
+    yield from _compared("drawing four pictures", [(own[0], other[0]) for own, other in pairs])
+    # All threads together; other programs on the machine make less of a difference to it.
+    yield from _compared("the processor's time for it", [(own[1], other[1]) for own, other in pairs])
+    yield Figure("previews of a drawing", "", [len(sizes) / 4 / PAIRS])
+    yield Figure("one preview", "bytes", sizes)
+
+
+async def _of_the_worker(settings: Settings) -> list[Figure]:
+    """From claim to publishing, with the real model process, the database and the store."""
+    with tempfile.TemporaryDirectory(prefix="onbrand-") as folder, EmbeddedPostgres(Path(folder)) as server:
+        migrate(server.url)
+        database = Database(server.url, application_name="benchmark", max_connections=4)
+        images = ImageStore.on_disk(Path(folder) / "images")
+        pack = load_pack(settings.weights_dir).pack
+        commands = [
+            model_command(settings.weights_dir),
+            [sys.executable, "-c", _WITHOUT, str(settings.weights_dir)],
+        ]
+        models = [ModelProcess(command) for command in commands]
+        drawers = [Drawer(settings, database, images, model, pack, "benchmark", asyncio.Event()) for model in models]
+        await database.open()
+        try:
+            for drawer in drawers:  # loads, and warms up
+                await _generate(database, drawer)
+            pairs = [
+                (await _generate(database, drawers[0]), await _generate(database, drawers[1])) for _ in range(PAIRS)
+            ]
+        finally:
+            for model in models:
+                await model.stop()
+            await database.close()
+    return list(_compared("claim to publishing", pairs))
+
+
+async def _generate(database: Database, drawer: Drawer) -> float:
+    limits = Limits(unfinished_per_user=10, submitted_per_minute=10, waiting=10)
+    owner = Owner(uuid4(), uuid4())
+    async with database.transaction() as connection:
+        submitted = await store.submit(connection, owner, PROMPTS[0], idempotency_key=None, limits=limits)
+    started = time.perf_counter()
+    await drawer.draw()
+    seconds = time.perf_counter() - started
+    async with database.transaction() as connection:
+        assert (await store.find(connection, owner, submitted.job_id)).status is Status.COMPLETE
+    return seconds
+
+
+def _compared(what: str, pairs: list[tuple[float, float]]) -> Iterator[Figure]:
+    yield Figure(f"{what}, with previews", "s", [own for own, _ in pairs])
+    yield Figure(f"{what}, without", "s", [other for _, other in pairs])
+    yield Figure(f"{what}, ratio", "×", [own / other for own, other in pairs], "≤ 1.03")
+
+
+def _of_the_projection(illustrator: Illustrator) -> Iterator[Figure]:
+    with torch.inference_mode():
+        latents = torch.cat([_latents(illustrator, prompt) for prompt in PROMPTS])
+        decoded = torch.cat([illustrator.vae.decode(latent[None]) for latent in latents])
+        pictures = F.interpolate(decoded, size=(128, 128), mode="area")
+    half = len(latents) // 2
+    fitted = preview.fit(latents[:half], pictures[:half])
+    for name, projection in (("its linear part", illustrator.projection), ("a fitted one", fitted)):
+        yield Figure(f"the decoder's picture and {name}", "dB", _psnr(projection, latents[half:], pictures[half:]))
+
+
+def _latents(illustrator: Illustrator, prompt: str) -> Tensor:
+    manifest, encoder, pipeline = illustrator.manifest, illustrator.text_encoder, illustrator.pipeline
+    limit = manifest.prompt_token_limit
+    ids, _ = token_ids(encoder.tokenizer, prompt, manifest.prompt_suffix, limit)
+    negative_ids, _ = token_ids(encoder.tokenizer, "", "", limit)
+    channels, size = pipeline.transformer.config.in_channels, IMAGE_SIZE // pipeline.vae_scale_factor
+    return denoise(
+        pipeline,
+        noise(image_seeds(1), channels, size),
+        embed(encoder, ids),
+        embed(encoder, negative_ids),
+        steps=manifest.steps,
+        guidance_scale=manifest.guidance_scale,
+        on_step=lambda _step, _clean: None,
+    )
+
+
+def _psnr(projection: Projection, latents: Tensor, pictures: Tensor) -> list[float]:
+    shown = projection(latents).clamp(-1, 1)
+    error = (shown - pictures.clamp(-1, 1)).div(2).square().mean(dim=(1, 2, 3))
+    return [float(value) for value in -10 * torch.log10(error)]

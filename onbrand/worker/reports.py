@@ -1,0 +1,41 @@
+"""Progress as it crosses the pipe: both directions in one place, so that they cannot drift apart."""
+
+from __future__ import annotations
+
+from itertools import accumulate, pairwise
+from typing import Any
+
+from onbrand.job import IMAGES_PER_JOB, Phase, Progress
+from onbrand.worker.frames import Frame
+
+_MAX_PREVIEW_BYTES = 32 * 1024  # many times what one has; what is larger would only fill the database
+
+
+def to_frame(job_id: str, progress: Progress) -> Frame:
+    """A `progress` frame; its payload are the previews, one behind the other."""
+    fields = {
+        "job_id": job_id,
+        "phase": progress.phase,
+        "step": progress.step,
+        "steps": progress.steps,
+        "previews": [len(preview) for preview in progress.previews],
+    }
+    return Frame("progress", fields, b"".join(progress.previews))
+
+
+def from_frame(frame: Frame) -> Progress:
+    """The progress in a frame. Previews that are not four small JPEGs are left out: the drawing goes on without."""
+    fields = frame.fields
+    previews = _cut(frame.payload, fields.get("previews"))
+    return Progress(Phase(fields["phase"]), fields["step"], fields["steps"], previews)
+
+
+def _cut(payload: bytes, sizes: Any) -> tuple[bytes, ...]:
+    if not isinstance(sizes, list) or len(sizes) != IMAGES_PER_JOB:
+        return ()
+    if not all(type(size) is int and 0 < size <= _MAX_PREVIEW_BYTES for size in sizes) or sum(sizes) != len(payload):
+        return ()
+    previews = tuple(payload[start:end] for start, end in pairwise(accumulate(sizes, initial=0)))
+    if not all(preview.startswith(b"\xff\xd8\xff") and preview.endswith(b"\xff\xd9") for preview in previews):
+        return ()
+    return previews

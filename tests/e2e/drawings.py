@@ -1,0 +1,56 @@
+"""Real pictures for the stage: drawn by the mini model, once for each prompt and process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from onbrand.config import REPOSITORY
+from onbrand.job import Progress, image_seeds
+from onbrand.packs import load_pack
+from onbrand.png import Provenance, encode
+
+if TYPE_CHECKING:  # it brings torch, for which only those who draw should wait
+    from onbrand.hidream.illustrator import Illustrator
+
+BACKPACK = "a red backpack on a light blue background"
+TEAPOT = "a teapot"
+BRAND_PACK = load_pack(REPOSITORY / "models" / "mini")
+STEPS = BRAND_PACK.manifest.steps
+STEP_REACHED = 7  # where a drawing is looked at
+_SEED = 7
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Four PNGs of 1024×1024, in the order of their seeds, and the JPEGs that showed them about half way."""
+
+    pngs: tuple[bytes, ...]
+    previews: tuple[bytes, ...]
+
+
+@cache
+def draw(prompt: str) -> Drawn:
+    """What the model makes of a prompt; each time the same."""
+    illustrator, seeds = _illustrator(), image_seeds(_SEED)
+    previews: list[tuple[bytes, ...]] = []  # not every step brings some
+
+    def watch(progress: Progress) -> None:
+        if progress.step <= STEP_REACHED and progress.previews:
+            previews.append(progress.previews)
+
+    pixels = illustrator.draw(prompt, seeds, watch, lambda: False).pixels
+    pack = illustrator.pack
+    pngs = [
+        encode(picture, Provenance(pack.id, pack.name, pack.version, illustrator.model, seed, job_id=None))
+        for picture, seed in zip(pixels, seeds, strict=True)
+    ]
+    return Drawn(tuple(pngs), previews[-1])
+
+
+@cache
+def _illustrator() -> Illustrator:
+    from onbrand.hidream.load import load_illustrator
+
+    return load_illustrator(BRAND_PACK)

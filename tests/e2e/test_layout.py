@@ -1,0 +1,95 @@
+"""What is on the screen when, and that nothing on it jumps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from onbrand.job import IMAGES_PER_JOB
+from tests.e2e.drawings import BACKPACK, STEP_REACHED, STEPS, draw
+from tests.e2e.scenes import complete, draw_half, drawing, ready
+from tests.e2e.screen import SIZES
+from tests.e2e.stage import Stage
+from tests.e2e.visitor import expect_four_pictures, generate, generate_button, prompt_field, run, sign_in
+
+# As https://web.dev/articles/cls, but without its session windows and without forgiving what follows a press at once.
+_WATCH_SHIFTS = """() => {
+  window.shifts = [];
+  new PerformanceObserver((list) => {
+    window.shifts.push(...list.getEntries().map(({ value, sources }) => ({
+      value, moved: sources.map(({ node }) => node?.outerHTML?.slice(0, 120)),
+    })));
+  }).observe({ type: 'layout-shift' });
+}"""
+_WHOLLY_VISIBLE = """(tiles) => tiles.map((tile) => {
+  const { top, bottom, left, right } = tile.getBoundingClientRect();
+  return top >= 0 && left >= 0 && bottom <= innerHeight && right <= innerWidth && scrollY === 0;
+})"""
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (1440, 900)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("scene", [drawing, complete])
+def test_the_newest_four_are_wholly_visible_without_scrolling(
+    stage_page: Page, stage: Stage, scene: Callable[[Stage, Page], None], size: tuple[int, int]
+) -> None:
+    stage_page.set_viewport_size({"width": size[0], "height": size[1]})
+    scene(stage, stage_page)
+    tiles = run(stage_page).get_by_role("listitem")
+    expect(tiles).to_have_count(IMAGES_PER_JOB)
+    assert tiles.evaluate_all(_WHOLLY_VISIBLE) == [True] * IMAGES_PER_JOB
+    # Two by two, not one above the other.
+    boxes = [tile.bounding_box() for tile in tiles.all()]
+    assert len({round(box["x"]) for box in boxes if box}) == len({round(box["y"]) for box in boxes if box}) == 2
+
+
+def test_four_places_are_there_before_the_network_has_answered(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    held: list[Route] = []
+    stage_page.route("**/generate", lambda route: held.append(route))
+    prompt_field(stage_page).fill(BACKPACK)
+    prompt_field(stage_page).press("Control+Enter")
+    expect(run(stage_page).get_by_role("listitem")).to_have_count(IMAGES_PER_JOB, timeout=2000)
+    expect(run(stage_page)).to_have_attribute("aria-busy", "true")
+    expect(prompt_field(stage_page)).to_be_focused()
+    assert stage.jobs() == []
+    held[0].continue_()
+    stage.newest()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("worker", ["ready", "loading"])
+def test_nothing_jumps_from_the_press_to_the_four_pictures(
+    stage_page: Page, stage: Stage, worker: Literal["ready", "loading"], size: tuple[int, int]
+) -> None:
+    stage_page.set_viewport_size({"width": size[0], "height": size[1]})
+    stage.measure()
+    stage.announce(worker)
+    sign_in(stage_page)
+    prompt_field(stage_page).fill(BACKPACK)
+    generate_button(stage_page).click()
+    expect(run(stage_page)).to_contain_text("Loading the model" if worker == "loading" else "in line")
+    stage_page.evaluate(_WATCH_SHIFTS)
+    held = draw_half(stage)
+    expect(run(stage_page)).to_contain_text(f"step {STEP_REACHED} of {STEPS}")
+    stage.publish(held, draw(BACKPACK))
+    expect_four_pictures(run(stage_page))
+    shifts = stage_page.evaluate("window.shifts")
+    assert sum(shift["value"] for shift in shifts) <= 0.02, shifts
+
+
+def test_what_breathes_while_it_is_drawn_stands_still_where_less_motion_is_asked_for(
+    stage_page: Page, stage: Stage
+) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    generate(stage_page, BACKPACK)
+    stage.report(stage.claim(stage.newest()), 1)  # nothing to see yet
+    expect(run(stage_page)).to_contain_text(f"step 1 of {STEPS}")
+    moving = "document.getAnimations().length"
+    assert stage_page.evaluate(moving) >= IMAGES_PER_JOB
+    stage_page.emulate_media(reduced_motion="reduce")
+    assert stage_page.evaluate(moving) == 0

@@ -1,0 +1,211 @@
+"""What people have typed, asked for and received survives refreshes, double presses, other tabs and lost networks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from onbrand.errors import GpuMemory
+from tests.e2e.drawings import BACKPACK, STEP_REACHED, STEPS, TEAPOT, draw
+from tests.e2e.scenes import ALARM_CLOCK, draw_half, expired, finish, ready, signing_in
+from tests.e2e.stage import Stage
+from tests.e2e.visitor import (
+    choose_account,
+    expect_four_pictures,
+    generate,
+    generate_button,
+    prompt_field,
+    run,
+    runs,
+    sign_in,
+)
+
+RESTORED_MS = 2000
+
+
+def prompts(page: Page) -> list[str]:
+    """What the runs on the page are of, the newest first."""
+    return runs(page).get_by_role("heading", level=2).all_inner_texts()
+
+
+def count_presses(page: Page) -> list[str]:
+    """Grows by one with each request for a generation."""
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url) if request.url.endswith("/generate") else None)
+    return seen
+
+
+def test_a_refresh_restores_every_run_in_order_and_goes_on(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    generate(stage_page, TEAPOT)
+    finish(stage, TEAPOT)
+    generate(stage_page, "a broken one")
+    stage.fail(stage.claim(stage.newest(2)), GpuMemory)
+    generate(stage_page, BACKPACK)
+    held = draw_half(stage, 3)
+    generate(stage_page, ALARM_CLOCK)
+    stage.newest(4)
+    everything = [ALARM_CLOCK, BACKPACK, "a broken one", TEAPOT]
+    assert prompts(stage_page) == everything
+
+    stage_page.reload()
+    expect(runs(stage_page)).to_have_count(4, timeout=RESTORED_MS)
+    expect(run(stage_page, 0)).to_contain_text("in line", timeout=RESTORED_MS)
+    expect(run(stage_page, 1)).to_contain_text(f"step {STEP_REACHED} of {STEPS}", timeout=RESTORED_MS)
+    expect(run(stage_page, 2)).to_contain_text(GpuMemory.title, timeout=RESTORED_MS)
+    expect_four_pictures(run(stage_page, 3))
+    assert prompts(stage_page) == everything
+
+    stage.report(held, STEP_REACHED + 1)
+    expect(run(stage_page, 1)).to_contain_text(f"step {STEP_REACHED + 1} of {STEPS}", timeout=RESTORED_MS)
+    stage.publish(held, draw(BACKPACK))
+    expect_four_pictures(run(stage_page, 1))
+
+
+def test_a_refresh_while_it_is_being_sent_makes_no_second_job(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    held: list[Route] = []
+    stage_page.route("**/generate", lambda route: held.append(route))
+    generate(stage_page, BACKPACK)
+    expect(runs(stage_page)).to_have_count(1)
+    held[0].continue_()
+    stage.newest()  # it is stored, but whether the page heard of that is open
+    stage_page.unroute_all(behavior="ignoreErrors")
+    stage_page.reload()
+    expect(run(stage_page)).to_contain_text("in line")
+    assert (len(stage.jobs()), prompts(stage_page)) == (1, [BACKPACK])
+
+
+def test_an_expired_run_says_so_and_can_be_generated_again(stage_page: Page, stage: Stage) -> None:
+    expired(stage, stage_page)
+    expect(run(stage_page).get_by_role("img")).to_have_count(0)  # no broken pictures either
+    run(stage_page).get_by_role("button", name="Generate again").click()
+    expect(run(stage_page).get_by_role("progressbar")).to_be_visible()
+    assert stage.execute("select prompt from job where status = 'queued'") == [{"prompt": BACKPACK}]
+
+
+def test_a_double_click_makes_one_job(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    generate(stage_page, TEAPOT)  # from here on the button stays where it is, under the second click
+    expect(run(stage_page)).to_contain_text("in line")
+    prompt_field(stage_page).fill(BACKPACK)
+    expect(generate_button(stage_page)).to_be_enabled()
+    presses = count_presses(stage_page)
+    generate_button(stage_page).dblclick()
+    expect(run(stage_page)).to_contain_text("2nd in line")
+    assert (len(stage.jobs()), len(presses), runs(stage_page).count()) == (2, 1, 2)
+
+
+@pytest.mark.parametrize("where", ["field", "button"])
+def test_enter_held_down_makes_one_job(stage_page: Page, stage: Stage, where: str) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    prompt_field(stage_page).fill(BACKPACK)
+    presses = count_presses(stage_page)
+    if where == "button":
+        generate_button(stage_page).focus()
+    else:
+        stage_page.keyboard.down("Control")
+    for _ in range(40):  # about as often as a keyboard repeats within a second
+        stage_page.keyboard.down("Enter")
+    stage_page.keyboard.up("Enter")
+    stage_page.keyboard.up("Control")
+    expect(run(stage_page)).to_contain_text("in line")
+    assert (len(stage.jobs()), len(presses), runs(stage_page).count()) == (1, 1, 1)
+
+
+def test_two_tabs_keep_out_of_each_others_way(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    other = stage_page.context.new_page()
+    other.goto("/")  # the sign-in knows who this is and asks nothing
+    generate(stage_page, BACKPACK)
+    first = stage.newest()
+    generate(other, TEAPOT)
+    second = stage.newest(2)
+    held = stage.claim(second)
+    stage.publish(held, draw(TEAPOT))
+    expect_four_pictures(run(other))
+    expect(run(stage_page)).to_contain_text("in line")
+    stage.fail(stage.claim(first), GpuMemory)
+    expect(run(stage_page)).to_contain_text(GpuMemory.title)
+    assert (prompts(stage_page), prompts(other)) == ([BACKPACK], [TEAPOT])
+    other.reload()
+    expect_four_pictures(run(other))
+
+
+def test_a_lost_connection_fails_no_run_and_is_caught_up_with(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    generate(stage_page, BACKPACK)
+    held = draw_half(stage)
+    expect(run(stage_page)).to_contain_text(f"step {STEP_REACHED} of {STEPS}")
+    stage_page.context.set_offline(True)
+    expect(stage_page.get_by_role("complementary", name="Connection")).to_contain_text("offline")
+    prompt_field(stage_page).fill(TEAPOT)
+    expect(generate_button(stage_page)).to_be_disabled()
+    stage.publish(held, draw(BACKPACK))
+    expect(run(stage_page)).to_have_attribute("aria-busy", "true")
+    expect(run(stage_page).get_by_role("button", name="Try again")).to_have_count(0)
+
+    stage_page.context.set_offline(False)
+    expect_four_pictures(run(stage_page))
+    expect(stage_page.get_by_role("complementary", name="Connection")).to_have_count(0)
+    expect(prompt_field(stage_page)).to_have_value(TEAPOT)
+    assert len(stage.jobs()) == 1
+
+
+def test_a_press_that_the_network_swallowed_is_sent_again_once(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    presses = count_presses(stage_page)
+    stage_page.route("**/generate", lambda route: route.abort("connectionreset"), times=1)
+    generate(stage_page, BACKPACK)
+    expect(run(stage_page)).to_contain_text("in line")
+    assert (len(presses), len(stage.jobs()), runs(stage_page).count()) == (2, 1, 1)
+
+
+def test_the_prompt_survives_a_refresh_and_the_sign_in(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    prompt_field(stage_page).fill(BACKPACK)
+    stage_page.reload()
+    expect(prompt_field(stage_page)).to_have_value(BACKPACK)
+    # The session is over, in the browser and at the sign-in service.
+    stage_page.evaluate(
+        "Object.keys(sessionStorage).filter((k) => !/onbrand/.test(k)).forEach((k) => sessionStorage.removeItem(k))"
+    )
+    stage_page.context.clear_cookies()
+    stage_page.reload()
+    choose_account(stage_page)
+    expect(prompt_field(stage_page)).to_have_value(BACKPACK)
+
+
+def test_the_prompt_survives_a_sign_in_that_is_refused(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+
+    def spoil(route: Route) -> None:
+        route.continue_(headers=route.request.headers | {"authorization": "Bearer spoilt"})
+
+    stage_page.route("**/generate", spoil)
+    generate(stage_page, BACKPACK)
+    again = stage_page.get_by_role("button", name="Sign in again")
+    expect(again).to_be_visible()
+    assert stage.jobs() == []
+    stage_page.unroute_all()
+    again.click()
+    stage_page.wait_for_url(re.compile(r"^http://localhost:\d+/$"))
+    expect(run(stage_page)).to_contain_text("in line")  # what was pressed is sent after all
+    expect(prompt_field(stage_page)).to_have_value(BACKPACK)
+    assert (len(stage.jobs()), prompts(stage_page)) == (1, [BACKPACK])
+
+
+def test_while_signing_in_the_typed_prompt_can_be_read(stage_page: Page, stage: Stage) -> None:
+    signing_in(stage, stage_page)
+    expect(stage_page.get_by_text(BACKPACK)).to_be_visible()

@@ -1,0 +1,122 @@
+"""Guards of what is kept of usage: counted once, asked seldom, without a prompt and not for ever."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Guard
+
+_USAGE = "tests/integration/test_usage.py"
+_API = "tests/integration/api/test_usage.py"
+_STATS = "tests/integration/test_stats.py"
+
+GUARDS = (
+    # --- the question ------------------------------------------------------------------------------------------------
+    Guard(
+        "of a person's tabs one at a time asks",
+        "onbrand/usage.py",
+        '    await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])\n',
+        "",
+        (f"{_USAGE}::test_a_tab_that_asks_waits_for_one_that_asked_just_before",),
+    ),
+    Guard(
+        "a person is not asked again for 14 days",
+        "onbrand/usage.py",
+        "_DAYS_BETWEEN_QUESTIONS = 14",
+        "_DAYS_BETWEEN_QUESTIONS = 13",
+        (f"{_USAGE}::test_a_person_is_asked_again_after_exactly_14_days",),
+    ),
+    Guard(
+        "a run is asked about once",
+        "onbrand/usage.py",
+        "and answered_at is null",
+        "",
+        (f"{_API}::test_until_it_is_answered_the_same_run_is_asked_about_again_and_no_other",),
+    ),
+    Guard(
+        "only a complete run is asked about",
+        "onbrand/usage.py",
+        "    if job.status is not Status.COMPLETE:\n        return False\n",
+        "",
+        (f"{_API}::test_a_run_that_is_not_complete_is_not_asked_about",),
+    ),
+    Guard(
+        "what was not asked is not answered",
+        "onbrand/usage.py",
+        "        raise NotAsked\n",
+        "        pass\n",
+        (f"{_API}::test_what_was_not_asked_cannot_be_answered",),
+    ),
+    Guard(
+        "nobody answers another person's question",
+        "onbrand/api/routes.py",
+        """        job = await store.find(connection, identity.owner, job_id)
+        await usage.answer(""",
+        """        cursor = await connection.execute("select * from job where id = %s", [job_id])
+        job = store._job(await cursor.fetchone() or {})
+        await usage.answer(""",
+        (f"{_API}::test_somebody_elses_question_cannot_be_answered",),
+    ),
+    Guard(
+        "a comment has an end",
+        "onbrand/usage.py",
+        "    if len(comment) > MAX_COMMENT_CODE_POINTS:\n        raise CommentTooLong\n",
+        "",
+        ("tests/unit/test_stats.py",),
+    ),
+    # --- counting ----------------------------------------------------------------------------------------------------
+    Guard(
+        "a deleted run goes on counting",
+        "onbrand/expiry.py",
+        'completed_at, is_more, is_saved"\n        "  from gone)"',
+        'completed_at, is_more, is_saved"\n        "  from gone where false)"',
+        (f"{_USAGE}::test_a_deleted_run_counts_as_it_did_before",),
+    ),
+    Guard(
+        "more is more of one's own",
+        "onbrand/store.py",
+        """select from job where tenant_id = %(tenant)s and user_id = %(user)s and status = 'complete'""",
+        """select from job where status = 'complete'""",
+        (f"{_USAGE}::test_more_is_a_prompt_of_ones_own_that_was_drawn_and_is_still_there",),
+    ),
+    Guard(
+        "only who is admitted has signed in",
+        "onbrand/api/routes.py",
+        "is_new_today = identity.refusal is None and not",
+        "is_new_today = not",
+        (f"{_API}::test_somebody_who_is_not_admitted_has_not_signed_in",),
+    ),
+    Guard(
+        "a look at the headers is no download",
+        "onbrand/api/routes.py",
+        'if download == "1" and request.method == "GET":',
+        'if download == "1":',
+        (f"{_API}::test_a_run_is_saved_once_a_picture_of_it_was_saved",),
+    ),
+    Guard(
+        "what cannot be noted is no reason to refuse",
+        "onbrand/api/routes.py",
+        "    with suppress(DatabaseUnavailable):\n",
+        "    with suppress():\n",
+        (f"{_API}::test_what_cannot_be_noted_is_given_all_the_same",),
+    ),
+    Guard(
+        "what is kept of usage is deleted in the end",
+        "onbrand/upkeep.py",
+        "            await usage.forget(connection)\n",
+        "",
+        (f"{_USAGE}::test_what_is_kept_of_usage_is_deleted_after_400_days",),
+    ),
+    Guard(
+        "a month begins at midnight in UTC",
+        "onbrand/usage.py",
+        "created_at >= %(begins)s and created_at < %(ends)s",
+        "created_at > %(begins)s and created_at <= %(ends)s",
+        (f"{_USAGE}::test_months_begin_and_end_at_midnight_in_utc",),
+    ),
+    Guard(
+        "a few answers are no percentage",
+        "onbrand/stats.py",
+        "_FEW = 10",
+        "_FEW = 9",
+        (f"{_STATS}::test_answers_are_a_percentage_from_ten_on",),
+    ),
+)

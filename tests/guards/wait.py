@@ -1,0 +1,104 @@
+"""Guards of what waiting people see: their own running attempt, and figures that were measured."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Guard
+
+_PREVIEWS = "tests/integration/test_previews.py"
+_FORECAST = "tests/integration/test_forecast.py"
+_WAIT = "onbrand/migrations/0004_wait.sql"
+_OF_HIDREAM = "tests/integration/test_hidream_preview.py"
+
+GUARDS = (
+    Guard(
+        "previews of an earlier attempt are not shown with the next",
+        "onbrand/forecast.py",
+        " from job left join preview on preview.job_id = job.id and preview.attempt = job.attempt",
+        " from job left join preview on preview.job_id = job.id",
+        (f"{_PREVIEWS}::test_previews_of_an_earlier_attempt_are_not_shown_with_the_next",),
+    ),
+    Guard(
+        "a stale attempt shows nothing",
+        "onbrand/attempts.py",
+        "    if cursor.rowcount != 1:\n        return False\n    if progress.previews:",
+        "    if progress.previews:",
+        (f"{_PREVIEWS}::test_a_stale_attempt_shows_nothing",),
+    ),
+    Guard(
+        "however an attempt ends, its previews are deleted",
+        _WAIT,
+        "    delete from preview where job_id = new.id;\n",
+        "",
+        (_PREVIEWS,),
+    ),
+    Guard(
+        "nothing of a preview outlives its job",
+        _WAIT,
+        "uuid primary key references job on delete cascade,\n    attempt",
+        "uuid primary key,\n    attempt",
+        (f"{_PREVIEWS}::test_nothing_of_a_preview_outlives_its_job",),
+    ),
+    Guard(
+        "previews are not written ahead",
+        _WAIT,
+        "create unlogged table preview",
+        "create table preview",
+        (f"{_PREVIEWS}::test_previews_are_not_written_ahead_and_so_are_in_no_replica_or_archive",),
+    ),
+    Guard(
+        "broken previews cost nothing",
+        "onbrand/worker/reports.py",
+        "len(sizes) != IMAGES_PER_JOB",
+        "len(sizes) == 0",
+        ("tests/integration/worker/test_drawing.py::test_broken_previews_are_left_out_and_cost_nothing",),
+    ),
+    Guard(
+        "only JPEGs are previews",
+        "onbrand/worker/reports.py",
+        'preview.startswith(b"\\xff\\xd8\\xff") and preview.endswith(b"\\xff\\xd9")',
+        "preview",
+        ("tests/integration/worker/test_drawing.py::test_broken_previews_are_left_out_and_cost_nothing",),
+    ),
+    Guard(
+        "a preview that cannot be made does not stop the drawing",
+        "onbrand/hidream/preview.py",
+        "    if not torch.isfinite(pictures).all():\n        return ()\n",
+        "",
+        (f"{_OF_HIDREAM}::test_what_is_no_number_is_no_jpeg",),
+    ),
+    Guard(
+        "previews cost a fast model no more than a slow one",
+        "onbrand/hidream/preview.py",
+        "        if time.monotonic() < self._next:\n            return ()\n",
+        "",
+        (f"{_OF_HIDREAM}::test_a_fast_model_has_fewer_previews",),
+    ),
+    Guard(
+        "what comes after the last step is measured",
+        "onbrand/forecast.py",
+        'row["saving"] or 0.0)',
+        "0.0)",
+        (f"{_FORECAST}::test_what_is_shown_is_within_30_percent_of_the_truth_in_four_looks_of_five",),
+    ),
+    Guard(
+        "the next attempt has all of it before it again",
+        "onbrand/attempts.py",
+        " percent = 0, drawn_at = null,",
+        " percent = 0,",
+        (f"{_FORECAST}::test_the_next_attempt_has_all_of_it_before_it_again",),
+    ),
+    Guard(
+        "loading is measured from when it began",
+        "onbrand/workers.py",
+        "case worker.state when excluded.state then worker.state_since else now() end",
+        "now()",
+        (f"{_FORECAST}::test_a_cold_start_takes_the_rest_of_the_usual_load_and_then_the_drawing",),
+    ),
+    Guard(
+        "a cold start is not guessed",
+        "onbrand/forecast.py",
+        "    if free_in:\n",
+        "    free_in = free_in or [0.0]\n    if free_in:\n",
+        (f"{_FORECAST}::test_a_cold_start_is_not_guessed_from_half_of_what_it_takes",),
+    ),
+)

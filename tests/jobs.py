@@ -1,0 +1,97 @@
+"""Three people's jobs, made as people and workers make them, but without a worker: statements alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+from uuid import UUID, uuid4
+
+from onbrand import attempts, forecast, store, workers
+from onbrand.forecast import Outlook
+from onbrand.job import Claim, Job, Owner, Pack, Progress, StoredImage
+from onbrand.postgres import Database
+from onbrand.workers import LiveStyle
+from tests.rules import LIMITS
+
+ANNA = Owner(uuid4(), uuid4())
+BERT = Owner(ANNA.tenant_id, uuid4())
+NAMESAKE = Owner(uuid4(), ANNA.user_id)  # the same object id in another tenant
+PACK = Pack("a" * 64, "Sample brand", "1")
+IMAGES = [StoredImage(n, f"{n:064x}", 100) for n in (1, 2, 3, 4)]
+
+
+async def submit(
+    database: Database,
+    owner: Owner = ANNA,
+    prompt: str = "a teapot",
+    *,
+    key: str | None = None,
+    max_unfinished: int = 100,
+) -> UUID:
+    limits = replace(LIMITS, unfinished_per_user=max_unfinished)
+    async with database.transaction() as connection:
+        return (await store.submit(connection, owner, prompt, idempotency_key=key, limits=limits)).job_id
+
+
+async def find(database: Database, job_id: UUID, owner: Owner = ANNA) -> Job:
+    async with database.transaction() as connection:
+        return await store.find(connection, owner, job_id)
+
+
+async def outlook(database: Database, job_id: UUID) -> Outlook:
+    async with database.transaction() as connection:
+        return await forecast.outlook(connection, await store.find(connection, ANNA, job_id))
+
+
+async def cancel(database: Database, job_id: UUID, owner: Owner = ANNA) -> Job:
+    async with database.transaction() as connection:
+        return await store.cancel(connection, owner, job_id, retention_hours=720)
+
+
+async def claim(database: Database, job_id: UUID) -> Claim:
+    async with database.transaction() as connection:
+        held = await attempts.claim(connection, job_id, "worker", pack=PACK, lease_seconds=45)
+    assert held is not None
+    return held
+
+
+async def report(database: Database, held: Claim, progress: Progress) -> bool:
+    async with database.transaction() as connection:
+        return await attempts.record_progress(connection, held, progress, lease_seconds=45)
+
+
+async def publish(database: Database, held: Claim) -> None:
+    async with database.transaction() as connection:
+        assert await attempts.publish(connection, held, IMAGES, prompt_truncated=False, retention_hours=720)
+
+
+async def draw(database: Database, job_id: UUID, *, until: Progress | None = None) -> Claim:
+    """Claim the job, and have it drawn to some point, or to its end."""
+    held = await claim(database, job_id)
+    if until is None:
+        await publish(database, held)
+    else:
+        assert await report(database, held, until)
+    return held
+
+
+async def drawn_in(database: Database, seconds: float, *, saving: float = 0) -> None:
+    """There is a complete job that took so long, `saving` of it after the last step."""
+    job_id = await submit(database)
+    await draw(database, job_id)
+    async with database.transaction() as connection:
+        await connection.execute(
+            "update job set started_at = completed_at - make_interval(secs => %s),"
+            " drawn_at = completed_at - make_interval(secs => %s) where id = %s",
+            [seconds, saving, job_id],
+        )
+
+
+async def announce(database: Database, *states: Literal["loading", "ready"]) -> None:
+    """These workers are alive, and no others."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            "delete from worker where id <> all(%s)", [[f"worker {n}" for n in range(len(states))]]
+        )
+        for number, state in enumerate(states):
+            await workers.announce(connection, f"worker {number}", state, LiveStyle(PACK, False))

@@ -1,0 +1,28 @@
+/** A button that copies a text and says whether it worked; a browser may refuse. */
+import { useEffect } from 'react';
+import { useAnnounce } from './announcer';
+import { Button } from './button';
+import { strings } from './strings';
+import { useCopy } from './use-copy';
+
+type CopyTextProps = { text: string; label: string; look?: 'primary' | 'secondary' | 'quiet' };
+
+export function CopyText({ text, label, look = 'quiet' }: CopyTextProps) {
+  const { start, copied, failed } = useCopy();
+  const announce = useAnnounce();
+  useEffect(() => {
+    if (failed !== null) announce(strings.copyFailed);
+  }, [failed, announce]);
+  // Where the address isn't a secure one there is no clipboard at all, which is the same to the person.
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+  };
+  return (
+    <>
+      <Button look={look} onClick={() => start(text, copy)}>
+        {copied === text ? strings.copied : label}
+      </Button>
+      {failed !== null && <p>{strings.copyFailed}</p>}
+    </>
+  );
+}
