@@ -1,5 +1,5 @@
 /** What the visitor gets: the page, the way to the sign-in, or the reason why neither works. */
-import { Suspense, use } from 'react';
+import { useEffect, useState } from 'react';
 import { Announcer } from '../ui/announcer';
 import { strings } from '../ui/strings';
 import { NoticePage } from './notice-page';
@@ -7,18 +7,14 @@ import { SignedIn } from './signed-in';
 import { SigningIn } from './signing-in';
 import type { Started } from './start';
 
+/** Not Suspense, which keeps a fallback on the screen for 300 ms once it was shown: the page would wait for nothing. */
 export function App({ started }: { started: Promise<Started> }) {
-  return (
-    <Announcer>
-      <Suspense fallback={<SigningIn />}>
-        <Outcome started={started} />
-      </Suspense>
-    </Announcer>
-  );
+  const [outcome, setOutcome] = useState<Started | null>(null);
+  useEffect(() => void started.then(setOutcome), [started]);
+  return <Announcer>{outcome === null ? <SigningIn /> : <Outcome outcome={outcome} />}</Announcer>;
 }
 
-function Outcome({ started }: { started: Promise<Started> }) {
-  const outcome = use(started);
+function Outcome({ outcome }: { outcome: Started }) {
   const text = strings.signIn;
   switch (outcome.kind) {
     case 'signed-in':

@@ -15,13 +15,15 @@ import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import styles from './composer.module.css';
 import { checkPrompt, MAX_CODE_POINTS, type CheckedPrompt } from './prompt';
+import { useDraftText, type Draft } from './use-draft';
 
 const COUNT_FROM = 400;
 const ANNOUNCE_LEFT_AT = [100, 50, 10];
 const TALLEST_PX = 200;
 
 type ComposerProps = {
-  draft: string;
+  draft: Draft;
+  /** Somebody writes. */
   onDraft: (text: string) => void;
   onGenerate: (prompt: string) => void;
   isBusy: boolean;
@@ -36,11 +38,12 @@ export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inpu
     (listener) => onlineManager.subscribe(listener),
     () => onlineManager.isOnline(),
   );
-  const checked = checkPrompt(draft);
+  const text = useDraftText(draft);
+  const checked = checkPrompt(text);
   const reason = reasonAgainst(checked, isOnline, isBusy);
   const isCounted = checked.length >= COUNT_FROM;
   const [isOpen, setIsOpen] = useState(false);
-  useHeight(inputRef, draft, isCollapsed && !isOpen);
+  useHeight(inputRef, text, isCollapsed && !isOpen);
   useCountAnnouncement(checked.length);
 
   function submit(): void {
@@ -67,7 +70,7 @@ export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inpu
           className={classes(styles['input'], isOpen && styles['open'])}
           dir="auto"
           rows={1}
-          value={draft}
+          value={text}
           placeholder={strings.composer.placeholder}
           aria-describedby={`${id}-reason`}
           aria-invalid={checked.problem === 'prompt_too_long' || checked.problem === 'prompt_invalid'}

@@ -17,7 +17,7 @@ import { useWarm } from './use-warm';
 type GeneratePageProps = { accountId: string; me: Me; retentionDays: number };
 
 export function GeneratePage({ accountId, me, retentionDays }: GeneratePageProps) {
-  const [draft, setDraft] = useDraft(accountId);
+  const draft = useDraft(accountId);
   const { runs, press, ...rest } = useRuns(accountId);
   const warm = useWarm();
   const input = useRef<HTMLTextAreaElement>(null);
@@ -36,7 +36,7 @@ export function GeneratePage({ accountId, me, retentionDays }: GeneratePageProps
     window.scrollTo({ top: 0 });
   };
   const write = (text: string) => {
-    setDraft(text);
+    draft.set(text);
     warm();
   };
   const edit = (prompt: string) => {
