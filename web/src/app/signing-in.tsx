@@ -11,8 +11,8 @@ export function SigningIn({ text = strings.signIn.busy }: { text?: string }) {
     <>
       <Header />
       <main className={styles['notice']} aria-busy="true">
-        <h1 className={styles['title']} role="status">
-          {text}
+        <h1 className={styles['title']}>
+          <span role="status">{text}</span>
         </h1>
         <ProgressBar label={text} percent={null} valueText={text} />
         {draft !== '' && (
