@@ -108,21 +108,34 @@ async def ask(connection: Connection, job: Job) -> bool:
         " and (job_id = %(job)s or asked_at > now() - make_interval(days => %(days)s)))",
         mine,
     )
-    cursor = await connection.execute("select from question where job_id = %(job)s and answered_at is null", mine)
+    cursor = await connection.execute(
+        "select from question where job_id = %(job)s and answered_at is null"
+        " and asked_at > now() - make_interval(days => %(days)s)",
+        mine,
+    )
     return cursor.rowcount == 1
 
 
 async def answer(connection: Connection, job: Job, *, useful: bool | None, comment: str | None) -> None:
-    """Keep what the owner says of the job, in place of what was said before. `useful` None: they closed the question.
+    """Keep what the owner says of the job, in place of what was said before.
+
+    `useful` None: they closed the question, which takes back nothing.
 
     Raises:
         NotAsked: `ask` never granted it for this job.
         CommentTooLong, CommentInvalid: see `normalise_comment`.
     """
     cursor = await connection.execute(
-        "update question set useful = %s, comment = %s, answered_at = now()"
-        " where job_id = %s and tenant_id = %s and user_id = %s",
-        [useful, normalise_comment(comment), job.id, job.owner.tenant_id, job.owner.user_id],
+        "update question set useful = coalesce(%(useful)s, useful), answered_at = now(),"
+        " comment = case when %(useful)s::boolean is null then coalesce(%(comment)s, comment) else %(comment)s end"
+        " where job_id = %(job)s and tenant_id = %(tenant)s and user_id = %(user)s",
+        {
+            "useful": useful,
+            "comment": normalise_comment(comment),
+            "job": job.id,
+            "tenant": job.owner.tenant_id,
+            "user": job.owner.user_id,
+        },
     )
     if cursor.rowcount != 1:
         raise NotAsked

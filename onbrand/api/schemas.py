@@ -97,6 +97,7 @@ class JobView(BaseModel):
     images: list[str] = Field(description="the images' addresses, relative to this service; empty until complete")
     user_id: UUID
     seeds: list[int] = Field(description="of the four images, in their order")
+    attempt: int = Field(description="how often it was begun; progress starts at nothing with each attempt")
     progress: ProgressView
     error: JobError | None
     pack: PackView | None
@@ -199,6 +200,7 @@ def present(job: Job, outlook: Outlook) -> JobView:
         images=[f"/jobs/{job.id}/images/{n}" for n in numbers],
         user_id=job.owner.user_id,
         seeds=list(job.seeds),
+        attempt=job.attempt,
         progress=ProgressView(
             phase=(outlook.phase or job.progress.phase) if unfinished else None,
             step=job.progress.step,

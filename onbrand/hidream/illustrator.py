@@ -76,7 +76,7 @@ class Illustrator:
 
         previews = Previews(self.projection)
 
-        def at_step(step: int, clean: Tensor | None) -> None:
+        def at_step(step: int, clean: Callable[[], Tensor] | None) -> None:
             shown = previews.at(clean) if clean is not None else ()
             on_progress(Progress(Phase.DRAWING, step, self.steps, shown))
             if should_stop():
@@ -93,7 +93,7 @@ class Illustrator:
         prompt: str,
         seeds: Sequence[int],
         on_progress: Callable[[Progress], None],
-        at_step: Callable[[int, Tensor | None], None],
+        at_step: Callable[[int, Callable[[], Tensor] | None], None],
     ) -> Drawing:
         on_progress(Progress(Phase.ENCODING))
         manifest, config = self.manifest, self.pipeline.transformer.config

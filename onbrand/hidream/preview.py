@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -71,7 +72,7 @@ class Previews:
         self._projection = projection
         self._next = 0.0
 
-    def at(self, latents: Tensor) -> tuple[bytes, ...]:
+    def at(self, latents: Callable[[], Tensor]) -> tuple[bytes, ...]:
         """A JPEG for each of (B, C, H, W) predicted latents; none if the last ones were just now or these are broken.
 
         Nothing is raised: a drawing does not fail because it cannot be watched.
@@ -79,8 +80,8 @@ class Previews:
         if time.monotonic() < self._next:
             return ()
         try:
-            jpegs = to_jpegs(self._projection(_soften(latents.float())))
-        except (RuntimeError, OSError) as error:  # torch's own errors, memory included, and Pillow's
+            jpegs = to_jpegs(self._projection(_soften(latents().float())))
+        except (RuntimeError, IndexError, OSError) as error:  # torch's own errors, memory included, and Pillow's
             logger.warning("No preview: %s", type(error).__name__, extra={"action": "model_output"})
             jpegs = ()
         self._next = time.monotonic() + _SECONDS_APART

@@ -30,11 +30,11 @@ def denoise(
     *,
     steps: int,
     guidance_scale: float,
-    on_step: Callable[[int, Tensor], None],
+    on_step: Callable[[int, Callable[[], Tensor]], None],
 ) -> Tensor:
     """(B, C, H, W) noise to latents of the same shape.
 
-    `on_step(k, x0)` comes after step k of `steps`, counted from 1, with the latents that the step is heading for.
+    `on_step(k, x0)` comes after step k of `steps`, counted from 1; `x0()` are the latents that the step is heading for.
 
     What `on_step` raises ends the denoising at once and leaves the pipeline as it was. (Its own way to stop,
     `_interrupt`, would run on through the remaining steps and return unfinished latents.)
@@ -45,7 +45,8 @@ def denoise(
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         nonlocal before
         sigmas, after = pipeline.scheduler.sigmas, tensors["latents"]
-        on_step(index + 1, predicted(before, after, float(sigmas[index]), float(sigmas[index + 1])))
+        start = before
+        on_step(index + 1, lambda: predicted(start, after, float(sigmas[index]), float(sigmas[index + 1])))
         before = after
         return tensors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -100,14 +101,14 @@ def test_no_memory_for_a_preview_is_no_reason_to_fail(caplog: pytest.LogCaptureF
         raise torch.OutOfMemoryError
 
     previews = Previews(no_memory)  # type: ignore[arg-type]  # at the outer edge: a GPU
-    assert previews.at(torch.zeros(4, 32, 16, 16)) == ()
+    assert previews.at(lambda: torch.zeros(4, 32, 16, 16)) == ()
     assert [line.levelname for line in caplog.records] == ["WARNING"]
 
 
 def test_a_fast_model_has_fewer_previews(illustrator: Illustrator) -> None:
     previews, latents = Previews(illustrator.projection), torch.zeros(4, 32, 16, 16)
-    assert [len(previews.at(latents)) for _ in range(3)] == [4, 0, 0]
-    assert len(Previews(illustrator.projection).at(latents)) == 4  # the next drawing's own
+    assert [len(previews.at(lambda: latents)) for _ in range(3)] == [4, 0, 0]
+    assert len(Previews(illustrator.projection).at(lambda: latents)) == 4  # the next drawing's own
 
 
 @pytest.mark.parametrize(("channels", "size", "block"), [(16, 32, 1), (32, 4, 8)], ids=["HiDream", "mini"])
@@ -137,12 +138,22 @@ def test_fitting_finds_what_comes_closest_to_a_decoder_that_is_not_linear() -> N
 
 
 @pytest.mark.usefixtures("always")
+def test_latents_that_cannot_be_told_are_no_reason_to_fail(illustrator: Illustrator) -> None:
+    def no_sigma() -> Tensor:
+        raise IndexError("index 13 is out of bounds")
+
+    assert Previews(illustrator.projection).at(no_sigma) == ()
+
+
+@pytest.mark.usefixtures("always")
 def test_overshooting_latents_are_not_shown_in_glaring_colours_and_faint_ones_not_in_stronger(
     illustrator: Illustrator,
 ) -> None:
     previews, latents = Previews(illustrator.projection), torch.randn(1, 32, 16, 16)
     latents /= latents.square().mean().sqrt()
-    as_it_is, overshooting, faint = (opened(previews.at(latents * strength)[0]) for strength in (1.0, 1.6, 0.5))
+    as_it_is, overshooting, faint = (
+        opened(previews.at(partial(torch.mul, latents, strength))[0]) for strength in (1.0, 1.6, 0.5)
+    )
     assert np.abs(overshooting - as_it_is).max() <= 2
     assert faint.std() < 0.7 * as_it_is.std()
 

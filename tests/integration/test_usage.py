@@ -227,6 +227,23 @@ async def test_a_person_is_asked_again_after_exactly_14_days(studio: Studio) -> 
     assert await studio.ask(second)
 
 
+async def test_a_question_that_nobody_answered_lapses_when_the_next_may_be_put(studio: Studio) -> None:
+    first, second = await studio.complete(), await studio.complete()
+    assert await studio.ask(first)
+    (row,) = await studio.query("select asked_at from question")
+    await studio.clock.set(row["asked_at"] + timedelta(days=14))
+    assert [await studio.ask(second), await studio.ask(first)] == [True, False]
+
+
+async def test_closing_the_question_takes_no_answer_back(studio: Studio) -> None:
+    job_id = await studio.complete()
+    assert await studio.ask(job_id)
+    await studio.answer(job_id, True)
+    await studio.answer(job_id, None)
+    (said,) = await studio.query("select useful from question")
+    assert said["useful"] is True
+
+
 async def test_a_run_is_asked_about_once_whatever_time_has_passed(studio: Studio) -> None:
     job_id = await studio.complete()
     assert await studio.ask(job_id)

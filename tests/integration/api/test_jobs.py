@@ -16,7 +16,7 @@ from tests.integration.api.service import PACK, Person, Service, assert_problem
 from tests.rules import RULES
 
 FIELDS = {"id", "prompt", "prompt_truncated", "status", "created_at", "completed_at", "expires_at", "images", "user_id"}
-FIELDS |= {"progress", "error", "pack", "seeds"}
+FIELDS |= {"progress", "error", "pack", "seeds", "attempt"}
 
 
 async def test_a_waiting_job_says_its_place_and_what_it_waits_for(member: Person) -> None:

@@ -1,6 +1,9 @@
 /** The file of one picture: the stored bytes under the name the API gives them. */
-import { ConnectionLost, isOutOfSpace } from './problem';
+import { ApiProblem, ConnectionLost, isOutOfSpace } from './problem';
 import type { Api } from './client';
+
+/** A picture that has sent nothing for so long will not come over this connection. */
+const SILENCE_MS = 20_000;
 
 export type Loading = {
   signal?: AbortSignal | undefined;
@@ -14,16 +17,34 @@ export type Loading = {
  * saved.)
  */
 export async function getImage(api: Api, address: string, { signal, onBytes }: Loading): Promise<File> {
-  const response = await api.fetch(new Request(api.origin + address, { signal: signal ?? null }));
-  const parts = await partsOf(response, onBytes).catch((error: unknown) => {
-    if (signal?.aborted || isOutOfSpace(error)) throw error;
+  const silence = new AbortController();
+  let timer = 0;
+  const heard = () => {
+    window.clearTimeout(timer);
+    timer = window.setTimeout(() => silence.abort(), SILENCE_MS);
+  };
+  heard();
+  try {
+    const signals = signal === undefined ? [silence.signal] : [signal, silence.signal];
+    const response = await api.fetch(new Request(api.origin + address, { signal: AbortSignal.any(signals) }));
+    const parts = await partsOf(response, (count) => {
+      heard();
+      onBytes?.(count);
+    });
+    return new File(parts, fileName(response) ?? fallbackName(address), { type: 'image/png' });
+  } catch (error) {
+    if (silence.signal.aborted) throw new ConnectionLost(error);
+    if (signal?.aborted || error instanceof ApiProblem || error instanceof ConnectionLost || isOutOfSpace(error)) {
+      throw error;
+    }
     throw new ConnectionLost(error); // cut off in the middle of the picture
-  });
-  return new File(parts, fileName(response) ?? fallbackName(address), { type: 'image/png' });
+  } finally {
+    window.clearTimeout(timer);
+  }
 }
 
-async function partsOf(response: Response, onBytes: Loading['onBytes']): Promise<BlobPart[]> {
-  return onBytes === undefined || response.body === null ? [await response.blob()] : collect(response.body, onBytes);
+async function partsOf(response: Response, onBytes: (count: number) => void): Promise<BlobPart[]> {
+  return response.body === null ? [await response.blob()] : collect(response.body, onBytes);
 }
 
 /** All of a stream. Rejects with the stream's own error, which a Response made of it hides in some browsers. */

@@ -339,6 +339,11 @@ export interface components {
              * @description of the four images, in their order
              */
             seeds: number[];
+            /**
+             * Attempt
+             * @description how often it was begun; progress starts at nothing with each attempt
+             */
+            attempt: number;
             progress: components["schemas"]["ProgressView"];
             error: components["schemas"]["JobError"] | null;
             pack: components["schemas"]["PackView"] | null;

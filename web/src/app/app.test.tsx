@@ -145,3 +145,20 @@ test('signing out takes pictures and their addresses off the page before the bro
   expect(session.signOut).toHaveBeenCalledOnce();
   expect(screen.getByText('Signing you out…')).toBeInTheDocument();
 });
+
+test('while signing out nothing that was typed is on the page', async () => {
+  const { user } = await renderApp();
+  await user.type(await promptField(), 'secret launch');
+  await user.click(screen.getByRole('button', { name: 'Sign out', hidden: true }));
+  expect(screen.getByRole('heading', { name: 'Signing you out…' })).toBeInTheDocument();
+  expect(screen.queryByText(/secret launch/)).not.toBeInTheDocument();
+});
+
+test('a server error at the start says what happened and can be tried again', async () => {
+  onbrand.once('GET', /me/, () => problem(500, 'internal_error', 'Something went wrong on our side', 'Try again.'));
+  const { user } = await renderApp();
+  expect(await screen.findByRole('heading', { name: 'Something went wrong on our side' })).toBeInTheDocument();
+  expect(screen.getByText('Reference req-7f3a')).toBeInTheDocument();
+  await user.click(screen.getByRole('button', { name: 'Try again' }));
+  expect(await promptField()).toBeInTheDocument();
+});

@@ -1,8 +1,9 @@
 /** Says when the connection is gone. Runs go on without it, so this is no error, only news. */
-import { onlineManager, useQueryClient, type Query } from '@tanstack/react-query';
-import { useEffect, useSyncExternalStore } from 'react';
+import { useQueryClient, type Query } from '@tanstack/react-query';
+import { useEffect } from 'react';
 import { useIsReachable } from '../api/api-context';
 import { isTransient } from '../api/problem';
+import { useIsOnline } from '../api/use-is-online';
 import { useAnnounce } from '../ui/announcer';
 import { Button } from '../ui/button';
 import { strings } from '../ui/strings';
@@ -11,10 +12,7 @@ import styles from './connection-banner.module.css';
 export function ConnectionBanner() {
   const queryClient = useQueryClient();
   const isReachable = useIsReachable();
-  const isOnline = useSyncExternalStore(
-    (listener) => onlineManager.subscribe(listener),
-    () => onlineManager.isOnline(),
-  );
+  const isOnline = useIsOnline();
   const announce = useAnnounce();
   const text = !isOnline ? strings.connection.offline : isReachable ? '' : strings.connection.unreachable;
   useEffect(() => {

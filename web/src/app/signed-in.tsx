@@ -6,7 +6,7 @@ import { ApiContext, useApi } from '../api/api-context';
 import { createApi } from '../api/client';
 import { getMe } from '../api/get-me';
 import type { PageConfig } from '../api/get-page-config';
-import type { Problem } from '../api/problem';
+import { ApiProblem, type Problem } from '../api/problem';
 import type { Session } from '../auth/session';
 import { GeneratePage } from '../generate/generate-page';
 import { strings } from '../ui/strings';
@@ -16,6 +16,7 @@ import { NoticePage } from './notice-page';
 import { createQueryClient } from './query-client';
 import { RefusedPage } from './refused-page';
 import { SigningIn } from './signing-in';
+import { SigningOut } from './signing-out';
 
 /** How often to ask which style is live, whether a worker is ready, and how long runs usually take. */
 const POLL_MS = 30_000;
@@ -35,7 +36,7 @@ export function SignedIn({ session, config }: SignedInProps) {
     session.signOut();
   }
 
-  if (isLeaving) return <SigningIn text={strings.signIn.leaving} />;
+  if (isLeaving) return <SigningOut />;
   if (denied?.status === 403) return <RefusedPage session={session} refusal={denied} onSignOut={signOut} />;
   if (denied !== null) {
     return (
@@ -59,12 +60,23 @@ export function SignedIn({ session, config }: SignedInProps) {
 
 function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () => void }) {
   const api = useApi();
-  const { data: me } = useQuery({
+  const { data: me, error, refetch } = useQuery({
     queryKey: ['me'],
     queryFn: ({ signal }) => getMe(api, signal),
     staleTime: Infinity,
     refetchInterval: ({ state }) => (state.data?.may_generate === true ? POLL_MS : false),
   });
+  if (me === undefined && error instanceof ApiProblem) {
+    return (
+      <NoticePage
+        title={error.problem.title}
+        detail={error.problem.detail}
+        reference={error.problem.requestId}
+        action={strings.retry}
+        onAction={() => void refetch()}
+      />
+    );
+  }
   if (me === undefined) {
     return (
       <>
@@ -78,7 +90,7 @@ function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () 
     <>
       <Header style={me.style} account={session.account} version={config.version} onSignOut={onSignOut} />
       <ConnectionBanner />
-      <GeneratePage accountId={session.account.id} me={me} retentionDays={Math.round(config.retention_hours / 24)} />
+      <GeneratePage accountId={session.account.id} me={me} retentionHours={config.retention_hours} />
     </>
   );
 }

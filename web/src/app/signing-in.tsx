@@ -5,12 +5,13 @@ import { strings } from '../ui/strings';
 import { Header } from './header';
 import styles from './notice-page.module.css';
 
-export function SigningIn({ text = strings.signIn.busy }: { text?: string }) {
+export function SigningIn() {
+  const text = strings.signIn.busy;
   const draft = recallDraft()?.text ?? '';
   return (
     <>
       <Header />
-      <main className={styles['notice']} aria-busy="true">
+      <main className={styles['notice']}>
         <h1 className={styles['title']}>
           <span role="status">{text}</span>
         </h1>

@@ -1,14 +1,13 @@
 /** Where the prompt is written. It says why Generate can't be pressed, and never loses a character. */
-import { onlineManager } from '@tanstack/react-query';
 import {
   useEffect,
   useId,
   useLayoutEffect,
   useState,
-  useSyncExternalStore,
   type KeyboardEvent,
   type RefObject,
 } from 'react';
+import { useIsOnline } from '../api/use-is-online';
 import { useAnnounce } from '../ui/announcer';
 import { Button } from '../ui/button';
 import { classes } from '../ui/classes';
@@ -34,10 +33,7 @@ type ComposerProps = {
 
 export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inputRef }: ComposerProps) {
   const id = useId();
-  const isOnline = useSyncExternalStore(
-    (listener) => onlineManager.subscribe(listener),
-    () => onlineManager.isOnline(),
-  );
+  const isOnline = useIsOnline();
   const text = useDraftText(draft);
   const checked = checkPrompt(text);
   const reason = reasonAgainst(checked, isOnline, isBusy);

@@ -21,7 +21,7 @@ export function EndedRun({ view, run, actions }: EndedRunProps) {
   const wait = secondsUntil(run.refusal?.retryAt ?? null, now);
   return (
     <>
-      <Explanation view={view} retentionDays={actions.retentionDays} />
+      <Explanation view={view} retentionHours={actions.retentionHours} />
       <div className={styles['actions']}>
         <Button isUnavailable={isBusy || wait > 0} onClick={() => press(run.prompt, run)}>
           {wait > 0 ? strings.run.retryIn(wait) : again}
@@ -44,12 +44,12 @@ function secondsUntil(at: number | null, now: number): number {
   return at === null ? 0 : Math.max(0, Math.ceil((at - now) / 1_000));
 }
 
-function Explanation({ view, retentionDays }: { view: EndedRunProps['view']; retentionDays: number }) {
+function Explanation({ view, retentionHours }: { view: EndedRunProps['view']; retentionHours: number }) {
   switch (view.kind) {
     case 'cancelled':
       return <p className={styles['meta']}>{strings.run.cancelled}</p>;
     case 'expired':
-      return <p className={styles['detail']}>{strings.run.expired(retentionDays)}</p>;
+      return <p className={styles['detail']}>{strings.run.expired(retentionHours)}</p>;
     case 'missing':
       return (
         <p className={styles['meta']}>

@@ -54,7 +54,7 @@ test('a finished job fills the four places with its own pictures', async () => {
 test('progress shows phase, step, percent and seconds, and the title follows', async () => {
   const { id } = await follow(onbrand, PROMPT);
   expect(await screen.findByText('2nd in line')).toBeInTheDocument();
-  expect(screen.getByText('about 50 s')).toBeInTheDocument();
+  expect(screen.getByText('about 50 s · usually 8–12 s')).toBeInTheDocument();
   onbrand.draw(id, 7, 55);
   expect(await screen.findByText('step 7 of 12 · about 5 s')).toBeInTheDocument();
   expect(screen.getByText('Drawing')).toHaveTextContent(/55\s%$/);

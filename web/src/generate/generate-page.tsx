@@ -2,9 +2,11 @@
 import { VisuallyHidden } from '@radix-ui/react-visually-hidden';
 import { useEffect, useRef } from 'react';
 import type { Me } from '../api/get-me';
+import { useIsOnline } from '../api/use-is-online';
 import { strings } from '../ui/strings';
+import { useKeptFocus } from '../ui/use-kept-focus';
 import { Composer } from './composer';
-import { EmptyState } from './empty-state';
+import { EmptyState, usually } from './empty-state';
 import styles from './generate-page.module.css';
 import { RunCard } from './run-card';
 import { useDraft } from './use-draft';
@@ -14,16 +16,19 @@ import { useRunNews } from './use-run-news';
 import { useRuns } from './use-runs';
 import { useWarm } from './use-warm';
 
-type GeneratePageProps = { accountId: string; me: Me; retentionDays: number };
+type GeneratePageProps = { accountId: string; me: Me; retentionHours: number };
 
-export function GeneratePage({ accountId, me, retentionDays }: GeneratePageProps) {
+export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProps) {
   const draft = useDraft(accountId);
   const { runs, press, ...rest } = useRuns(accountId);
   const warm = useWarm();
   const input = useRef<HTMLTextAreaElement>(null);
   const question = useQuestion(accountId, runs);
   usePageTitle(runs);
-  useRunNews(runs);
+  useRunNews(runs, accountId);
+  const isOnline = useIsOnline();
+  const main = useRef<HTMLElement>(null);
+  useKeptFocus(main, ({ card }) => headingOf(card?.isConnected ? card : main.current) ?? input.current);
 
   const isEmpty = runs.length === 0;
   useEffect(() => {
@@ -44,10 +49,20 @@ export function GeneratePage({ accountId, me, retentionDays }: GeneratePageProps
     input.current?.focus();
   };
   const hasWaited = runs.some(({ view }) => view.kind === 'complete' || view.kind === 'failed');
-  const actions = { ...rest, press: pressAndShow, editPrompt: edit, question, retentionDays, hasWaited };
+  const actions = {
+    ...rest,
+    isBusy: rest.isBusy || !isOnline,
+    press: pressAndShow,
+    editPrompt: edit,
+    question,
+    retentionHours,
+    hasWaited,
+    accountId,
+    usually: usually(me),
+  };
 
   return (
-    <main className={isEmpty ? undefined : styles['withRuns']}>
+    <main ref={main} className={isEmpty ? undefined : styles['withRuns']}>
       <VisuallyHidden asChild>
         <h1>{strings.product}</h1>
       </VisuallyHidden>
@@ -60,7 +75,7 @@ export function GeneratePage({ accountId, me, retentionDays }: GeneratePageProps
         inputRef={input}
       />
       {isEmpty ? (
-        <EmptyState me={me} retentionDays={retentionDays} onExample={edit} />
+        <EmptyState me={me} retentionHours={retentionHours} onExample={edit} />
       ) : (
         <section aria-label={strings.run.list}>
           {runs.map((live) => (
@@ -70,4 +85,9 @@ export function GeneratePage({ accountId, me, retentionDays }: GeneratePageProps
       )}
     </main>
   );
+}
+
+/** The first card's heading within an element; the prompt is what one wants to hear there. */
+function headingOf(element: HTMLElement | null): HTMLElement | null {
+  return element?.querySelector<HTMLElement>('h2[tabindex]') ?? null;
 }

@@ -11,7 +11,8 @@ export function isFinal(job: Job): boolean {
  */
 export function advance(known: Job | undefined, news: Job): Job {
   if (known === undefined) return news;
-  if (known.id !== news.id || isFinal(known)) return known;
+  if (known.id !== news.id || isFinal(known) || news.attempt < known.attempt) return known;
+  if (news.attempt > known.attempt) return news;
   if (known.status !== 'processing' || (news.status !== 'processing' && news.status !== 'complete')) return news;
   const newest = news.progress.percent >= known.progress.percent ? news : known;
   const previews = newest.progress.previews.length > 0 ? newest.progress.previews : known.progress.previews;

@@ -10,7 +10,7 @@ export function KeepButtons({ keeping, n }: { keeping: Keeping; n: number }) {
   const copy = keeping.isCopied ? strings.copied : text.copy;
   return (
     <div className={styles['keep']}>
-      <Button look="quiet" aria-label={text.label(copy, n)} aria-keyshortcuts="C" onClick={keeping.copy}>
+      <Button look="quiet" aria-label={text.label(copy, n)} onClick={keeping.copy}>
         <CopyIcon />
         {copy}
       </Button>
@@ -18,7 +18,6 @@ export function KeepButtons({ keeping, n }: { keeping: Keeping; n: number }) {
         look="quiet"
         isUnavailable={keeping.isSaving}
         aria-label={text.label(text.download, n)}
-        aria-keyshortcuts="D"
         onClick={keeping.download}
       >
         <DownloadIcon />

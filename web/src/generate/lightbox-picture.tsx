@@ -19,25 +19,34 @@ type LightboxPictureProps = {
   alt: string;
   isActual: boolean;
   onExpired: () => void;
+  onKept: () => void;
   viewport: RefObject<HTMLDivElement | null>;
 };
 
-/** Moves the picture by a step if it is larger than its place; false if it isn't. */
+/** Moves the picture by a step if it is larger than its place; false if it isn't, that way. */
 export function pan(viewport: HTMLDivElement | null, across: number, down: number): boolean {
   if (viewport === null) return false;
   const { scrollWidth, clientWidth, scrollHeight, clientHeight } = viewport;
-  if (scrollWidth <= clientWidth && scrollHeight <= clientHeight) return false;
+  if (across !== 0 && scrollWidth <= clientWidth) return false;
+  if (down !== 0 && scrollHeight <= clientHeight) return false;
   viewport.scrollLeft += across * STEP_PX;
   viewport.scrollTop += down * STEP_PX;
   return true;
 }
 
-export function LightboxPicture({ address, alt, isActual, onExpired, viewport }: LightboxPictureProps) {
+export function LightboxPicture({ address, alt, isActual, onExpired, onKept, viewport }: LightboxPictureProps) {
   const picture = usePicture(address, onExpired);
   return (
     <div className={styles['stage']}>
       {picture.file !== undefined && (
-        <Viewport ref={viewport} file={picture.file} alt={alt} isActual={isActual} onBroken={picture.markBroken} />
+        <Viewport
+          ref={viewport}
+          file={picture.file}
+          alt={alt}
+          isActual={isActual}
+          onBroken={picture.markBroken}
+          onKept={onKept}
+        />
       )}
       {picture.isFailed && (
         <div className={styles['failed']}>
@@ -55,10 +64,11 @@ type ViewportProps = {
   alt: string;
   isActual: boolean;
   onBroken: () => void;
+  onKept: () => void;
 };
 
-function Viewport({ ref, file, alt, isActual, onBroken }: ViewportProps) {
-  const dragOut = useDragOut(file);
+function Viewport({ ref, file, alt, isActual, onBroken, onKept }: ViewportProps) {
+  const dragOut = useDragOut(file, onKept);
   const ratio = useSyncExternalStore(subscribeToResize, () => window.devicePixelRatio);
   const grip = useRef<{ x: number; y: number } | null>(null);
 

@@ -83,6 +83,7 @@ function Content({ job, start, onClose, onExpired, onKept, titleId }: LightboxPr
         alt={strings.picture.alt(n, job.prompt)}
         isActual={isActual}
         onExpired={onExpired}
+        onKept={onKept}
         viewport={viewport}
       />
       <div className={styles['toolbar']}>

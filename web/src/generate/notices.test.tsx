@@ -88,7 +88,9 @@ test('the end of a run in a background tab is shown, and a click on the notice c
   leaveTab();
   onbrand.complete(id);
   await waitFor(() => expect(shown).toHaveLength(1));
-  expect(shown[0]).toMatchObject({ title: 'Onbrand: 4 illustrations ready', options: { body: 'a teapot' } });
+  expect(shown[0]?.title).toBe('Onbrand: 4 illustrations ready');
+  // Whoever walks past the screen reads no prompt.
+  expect(JSON.stringify(shown[0]?.options)).not.toContain('teapot');
   const focusing = vi.spyOn(window, 'focus').mockImplementation(() => undefined);
   act(() => shown[0]?.onclick?.());
   expect(focusing).toHaveBeenCalledOnce();
@@ -166,4 +168,27 @@ test('a phone, where pages may not show notices themselves, loses nothing', asyn
   leaveTab();
   onbrand.complete(id);
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
+});
+
+test('notices can be turned off again', async () => {
+  const { user, id } = await secondRunWithNotices();
+  await user.click(screen.getByRole('button', { name: 'Turn off' }));
+  expect(await screen.findByRole('button', { name: OFFER })).toBeInTheDocument();
+  leaveTab();
+  onbrand.complete(id);
+  await waitFor(() => expect(document.title).toBe('Ready · Onbrand'));
+  expect(shown).toEqual([]);
+});
+
+test('the next person in this browser gets none unasked', async () => {
+  await secondRunWithNotices();
+  expect(Object.keys(localStorage)).toEqual(['onbrand.notices.account-1']);
+});
+
+test('a question that was closed without an answer may be asked again', async () => {
+  browser({ answers: 'default' });
+  const { user } = await secondRun();
+  await user.click(screen.getByRole('button', { name: OFFER }));
+  expect(await screen.findByRole('button', { name: OFFER })).toBeInTheDocument();
+  expect(screen.queryByText(/doesn't allow notices/)).not.toBeInTheDocument();
 });

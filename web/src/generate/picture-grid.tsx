@@ -42,7 +42,7 @@ function moveFocus(event: KeyboardEvent<HTMLElement>): void {
   const grid = event.currentTarget.closest('ul');
   if (move === undefined || grid === null) return;
   event.preventDefault();
-  const pictures = [...grid.querySelectorAll<HTMLElement>('[data-picture]')];
   const isOneColumn = getComputedStyle(grid).gridTemplateColumns.split(' ').length === 1;
-  pictures[pictures.indexOf(event.currentTarget) + move(isOneColumn ? 1 : COLUMNS)]?.focus();
+  const n = Number(event.currentTarget.dataset['picture']) + move(isOneColumn ? 1 : COLUMNS);
+  grid.querySelector<HTMLElement>(`[data-picture='${n}']`)?.focus();
 }

@@ -63,8 +63,8 @@ function Picture({ address, n, prompt, actions, onArrow }: PictureProps) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     onArrow(event);
     if (event.repeat) return;
-    if (event.key === 'd') keeping.download();
-    if (event.key === 'c') keeping.copy();
+    if (event.key.toLowerCase() === 'd') keeping.download();
+    if (event.key.toLowerCase() === 'c') keeping.copy();
   }
 
   return (
@@ -74,6 +74,9 @@ function Picture({ address, n, prompt, actions, onArrow }: PictureProps) {
           <p>{strings.picture.failed}</p>
           <Button onClick={picture.retry}>{strings.retry}</Button>
         </div>
+      )}
+      {picture.file === undefined && !picture.isFailed && (
+        <p className={styles['loading']}>{strings.picture.loading}</p>
       )}
       {picture.file !== undefined && (
         <button
@@ -85,7 +88,12 @@ function Picture({ address, n, prompt, actions, onArrow }: PictureProps) {
           onClick={() => open(n)}
           onKeyDown={onKeyDown}
         >
-          <Shown file={picture.file} alt={strings.picture.alt(n, prompt)} onBroken={picture.markBroken} />
+          <Shown
+            file={picture.file}
+            alt={strings.picture.alt(n, prompt)}
+            onBroken={picture.markBroken}
+            onKept={onKept}
+          />
         </button>
       )}
       <figcaption className={styles['bar']}>
@@ -104,11 +112,11 @@ function Picture({ address, n, prompt, actions, onArrow }: PictureProps) {
   );
 }
 
-type ShownProps = { file: File; alt: string; onBroken: () => void };
+type ShownProps = { file: File; alt: string; onBroken: () => void; onKept: () => void };
 
-function Shown({ file, alt, onBroken }: ShownProps) {
+function Shown({ file, alt, onBroken, onKept }: ShownProps) {
   const [isShown, setIsShown] = useState(false);
-  const dragOut = useDragOut(file);
+  const dragOut = useDragOut(file, onKept);
   return (
     <BlobImage
       blob={file}

@@ -179,9 +179,22 @@ test('an answer that could not be sent says so and can be given again', async ()
   const { id } = await askedRun();
   onbrand.once('PUT', /answer/, () => problem(500, 'internal_error', 'Something broke'));
   press('Not yet');
-  expect(await screen.findByRole('alert')).toHaveTextContent("It couldn't be sent. Try again.");
+  expect(await screen.findByText("It couldn't be sent. Try again.", { selector: 'section p' })).toBeInTheDocument();
+  expect(screen.getByRole('status')).toHaveTextContent("It couldn't be sent");
   press('Not yet');
   await screen.findByLabelText('What was missing? (optional)');
-  expect(screen.queryByRole('alert')).not.toBeInTheDocument();
+  expect(screen.queryByText("It couldn't be sent. Try again.", { selector: 'section p' })).not.toBeInTheDocument();
   expect(onbrand.verdicts).toEqual([{ jobId: id, useful: false, comment: null }]);
+});
+
+test('what was answered is not asked again after a refresh, so that closing it takes nothing back', async () => {
+  const { unmount } = await askedRun();
+  press('Useful');
+  await screen.findByLabelText('What worked? (optional)');
+  expect(screen.getByRole('status')).toHaveTextContent('Thank you');
+  expect(screen.getByLabelText('What worked? (optional)')).toHaveFocus();
+  unmount();
+  await renderApp();
+  await pictures(4);
+  expect(question()).not.toBeInTheDocument();
 });

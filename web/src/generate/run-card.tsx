@@ -16,7 +16,11 @@ import type { LiveRun, Runs } from './use-runs';
 export type RunActions = Pick<Runs, 'press' | 'remove' | 'learn' | 'recheck' | 'isBusy'> & {
   editPrompt: (prompt: string) => void;
   question: Question;
-  retentionDays: number;
+  retentionHours: number;
+  /** Whose notices they are. */
+  accountId: string;
+  /** "usually 35–45 s"; empty while nothing was measured. */
+  usually: string;
   /** Whether a run has ended before in this tab. */
   hasWaited: boolean;
 };
@@ -46,12 +50,12 @@ export function RunCard({ live, actions }: RunCardProps) {
       data-state={view.kind}
     >
       <div className={classes(styles['about'], !hasPictures && styles['ended'])}>
-        <h2 id={id} className={styles['prompt']} dir="auto" title={run.prompt}>
+        <h2 id={id} tabIndex={-1} className={styles['prompt']} dir="auto" title={run.prompt}>
           {run.prompt}
         </h2>
         {view.kind === 'unfinished' && (
           <div className={styles['status']}>
-            <RunProgress live={live} job={view.job} onCancelled={actions.learn} hasWaited={actions.hasWaited} />
+            <RunProgress live={live} job={view.job} actions={actions} />
           </div>
         )}
         {view.kind === 'complete' && (
@@ -76,7 +80,7 @@ export function RunCard({ live, actions }: RunCardProps) {
       )}
       {run.jobId !== null && run.jobId === question.jobId && view.kind === 'complete' && (
         <div>
-          <Usefulness jobId={run.jobId} onClose={question.close} />
+          <Usefulness jobId={run.jobId} onAnswered={question.onAnswered} onClose={question.close} />
         </div>
       )}
       {view.kind === 'complete' && opened !== null && (

@@ -8,6 +8,7 @@ import { ProgressBar } from '../ui/progress-bar';
 import { strings } from '../ui/strings';
 import { ColdStart, isColdStart } from './cold-start';
 import { NoticeOffer } from './notice-offer';
+import type { RunActions } from './run-card';
 import styles from './run-progress.module.css';
 import { statusOf } from './run-view';
 import { useNow } from './use-now';
@@ -16,17 +17,19 @@ import type { LiveRun } from './use-runs';
 type RunProgressProps = {
   live: LiveRun;
   job: Job | null;
-  onCancelled: (job: Job) => void;
-  /** Somebody who has waited for a run before knows whether a notice would help. */
-  hasWaited: boolean;
+  actions: RunActions;
 };
 
-export function RunProgress({ live, job, onCancelled, hasWaited }: RunProgressProps) {
+export function RunProgress({ live, job, actions }: RunProgressProps) {
   const { run, receivedAt, isRetrying } = live;
   const { jobId, pressedAt } = run;
   const api = useApi();
   const now = useNow();
-  const cancel = useMutation({ mutationFn: (id: string) => cancelJob(api, id), onSuccess: onCancelled });
+  const cancel = useMutation({
+    mutationFn: (id: string) => cancelJob(api, id),
+    networkMode: 'always', // offline it fails at once, and says so
+    onSuccess: actions.learn,
+  });
   const isCancelling = cancel.isPending || cancel.isSuccess;
   const { stage, detail } = statusOf(job, { now, receivedAt, pressedAt, isAccepted: jobId !== null, isRetrying });
   const percent = job?.status === 'processing' ? job.progress.percent : null;
@@ -39,7 +42,7 @@ export function RunProgress({ live, job, onCancelled, hasWaited }: RunProgressPr
       </p>
       <ProgressBar label={strings.run.progress} percent={percent} valueText={`${stage}. ${detail}`} />
       <p className={styles['detail']}>
-        {isColdStart(phase) ? `${detail} · ${strings.coldStart.saved}` : detail}
+        {[detail, besides(job, phase, actions)].filter(Boolean).join(' · ')}
       </p>
       {isColdStart(phase) && <ColdStart phase={phase} />}
       <div className={styles['actions']}>
@@ -48,9 +51,16 @@ export function RunProgress({ live, job, onCancelled, hasWaited }: RunProgressPr
             {strings.run.cancel}
           </Button>
         )}
-        {hasWaited && <NoticeOffer />}
+        {/* Somebody who has waited for a run before knows whether a notice would help. */}
+        {actions.hasWaited && <NoticeOffer accountId={actions.accountId} />}
       </div>
       {cancel.isError && <p className={styles['problem']}>{strings.run.cancelFailed}</p>}
     </div>
   );
+}
+
+/** What somebody who waits may want to know besides the seconds. */
+function besides(job: Job | null, phase: Job['progress']['phase'] | undefined, { usually }: RunActions): string {
+  if (isColdStart(phase)) return strings.coldStart.saved;
+  return job?.status === 'queued' ? usually : '';
 }

@@ -14,6 +14,7 @@ function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
     images: [],
     user_id: 'user',
     seeds: [1, 2, 3, 4],
+    attempt: 1,
     progress: {
       phase: null,
       step: 0,
@@ -52,7 +53,7 @@ describe('what is said about an unfinished run', () => {
     expect(line(job('queued', { phase: 'waiting', queue_position: 3, eta_seconds: 133 }), 1)).toBe(
       '3rd in line · about 2 min 15 s',
     );
-    expect(line(job('queued', { phase: 'starting_gpu' }), 12)).toBe('Waiting for a worker to start · 12 s so far');
+    expect(line(job('queued', { phase: 'starting_gpu' }), 12)).toBe('Waiting for the GPU · 12 s so far');
     expect(line(job('queued', { phase: 'loading_model' }), 61)).toBe('Loading the model · 1 min 1 s so far');
     expect(line(job('queued', {}), 5)).toBe('Waiting · 5 s so far');
   });
@@ -69,7 +70,7 @@ describe('what is said about an unfinished run', () => {
     const late = { phase: 'drawing', step: 3, steps: 12, eta_seconds: 20, is_late: true } as const;
     expect(line(job('processing', late), 40)).toBe('Drawing · step 3 of 12 · longer than usual, 40 s so far');
     expect(line(job('queued', { phase: 'starting_gpu', is_late: true }), 95)).toBe(
-      'Waiting for a worker to start · longer than usual, 1 min 35 s so far',
+      'Waiting for the GPU · longer than usual, 1 min 35 s so far',
     );
   });
 

@@ -76,6 +76,7 @@ const views: fc.Arbitrary<Job> = fc
     images: [],
     user_id: 'user',
     seeds: [1, 2, 3, 4],
+    attempt: 1,
     progress: { ...progress, percent, previews: hasPreviews ? [1, 2, 3, 4].map((n) => `${id} ${percent} ${n}`) : [] },
     error: null,
     pack: null,
@@ -100,4 +101,13 @@ test('whatever order news comes in, percent and previews never go back, an end s
       }
     }),
   );
+});
+
+test('a new attempt starts at nothing, and news of the one before it is no news', () => {
+  const [view] = fc.sample(views, 1);
+  if (view === undefined) throw new Error('no view');
+  const before: Job = { ...view, status: 'processing', attempt: 1, progress: { ...view.progress, percent: 75 } };
+  const after: Job = { ...before, attempt: 2, progress: { ...view.progress, percent: 8 } };
+  expect(advance(before, after)).toBe(after);
+  expect(advance(after, before)).toBe(after);
 });

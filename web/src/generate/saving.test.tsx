@@ -237,7 +237,7 @@ test.each([
 
 test('no room for a picture is not taken for a lost connection', async () => {
   const { user } = await completeRun({ loaded: 3 });
-  const reading = vi.spyOn(Response.prototype, 'blob').mockRejectedValue(browserError('QuotaExceededError'));
+  const reading = vi.spyOn(ReadableStream.prototype, 'pipeTo').mockRejectedValue(browserError('QuotaExceededError'));
   await user.click(await button('Download illustration 4'));
   expect(await screen.findByText(NO_SPACE, { selector: 'p' })).toBeInTheDocument();
   reading.mockRestore();

@@ -256,3 +256,37 @@ test('a hidden page gives its stream back and polls', async () => {
   act(() => void document.dispatchEvent(new Event('visibilitychange')));
   await waitFor(() => expect(streams()).toBe(streamsBefore + 1));
 });
+
+test('the keyboard keeps its place when the button that was pressed goes away', async () => {
+  const { user } = await follow(onbrand, PROMPT);
+  await user.click(screen.getByRole('button', { name: 'Cancel' }));
+  const card = screen.getByRole('article');
+  expect(await within(card).findByText('Cancelled')).toBeInTheDocument();
+  await waitFor(() => expect(within(card).getByRole('heading', { name: PROMPT })).toHaveFocus());
+  await user.click(within(card).getByRole('button', { name: 'Remove' }));
+  await waitFor(async () => expect(await promptField()).toHaveFocus());
+});
+
+test('offline, nothing that would be sent can be pressed, and a run that was not sent says so', async () => {
+  const { user, id } = await follow(onbrand, PROMPT);
+  onbrand.complete(id);
+  await fourPictures();
+  await pressable('Generate More');
+  act(() => onlineManager.setOnline(false));
+  expect(screen.getByRole('button', { name: 'Generate More' })).toHaveAttribute('aria-disabled', 'true');
+  await user.click(screen.getByRole('button', { name: 'Generate More' }));
+  expect(screen.getAllByRole('article')).toHaveLength(1);
+  act(() => onlineManager.setOnline(true));
+});
+
+test('a picture that sends nothing for a while can be asked for again', async () => {
+  const { id } = await follow(onbrand, PROMPT);
+  vi.useFakeTimers({ shouldAdvanceTime: true });
+  onbrand.once('GET', /images\/2$/, () => new Promise<Response>(() => undefined), 10);
+  onbrand.complete(id);
+  await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(3), { timeout: 4_000 });
+  expect(screen.getByText('Loading…')).toBeInTheDocument();
+  await act(() => vi.advanceTimersByTimeAsync(120_000));
+  expect(await screen.findByText("This picture couldn't be loaded.")).toBeInTheDocument();
+  vi.useRealTimers();
+});

@@ -8,8 +8,8 @@
 import { useCallback, type DragEvent } from 'react';
 import { lendAddress } from './save';
 
-/** Props for the <img> that shows `picture`. */
-export function useDragOut(picture: File) {
+/** Props for the <img> that shows `picture`; `onKept` when it was dropped somewhere that took it. */
+export function useDragOut(picture: File, onKept: () => void) {
   const onDragStart = useCallback(
     ({ dataTransfer }: DragEvent<HTMLImageElement>) => {
       for (const useless of ['text/uri-list', 'text/html', 'text/plain']) dataTransfer.clearData(useless);
@@ -18,5 +18,8 @@ export function useDragOut(picture: File) {
     },
     [picture],
   );
-  return { draggable: true, onDragStart };
+  const onDragEnd = ({ dataTransfer }: DragEvent<HTMLImageElement>) => {
+    if (dataTransfer.dropEffect !== 'none') onKept();
+  };
+  return { draggable: true, onDragStart, onDragEnd };
 }

@@ -20,6 +20,8 @@ export type Question = {
   jobId: string | null;
   /** A picture of this job was saved or copied. */
   onKept: (jobId: string) => void;
+  /** It was answered: a refresh doesn't ask again, though a line of words may still follow. */
+  onAnswered: () => void;
   close: () => void;
 };
 
@@ -64,5 +66,6 @@ export function useQuestion(accountId: string, runs: LiveRun[]): Question {
     if (third) ask(third);
   }, [third, ask]);
 
-  return { jobId, onKept, close: useCallback(() => hold(null), [hold]) };
+  const onAnswered = useCallback(() => remember(storageKey, null), [storageKey]);
+  return { jobId, onKept, onAnswered, close: useCallback(() => hold(null), [hold]) };
 }

@@ -6,11 +6,12 @@ import { notify } from './notices';
 import type { RunView } from './run-view';
 import type { LiveRun } from './use-runs';
 
-export function useRunNews(runs: LiveRun[]): void {
+export function useRunNews(runs: LiveRun[], accountId: string): void {
   const announce = useAnnounce();
   const seen = useRef(new Map<string, RunView>());
   useEffect(() => {
     const now = new Map<string, RunView>();
+    const texts: string[] = [];
     for (const { run, view } of runs) {
       const before = seen.current.get(run.key);
       // Nothing is known of a run from before a refresh until the first answer, and that is no news.
@@ -20,9 +21,10 @@ export function useRunNews(runs: LiveRun[]): void {
       now.set(run.key, after);
       const text = announcement(before, after);
       if (text === null) continue;
-      announce(text);
-      if (after.kind === 'complete' || after.kind === 'failed') notify(text, run.prompt, run.key);
+      texts.push(text);
+      if (after.kind === 'complete' || after.kind === 'failed') notify(accountId, text, run.key);
     }
+    if (texts.length > 0) announce(texts.join('. ')); // one text at a time is heard
     seen.current = now;
-  }, [runs, announce]);
+  }, [runs, accountId, announce]);
 }

@@ -57,7 +57,8 @@ export function useRuns(accountId: string): Runs {
   const live = runs.map((run): LiveRun => {
     const { data, error, dataUpdatedAt } = jobs[accepted.indexOf(run)] ?? {};
     const problem = error instanceof ApiProblem ? error.problem : null;
-    const isRetrying = (submissions[unanswered.indexOf(run)]?.failureCount ?? 0) > 0;
+    const sending = submissions[unanswered.indexOf(run)];
+    const isRetrying = sending !== undefined && (sending.failureCount > 0 || sending.fetchStatus === 'paused');
     return { run, view: viewOf(run, data ?? null, problem), receivedAt: dataUpdatedAt ?? 0, isRetrying };
   });
   // The oldest is the one being drawn. One stream at a time: a browser opens six connections to a server, and the

@@ -12,16 +12,32 @@ import styles from './usefulness.module.css';
 const LONGEST_COMMENT = 200;
 const text = strings.question;
 
-export function Usefulness({ jobId, onClose }: { jobId: string; onClose: () => void }) {
+type UsefulnessProps = {
+  jobId: string;
+  /** The answer has arrived; a line of words may still follow. */
+  onAnswered: () => void;
+  onClose: () => void;
+};
+
+export function Usefulness({ jobId, onAnswered, onClose }: UsefulnessProps) {
   const api = useApi();
   const announce = useAnnounce();
   const id = useId();
   const [useful, setUseful] = useState<boolean | null>(null);
   const [comment, setComment] = useState('');
-  const sending = useMutation({ mutationFn: (verdict: Verdict) => answerQuestion(api, jobId, verdict) });
+  const sending = useMutation({
+    mutationFn: (verdict: Verdict) => answerQuestion(api, jobId, verdict),
+    networkMode: 'always', // offline it fails at once, and says so
+    onError: () => announce(text.failed),
+  });
 
   function choose(verdict: boolean): void {
-    sending.mutate({ useful: verdict, comment: null }, { onSuccess: () => setUseful(verdict) });
+    sending.mutate({ useful: verdict, comment: null }, { onSuccess: () => answered(verdict) });
+  }
+  function answered(verdict: boolean): void {
+    setUseful(verdict);
+    announce(text.thanks);
+    onAnswered();
   }
   function send(event: SyntheticEvent): void {
     event.preventDefault();
@@ -61,6 +77,7 @@ export function Usefulness({ jobId, onClose }: { jobId: string; onClose: () => v
           <label htmlFor={`${id}-comment`}>{useful ? text.whatHelped : text.whatIsMissing}</label>
           <div className={styles['answers']}>
             <input
+              ref={takeFocus}
               id={`${id}-comment`}
               className={styles['comment']}
               maxLength={LONGEST_COMMENT}
@@ -74,10 +91,13 @@ export function Usefulness({ jobId, onClose }: { jobId: string; onClose: () => v
         </form>
       )}
       {sending.isError && (
-        <p role="alert" className={styles['problem']}>
-          {text.failed}
-        </p>
+        <p className={styles['problem']}>{text.failed}</p>
       )}
     </section>
   );
+}
+
+/** The button that was pressed is gone. */
+function takeFocus(input: HTMLInputElement | null): void {
+  input?.focus({ preventScroll: true });
 }

@@ -96,7 +96,9 @@ export class FakeOnbrand {
   update(id: string, change: JobChange, overtaken?: Job): void {
     const job = this.jobs.get(id);
     if (job === undefined) throw new Error(`No job ${id}`);
-    const next = { ...job, ...change, progress: { ...job.progress, ...change.progress } };
+    const isBegun = job.status === 'queued' && change.status === 'processing';
+    const attempt = isBegun ? job.attempt + 1 : job.attempt;
+    const next = { ...job, attempt, ...change, progress: { ...job.progress, ...change.progress } };
     this.jobs.set(id, next);
     this.send(id, next);
     if (overtaken !== undefined) this.send(id, overtaken);
@@ -259,6 +261,7 @@ function queuedJob(index: number, prompt: string): Job {
     images: [],
     user_id: USER_ID,
     seeds: [11, 12, 13, 14],
+    attempt: 0,
     progress: { ...NO_PROGRESS, phase: 'waiting', queue_position: 2, eta_seconds: 50 },
     error: null,
     pack: null,

@@ -26,3 +26,12 @@ test('places in line are ordinals', () => {
     '112th in line',
   ]);
 });
+
+test('what is kept for less than a day, or a day and a half, is not called days', () => {
+  expect([12, 24, 36, 720].map(strings.run.expired)).toEqual([
+    'Deleted after 12 hours',
+    'Deleted after 1 day',
+    'Deleted after 36 hours',
+    'Deleted after 30 days',
+  ]);
+});

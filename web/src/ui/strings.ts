@@ -6,6 +6,11 @@ const seconds = (count: number): string =>
 const range = (from: number, to: number): string =>
   from === to || to >= 60 ? seconds(from) : `${from}–${to} s`;
 
+const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+const duration = (hours: number): string =>
+  hours % 24 === 0 ? plural(hours / 24, 'day') : plural(hours, 'hour');
+
 export const strings = {
   product: 'Onbrand',
   retry: 'Try again',
@@ -86,9 +91,9 @@ export const strings = {
   empty: {
     title: 'Four illustrations at a time',
     ready: 'Ready to draw',
-    notReady: 'No worker is ready yet; one starts when you generate',
+    notReady: 'Not ready yet; your run will wait for it',
     usually: (typical: number, slow: number) => `usually ${range(typical, slow)}`,
-    detail: (days: number) => `1024 × 1024 PNG, kept for ${days} days.`,
+    detail: (hours: number) => `1024 × 1024 PNG, kept for ${duration(hours)}.`,
   },
 
   run: {
@@ -99,7 +104,7 @@ export const strings = {
     loading: 'Looking it up…',
     inLine: (place: number) => (place === 1 ? 'Next in line' : `${ordinal(place)} in line`),
     waiting: 'Waiting',
-    startingGpu: 'Waiting for a worker to start',
+    startingGpu: 'Waiting for the GPU',
     loadingModel: 'Loading the model',
     encoding: 'Reading your prompt',
     drawing: 'Drawing',
@@ -125,7 +130,7 @@ export const strings = {
     keptUntil: (date: string) => `kept until ${date}`,
     truncated: 'The prompt is longer than the model reads: the end of it was left out.',
     promptKept: 'Your prompt is kept.',
-    expired: (days: number) => `Deleted after ${days} days`,
+    expired: (hours: number) => `Deleted after ${duration(hours)}`,
     missingTitle: "This generation isn't here any more",
     missingDetail: 'It may belong to another account, or the data was reset. Your prompt is kept.',
   },
@@ -136,6 +141,7 @@ export const strings = {
     download: 'Download',
     copy: 'Copy',
     label: (action: string, n: number) => `${action} illustration ${n}`,
+    loading: 'Loading…',
     failed: "This picture couldn't be loaded.",
     copyRefused: "The browser didn't allow copying. Download the picture, or right-click it and copy it.",
   },
@@ -160,7 +166,7 @@ export const strings = {
   },
 
   coldStart: {
-    starting_gpu: 'A worker',
+    starting_gpu: 'The GPU',
     loading_model: 'The model with the style',
     drawing: 'Drawing',
     saved: 'your prompt is saved',
@@ -169,6 +175,7 @@ export const strings = {
   notices: {
     offer: "Tell me when it's done",
     on: "You'll get a notice when it's done.",
+    turnOff: 'Turn off',
     refused: "The browser doesn't allow notices here. This tab's title shows the progress.",
   },
 

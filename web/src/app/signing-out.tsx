@@ -1,0 +1,15 @@
+/** While the browser is on its way out. Nothing of the person is on the page any more. */
+import { strings } from '../ui/strings';
+import { Header } from './header';
+import styles from './notice-page.module.css';
+
+export function SigningOut() {
+  return (
+    <>
+      <Header />
+      <main className={styles['notice']}>
+        <h1 className={styles['title']}>{strings.signIn.leaving}</h1>
+      </main>
+    </>
+  );
+}
