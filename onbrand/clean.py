@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 
 from onbrand import expiry, migrations
 from onbrand.config import Settings
-from onbrand.errors import DatabaseNotReady
 from onbrand.images import ImageStore
 from onbrand.postgres import Database
 from onbrand.upkeep import Collected, Expired, Upkeep
@@ -80,8 +79,7 @@ async def clean(settings: Settings, database_url: str, *, confirmed: bool) -> Cl
     await database.open()
     try:
         async with database.transaction() as connection:
-            if not await migrations.is_current(connection):
-                raise DatabaseNotReady("The database's schema is older than this version. Run `onbrand migrate`.")
+            await migrations.require_current(connection)
         upkeep = Upkeep(settings, database, images)
         expired = await upkeep.expire(confirmed=confirmed)
         async with database.transaction() as connection:

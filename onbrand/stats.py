@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from onbrand import migrations, usage
-from onbrand.errors import DatabaseNotReady
 from onbrand.postgres import Database
 from onbrand.usage import Usage
 
@@ -154,8 +153,7 @@ async def stats(database_url: str, month: date | None) -> Stats:
     await database.open()
     try:
         async with database.transaction() as connection:
-            if not await migrations.is_current(connection):
-                raise DatabaseNotReady("The database's schema is older than this version. Run `onbrand migrate`.")
+            await migrations.require_current(connection)
             return Stats(await usage.of_month(connection, month or await usage.this_month(connection)))
     finally:
         await database.close()

@@ -94,6 +94,16 @@ async def is_current(connection: Connection) -> bool:
     return applied is not None and applied >= max(step.version for step in migrations())
 
 
+async def require_current(connection: Connection) -> None:
+    """Do nothing if `is_current`.
+
+    Raises:
+        DatabaseNotReady: it isn't.
+    """
+    if not await is_current(connection):
+        raise DatabaseNotReady("The database's schema is older than this version. Run `onbrand migrate`.")
+
+
 async def version(connection: Connection) -> int | None:
     """The number of the latest step that was applied; None if there was none, or none that this role may see."""
     cursor = await connection.execute("select to_regclass('schema_migration') is not null as known")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from onbrand import logs, migrations, tasks, workers
 from onbrand.config import Settings
-from onbrand.errors import DatabaseNotReady, DatabaseUnavailable
+from onbrand.errors import DatabaseUnavailable
 from onbrand.images import ImageStore
 from onbrand.packs import load_pack
 from onbrand.postgres import Database
@@ -112,16 +112,13 @@ async def _wait_for_schema(database: Database) -> None:
     while True:
         try:
             async with database.transaction() as connection:
-                is_current = await migrations.is_current(connection)
+                await migrations.require_current(connection)
+            return
         except DatabaseUnavailable:
             if not lost:
                 logger.warning("The database is away; waiting for it", extra={"action": "database_lost"})
             lost = True
             await asyncio.sleep(_RECONNECT_SECONDS)
-        else:
-            if not is_current:
-                raise DatabaseNotReady("The database's schema is older than this version. Run `onbrand migrate`.")
-            return
 
 
 async def _consume(

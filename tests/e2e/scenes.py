@@ -102,14 +102,19 @@ def drawing(stage: Stage, page: Page) -> None:
     expect(generate_button(page)).to_be_enabled()
 
 
-def complete(stage: Stage, page: Page) -> None:
-    """Four pictures, above four earlier ones."""
+def draw_two(stage: Stage, page: Page) -> None:
+    """Sign in and have two prompts drawn."""
     ready(stage)
     sign_in(page)
     for count, prompt in enumerate((TEAPOT, BACKPACK), start=1):
         generate(page, prompt)
         finish(stage, prompt, count)
         expect_four_pictures(run(page))
+
+
+def complete(stage: Stage, page: Page) -> None:
+    """Four pictures, above four earlier ones."""
+    draw_two(stage, page)
     prompt_field(page).blur()
     expect(generate_button(page)).to_be_enabled()
 
@@ -179,12 +184,7 @@ def ask_too_often(stage: Stage, page: Page) -> None:
 
 def expired(stage: Stage, page: Page) -> None:
     """Four pictures that were kept for their full time, above four that still are."""
-    ready(stage)
-    sign_in(page)
-    for count, prompt in enumerate((TEAPOT, BACKPACK), start=1):
-        generate(page, prompt)
-        finish(stage, prompt, count)
-        expect_four_pictures(run(page))
+    draw_two(stage, page)
     stage.expire(stage.newest())
     page.reload()
     expect(run(page)).to_contain_text("Deleted after 30 days")

@@ -161,8 +161,8 @@ GUARDS = (
     Guard(
         "a worker refuses a database of another version",
         _RUN,
-        "            if not is_current:\n",
-        "            if False:\n",
+        "                await migrations.require_current(connection)\n",
+        "                pass\n",
         (f"{_OUTAGES}::test_a_worker_refuses_a_database_without_its_schema",),
     ),
     Guard(

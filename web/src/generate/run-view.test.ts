@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Job } from '../api/get-job';
+import { NO_PROGRESS } from '../test/fake-onbrand';
 import { statusOf } from './run-view';
 
 function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
@@ -15,17 +16,7 @@ function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
     user_id: 'user',
     seeds: [1, 2, 3, 4],
     attempt: 1,
-    progress: {
-      phase: null,
-      step: 0,
-      steps: 0,
-      percent: 0,
-      queue_position: null,
-      eta_seconds: null,
-      is_late: false,
-      previews: [],
-      ...progress,
-    },
+    progress: { ...NO_PROGRESS, ...progress },
     error: null,
     pack: null,
   };

@@ -35,7 +35,7 @@ export const MEMBER: Me = {
   usual_seconds: { typical: 8, slow: 12 },
 };
 
-const NO_PROGRESS: Job['progress'] = {
+export const NO_PROGRESS: Job['progress'] = {
   phase: null,
   step: 0,
   steps: 0,
