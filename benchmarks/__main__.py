@@ -25,6 +25,7 @@ from benchmarks import (
     soak,
     start,
     timing,
+    weights,
 )
 from benchmarks.report import Figure, machine
 from tests.chaos.run import Chaos
@@ -62,6 +63,7 @@ def main(arguments: list[str]) -> int:
         "recovery": recovery.measure,
         "start": start.measure,
         "timing": timing.measure,
+        "weights": weights.measure,
         "chaos": lambda: chaos.measure(
             Chaos(chosen.seed, chosen.jobs, chosen.kills, chosen.users, chosen.apis, chosen.workers, azure=chosen.azure)
         ),

@@ -1,7 +1,8 @@
 """Four pictures from a loaded model: Onbrand's path beside a plain diffusers script with the same weights.
 
-The script is what a user would write otherwise: `HiDreamImagePipeline` called with prompt embeddings, decoded and
-saved with Pillow's defaults. The two take turns, so that a drifting machine hits both.
+The script is what a user would write otherwise: `HiDreamImagePipeline` with the LoRA loaded as diffusers' documentation
+has it, called with prompt embeddings (the pipeline doesn't know the mini model's text encoder), and pictures saved with
+Pillow's defaults. The two take turns, so that a drifting machine hits both. `onbrand bench` measures the model alone.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ import time
 from collections.abc import Iterator
 
 import torch
-from PIL import Image
 
 from benchmarks.report import Figure
 from onbrand.config import load_settings
-from onbrand.hidream.decode import decode
-from onbrand.hidream.encode import embed, token_ids
+from onbrand.folder import open_folder
 from onbrand.hidream.load import load_illustrator
-from onbrand.job import IMAGE_SIZE, image_seeds
-from onbrand.packs import load_pack
-from onbrand.png import Provenance, encode
+from onbrand.hidream.prompts import PromptCache
+from onbrand.hidream.stock import load_stock
+from onbrand.job import image_seeds
+from onbrand.packs import SAMPLE, load_base, load_pack
+from onbrand.png import encode
 
 PROMPT = "a red backpack on a light blue background"
 RUNS = 7
@@ -28,41 +29,24 @@ RUNS = 7
 
 def measure() -> Iterator[Figure]:
     """Seconds for four PNGs in memory, both ways, and their ratio run by run."""
+    settings = load_settings()
+    base, pack = load_base(open_folder(settings, settings.model_place)), load_pack(settings.weights_dir / SAMPLE)
     started = time.perf_counter()
-    illustrator = load_illustrator(load_pack(load_settings().weights_dir))
+    illustrator = load_illustrator(base, pack)
     yield Figure("load the model, imports done", "s", [time.perf_counter() - started])
-    seeds, pack = image_seeds(1), illustrator.pack
+    stock = load_stock(base, pack.manifest, torch.device("cpu"))
+    stock.pipeline.load_lora_weights(pack.path(pack.manifest.lora.file))
+    seeds = image_seeds(1)
 
     def ours() -> None:
+        illustrator.prompts = PromptCache()  # the script doesn't remember prompts either
         drawing = illustrator.draw(PROMPT, seeds, lambda _: None, lambda: False)
         for pixels, seed in zip(drawing.pixels, seeds, strict=True):
-            encode(pixels, Provenance(pack.id, pack.name, pack.version, illustrator.model, seed, None))
+            encode(pixels, illustrator.provenance(seed, seeds, job_id=None))
 
     def plain() -> None:
-        manifest, encoder, pipe = illustrator.manifest, illustrator.text_encoder, illustrator.pipeline
-        with torch.inference_mode():
-            limit = manifest.prompt_token_limit
-            ids, _ = token_ids(encoder.tokenizer, PROMPT, manifest.prompt_suffix, limit)
-            empty, _ = token_ids(encoder.tokenizer, "", "", limit)
-            wanted, unwanted = embed(encoder, ids), embed(encoder, empty)
-            (latents,) = pipe(
-                height=IMAGE_SIZE,
-                width=IMAGE_SIZE,
-                prompt_embeds_t5=wanted.t5.repeat(4, 1, 1),
-                prompt_embeds_llama3=wanted.llama3.repeat(1, 4, 1, 1),
-                pooled_prompt_embeds=wanted.pooled.repeat(4, 1),
-                negative_prompt_embeds_t5=unwanted.t5.repeat(4, 1, 1),
-                negative_prompt_embeds_llama3=unwanted.llama3.repeat(1, 4, 1, 1),
-                negative_pooled_prompt_embeds=unwanted.pooled.repeat(4, 1),
-                num_inference_steps=manifest.steps,
-                guidance_scale=manifest.guidance_scale,
-                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-                output_type="latent",
-                return_dict=False,
-            )
-            pictures = decode(illustrator.vae, latents)
-        for pixels in pictures:
-            Image.fromarray(pixels).save(io.BytesIO(), "PNG")
+        for picture in stock.draw(PROMPT, seeds, lambda _: None):
+            picture.save(io.BytesIO(), "PNG")
 
     ours()
     plain()

@@ -24,21 +24,22 @@ from torch import Tensor
 from benchmarks.report import Figure
 from onbrand import store
 from onbrand.config import Settings, load_settings
+from onbrand.folder import open_folder
 from onbrand.hidream import preview
-from onbrand.hidream.encode import embed, token_ids
 from onbrand.hidream.illustrator import Illustrator
 from onbrand.hidream.load import load_illustrator
 from onbrand.hidream.preview import Projection
-from onbrand.hidream.sample import denoise, noise
 from onbrand.images import ImageStore
-from onbrand.job import IMAGE_SIZE, Owner, Progress, Status, image_seeds
+from onbrand.job import Owner, Progress, Status, image_seeds
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.migrations import migrate
-from onbrand.packs import load_pack
+from onbrand.packs import SAMPLE, load_base, load_pack
 from onbrand.postgres import Database
+from onbrand.shelf import Shelf
 from onbrand.store import Limits
 from onbrand.worker.generate import Drawer
 from onbrand.worker.model_process import ModelProcess, model_command
+from onbrand.worker.switching import PackInUse
 
 PAIRS = 14
 PROMPTS = ("a red backpack on a light blue background", "a teapot", "a yellow sofa", "a rocket", "a camera", "a burger")
@@ -56,7 +57,8 @@ with patch("{_OFF}", lambda self, latents: ()):
 def measure() -> Iterator[Figure]:
     """Seconds with and without, their ratio pair by pair; bytes; decibels."""
     settings = load_settings()
-    illustrator = load_illustrator(load_pack(settings.weights_dir))
+    base = load_base(open_folder(settings, settings.model_place))
+    illustrator = load_illustrator(base, load_pack(settings.weights_dir / SAMPLE))
     yield from _of_the_model(illustrator)
     yield from _of_the_projection(illustrator)
     del illustrator
@@ -94,15 +96,21 @@ async def _of_the_worker(settings: Settings) -> list[Figure]:
         migrate(server.url)
         database = Database(server.url, application_name="benchmark", max_connections=4)
         images = ImageStore.on_disk(Path(folder) / "images")
-        pack = load_pack(settings.weights_dir).pack
-        commands = [
-            model_command(settings.weights_dir),
-            [sys.executable, "-c", _WITHOUT, str(settings.weights_dir)],
+        shelf, base = Shelf.open(settings), load_base(open_folder(settings, settings.model_place))
+        commands = (model_command, lambda pack_dir: [sys.executable, "-c", _WITHOUT, str(pack_dir)])
+        models = [ModelProcess() for _ in commands]
+        packs = [
+            PackInUse(settings.pack, database, shelf, base, model, command)
+            for model, command in zip(models, commands, strict=True)
         ]
-        models = [ModelProcess(command) for command in commands]
-        drawers = [Drawer(settings, database, images, model, pack, "benchmark", asyncio.Event()) for model in models]
+        drawers = [
+            Drawer(settings, database, images, model, in_use, "benchmark", asyncio.Event())
+            for model, in_use in zip(models, packs, strict=True)
+        ]
         await database.open()
         try:
+            for in_use in packs:
+                await in_use.open()
             for drawer in drawers:  # loads, and warms up
                 await _generate(database, drawer)
             pairs = [
@@ -137,29 +145,16 @@ def _compared(what: str, pairs: list[tuple[float, float]]) -> Iterator[Figure]:
 def _of_the_projection(illustrator: Illustrator) -> Iterator[Figure]:
     with torch.inference_mode():
         latents = torch.cat([_latents(illustrator, prompt) for prompt in PROMPTS])
-        decoded = torch.cat([illustrator.vae.decode(latent[None]) for latent in latents])
+        decoded = torch.cat([illustrator.decoder.decode(latent[None]) for latent in latents])
         pictures = F.interpolate(decoded, size=(128, 128), mode="area")
     half = len(latents) // 2
     fitted = preview.fit(latents[:half], pictures[:half])
-    for name, projection in (("its linear part", illustrator.projection), ("a fitted one", fitted)):
+    for name, projection in (("its linear part", illustrator.decoder.projection), ("a fitted one", fitted)):
         yield Figure(f"the decoder's picture and {name}", "dB", _psnr(projection, latents[half:], pictures[half:]))
 
 
 def _latents(illustrator: Illustrator, prompt: str) -> Tensor:
-    manifest, encoder, pipeline = illustrator.manifest, illustrator.text_encoder, illustrator.pipeline
-    limit = manifest.prompt_token_limit
-    ids, _ = token_ids(encoder.tokenizer, prompt, manifest.prompt_suffix, limit)
-    negative_ids, _ = token_ids(encoder.tokenizer, "", "", limit)
-    channels, size = pipeline.transformer.config.in_channels, IMAGE_SIZE // pipeline.vae_scale_factor
-    return denoise(
-        pipeline,
-        noise(image_seeds(1), channels, size),
-        embed(encoder, ids),
-        embed(encoder, negative_ids),
-        steps=manifest.steps,
-        guidance_scale=manifest.guidance_scale,
-        on_step=lambda _step, _clean: None,
-    )
+    return illustrator._denoise(illustrator.encode(prompt), image_seeds(1), lambda _step, _clean: None)
 
 
 def _psnr(projection: Projection, latents: Tensor, pictures: Tensor) -> list[float]:

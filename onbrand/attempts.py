@@ -88,6 +88,15 @@ async def whose_turn(connection: Connection) -> UUID | None:
     return row["id"] if row else None
 
 
+async def next_prompt(connection: Connection) -> str | None:
+    """The prompt of the job that would be drawn next, if any waits: to be read while a model still loads."""
+    cursor = await connection.execute(
+        "select job.prompt from waiting_job join job using (id) order by waiting_job.place limit 1"
+    )
+    row = await cursor.fetchone()
+    return row["prompt"] if row else None
+
+
 async def claim(
     connection: Connection, job_id: UUID, worker_id: str, *, pack: Pack, lease_seconds: float
 ) -> Claim | None:
@@ -156,7 +165,7 @@ async def publish(
     claim: Claim,
     images: Sequence[StoredImage],
     *,
-    prompt_truncated: bool,
+    prompt_ignored: int,
     retention_hours: int,
 ) -> bool:
     """Make four stored images the job's result, in the caller's transaction. False: nothing was changed, we are late.
@@ -168,11 +177,11 @@ async def publish(
         raise ValueError("a job has exactly the images 1 to 4")
     cursor = await connection.execute(
         "update job set status = 'complete', result_attempt = attempt, percent = 100, lease_until = null,"
-        " step = steps, prompt_truncated = %(truncated)s, completed_at = now(),"
+        " step = steps, prompt_truncated = %(ignored)s > 0, prompt_ignored = %(ignored)s, completed_at = now(),"
         " expires_at = now() + make_interval(hours => %(hours)s)"
         " where id = %(id)s and attempt = %(attempt)s and status = 'processing'",
         {
-            "truncated": prompt_truncated,
+            "ignored": prompt_ignored,
             "hours": retention_hours,
             "id": claim.job_id,
             "attempt": claim.attempt,

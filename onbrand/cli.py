@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onbrand import __version__, logs
-from onbrand.config import Environment, Settings, SignIn, load_settings, unknown_settings
-from onbrand.errors import ConfigError, DatabaseNotReady, OnbrandError, SetupError
+from onbrand import __version__, logs, pack_commands
+from onbrand.config import Environment, ModelName, Settings, SignIn, load_settings, unknown_settings
+from onbrand.errors import ConfigError, OnbrandError, SetupError
 
 if TYPE_CHECKING:
     from onbrand.api.app import StandIn
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(pack_commands.app, name="pack")
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document, for scripts")]
 StopWithParent = Annotated[bool, typer.Option(hidden=True, help="stop when standard input ends")]
@@ -114,6 +115,24 @@ def generate(
 
 
 @app.command()
+def reproduce(
+    picture: Annotated[Path, typer.Argument(metavar="FILE.png", help="a picture that Onbrand drew")],
+    prompt: Annotated[
+        str | None, typer.Option(help="what it was drawn from; by default the prompt of its job, while that is kept")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="the new file; by default beside the picture")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a picture again, and say whether it is the same."""
+    from onbrand.local.reproduce import reproduce as draw_again
+
+    logging.getLogger().addHandler(logging.NullHandler())  # the answer says it all
+    reproduced = draw_again(load_settings(), picture, prompt=prompt, out=out)
+    typer.echo(reproduced.as_json() if as_json else reproduced.as_sentences())
+    raise typer.Exit(0 if reproduced.is_same else 1)
+
+
+@app.command()
 def token(
     user: Annotated[str, typer.Option(help="member, outsider, guest or overage")] = "member",
 ) -> None:
@@ -163,16 +182,58 @@ def doctor(
 
 
 @app.command()
+def bench(
+    model: Annotated[ModelName | None, typer.Option(help="by default ONBRAND_MODEL")] = None,
+    model_path: Annotated[str | None, typer.Option(help="its base; by default ONBRAND_MODEL_PATH")] = None,
+    is_random: Annotated[
+        bool, typer.Option("--random", help="HiDream-I1's real size with random weights, which nobody must download")
+    ] = False,
+    precision: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="bfloat16, int8, float32; by default what suits the device")
+    ] = None,
+    also: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="other ways to compute the same: compiled, loop")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, max=4, help="pictures of a drawing")] = 4,
+    steps: Annotated[int | None, typer.Option(min=1, max=200, help="by default the brand pack's")] = None,
+    turns: Annotated[int, typer.Option(min=1, max=100, help="how often each is loaded and measured")] = 2,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="drawings of a turn")] = 3,
+    force: Annotated[bool, typer.Option("--force", help="a large model on a CPU, too")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what a drawing costs here: the floor, stock diffusers and ours."""
+    from rich.console import Console
+
+    from onbrand import bench as benching
+
+    logging.getLogger().addHandler(logging.NullHandler())  # the figures are the answer
+    settings = load_settings()
+    is_other = model is not None and model is not settings.model
+    chosen = settings.model_copy(
+        update={
+            "model": model or settings.model,
+            "model_path": model_path or (None if is_other else settings.model_path),
+        }
+    )
+    choice = benching.Choice(precision, also, images, steps, turns, runs, is_random, force)
+    waiting = Console(stderr=True)
+    with waiting.status("Measuring") as status:
+        measured = benching.bench(chosen, choice, status.update if waiting.is_terminal else waiting.print)
+    typer.echo(benching.as_json(measured) if as_json else benching.as_table(measured))
+
+
+@app.command()
 def clean(
     confirm: Annotated[bool, typer.Option("--confirm", help="also what is held back because it is so much")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete now what is due, and what belongs to no result."""
     from onbrand.clean import clean as delete
+    from onbrand.local.postgres import url_for_command
 
     logging.getLogger().addHandler(logging.NullHandler())  # the answer says it all
     settings = load_settings()
-    cleaned = asyncio.run(delete(settings, _running_database_url(settings), confirmed=confirm))
+    cleaned = asyncio.run(delete(settings, url_for_command(settings), confirmed=confirm))
     typer.echo(cleaned.as_json() if as_json else cleaned.as_sentences())
     raise typer.Exit(0 if cleaned.finished else 1)
 
@@ -185,6 +246,7 @@ def stats(
     """Say how many people used Onbrand in a month, and if they found it useful."""
     from rich.console import Console
 
+    from onbrand.local.postgres import url_for_command
     from onbrand.stats import parse_month
     from onbrand.stats import stats as count
 
@@ -193,7 +255,7 @@ def stats(
     except ValueError:
         raise typer.BadParameter("write a month as YYYY-MM, such as 2026-11", param_hint="--month") from None
     logging.getLogger().addHandler(logging.NullHandler())  # the answer says it all
-    counted = asyncio.run(count(_running_database_url(load_settings()), first_day))
+    counted = asyncio.run(count(url_for_command(load_settings()), first_day))
     if as_json:
         typer.echo(counted.as_json())
     else:
@@ -215,15 +277,6 @@ def _database_url(settings: Settings) -> str:
     if settings.database_url is None:
         raise ConfigError("Set ONBRAND_DATABASE_URL, or run `onbrand up`, which brings its own PostgreSQL.")
     return settings.database_url.get_secret_value()
-
-
-def _running_database_url(settings: Settings) -> str:
-    from onbrand.local.postgres import running_url
-
-    url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
-    if url is None:
-        raise DatabaseNotReady("The embedded PostgreSQL isn't running. Start `onbrand up`, then run this beside it.")
-    return url
 
 
 def _stand_in(settings: Settings) -> StandIn | None:

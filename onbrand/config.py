@@ -58,7 +58,21 @@ class SignIn(StrEnum):
 
 
 class ModelName(StrEnum):
+    """The rows of `hidream.models`."""
+
     MINI = "mini"
+    HIDREAM_I1_FAST = "hidream-i1-fast"
+    HIDREAM_I1_DEV = "hidream-i1-dev"
+    HIDREAM_I1_FULL = "hidream-i1-full"
+
+
+class PrecisionChoice(StrEnum):
+    """`auto`, or a row of `hidream.models.Precision`."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 class LogFormat(StrEnum):
@@ -127,7 +141,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     model: ModelName = ModelName.MINI
-    model_path: Path | None = None
+    model_path: str | None = None
+    precision: PrecisionChoice = PrecisionChoice.AUTO
+    pack: Annotated[str, Field(pattern=r"^(production|previous|candidate|[0-9a-f]{64})$")] = "production"
 
     retention_hours: Annotated[int, Field(ge=1, le=8784)] = 720
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 45
@@ -237,24 +253,26 @@ class Settings(BaseSettings):
 
     def _storage_problems(self) -> list[str]:
         url = _split(self.storage_url or "")
-        if url.scheme != "az":
-            chosen = [name for name in _AZURE_SETTINGS if getattr(self, name) is not None]
-            problems = [f"ONBRAND_{name.upper()} needs ONBRAND_STORAGE_URL=az://CONTAINER" for name in chosen]
-            is_plain = url.scheme == "file" and not (url.netloc or url.query or url.fragment)
-            if self.storage_url is not None and not (is_plain and re.match("/[^/]", url.path)):
-                problems.append("ONBRAND_STORAGE_URL must be az://CONTAINER, or file:///FOLDER for a folder")
-            return problems
         problems = []
-        is_plain = not (url.query or url.fragment)
-        if not (is_plain and _PREFIX.fullmatch(url.path) and _CONTAINER.fullmatch(url.netloc)):
-            problems.append(
-                "ONBRAND_STORAGE_URL must be az://CONTAINER or az://CONTAINER/PREFIX, the container's name being"
-                " 3 to 63 small letters, digits and single hyphens"
-            )
+        if url.scheme == "az":
+            problems += _container_problems("ONBRAND_STORAGE_URL", url)
+        elif self.storage_url is not None:
+            is_plain = url.scheme == "file" and not (url.netloc or url.query or url.fragment)
+            if not (is_plain and re.match("/[^/]", url.path)):
+                problems.append("ONBRAND_STORAGE_URL must be az://CONTAINER, or file:///FOLDER for a folder")
+        model = _split(self.model_path or "")
+        if model.scheme == "az":
+            problems += _container_problems("ONBRAND_MODEL_PATH", model)
+        in_azure = [name for name, at in (("STORAGE_URL", url), ("MODEL_PATH", model)) if at.scheme == "az"]
+        if in_azure:
+            return [*problems, *self._azure_problems(f"ONBRAND_{in_azure[0]}=az://…")]
+        chosen = [name for name in _AZURE_SETTINGS if getattr(self, name) is not None]
+        return [*(f"ONBRAND_{name.upper()} needs ONBRAND_STORAGE_URL=az://CONTAINER" for name in chosen), *problems]
+
+    def _azure_problems(self, because: str) -> list[str]:
+        problems = []
         if not _ACCOUNT.fullmatch(self.storage_azure_account or ""):
-            problems.append(
-                "ONBRAND_STORAGE_URL=az://… needs ONBRAND_STORAGE_AZURE_ACCOUNT, 3 to 24 small letters and digits"
-            )
+            problems.append(f"{because} needs ONBRAND_STORAGE_AZURE_ACCOUNT, 3 to 24 small letters and digits")
         if self.storage_azure_key is not None and self.storage_azure_client_id is not None:
             problems.append("set either ONBRAND_STORAGE_AZURE_KEY or ONBRAND_STORAGE_AZURE_CLIENT_ID, not both")
         if self.storage_azure_key is not None and not _is_base64(self.storage_azure_key.get_secret_value()):
@@ -270,9 +288,26 @@ class Settings(BaseSettings):
     def storage(self) -> Path | AzureContainer:
         """Where the images are: a folder, or a container of Azure Blob Storage."""
         url = _split(self.storage_url or "")
-        account = self.storage_azure_account
-        if url.scheme != "az" or account is None:
-            return Path(unquote(url.path)) if url.scheme == "file" else self.data_dir / "images"
+        if url.scheme == "az" and self.storage_azure_account is not None:
+            return self._container(url, self.storage_azure_account)
+        return Path(unquote(url.path)) if url.scheme == "file" else self.data_dir / "images"
+
+    def place(self, address: str) -> Path | AzureContainer:
+        """A folder on this machine, or a part of a container in the account that the settings name.
+
+        Raises:
+            ConfigError: the address is wrong, or no account is set.
+        """
+        url = _split(address)
+        if url.scheme != "az":
+            return Path(address)
+        if problems := _container_problems("the address", url):
+            raise ConfigError("; ".join(problems))
+        if self.storage_azure_account is None:
+            raise ConfigError("An address az://… needs ONBRAND_STORAGE_AZURE_ACCOUNT")
+        return self._container(url, self.storage_azure_account)
+
+    def _container(self, url: SplitResult, account: str) -> AzureContainer:
         return AzureContainer(
             account,
             (self.storage_azure_endpoint or f"https://{account}.blob.core.windows.net").rstrip("/"),
@@ -285,9 +320,24 @@ class Settings(BaseSettings):
         )
 
     @property
+    def model_place(self) -> str:
+        """Where the model's base is: a directory, or `az://CONTAINER/PREFIX`. The mini model's is the repository's."""
+        return self.model_path or str(REPOSITORY / "models" / self.model.value)
+
+    @property
     def weights_dir(self) -> Path:
         """The model's directory; the mini model ships with the repository."""
-        return self.model_path or REPOSITORY / "models" / self.model.value
+        return Path(self.model_place)
+
+
+def _container_problems(name: str, url: SplitResult) -> list[str]:
+    is_plain = not (url.query or url.fragment)
+    if is_plain and _PREFIX.fullmatch(url.path) and _CONTAINER.fullmatch(url.netloc):
+        return []
+    return [
+        f"{name} must be az://CONTAINER or az://CONTAINER/PREFIX, the container's name being"
+        " 3 to 63 small letters, digits and single hyphens"
+    ]
 
 
 def _split(url: str) -> SplitResult:

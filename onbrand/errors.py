@@ -6,6 +6,7 @@
     │   ├── DataDirUnwritable  PortBusy  AlreadyRunning  DatabaseNotReady
     │   ├── StorageRefused  StorageUnreachable
     │   ├── DatabaseServerFailed  WeightsMissing  WeightsDamaged  PageNotBuilt
+    │   ├── PackNotFound  PackUnfit  NotSignedOff  NotReproducible
     ├── ProblemError                an HTTP request cannot be served: RFC 9457 problem+json
     │   ├── 401  TokenMissing  TokenInvalid  TokenExpired
     │   ├── 403  ClientNotAllowed  AppOnlyToken  ScopeMissing  AccessRevoked
@@ -102,6 +103,26 @@ class WeightsDamaged(SetupError):
     """A weight file's SHA-256 differs from the manifest, or its tensors are not the ones expected."""
 
     exit_code = 78
+
+
+class PackNotFound(SetupError):
+    """No brand pack has this id, several begin with it, or the alias points to none."""
+
+    exit_code = 78
+
+
+class PackUnfit(SetupError):
+    """A brand pack is for another model, or for other weights of it, than the ones here."""
+
+    exit_code = 78
+
+
+class NotSignedOff(SetupError):
+    """A brand pack was to become production and no designer has approved it."""
+
+
+class NotReproducible(SetupError):
+    """A file isn't a whole picture of ours that says how it was drawn, or its prompt isn't known."""
 
 
 class PageNotBuilt(SetupError):

@@ -1,7 +1,7 @@
 """How long a job still takes, from what was measured. Unknown stays None; nothing here is guessed, or decides anything.
 
-What is measured: the latest complete jobs, from claim to result, and the latest times a model was loaded. The
-database's clock is the only one.
+What is measured: the latest complete jobs, from claim to result, and the latest times a model was loaded. Brand packs
+differ in steps, so only jobs of the one that is live count, once there are a few. The database's clock is the only one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from onbrand.job import Job, Phase, Progress, Status
 from onbrand.postgres import Connection
 
 _JOBS_MEASURED = 20
+_FEW = 3  # of the live pack; with fewer, those of all packs tell more
 _STEADY = 2.0  # times slower or quicker than usual: what is further off is a pause, and will not go on
+_SECONDS_TAKEN: LiteralString = (
+    "extract(epoch from completed_at - started_at)::float8 as seconds,"
+    " extract(epoch from completed_at - drawn_at)::float8 as saving"
+)
 _SECONDS_SPENT: LiteralString = (
     "extract(epoch from coalesce(drawn_at, now()) - started_at)::float8 as drawing,"
     " coalesce(extract(epoch from now() - drawn_at), 0)::float8 as saving"
@@ -93,15 +98,19 @@ async def outlook(connection: Connection, job: Job) -> Outlook:
 
 
 async def usual_drawing(connection: Connection) -> UsualDrawing | None:
-    """How long drawing takes, from the latest 20 complete jobs; None before the first."""
+    """How long drawing takes, from the latest 20 complete jobs of the live pack, or of all; None before the first."""
     cursor = await connection.execute(
-        "select percentile_cont(0.5) within group (order by seconds) as typical,"
+        f"with of_live_pack as materialized (select {_SECONDS_TAKEN} from job where status = 'complete'"
+        "  and pack_id = (select pack_id from live_worker order by started_at desc limit 1)"
+        "  order by completed_at desc limit %(jobs)s),"
+        f" of_any as (select {_SECONDS_TAKEN} from job where status = 'complete'"
+        "  order by completed_at desc limit %(jobs)s),"
+        " latest as (select * from of_live_pack where (select count(*) from of_live_pack) >= %(few)s"
+        "  union all select * from of_any where (select count(*) from of_live_pack) < %(few)s)"
+        " select percentile_cont(0.5) within group (order by seconds) as typical,"
         " percentile_cont(0.9) within group (order by seconds) as slow,"
-        " percentile_cont(0.5) within group (order by saving) as saving from ("
-        " select extract(epoch from completed_at - started_at)::float8 as seconds,"
-        " extract(epoch from completed_at - drawn_at)::float8 as saving"
-        " from job where status = 'complete' order by completed_at desc limit %s) as latest",
-        [_JOBS_MEASURED],
+        " percentile_cont(0.5) within group (order by saving) as saving from latest",
+        {"jobs": _JOBS_MEASURED, "few": _FEW},
     )
     row = await cursor.fetchone()
     if row is None or row["typical"] is None:

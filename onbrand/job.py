@@ -90,6 +90,7 @@ class Job:
     owner: Owner
     prompt: str
     prompt_truncated: bool | None  # None until the model's encoders have read it
+    prompt_ignored: int | None  # code points at its end that they could not read
     seeds: tuple[int, ...]
     status: Status
     progress: Progress

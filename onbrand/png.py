@@ -1,24 +1,29 @@
-"""PNG files: how a drawing becomes one, and whether bytes are one we may publish.
+"""PNG files: how a drawing becomes one and is read again, and whether bytes are one we may publish.
 
-The text chunks say where a picture comes from: software, pack, model, seed, job, and that it is AI-generated. Never the
-prompt, never the user: pictures are passed on.
+The text chunks say where a picture comes from: software, pack, model, seeds, precision, job, and that it is
+AI-generated. With the prompt that is enough to draw it again. Never the prompt, never the user: pictures are passed on.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from onbrand import __version__
 from onbrand.errors import BadImage
 
-SIZE = 1024  # pixels; a test compares it with `job.IMAGE_SIZE`
+SIZE = 1024  # pixels; a test compares this and the next with `job.IMAGE_SIZE` and `job.MAX_SEED`
+MAX_SEED = 2**53 - 1
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 # The IPTC's word for "made by a trained model", in the XMP property that photo tools read.
 # https://cv.iptc.org/newscodes/digitalsourcetype/
@@ -28,6 +33,20 @@ _XMP = (
     ' Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
     "</rdf:RDF></x:xmpmeta>"
 )
+
+
+# What each chunk may hold. Numbers have one spelling, so that the same provenance has the same bytes.
+_NUMBER = "(?:0|[1-9][0-9]{0,15})"
+_CHUNKS = {
+    "Onbrand-Pack": re.compile(r"[0-9a-f]{64}"),
+    "Onbrand-Pack-Name": re.compile(r".{1,100}"),
+    "Onbrand-Pack-Version": re.compile(r".{1,100}"),
+    "Onbrand-Model": re.compile(r"[a-z0-9-]{1,40}"),
+    "Onbrand-Seed": re.compile(_NUMBER),
+    "Onbrand-Seeds": re.compile(f"{_NUMBER}(?: {_NUMBER}){{0,63}}"),
+    "Onbrand-Precision": re.compile(r"float32|bfloat16|int8"),
+}
+_JOB = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,8 @@ class Provenance:
     model: str
     seed: int
     job_id: str | None
+    seeds: tuple[int, ...]  # of all pictures that were drawn together, in order
+    precision: str  # a row of `hidream.models.Precision`
 
 
 def encode(pixels: np.ndarray, provenance: Provenance) -> bytes:
@@ -58,6 +79,8 @@ def encode(pixels: np.ndarray, provenance: Provenance) -> bytes:
     text.add_text("Onbrand-Pack-Version", provenance.pack_version)
     text.add_text("Onbrand-Model", provenance.model)
     text.add_text("Onbrand-Seed", str(provenance.seed))
+    text.add_text("Onbrand-Seeds", " ".join(str(seed) for seed in provenance.seeds))
+    text.add_text("Onbrand-Precision", provenance.precision)
     if provenance.job_id is not None:
         text.add_text("Onbrand-Job", provenance.job_id)
     text.add_itxt("XML:com.adobe.xmp", _XMP)
@@ -69,21 +92,76 @@ def encode(pixels: np.ndarray, provenance: Provenance) -> bytes:
 def check(data: bytes) -> None:
     """Refuse anything that isn't one whole PNG of 1024×1024 RGB pixels which are not all the same.
 
-    Pillow compares every chunk's checksum except the last one's, and stops there; so the end is compared here.
-
     Raises:
         BadImage: the bytes must not be published.
     """
-    if not data.endswith(_END):
-        raise BadImage("The picture's file is cut off.")
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            if image.size != (SIZE, SIZE) or image.mode != "RGB":
-                raise BadImage(f"The picture isn't {SIZE}×{SIZE} RGB.")
-            image.verify()
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:  # verify() leaves an image unusable
-            pixels = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
-        raise BadImage("The picture's file is damaged.") from error
+    pixels = decode(data)
     if (pixels == pixels[0, 0]).all():
         raise BadImage("The picture is a single colour.")
+
+
+def decode(data: bytes) -> np.ndarray:
+    """The (1024, 1024, 3) uint8 RGB pixels of a whole PNG.
+
+    Pillow compares every chunk's checksum except the last one's, and stops there; so the end is compared here.
+
+    Raises:
+        BadImage: it is damaged, or another kind of picture.
+    """
+    if not data.endswith(_END):
+        raise BadImage("The picture's file is cut off.")
+    with _opened(data) as image:
+        if image.size != (SIZE, SIZE) or image.mode != "RGB":
+            raise BadImage(f"The picture isn't {SIZE}×{SIZE} RGB.")
+        image.verify()
+    with _opened(data) as image:  # verify() leaves an image unusable
+        return np.asarray(image)
+
+
+def provenance(data: bytes) -> Provenance | None:
+    """Where a picture comes from; None if it does not say all of it, or isn't a PNG at all.
+
+    Older pictures do not tell `seeds` and `precision`, and other software's tell nothing.
+
+    Raises:
+        BadImage: it is damaged, or what it says is nothing that `encode` writes.
+    """
+    if not data.startswith(_SIGNATURE):
+        return None
+    with _opened(data) as image:
+        text = {key: str(value) for key, value in image.text.items()}
+    if not text.keys() >= _CHUNKS.keys():
+        return None
+    if not _is_ours(text):
+        raise BadImage("What the picture says about where it comes from is damaged.")
+    return Provenance(
+        pack_id=text["Onbrand-Pack"],
+        pack_name=text["Onbrand-Pack-Name"],
+        pack_version=text["Onbrand-Pack-Version"],
+        model=text["Onbrand-Model"],
+        seed=int(text["Onbrand-Seed"]),
+        job_id=text.get("Onbrand-Job"),
+        seeds=tuple(int(seed) for seed in text["Onbrand-Seeds"].split()),
+        precision=text["Onbrand-Precision"],
+    )
+
+
+def _is_ours(text: Mapping[str, str]) -> bool:
+    seeds = text["Onbrand-Seeds"].split(" ")
+    return (
+        all(pattern.fullmatch(text[name]) for name, pattern in _CHUNKS.items())
+        and _JOB.fullmatch(text.get("Onbrand-Job", "00000000-0000-0000-0000-000000000000")) is not None
+        and text["Onbrand-Seed"] in seeds
+        and all(int(seed) <= MAX_SEED for seed in seeds)
+    )
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[PngImageFile]:
+    """The PNG, and one sentence for whatever Pillow meets in it."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            assert isinstance(image, PngImageFile)  # the one format that was asked for
+            yield image
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        raise BadImage("The picture's file is damaged.") from error

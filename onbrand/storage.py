@@ -15,6 +15,7 @@ import os
 import re
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import formatdate
 from pathlib import Path
@@ -32,10 +33,26 @@ if TYPE_CHECKING:
     from obstore.store import AzureConfig
 
 CHECK_SECONDS = 5.0
-_REQUEST_SECONDS = 8.0  # one request, from connecting to the last byte; obstore's default is 30
 _CONNECT_SECONDS = 2.0
 _API_VERSION = "2023-11-03"
 _PROBES = "checks"  # no image's key begins like this
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long obstore waits for Azure; its own is half a minute a request, and three minutes for all its tries."""
+
+    request_seconds: float  # one request, from connecting to the last byte
+    retry_seconds: float  # after this, a request that failed isn't sent again
+    retries: int
+    pause_seconds: float  # the longest between two tries
+    idle_connections: int  # how many are kept for the next request
+
+
+# A refused connection ends after half a second; `images.py` tries on where that makes sense.
+FOR_IMAGES = Patience(request_seconds=8, retry_seconds=2, retries=3, pause_seconds=0.4, idle_connections=8)
+# A worker that starts can wait, and a request brings megabytes; but a wrong address should be heard of soon.
+FOR_WEIGHTS = Patience(request_seconds=60, retry_seconds=20, retries=10, pause_seconds=5, idle_connections=64)
 # Where trying again is in vain until somebody has changed something.
 _LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT}
 
@@ -48,7 +65,7 @@ def open_storage(place: Path | AzureContainer) -> ObjectStore:
         ConfigError: the settings for Azure make no address.
     """
     if isinstance(place, AzureContainer):
-        return _open_container(place)
+        return open_container(place, FOR_IMAGES)
     try:
         place.mkdir(parents=True, exist_ok=True)
         return LocalStore(place)
@@ -58,9 +75,13 @@ def open_storage(place: Path | AzureContainer) -> ObjectStore:
         ) from None
 
 
-def _open_container(place: AzureContainer) -> AzureStore:
-    # obstore reads the environment for whatever is left open here. Its own patience is three minutes (`RetryConfig`);
-    # this one ends a refused connection after half a second, and `images.py` tries on where that makes sense.
+def open_container(place: AzureContainer, patience: Patience) -> AzureStore:
+    """A container, without asking it anything yet.
+
+    Raises:
+        ConfigError: the settings make no address.
+    """
+    # obstore reads the environment for whatever is left open here.
     config: AzureConfig = {
         "account_name": place.account,
         "endpoint": place.endpoint,
@@ -81,15 +102,15 @@ def _open_container(place: AzureContainer) -> AzureStore:
             client_options={
                 "allow_http": urlsplit(place.endpoint).scheme == "http",
                 "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-                "timeout": timedelta(seconds=_REQUEST_SECONDS),
-                "pool_max_idle_per_host": "8",
+                "timeout": timedelta(seconds=patience.request_seconds),
+                "pool_max_idle_per_host": str(patience.idle_connections),
             },
             retry_config={
-                "max_retries": 3,
-                "retry_timeout": timedelta(seconds=2),
+                "max_retries": patience.retries,
+                "retry_timeout": timedelta(seconds=patience.retry_seconds),
                 "backoff": {
                     "init_backoff": timedelta(milliseconds=100),
-                    "max_backoff": timedelta(milliseconds=400),
+                    "max_backoff": timedelta(seconds=patience.pause_seconds),
                     "base": 2,
                 },
             },

@@ -1,7 +1,7 @@
 """Jobs as their owners use them: submit, look, cancel. What workers do to them is in `attempts`.
 
 Functions take the caller's connection: whoever opened the transaction decides when it commits. Ownership is part of
-each statement. The database's clock is the only one.
+each statement, except in `prompt_of`. The database's clock is the only one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from onbrand.tasks import deliver
 
 # Named: after a migration that adds a column, a prepared `select *` fails once for each connection.
 _COLUMNS: LiteralString = (
-    "id, tenant_id, user_id, prompt, prompt_truncated, seeds, status, phase, step, steps, percent, attempt,"
-    " result_attempt, error_code, pack_id, pack_name, pack_version, created_at, started_at, completed_at, expires_at"
+    "id, tenant_id, user_id, prompt, prompt_truncated, prompt_ignored, seeds, status, phase, step, steps, percent,"
+    " attempt, result_attempt, error_code, pack_id, pack_name, pack_version, created_at, started_at, completed_at,"
+    " expires_at"
 )
 _LONGEST_RETRY_SECONDS = 60
 _UNMEASURED_RETRY_SECONDS = 10
@@ -154,6 +155,18 @@ async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
     return _job(row)
 
 
+async def prompt_of(connection: Connection, job_id: UUID) -> str | None:
+    """The prompt of anybody's job while it is kept; None if there is no such job.
+
+    For `onbrand reproduce` alone, whose user has the database's password. A request must ask `find`.
+    """
+    cursor = await connection.execute(
+        "select prompt from job where id = %s and coalesce(expires_at > now(), true) and expiring_at is null", [job_id]
+    )
+    row = await cursor.fetchone()
+    return row["prompt"] if row else None
+
+
 async def find_image(connection: Connection, job_id: UUID, n: int) -> StoredImage | None:
     """The published image `n` of a job that `find` has returned, or None."""
     cursor = await connection.execute("select n, sha256, size from image where job_id = %s and n = %s", [job_id, n])
@@ -190,6 +203,7 @@ def _job(row: DictRow) -> Job:
         owner=Owner(row["tenant_id"], row["user_id"]),
         prompt=row["prompt"],
         prompt_truncated=row["prompt_truncated"],
+        prompt_ignored=row["prompt_ignored"],
         seeds=tuple(row["seeds"]),
         status=Status(row["status"]),
         progress=Progress(Phase(row["phase"]), row["step"], row["steps"]),

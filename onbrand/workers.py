@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ SEEN_EVERY_SECONDS = 5.0  # a worker counts as alive for 30 s (`live_worker`)
 
 @dataclass(frozen=True)
 class LiveStyle:
-    """The brand pack that the workers draw with."""
+    """The brand pack that the workers draw with. `reviewed`: the latest sign-off of exactly this pack approves it."""
 
     pack: Pack
     reviewed: bool
@@ -22,24 +23,28 @@ class LiveStyle:
 
 
 async def announce(
-    connection: Connection, worker_id: str, state: Literal["loading", "ready"], style: LiveStyle
+    connection: Connection,
+    worker_id: str,
+    state: Literal["loading", "ready"],
+    pack: Pack,
+    examples: Sequence[str] = (),
 ) -> None:
-    """Say that this worker is alive, and whether its model is loaded; how long loading took is kept."""
+    """Say that this worker is alive, with which pack, and if its model is loaded; how long loading took is kept."""
     await connection.execute(
         "with loaded as (insert into model_load (seconds) select extract(epoch from now() - state_since) from worker"
         " where id = %(id)s and state = 'loading' and %(state)s = 'ready' and state_since <= now())"
-        " insert into worker (id, state, pack_id, pack_name, pack_version, reviewed, examples)"
-        " values (%(id)s, %(state)s, %(pack_id)s, %(name)s, %(version)s, %(reviewed)s, %(examples)s)"
-        " on conflict (id) do update set state = excluded.state, seen_at = now(), examples = excluded.examples,"
+        " insert into worker (id, state, pack_id, pack_name, pack_version, examples)"
+        " values (%(id)s, %(state)s, %(pack_id)s, %(name)s, %(version)s, %(examples)s)"
+        " on conflict (id) do update set state = excluded.state, seen_at = now(), pack_id = excluded.pack_id,"
+        " pack_name = excluded.pack_name, pack_version = excluded.pack_version, examples = excluded.examples,"
         " state_since = case worker.state when excluded.state then worker.state_since else now() end",
         {
             "id": worker_id,
             "state": state,
-            "pack_id": style.pack.id,
-            "name": style.pack.name,
-            "version": style.pack.version,
-            "reviewed": style.reviewed,
-            "examples": list(style.examples),
+            "pack_id": pack.id,
+            "name": pack.name,
+            "version": pack.version,
+            "examples": list(examples),
         },
     )
     await connection.execute("delete from worker where seen_at < now() - interval '1 hour'")
@@ -73,7 +78,9 @@ def id_of(host: str, pid: int) -> str:
 async def live_style(connection: Connection) -> LiveStyle | None:
     """The pack of the worker that started last; None when no worker is alive."""
     cursor = await connection.execute(
-        "select pack_id, pack_name, pack_version, reviewed, examples from live_worker order by started_at desc limit 1"
+        "select pack_id, pack_name, pack_version, examples, coalesce((select verdict = 'approved' from sign_off"
+        " where sign_off.pack_id = live_worker.pack_id order by id desc limit 1), false) as reviewed"
+        " from live_worker order by started_at desc limit 1"
     )
     row = await cursor.fetchone()
     if row is None:

@@ -27,7 +27,7 @@ async def complete_job(url: str, data_dir: Path) -> UUID:
             held = await attempts.claim(connection, submitted.job_id, "worker", pack=_PACK, lease_seconds=45)
             assert held is not None
             stored = [await images.put(held.job_id, held.attempt, n, PNG) for n in (1, 2, 3, 4)]
-            assert await attempts.publish(connection, held, stored, prompt_truncated=False, retention_hours=720)
+            assert await attempts.publish(connection, held, stored, prompt_ignored=0, retention_hours=720)
         return held.job_id
     finally:
         await database.close()

@@ -10,7 +10,6 @@ from onbrand import attempts, forecast, store, workers
 from onbrand.forecast import Outlook
 from onbrand.job import Claim, Job, Owner, Pack, Progress, StoredImage
 from onbrand.postgres import Database
-from onbrand.workers import LiveStyle
 from tests.rules import LIMITS
 
 ANNA = Owner(uuid4(), uuid4())
@@ -62,7 +61,7 @@ async def report(database: Database, held: Claim, progress: Progress) -> bool:
 
 async def publish(database: Database, held: Claim) -> None:
     async with database.transaction() as connection:
-        assert await attempts.publish(connection, held, IMAGES, prompt_truncated=False, retention_hours=720)
+        assert await attempts.publish(connection, held, IMAGES, prompt_ignored=0, retention_hours=720)
 
 
 async def draw(database: Database, job_id: UUID, *, until: Progress | None = None) -> Claim:
@@ -75,15 +74,15 @@ async def draw(database: Database, job_id: UUID, *, until: Progress | None = Non
     return held
 
 
-async def drawn_in(database: Database, seconds: float, *, saving: float = 0) -> None:
+async def drawn_in(database: Database, seconds: float, *, saving: float = 0, pack: Pack = PACK) -> None:
     """There is a complete job that took so long, `saving` of it after the last step."""
     job_id = await submit(database)
     await draw(database, job_id)
     async with database.transaction() as connection:
         await connection.execute(
             "update job set started_at = completed_at - make_interval(secs => %s),"
-            " drawn_at = completed_at - make_interval(secs => %s) where id = %s",
-            [seconds, saving, job_id],
+            " drawn_at = completed_at - make_interval(secs => %s), pack_id = %s where id = %s",
+            [seconds, saving, pack.id, job_id],
         )
 
 
@@ -94,4 +93,4 @@ async def announce(database: Database, *states: Literal["loading", "ready"]) -> 
             "delete from worker where id <> all(%s)", [[f"worker {n}" for n in range(len(states))]]
         )
         for number, state in enumerate(states):
-            await workers.announce(connection, f"worker {number}", state, LiveStyle(PACK, False))
+            await workers.announce(connection, f"worker {number}", state, PACK)

@@ -90,6 +90,9 @@ class JobView(BaseModel):
     id: UUID
     prompt: str
     prompt_truncated: bool | None
+    prompt_ignored: int | None = Field(
+        description="code points at the prompt's end that the model could not read; null until it has"
+    )
     status: Status
     created_at: datetime
     completed_at: datetime | None
@@ -193,6 +196,7 @@ def present(job: Job, outlook: Outlook) -> JobView:
         id=job.id,
         prompt=job.prompt,
         prompt_truncated=job.prompt_truncated,
+        prompt_ignored=job.prompt_ignored,
         status=job.status,
         created_at=job.created_at,
         completed_at=job.completed_at,

@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from onbrand import condition, expiry, figures, migrations
+from onbrand import condition, expiry, figures, migrations, promotion
+from onbrand.blocking import in_thread
 from onbrand.config import Settings
 from onbrand.doctor import machine, parts, server, work
-from onbrand.doctor.guard import guarded, guarded_together, in_thread
+from onbrand.doctor.guard import guarded, guarded_together
 from onbrand.doctor.report import CHECKS, Findings, Report, State, Verdict, problem, skipped, warning
 from onbrand.errors import DatabaseUnavailable
 from onbrand.local.postgres import running_url
@@ -29,6 +30,7 @@ _OF_THE_WORK = (
     ("failures",),
     ("overdue",),
     ("missing_images",),
+    ("review",),
 )
 
 
@@ -64,17 +66,16 @@ async def examine(
         "soft_delete": (_QUICK_SECONDS, lambda: parts.soft_delete(settings)),
         "retention": (_QUICK_SECONDS, lambda: work.retention(settings)),
     }
-    verdicts, gpu, pack, database = await asyncio.gather(
+    verdicts, gpu, model, database = await asyncio.gather(
         asyncio.gather(*(guarded(seconds, partial(in_thread, look)) for seconds, look in blocking.values())),
         _gpu(skip_gpu),
-        guarded_together(
-            ("model", "review"),
+        guarded(
             parts.WEIGHTS_SECONDS,
-            partial(in_thread, lambda: parts.brand_pack(settings, skip_weights=skip_weights, tell=tell)),
+            partial(in_thread, lambda: parts.model(settings, skip_weights=skip_weights, tell=tell)),
         ),
         _database(settings),
     )
-    return Report(dict(zip(blocking, verdicts, strict=True)) | {"gpu": gpu} | pack | database)
+    return Report(dict(zip(blocking, verdicts, strict=True)) | {"gpu": gpu, "model": model} | database)
 
 
 async def _gpu(skip: bool) -> Verdict:
@@ -124,7 +125,7 @@ class _Looks:
     async def all(self) -> Findings:
         found = await self._look(_OF_THE_SERVER, self._server)
         found |= await self._look(_OF_THE_TABLES, self._tables)
-        looks = (self._work, self._failures, self._overdue, self._missing)
+        looks = (self._work, self._failures, self._overdue, self._missing, self._review)
         for checks, look in zip(_OF_THE_WORK, looks, strict=True):
             if any(found[check].state in (State.PROBLEM, State.SKIPPED) for check in _OF_THE_TABLES):
                 found |= dict.fromkeys(checks, skipped("The tables can't be read as they are."))
@@ -174,3 +175,8 @@ class _Looks:
 
     async def _missing(self, connection: Connection) -> Findings:
         return {"missing_images": work.missing_images(await condition.missing(connection, work.JOBS_NAMED))}
+
+    async def _review(self, connection: Connection) -> Findings:
+        live = await promotion.resolve(connection, self._settings.pack)
+        signed = (await promotion.sign_offs(connection)).get(live) if live else None
+        return {"review": work.review(live, signed, self._settings.env)}

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import TypeVar
 
 from onbrand.doctor.report import Findings, Verdict, problem, skipped
 from onbrand.errors import OnbrandError
-
-Found = TypeVar("Found")
 
 
 async def guarded(seconds: float, look: Callable[[], Awaitable[Verdict]]) -> Verdict:
@@ -40,32 +35,3 @@ async def guarded_together(checks: Sequence[str], seconds: float, look: Callable
     told = await guarded(seconds, first)
     others = dict.fromkeys(checks, skipped(f"Not known: see {checks[0]}."))
     return others | found | {checks[0]: told}
-
-
-async def in_thread(work: Callable[[], Found]) -> Found:
-    """Run blocking work in a thread that nobody waits for once the caller has given up.
-
-    `asyncio.to_thread` would not do: the interpreter waits for its threads when it ends.
-    """
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[Found] = loop.create_future()
-
-    def settle(found: Found | None, error: BaseException | None) -> None:
-        if result.done():
-            return
-        if error is not None:
-            result.set_exception(error)
-        else:
-            result.set_result(found)  # type: ignore[arg-type]
-
-    def run() -> None:
-        found, error = None, None
-        try:
-            found = work()
-        except BaseException as met:  # it is raised where the result is awaited
-            error = met
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, found, error)
-
-    threading.Thread(target=run, name="doctor", daemon=True).start()
-    return await result

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from onbrand.config import AzureContainer, Environment, Settings, SignIn
-from onbrand.doctor.report import Findings, Verdict, ok, problem, skipped, warning
+from onbrand.doctor.report import Verdict, ok, problem, skipped, warning
 from onbrand.errors import SetupError, WeightsMissing
+from onbrand.folder import open_folder
 from onbrand.images import ImageStore
-from onbrand.packs import BrandPack, load_pack
+from onbrand.packs import load_base, verify_file
+from onbrand.shelf import Shelf
 from onbrand.signing_keys import fetch_keys
 
 STORE_SECONDS = 8.0
@@ -21,43 +23,35 @@ _LARGE_BYTES = 100 * 2**20  # what takes longer than a moment
 _SKIPPED_WEIGHTS = "Left out with --skip-weights."
 
 
-def brand_pack(settings: Settings, *, skip_weights: bool, tell: Callable[[str], None]) -> Findings:
-    """`model` and `review`. `tell` hears which file is being read: for HiDream they have 33 GB."""
+def model(settings: Settings, *, skip_weights: bool, tell: Callable[[str], None]) -> Verdict:
+    """The base and the pack that ships with it. `tell` hears which file is being read: HiDream's have 60 GB."""
     if skip_weights:
-        return {"model": skipped(_SKIPPED_WEIGHTS), "review": skipped(_SKIPPED_WEIGHTS)}
+        return skipped(_SKIPPED_WEIGHTS)
     try:
-        pack = load_pack(settings.weights_dir)
-        for number, file in enumerate(pack.manifest.files, 1):
+        base = load_base(open_folder(settings, settings.model_place))
+        if base.manifest.model != settings.model:
+            return problem(
+                f"The weights in {base.folder} are those of {base.manifest.model}, and ONBRAND_MODEL is"
+                f" {settings.model}.",
+                "Set ONBRAND_MODEL or ONBRAND_MODEL_PATH to match.",
+            )
+        files = base.manifest.files
+        for number, file in enumerate(files, 1):
             if file.size > _LARGE_BYTES:
-                tell(f"Reading the weights: file {number} of {len(pack.manifest.files)}, {file.size / 2**20:.0f} MB")
-            pack.verify_file(file)
+                tell(f"Reading the weights: file {number} of {len(files)}, {file.size / 2**20:.0f} MB")
+            verify_file(base.folder, file)
+        bundled = Shelf.open(settings).bundled
+        if bundled is not None:
+            bundled.verify()
     except WeightsMissing as error:
-        because = "There is nothing to review."
         if importlib.util.find_spec("torch") is None:
-            return {"model": skipped("torch isn't installed: this machine draws nothing."), "review": skipped(because)}
-        return {"model": problem(error.message), "review": skipped(because)}
+            return skipped("torch isn't installed: this machine draws nothing.")
+        return problem(error.message)
     except SetupError as error:
-        return {"model": problem(error.message), "review": skipped("The pack isn't whole.")}
-    return {"model": _whole(pack), "review": _review(pack, settings)}
-
-
-def _whole(pack: BrandPack) -> Verdict:
-    manifest = pack.manifest
-    size = sum(file.size for file in manifest.files)
-    return ok(
-        f"{manifest.name}, version {manifest.version}: {len(manifest.files)} files with {size / 2**20:.0f} MB match"
-        f" their checksums; LoRA {manifest.lora.file} of rank {manifest.lora.rank} at scale {manifest.lora.scale:g}"
-        f" on {len(manifest.lora.adapted_modules)} modules."
-    )
-
-
-def _review(pack: BrandPack, settings: Settings) -> Verdict:
-    if pack.manifest.review == "approved":
-        return ok("A designer has approved it.")
-    says = "No designer has reviewed it, and the page says so."
-    if settings.env is not Environment.PRODUCTION:
-        return ok(says)
-    return warning(says, "Have a designer approve the style before people rely on it.")
+        return problem(error.message)
+    size = sum(file.size for file in files)
+    with_pack = f", and so does the pack {bundled.manifest.name}, version {bundled.manifest.version}" if bundled else ""
+    return ok(f"{base.manifest.model}: {len(files)} files with {size / 2**20:.0f} MB match their checksums{with_pack}.")
 
 
 def sign_in(settings: Settings) -> Verdict:

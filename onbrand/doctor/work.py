@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onbrand.condition import Endings, Missing
-from onbrand.config import Settings
+from onbrand.config import Environment, Settings
 from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
 from onbrand.figures import Figures
+from onbrand.promotion import SignOff, short
+from onbrand.promotion import Verdict as PackVerdict
 
 LAPSED_SECONDS = 60.0  # several sweeps
 JOBS_NAMED = 5
@@ -189,3 +191,14 @@ def _for_people(seconds: float) -> str:
     if seconds < 6000:
         return f"{round(seconds / 60)} minutes"
     return f"{round(seconds / 3600)} hours"
+
+
+def review(live: str | None, signed: SignOff | None, env: Environment) -> Verdict:
+    """What a designer says of the pack that is live; without one, nothing was promoted yet."""
+    which = f"the brand pack {short(live)}" if live else "the pack that comes with the model, for none was promoted"
+    if signed is not None and signed.verdict is PackVerdict.APPROVED:
+        return ok(f"{signed.reviewer} has approved {which}.")
+    says = f"No designer has approved {which}; the page says so."
+    if env is not Environment.PRODUCTION:
+        return ok(says)
+    return warning(says, "Have a designer approve the style before people rely on it.")

@@ -1,59 +1,152 @@
-"""Text to embeddings: MiniLM in the place of HiDream's four text encoders, exactly as the mini model was trained.
+"""Text to embeddings: what every text encoder gives, and how a prompt with the brand's suffix fits its token limit.
 
-Layer k of MiniLM stands in for a Llama layer, the pooled sentence for T5 and for both CLIPs. The tables of what goes
-where are in models/mini/README.md.
+The networks are in `minilm` and `encoders`, the memory of past prompts in `prompts`. Nothing here knows a model, and no
+prompt is ever logged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from tokenizers import Tokenizer
+from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class TextEncoder:
-    """MiniLM and its tokenizer; `slots` token positions reach the transformer."""
-
-    tokenizer: Any
-    model: Any
-    slots: int
+from onbrand.errors import WeightsDamaged
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """One text as the pipeline takes it, L layers, S slots, D wide."""
+    """One text as the transformer takes it: L layers, S positions, D wide (D differs between the three)."""
 
     llama3: Tensor  # (L, 1, S, D)
-    t5: Tensor  # (1, 1, D)
+    t5: Tensor  # (1, S, D)
     pooled: Tensor  # (1, D)
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return sum(tensor.nbytes for tensor in (self.llama3, self.t5, self.pooled))
 
-def token_ids(tokenizer: Any, prompt: str, suffix: str, limit: int) -> tuple[list[int], bool]:
-    """The tokens of prompt and suffix, and whether the prompt was cut to fit `limit`.
+    def to(self, device: torch.device) -> Embeddings:
+        """The same on another device."""
+        return Embeddings(self.llama3.to(device), self.t5.to(device), self.pooled.to(device))
 
-    The suffix (the brand's trigger) survives any cut: without it the picture would lose the brand's style. Joining the
-    tokens equals tokenising the joined text as long as the suffix begins with punctuation or a space.
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt's embeddings. Every encoder read the prompt without its last `ignored` code points."""
+
+    embeddings: Embeddings
+    ignored: int
+
+
+class TextEncoder(Protocol):
+    """What turns a prompt into embeddings. Not thread-safe: `prompts.PromptCache` takes care of that."""
+
+    @property
+    def identity(self) -> str:
+        """Model, base and precision: two encoders of the same identity give the same embeddings."""
+        ...
+
+    @property
+    def token_limit(self) -> int:
+        """The most tokens of a text, the brand's suffix and special tokens included."""
+        ...
+
+    @property
+    def large(self) -> Mapping[str, nn.Module]:
+        """Networks that are worth storing as they are held (`derive`), by their folder in the base."""
+        ...
+
+    def encode(self, prompt: str, suffix: str) -> Encoded:
+        """The embeddings of `prompt + suffix`, on the device where the networks are.
+
+        A prompt that is too long is cut; the suffix (the brand's trigger) never is, for without it the picture would
+        lose the brand's style.
+
+        Raises:
+            WeightsDamaged: the suffix alone is too long.
+        """
+        ...
+
+    def to(self, device: torch.device) -> None:
+        """Move the networks, to make room or to come back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A tokenizer, and the most tokens that its network is given. Made by `reader`."""
+
+    tokenizer: Tokenizer
+    limit: int  # special tokens included
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text, with the special tokens that the tokenizer puts around it."""
+        return list(self.tokenizer.encode(text).ids)
+
+    def readable(self, prompt: str, suffix: str) -> int:
+        """How many code points at the prompt's beginning fit the limit together with the suffix.
+
+        Prompt and suffix are read as one text, for a token may span the seam. Cutting the text can move the borders
+        of the tokens before the cut, so the shortened text is read again until it fits.
+
+        Raises:
+            WeightsDamaged: the suffix alone is too long.
+        """
+        end = len(prompt)
+        while (cut := self._cut(prompt[:end], suffix)) < end:
+            end = cut
+        return end
+
+    def _cut(self, prompt: str, suffix: str) -> int:
+        """Where to cut the prompt (code points) so that the excess of tokens goes; its length if there is none."""
+        encoding = self.tokenizer.encode(prompt + suffix)
+        excess = len(encoding.ids) - self.limit
+        if excess <= 0:
+            return len(prompt)
+        if not prompt:
+            raise WeightsDamaged(
+                f"The brand pack's `prompt_suffix` takes more than the {self.limit} tokens that the model reads:"
+                " shorten it or raise `prompt_token_limit`, and build the pack anew."
+            )
+        offsets = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        spans = [span for span, is_special in offsets if not is_special and span[0] < len(prompt)]
+        kept = max(0, len(spans) - excess)
+        if kept == len(spans):  # only invisible characters, none of which became a token
+            return 0
+        # Pieces of one code point share its span: the smaller of the two numbers never splits it.
+        return int(min(spans[kept - 1][1] if kept else 0, spans[kept][0]))
+
+
+def reader(tokenizer: Tokenizer, limit: int) -> Reader:
+    """A reader of whole texts: nothing padded or cut unseen, and no special token out of a prompt.
+
+    A prompt that says `<|endoftext|>` would end the text for CLIP before the brand's suffix; it is read as the plain
+    characters that it is. Changes `tokenizer`.
     """
-    prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
-    suffix_ids = tokenizer.encode(suffix, add_special_tokens=False)
-    room = limit - len(suffix_ids) - 2
-    ids = [tokenizer.cls_token_id, *prompt_ids[:room], *suffix_ids, tokenizer.sep_token_id]
-    return ids, len(prompt_ids) > room
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True
+    return Reader(tokenizer, limit)
 
 
-def embed(encoder: TextEncoder, ids: list[int]) -> Embeddings:
-    """Token ids to embeddings.
+def fit(readers: Sequence[Reader], prompt: str, suffix: str) -> tuple[list[list[int]], int]:
+    """Each reader's tokens of as much of the prompt as it can take, and how many code points not all of them read.
 
-    Slots beyond the text are zero, as in training: HiDream's transformer has no text mask and attends to them.
+    A reader isn't held back by another with a poorer vocabulary. The prompt without the ignored code points can be
+    read whole by all of them, also where a cut through a word makes more tokens of it.
+
+    Raises:
+        WeightsDamaged: the suffix alone is too long for one of them.
     """
-    output = encoder.model(input_ids=torch.tensor([ids]), output_hidden_states=True)
-    layers = torch.stack(output.hidden_states[1:])
-    layers = F.layer_norm(layers, layers.shape[-1:])[:, :, : encoder.slots]
-    llama3 = F.pad(layers, (0, 0, 0, encoder.slots - layers.shape[2]))
-    width = output.last_hidden_state.shape[-1]
-    pooled = F.normalize(output.last_hidden_state.mean(dim=1), dim=-1) * width**0.5
-    return Embeddings(llama3, pooled[:, None], pooled)
+    ends = [each.readable(prompt, suffix) for each in readers]
+    ids = [each.ids(prompt[:end] + suffix) for each, end in zip(readers, ends, strict=True)]
+    shortest = min(ends)
+    if shortest < len(prompt):
+        while (end := min(each.readable(prompt[:shortest], suffix) for each in readers)) < shortest:
+            shortest = end
+    return ids, len(prompt) - shortest

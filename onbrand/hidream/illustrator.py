@@ -1,13 +1,14 @@
 """A loaded model that draws: (prompt, seeds) to pictures. The one interface the worker knows of the image model.
 
-It draws one request at a time and isn't thread-safe: diffusers keeps the schedule's position in the pipeline. It
-neither seeds, stores nor publishes anything.
+It draws one request at a time and isn't thread-safe. It neither seeds, stores nor publishes anything.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,21 @@ import torch
 from torch import Tensor
 
 from onbrand.errors import Cancelled, GpuMemory
-from onbrand.hidream.decode import decode
-from onbrand.hidream.encode import TextEncoder, embed, token_ids
-from onbrand.hidream.preview import Previews, Projection
+from onbrand.hidream.decode import Decoder, decode
+from onbrand.hidream.encode import Encoded, TextEncoder
+from onbrand.hidream.memory import Plan
+from onbrand.hidream.models import MODELS
+from onbrand.hidream.preview import Previews
+from onbrand.hidream.prompts import PromptCache
 from onbrand.hidream.sample import denoise, noise
-from onbrand.hidream.vae import PcaVae
+from onbrand.hidream.schedule import scheduler_of
 from onbrand.job import IMAGE_SIZE, Pack, Phase, Progress
 from onbrand.packs import Manifest
+from onbrand.png import Provenance
+
+logger = logging.getLogger(__name__)
+
+AtStep = Callable[[int, Callable[[], Tensor] | None], None]
 
 
 @dataclass(frozen=True)
@@ -29,19 +38,21 @@ class Drawing:
     """What came of one request: (B, 1024, 1024, 3) uint8 RGB, in the order of the seeds."""
 
     pixels: np.ndarray
-    prompt_truncated: bool  # the text encoder could not read all of the prompt
+    ignored: int  # code points at the end of the prompt that the text encoders could not read
 
 
-@dataclass(frozen=True)
+@dataclass
 class Illustrator:
     """A model with its brand pack, in memory. Made by `load.load_illustrator`."""
 
     pack: Pack
     manifest: Manifest
-    pipeline: Any  # diffusers' HiDreamImagePipeline, without text encoders and VAE
+    transformer: Any  # diffusers' HiDreamImageTransformer2DModel, the brand's LoRA fused in
     text_encoder: TextEncoder
-    vae: PcaVae
-    projection: Projection  # fitted to the VAE's decoder
+    decoder: Decoder
+    plan: Plan
+    prompts: PromptCache = field(default_factory=PromptCache)
+    at_once: int | None = None  # pictures; None until the memory has been too small for all
 
     @property
     def model(self) -> str:
@@ -49,9 +60,32 @@ class Illustrator:
         return self.manifest.base_model
 
     @property
+    def precision(self) -> str:
+        """How the matrices are held."""
+        return self.plan.precision
+
+    @property
     def steps(self) -> int:
         """Denoising steps of one drawing."""
         return self.manifest.steps
+
+    def provenance(self, seed: int, seeds: Sequence[int], job_id: str | None) -> Provenance:
+        """What a picture of `seed`, drawn together with `seeds`, carries about where it comes from."""
+        pack = self.pack
+        return Provenance(
+            pack.id, pack.name, pack.version, self.model, seed, job_id, seeds=tuple(seeds), precision=self.precision
+        )
+
+    def can_draw(self) -> bool:
+        """Whether the device still answers: after some errors a GPU refuses everything that this process asks of it."""
+        try:
+            return bool((torch.ones(1, device=self.transformer.device) + 1).item() == 2)
+        except RuntimeError:
+            return False
+
+    def encode(self, prompt: str) -> Encoded:
+        """What the text encoders make of a prompt with the brand's suffix; remembered for the next time."""
+        return self.prompts.get_or_encode(self.text_encoder, prompt, self.manifest.prompt_suffix)
 
     def draw(
         self,
@@ -67,14 +101,14 @@ class Illustrator:
 
         `on_progress` and `should_stop` are called at the start and after each step; what either raises ends the
         drawing. A failed or stopped drawing leaves the model ready for the next one. Some of the steps bring previews.
+        If the memory is too small for all pictures at once they are drawn again, and from then on, one after the other.
 
         Raises:
             Cancelled: `should_stop` said so.
             BadImage: a picture isn't finite or is a single colour.
-            GpuMemory: the accelerator has too little memory for this many pictures at once.
+            GpuMemory: the memory is too small even for one picture.
         """
-
-        previews = Previews(self.projection)
+        previews = Previews(self.decoder.projection)
 
         def at_step(step: int, clean: Callable[[], Tensor] | None) -> None:
             shown = previews.at(clean) if clean is not None else ()
@@ -82,33 +116,59 @@ class Illustrator:
             if should_stop():
                 raise Cancelled
 
+        on_progress(Progress(Phase.ENCODING))
         try:
-            with torch.inference_mode():
-                return self._draw(prompt, seeds, on_progress, at_step)
+            return self._draw(prompt, seeds, at_step)
+        except torch.OutOfMemoryError as error:
+            if self.at_once == 1 or len(seeds) == 1:
+                raise GpuMemory from error
+        # Outside the handler: its traceback would hold on to the tensors of the failed drawing.
+        self.at_once = 1
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        logger.warning(
+            "Too little memory for %d pictures at once; one by one", len(seeds), extra={"action": "model_output"}
+        )
+        try:
+            return self._draw(prompt, seeds, at_step)
         except torch.OutOfMemoryError as error:
             raise GpuMemory from error
 
-    def _draw(
-        self,
-        prompt: str,
-        seeds: Sequence[int],
-        on_progress: Callable[[Progress], None],
-        at_step: Callable[[int, Callable[[], Tensor] | None], None],
-    ) -> Drawing:
-        on_progress(Progress(Phase.ENCODING))
-        manifest, config = self.manifest, self.pipeline.transformer.config
-        tokenizer, limit = self.text_encoder.tokenizer, manifest.prompt_token_limit
-        ids, is_truncated = token_ids(tokenizer, prompt, manifest.prompt_suffix, limit)
-        negative_ids, _ = token_ids(tokenizer, "", "", limit)
-        latents = noise(seeds, config.in_channels, IMAGE_SIZE // self.pipeline.vae_scale_factor)
+    @torch.inference_mode()
+    def _draw(self, prompt: str, seeds: Sequence[int], at_step: AtStep) -> Drawing:
+        encoded = self.encode(prompt)
+        count = self.at_once or len(seeds)
+        batches = [seeds[start : start + count] for start in range(0, len(seeds), count)]
         at_step(0, None)
-        latents = denoise(
-            self.pipeline,
+        pixels = []
+        for index, batch in enumerate(batches):
+            at_batch_step = partial(_at_batch_step, at_step, index, len(batches), self.steps)
+            latents = self._denoise(encoded, batch, at_batch_step)
+            pixels.append(decode(self.decoder, latents))
+        return Drawing(np.concatenate(pixels), encoded.ignored)
+
+    def _denoise(
+        self, encoded: Encoded, seeds: Sequence[int], on_step: Callable[[int, Callable[[], Tensor]], None]
+    ) -> Tensor:
+        manifest = self.manifest
+        latents, generators = noise(seeds, self.transformer.config.in_channels, IMAGE_SIZE // self.decoder.scale_factor)
+        is_guided = manifest.guidance_scale > 1
+        negative = self.prompts.get_or_encode(self.text_encoder, "", "").embeddings if is_guided else None
+        return denoise(
+            self.transformer,
+            scheduler_of(MODELS[manifest.base_model], manifest.shift),
             latents,
-            embed(self.text_encoder, ids),
-            embed(self.text_encoder, negative_ids),
+            generators,
+            encoded.embeddings,
+            negative,
             steps=manifest.steps,
             guidance_scale=manifest.guidance_scale,
-            on_step=at_step,
+            on_step=on_step,
         )
-        return Drawing(decode(self.vae, latents), is_truncated)
+
+
+def _at_batch_step(
+    at_step: AtStep, batch: int, batches: int, steps: int, step: int, clean: Callable[[], Tensor]
+) -> None:
+    """A step of one of several batches, as one of the whole drawing; previews show all pictures or none."""
+    at_step((batch * steps + step) // batches, clean if batches == 1 else None)

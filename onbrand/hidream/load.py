@@ -1,96 +1,249 @@
-"""From a brand pack on disk to an `Illustrator` in memory: verified, strict, and without any network."""
+"""From a base and a brand pack to an `Illustrator` in memory: streamed, verified, strict.
+
+Text encoders come first, so that a prompt can be read while the transformer still streams. Networks are built without
+memory and filled as their tensors arrive; the brand's LoRA is fused on the way. There is no pickle, no remote code, and
+no network besides the object store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, HiDreamImagePipeline, HiDreamImageTransformer2DModel
-from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
-from transformers import BertModel, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
+from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
-from onbrand.hidream.encode import TextEncoder
+from onbrand.config import PrecisionChoice
+from onbrand.errors import SetupError, WeightsDamaged
+from onbrand.folder import Folder
+from onbrand.hidream import health
+from onbrand.hidream.decode import Decoder, KlDecoder, decode_kl
+from onbrand.hidream.derive import load_artefact
+from onbrand.hidream.encoders import load_text_encoder
+from onbrand.hidream.fill import fill
+from onbrand.hidream.fuse import fused
 from onbrand.hidream.illustrator import Illustrator
-from onbrand.hidream.lora import apply_lora
-from onbrand.hidream.models import MODELS, Model
-from onbrand.hidream.vae import linear_part, load_vae
-from onbrand.job import IMAGE_SIZE, Phase, Progress
-from onbrand.packs import BrandPack
+from onbrand.hidream.lora import read_adapter
+from onbrand.hidream.memory import Placement, Plan, Sizes, plan
+from onbrand.hidream.models import MODELS, Model, Precision
+from onbrand.hidream.preview import fit_decoder
+from onbrand.hidream.prompts import PromptCache
+from onbrand.hidream.stream import tensors
+from onbrand.hidream.transformer import empty_transformer, offload_blocks
+from onbrand.hidream.vae import PcaDecoder, PcaVae
+from onbrand.packs import Base, BrandPack, Lora, Probe
 
-_STAGES = 4
+_KEPT_FREE = 0.9  # of a CPU's free memory: other programs need some too
 
 
-def load_illustrator(pack: BrandPack, on_progress: Callable[[Progress], None] = lambda _: None) -> Illustrator:
-    """Verify the pack's files and load the model with its LoRA; `on_progress` hears of four stages.
+@dataclass(frozen=True)
+class Stage:
+    """A part of loading that has ended."""
+
+    name: str  # encoders, transformer, decoder or check
+    seconds: float
+    size: int  # bytes read for it
+
+
+class Stages:
+    """Times the parts of loading and counts what is read."""
+
+    def __init__(self, on_stage: Callable[[Stage], None]) -> None:
+        self._on_stage = on_stage
+        self._read = 0
+
+    def count(self, size: int) -> None:
+        """So many bytes more were read."""
+        self._read += size
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """What runs inside is a part of loading; one that fails is not reported."""
+        self._read, started = 0, time.monotonic()
+        yield
+        self._on_stage(Stage(name, time.monotonic() - started, self._read))
+
+
+def load_illustrator(
+    base: Base,
+    pack: BrandPack,
+    *,
+    precision: PrecisionChoice = PrecisionChoice.AUTO,
+    artefacts: Folder | None = None,
+    cache: Path | None = None,
+    on_plan: Callable[[str], None] = lambda _: None,
+    on_stage: Callable[[Stage], None] = lambda _: None,
+    on_encoder: Callable[[Callable[[str], object]], None] = lambda _: None,
+) -> Illustrator:
+    """Load the base's weights with the pack's LoRA, onto a GPU if there is one, and check that they answer.
+
+    `artefacts` may hold derived weights (`derive.py`), which are taken if they are there. `cache` is for the small
+    files of a base that isn't on this machine. `on_plan` hears what was chosen for the memory there is, `on_stage` what
+    has been loaded; `on_encoder` gets a function that reads a prompt and remembers it, while the transformer still
+    streams.
 
     Raises:
         WeightsMissing: a file is not there.
-        WeightsDamaged: a file differs from the manifest, or its tensors are not the ones expected.
+        WeightsDamaged: a file differs from the manifest, its tensors are not the ones expected, the LoRA doesn't fit,
+            or the whole does not answer as recorded.
+        SetupError: there is too little memory.
     """
-    manifest = pack.manifest
-    model = MODELS.get(manifest.base_model)
+    manifest, model = pack.manifest, _model_of(base, pack)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = choose(base, model, device, precision)
+    on_plan(f"{model.title} on {_name(device)}: {chosen}")
+    stages = Stages(on_stage)
+    with stages.stage("encoders"):
+        pack.verify()
+        encoder = load_text_encoder(
+            base,
+            model,
+            token_limit=manifest.prompt_token_limit,
+            precision=chosen.precision,
+            device=device if chosen.placement is Placement.ALL else torch.device("cpu"),
+            visits=None if chosen.placement is Placement.ALL else device,
+            artefacts=artefacts,
+            directory=cache,
+            on_bytes=stages.count,
+        )
+    prompts = PromptCache()
+    on_encoder(lambda prompt: prompts.get_or_encode(encoder, prompt, manifest.prompt_suffix))
+    with stages.stage("transformer"):
+        adapter = (pack.path(manifest.lora.file), manifest.lora)
+        transformer = _from_artefact(artefacts, pack.id, base, chosen, device, stages.count)
+        if transformer is None:
+            transformer = load_transformer(base, adapter, chosen, device, stages.count)
+    with stages.stage("decoder"):
+        decoder = load_decoder(base, model, chosen.precision, device, stages.count)
+    with stages.stage("check"):
+        health.check(health.answer(transformer), manifest.probe)
+    return Illustrator(pack.pack, manifest, transformer, encoder, decoder, chosen, prompts)
+
+
+def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
+    """What a pack of this base and LoRA records: the transformer is loaded without and with it, in turn.
+
+    Raises:
+        WeightsMissing, WeightsDamaged, SetupError: as for `load_illustrator`; or the LoRA changes next to nothing.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = choose(base, _model(base), device, PrecisionChoice.AUTO)
+    plain, adapted = (
+        health.answer(load_transformer(base, adapter, chosen, device)) for adapter in (None, (lora_file, lora))
+    )
+    return health.probe(plain, adapted)
+
+
+def choose(base: Base, model: Model, device: torch.device, precision: PrecisionChoice) -> Plan:
+    """What of the model goes where on this device, at which precision.
+
+    Raises:
+        SetupError: there is too little memory, or the model doesn't know the precision.
+    """
+    on_gpu = device.type == "cuda"
+    known = model.precisions if on_gpu else tuple(reversed(model.precisions))  # a CPU is quickest in float32
+    wanted = known if precision is PrecisionChoice.AUTO else (Precision(precision.value),)
+    if wanted[0] not in known:
+        raise SetupError(
+            f"{model.title} can't be held as {wanted[0]}; set ONBRAND_PRECISION to one of {', '.join(known)}."
+        )
+    free = torch.cuda.mem_get_info()[0] if on_gpu else int(_KEPT_FREE * psutil.virtual_memory().available)
+    return plan(Sizes.of(base), free, wanted, can_offload=on_gpu)
+
+
+def load_transformer(
+    base: Base,
+    adapter: tuple[Path, Lora] | None,
+    chosen: Plan,
+    device: torch.device,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Any:
+    """The base's transformer, in evaluation mode, with the LoRA fused in fp32 as its tensors arrive; None: without.
+
+    Raises:
+        WeightsMissing, WeightsDamaged: as for `load_illustrator`.
+    """
+    stream: Iterable[tuple[str, Tensor]] = tensors(base.folder, base.within("transformer"), on_bytes=on_bytes)
+    if adapter is not None:
+        stream = fused(stream, read_adapter(*adapter), device)
+    return _filled(base, stream, chosen, device)
+
+
+def _from_artefact(
+    artefacts: Folder | None,
+    pack_id: str,
+    base: Base,
+    chosen: Plan,
+    device: torch.device,
+    on_bytes: Callable[[int], None],
+) -> Any:
+    """The transformer with its LoRA from weights derived before; None if there are none for this precision."""
+    artefact = None if artefacts is None else load_artefact(artefacts, pack_id, "transformer", chosen.precision)
+    if artefact is None:
+        return None
+    return _filled(base, artefact.tensors(on_bytes=on_bytes), chosen, device)
+
+
+def _filled(base: Base, stream: Iterable[tuple[str, Tensor]], chosen: Plan, device: torch.device) -> Any:
+    are_blocks_away = chosen.placement is Placement.WITHOUT_BLOCKS
+    transformer = empty_transformer(_config(base, "transformer"), chosen.precision)
+    transformer = transformer.to_empty(device=torch.device("cpu") if are_blocks_away else device).eval()
+    fill(transformer, stream)
+    if are_blocks_away:
+        offload_blocks(transformer, device)
+    return transformer
+
+
+def load_decoder(
+    base: Base, model: Model, precision: Precision, device: torch.device, on_bytes: Callable[[int], None]
+) -> Decoder:
+    """The base's decoder; errors as for `load_illustrator`."""
+    config = _config(base, "vae")
+    stream = tensors(base.folder, base.within("vae"), on_bytes=on_bytes)
+    if model.decoder == "pca":
+        with torch.device("meta"):
+            network = PcaVae(config["latent_channels"], config["w16"], config["w128"], config["w256"])
+        fill(network.to_empty(device=device), stream)
+        return PcaDecoder(network.eval(), 2 ** (len(config["block_out_channels"]) - 1))
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    dtype = torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16
+    with torch.device("meta"):
+        vae = nn.Module.to(AutoencoderKL.from_config(config), dtype)  # diffusers' own `to` prints what it can't know
+    vae.encoder = vae.quant_conv = None  # for pictures to latents, which nobody asks for
+    fill(vae.to_empty(device=device), stream, ignored=lambda name: name.startswith(("encoder.", "quant_conv.")))
+    vae.eval()
+    return KlDecoder(vae, fit_decoder(lambda latents: decode_kl(vae, latents), vae.config.latent_channels))
+
+
+def _model(base: Base) -> Model:
+    model = MODELS.get(base.manifest.model)
     if model is None:
-        raise WeightsDamaged(f"The brand pack needs a model this version cannot load; it has {', '.join(MODELS)}.")
-    diffusers_logging.disable_progress_bar()  # of loading weights: the log has our own stages
-    transformers_logging.disable_progress_bar()
-
-    def loaded(stage: int) -> None:
-        on_progress(Progress(Phase.LOADING_MODEL, stage, _STAGES))
-
-    loaded(0)
-    pack.verify()
-    loaded(1)
-    try:
-        text_encoder = _load_text_encoder(pack, model)
-        loaded(2)
-        vae = load_vae(pack.path("vae"))
-        pipeline = _load_pipeline(pack, model)
-        loaded(3)
-        apply_lora(pipeline, pack.path(manifest.lora.file), manifest.lora)
-    except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
-        raise WeightsDamaged("The brand pack's files don't fit the model it names; build the pack anew.") from error
-    loaded(_STAGES)
-    return Illustrator(pack.pack, manifest, pipeline, text_encoder, vae, linear_part(vae))
+        raise WeightsDamaged(f"This is a model that this version can't load; it has {', '.join(MODELS)}.")
+    return model
 
 
-def _load_text_encoder(pack: BrandPack, model: Model) -> TextEncoder:
-    directory = pack.path("text_encoder")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
-    network, info = BertModel.from_pretrained(
-        directory, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-    )
-    _refuse_loose_tensors(network, info)
-    return TextEncoder(tokenizer, network.eval(), model.llama_slots)
+def _model_of(base: Base, pack: BrandPack) -> Model:
+    """The row of the table that base and pack agree on."""
+    if pack.manifest.base != base.id or pack.manifest.base_model != base.manifest.model:
+        raise WeightsDamaged(
+            f"The brand pack was made for {pack.manifest.base_model} with the id {pack.manifest.base[:12]}…, and"
+            f" {base.folder} holds {base.manifest.model} with the id {base.id[:12]}…. Set ONBRAND_MODEL_PATH to the"
+            " pack's own base, or build the pack anew on this one."
+        )
+    return _model(base)
 
 
-def _load_pipeline(pack: BrandPack, model: Model) -> Any:
-    """diffusers' pipeline around the transformer alone: `encode` and `decode` are done outside it."""
-    transformer, info = HiDreamImageTransformer2DModel.from_pretrained(
-        pack.path("transformer"),
-        local_files_only=True,
-        use_safetensors=True,
-        torch_dtype=torch.float32,
-        output_loading_info=True,
-    )
-    _refuse_loose_tensors(transformer, info)
-    scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(pack.path("scheduler"), local_files_only=True)
-    absent = ("vae", *(f"{part}{n}" for part in ("text_encoder", "tokenizer") for n in ("", "_2", "_3", "_4")))
-    pipeline = HiDreamImagePipeline(transformer=transformer.eval(), scheduler=scheduler, **dict.fromkeys(absent))
-    pipeline.vae_scale_factor = model.vae_scale_factor
-    pipeline.default_sample_size = IMAGE_SIZE // model.vae_scale_factor  # diffusers fixes 128 and rescales to it
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+def _config(base: Base, component: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(base.read(f"{component}/config.json"))
+    return document
 
 
-def _refuse_loose_tensors(network: Any, loading_info: dict[str, Any]) -> None:
-    """`from_pretrained` only warns of tensors that are missing or left over; here they are an error.
-
-    diffusers 0.42 takes the names of sharded weights from the index: a tensor that the shard itself lacks is not in
-    `loading_info`, it stays on the meta device.
-    """
-    if any(loading_info.values()) or any(tensor.is_meta for tensor in network.state_dict().values()):
-        raise RuntimeError("the files' tensors are not the network's")
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"

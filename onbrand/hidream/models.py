@@ -1,19 +1,132 @@
-"""The image models Onbrand can load, one row each. What varies within a model (weights, LoRA, steps) is in its pack."""
+"""The image models Onbrand can load, one row each, as plain data: this file needs no torch.
+
+A row says what distinguishes a model from the others; nothing else in the code asks which model it is. The widths and
+depths of a network are in its own configuration, beside its weights. What a brand chose (LoRA, steps, shift) is in its
+pack; the row's values are what a new pack begins with.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+
+class Precision(StrEnum):
+    """How a network's matrices are held. With `INT8` the sums are still bfloat16, or float32 on a CPU."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+
+    @property
+    def bytes_each(self) -> int:
+        """Bytes a number of a matrix takes."""
+        return {Precision.FLOAT32: 4, Precision.BFLOAT16: 2, Precision.INT8: 1}[self]
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part of a model: a folder with a configuration and weights."""
+
+    class_name: str  # in diffusers, transformers or, for the mini model's decoder, here
+    parameters: int
+    repository: str  # where the weights come from; "" for what we trained
+    licence: str  # SPDX, or the licence's own name
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """diffusers' scheduler: its class, what the pack's `shift` is called there, and its other settings."""
+
+    class_name: Literal["FlowMatchEulerDiscreteScheduler", "FlowMatchLCMScheduler", "UniPCMultistepScheduler"]
+    shift_argument: Literal["shift", "flow_shift"] = "shift"
+    settings: Mapping[str, str | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What the code must know about a model beyond the configurations in its directory."""
+    """One model. `text` and `decoder` name the families of text encoders and decoders that `load.py` knows."""
 
-    vae_scale_factor: int  # pixels of the picture per latent, one way
-    llama_slots: int  # token positions of `prompt_embeds_llama3` the transformer was trained with
+    title: str
+    components: Mapping[str, Component]  # by folder
+    text: Literal["minilm", "hidream"]
+    decoder: Literal["pca", "kl"]
+    scheduler: Scheduler
+    steps: int
+    guidance_scale: float  # above 1: a second, unconditional pass at each step
+    shift: float
+    prompt_token_limit: int  # tokens an encoder, the brand's suffix and special tokens included
+    text_slots: int  # text positions of one encoder that the transformer was trained with
+    precisions: tuple[Precision, ...]  # the best first
 
 
-MODELS = {
-    # Ours: 12.5 M parameters, drawn with MiniLM in place of the four text encoders. See models/mini/README.md.
-    "mini": Model(vae_scale_factor=64, llama_slots=16),
-}
+_ALL = (Precision.BFLOAT16, Precision.INT8, Precision.FLOAT32)
+_LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+
+
+def _hidream_i1(variant: str, scheduler: Scheduler, steps: int, guidance_scale: float, shift: float) -> Model:
+    # Parameters: counted from the configurations on the meta device (docs/models.md). Sources: the model cards.
+    repository = f"HiDream-ai/HiDream-I1-{variant}"
+    return Model(
+        title=f"HiDream-I1 {variant}",
+        components=MappingProxyType(
+            {
+                "text_encoder": Component("CLIPTextModelWithProjection", 123_781_632, repository, "MIT"),
+                "text_encoder_2": Component("CLIPTextModelWithProjection", 694_878_720, repository, "MIT"),
+                "text_encoder_3": Component("T5EncoderModel", 4_762_310_656, repository, "Apache-2.0"),
+                "text_encoder_4": Component("LlamaModel", 7_504_924_672, _LLAMA, "Llama 3.1 Community License"),
+                "transformer": Component("HiDreamImageTransformer2DModel", 17_105_733_184, repository, "MIT"),
+                "vae": Component("AutoencoderKL", 83_819_683, repository, "Apache-2.0"),
+            }
+        ),
+        text="hidream",
+        decoder="kl",
+        scheduler=scheduler,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        shift=shift,
+        prompt_token_limit=128,
+        text_slots=128,
+        precisions=_ALL,
+    )
+
+
+# Steps, guidance, shift: HiDream-ai/HiDream-I1, inference.py. Its FlashFlowMatchEuler, which adds new noise at each
+# step, is diffusers' FlowMatchLCMScheduler.
+_FLASH = Scheduler("FlowMatchLCMScheduler")
+_UNIPC = Scheduler(
+    "UniPCMultistepScheduler", "flow_shift", {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+)
+
+MODELS: Mapping[str, Model] = MappingProxyType(
+    {
+        # Ours: drawn with MiniLM in place of the four text encoders. See models/mini/README.md.
+        "mini": Model(
+            title="Mini HiDream",
+            components=MappingProxyType(
+                {
+                    "text_encoder": Component(
+                        "BertModel", 22_713_216, "sentence-transformers/all-MiniLM-L6-v2", "Apache-2.0"
+                    ),
+                    "transformer": Component("HiDreamImageTransformer2DModel", 12_514_176, "", "MIT"),
+                    "vae": Component("PcaVae", 1_798_000, "", "MIT"),
+                }
+            ),
+            text="minilm",
+            decoder="pca",
+            scheduler=Scheduler("FlowMatchEulerDiscreteScheduler"),
+            steps=12,
+            guidance_scale=3.5,
+            shift=1.0,
+            prompt_token_limit=128,
+            text_slots=16,
+            precisions=(Precision.FLOAT32,),
+        ),
+        "hidream-i1-fast": _hidream_i1("Fast", _FLASH, steps=16, guidance_scale=0.0, shift=3.0),
+        "hidream-i1-dev": _hidream_i1("Dev", _FLASH, steps=28, guidance_scale=0.0, shift=6.0),
+        "hidream-i1-full": _hidream_i1("Full", _UNIPC, steps=50, guidance_scale=5.0, shift=3.0),
+    }
+)

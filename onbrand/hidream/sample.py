@@ -1,69 +1,104 @@
-"""Seeds to latents: the noise, and its denoising by diffusers' pipeline."""
+"""Seeds to latents: the noise, and its denoising. What diffusers' `HiDreamImagePipeline` does, without the pipeline.
+
+Text and pictures are done elsewhere (`encode`, `decode`). Tests compare each step with the pipeline's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from onbrand.hidream.encode import Embeddings
-from onbrand.hidream.preview import predicted
-from onbrand.job import IMAGE_SIZE
+from onbrand.hidream.schedule import begin
 
 
-def noise(seeds: Sequence[int], channels: int, size: int) -> Tensor:
-    """(B, channels, size, size) float32 noise, one generator an image and always on the CPU.
+def noise(seeds: Sequence[int], channels: int, size: int) -> tuple[Tensor, list[torch.Generator]]:
+    """(B, channels, size, size) float32 noise, and the generators it came from: one an image, always on the CPU.
 
-    So an image depends on its own seed alone: not on its neighbours, and not on the device that denoises it.
+    A stochastic scheduler draws on from the same generators. So an image depends on its own seed alone: not on its
+    neighbours, and not on the device that denoises it. Generators can't be used for a second drawing.
     """
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     shape = (1, channels, size, size)
-    return torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    return torch.cat([torch.randn(shape, generator=generator) for generator in generators]), generators
 
 
+@torch.inference_mode()
 def denoise(
-    pipeline: Any,
+    transformer: Any,
+    scheduler: Any,
     latents: Tensor,
+    generators: Sequence[torch.Generator],
     prompt: Embeddings,
-    negative: Embeddings,
+    negative: Embeddings | None,
     *,
     steps: int,
     guidance_scale: float,
     on_step: Callable[[int, Callable[[], Tensor]], None],
 ) -> Tensor:
-    """(B, C, H, W) noise to latents of the same shape.
+    """(B, C, H, W) noise to latents of the same shape in float32, both where the transformer is.
 
-    `on_step(k, x0)` comes after step k of `steps`, counted from 1; `x0()` are the latents that the step is heading for.
+    Above 1, `guidance_scale` needs `negative`, the embeddings of no text, and costs a second pass in the same batch.
+    https://arxiv.org/abs/2207.12598
 
-    What `on_step` raises ends the denoising at once and leaves the pipeline as it was. (Its own way to stop,
-    `_interrupt`, would run on through the remaining steps and return unfinished latents.)
+    `on_step(k, x0)` comes when step k of `steps`, counted from 1, is done on the device too; `x0()` are the clean
+    latents that the step was heading for. What `on_step` raises ends the denoising, and the next one is as if this had
+    not been.
+
+    The pipeline keeps latents in the transformer's dtype. In bfloat16 that rounds the picture itself at every step;
+    here only what the transformer reads and answers is rounded.
     """
-    batch = latents.shape[0]
-    before = latents
+    if guidance_scale <= 1:
+        texts = [prompt]
+    elif negative is None:
+        raise ValueError("guidance needs the embeddings of no text")
+    else:
+        texts = [negative, prompt]
+    device: torch.device = transformer.device
+    text = _in_batch(texts, len(latents), device, transformer.dtype)
+    timesteps = begin(scheduler, steps, generators, device)
+    latents = latents.to(device, torch.float32)
+    for index, timestep in enumerate(timesteps):
+        velocity = _velocity(transformer, latents, timestep, text, guidance_scale)
+        clean = partial(_clean, latents, velocity, scheduler.sigmas[index])
+        (latents,) = scheduler.step(velocity, timestep, latents, return_dict=False)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)  # or steps would be told, and stopped at, long before they are done
+        on_step(index + 1, clean)
+    return latents
 
-    def after_step(_: Any, index: int, __: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        nonlocal before
-        sigmas, after = pipeline.scheduler.sigmas, tensors["latents"]
-        start = before
-        on_step(index + 1, lambda: predicted(start, after, float(sigmas[index]), float(sigmas[index + 1])))
-        before = after
-        return tensors
 
-    (denoised,) = pipeline(
-        height=IMAGE_SIZE,
-        width=IMAGE_SIZE,
-        latents=latents,
-        num_inference_steps=steps,
-        guidance_scale=guidance_scale,
-        prompt_embeds_llama3=prompt.llama3.expand(-1, batch, -1, -1),
-        prompt_embeds_t5=prompt.t5.expand(batch, -1, -1),
-        pooled_prompt_embeds=prompt.pooled.expand(batch, -1),
-        negative_prompt_embeds_llama3=negative.llama3.expand(-1, batch, -1, -1),
-        negative_prompt_embeds_t5=negative.t5.expand(batch, -1, -1),
-        negative_pooled_prompt_embeds=negative.pooled.expand(batch, -1),
-        callback_on_step_end=after_step,
-        output_type="latent",
-        return_dict=False,
-    )
-    return torch.as_tensor(denoised)
+def _in_batch(texts: Sequence[Embeddings], batch: int, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The texts as the transformer takes them: the first for `batch` images, then the second for as many."""
+
+    def stacked(tensors: Iterable[Tensor], axis: int) -> Tensor:
+        return torch.cat([tensor.to(device, dtype) for tensor in tensors], axis).repeat_interleave(batch, axis)
+
+    return {
+        "encoder_hidden_states_llama3": stacked((text.llama3 for text in texts), 1),
+        "encoder_hidden_states_t5": stacked((text.t5 for text in texts), 0),
+        "pooled_embeds": stacked((text.pooled for text in texts), 0),
+    }
+
+
+def _velocity(
+    transformer: Any, latents: Tensor, timestep: Tensor, text: dict[str, Tensor], guidance_scale: float
+) -> Tensor:
+    """Noise minus clean latents, (B, C, H, W) float32, as the transformer sees it, guided if there are two texts."""
+    passes = len(text["pooled_embeds"]) // len(latents)
+    states = latents.to(text["pooled_embeds"].dtype).repeat(passes, 1, 1, 1)
+    (output,) = transformer(hidden_states=states, timesteps=timestep.expand(len(states)), return_dict=False, **text)
+    velocity: Tensor = -output.float()  # HiDream's transformer answers with the negative
+    if passes == 1:
+        return velocity
+    without, with_prompt = velocity.chunk(2)
+    return without + guidance_scale * (with_prompt - without)
+
+
+def _clean(latents: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
+    """x0 = x_t - σ·v, as x_t = (1 - σ)·x0 + σ·noise and v = noise - x0: whatever the scheduler makes of it."""
+    return latents - sigma * velocity

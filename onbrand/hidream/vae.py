@@ -7,12 +7,8 @@ network either and belongs to training; it isn't here.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from onbrand.hidream.preview import Projection
@@ -78,13 +74,14 @@ def linear_part(vae: PcaVae) -> Projection:
     return Projection(vae.V * vae.scale, vae.mu, BLOCK)
 
 
-def load_vae(directory: Path) -> PcaVae:
-    """The decoder from `config.json` and its weights, in float32 and evaluation mode.
+class PcaDecoder:
+    """The decoder as `decode.Decoder` wants it."""
 
-    Raises:
-        RuntimeError: the file's tensors aren't exactly the network's.
-    """
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    vae = PcaVae(config["latent_channels"], config["w16"], config["w128"], config["w256"])
-    vae.load_state_dict(load_file(directory / "diffusion_pytorch_model.safetensors"), strict=True)
-    return vae.float().eval()
+    def __init__(self, vae: PcaVae, scale_factor: int) -> None:
+        self._vae = vae
+        self.scale_factor = scale_factor
+        self.projection = linear_part(vae)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, 32, H, W) latents to (B, 3, 64H, 64W) RGB."""
+        return self._vae.decode(latents)

@@ -7,18 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from onbrand import prompt
 from onbrand.config import Settings
-from onbrand.errors import DataDirUnwritable
-from onbrand.job import Phase, download_name, image_seeds, new_seed
-from onbrand.job import Progress as Step
-from onbrand.packs import load_pack
-from onbrand.png import Provenance, check, encode
-
-_LOADING_SHARE = 20  # percent of the bar, once the imports are done
+from onbrand.errors import DataDirUnwritable, PackNotFound
+from onbrand.job import download_name, image_seeds, new_seed
+from onbrand.local.drawing import Bar, load, write
+from onbrand.packs import BrandPack
+from onbrand.png import check, encode
+from onbrand.shelf import Shelf
 
 
 def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list[Path]:
@@ -26,7 +22,7 @@ def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list
 
     Raises:
         PromptBlank, PromptTooLong, PromptInvalid: as for the page.
-        WeightsMissing, WeightsDamaged: the model cannot be loaded.
+        PackNotFound, WeightsMissing, WeightsDamaged: the model cannot be loaded.
         DataDirUnwritable: `out` cannot be written.
     """
     text = prompt.normalise(text)
@@ -39,58 +35,28 @@ def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list
             "The pictures can't be written there. Give --out a folder that you may write."
         ) from None
     job_seed = new_seed() if seed is None else seed
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Loading the model", total=None)  # a pulse, until the imports are done
-
-        def say(sentence: str) -> None:
-            if not console.is_terminal:
-                console.print(sentence)
-
-        def on_loading(step: Step) -> None:
-            bar.update(task, total=100, completed=_LOADING_SHARE * step.step / step.steps)
-
-        def on_drawing(step: Step) -> None:
-            if step.phase is Phase.DRAWING:
-                share = step.step / step.steps
-                bar.update(
-                    task,
-                    description=f"Drawing, step {step.step} of {step.steps}",
-                    completed=_LOADING_SHARE + (99 - _LOADING_SHARE) * share,
-                )
-
-        say("Loading the model")
-        from onbrand.hidream.load import load_illustrator  # seconds of imports: the bar is there before them
-
-        illustrator = load_illustrator(load_pack(settings.weights_dir), on_loading)
-        say(f"Drawing four pictures from seed {job_seed}")
+    with Bar() as bar:
+        illustrator = load(settings, _pack(settings), settings.precision, bar)
+        bar.say(f"Drawing four pictures from seed {job_seed}")
         seeds = image_seeds(job_seed)
-        drawing = illustrator.draw(text, seeds, on_drawing, lambda: False)
-        pack, started, name_id = illustrator.pack, datetime.now(), uuid4()
+        drawing = illustrator.draw(text, seeds, bar.on_drawing, lambda: False)
+        started, name_id = datetime.now(), uuid4()
         paths = []
         for n, (pixels, image_seed) in enumerate(zip(drawing.pixels, seeds, strict=True), start=1):
-            png = encode(
-                pixels, Provenance(pack.id, pack.name, pack.version, illustrator.model, image_seed, job_id=None)
-            )
+            png = encode(pixels, illustrator.provenance(image_seed, seeds, job_id=None))
             check(png)
-            paths.append(_write(out / download_name(text, started, name_id, n), png))
-        bar.update(task, description=f"Done, seed {job_seed}", completed=100)
-    if drawing.prompt_truncated:
-        console.print("The prompt was longer than the model reads; its end had no effect.")
+            paths.append(write(out / download_name(text, started, name_id, n), png))
+        bar.done(f"Done, seed {job_seed}")
+    if drawing.ignored:
+        bar.remark("The prompt was longer than the model reads; its end had no effect.")
     return paths
 
 
-def _write(path: Path, png: bytes) -> Path:
-    """Write a picture whole or not at all."""
-    partial = path.with_suffix(".part")
-    try:
-        partial.write_bytes(png)
-        partial.replace(path)
-    except OSError as error:
-        raise DataDirUnwritable(
-            f"The pictures can't be written ({error.strerror}). Free some space, or give --out another folder."
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+def _pack(settings: Settings) -> BrandPack:
+    """The pack that ONBRAND_PACK names by its id; aliases are in the database, so otherwise the one of the base."""
+    shelf = Shelf.open(settings)
+    if len(settings.pack) == 64:
+        return shelf.fetch(settings.pack)
+    if shelf.bundled is None:
+        raise PackNotFound("This model has no brand pack of its own: set ONBRAND_PACK to the id of one on the shelf.")
+    return shelf.bundled

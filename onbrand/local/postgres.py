@@ -21,7 +21,8 @@ from urllib.parse import quote
 
 import psycopg
 
-from onbrand.errors import AlreadyRunning, DatabaseServerFailed, DataDirUnwritable
+from onbrand.config import Settings
+from onbrand.errors import AlreadyRunning, DatabaseNotReady, DatabaseServerFailed, DataDirUnwritable
 from onbrand.local.cluster import DATABASE, USER, Cluster, open_cluster, read_password, server_failed, writing
 
 HOST = "127.0.0.1"
@@ -238,6 +239,19 @@ def running_url(data_dir: Path) -> str | None:
         ) from None
     except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or one that is only just starting
         return None
+
+
+def url_for_command(settings: Settings) -> str:
+    """The configured database's address, or that of the embedded one beside which a command is run.
+
+    Raises:
+        DatabaseNotReady: none is configured, and the embedded one does not run.
+        DataDirUnwritable, DatabaseServerFailed: as for `running_url`.
+    """
+    url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
+    if url is None:
+        raise DatabaseNotReady("The embedded PostgreSQL isn't running. Start `onbrand up`, then run this beside it.")
+    return url
 
 
 def _address(password: str, port: int) -> str:

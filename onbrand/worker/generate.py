@@ -30,11 +30,12 @@ from onbrand.errors import (
     job_failure,
 )
 from onbrand.images import ImageStore
-from onbrand.job import IMAGES_PER_JOB, Claim, Pack, Phase, Progress, Status, StoredImage
+from onbrand.job import IMAGES_PER_JOB, Claim, Phase, Progress, Status, StoredImage
 from onbrand.png import check
 from onbrand.postgres import Connection, Database
 from onbrand.worker.model_process import ModelProcess
 from onbrand.worker.reports import from_frame
+from onbrand.worker.switching import PackInUse
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,12 @@ class Stopping(OnbrandError):
     """This worker must stop before the drawing is done."""
 
 
+class PackMoved(OnbrandError):
+    """Another brand pack is live than the one that is loaded."""
+
+
 class Drawer:
-    """Draws one job at a time with one model process. Once `stop` is set it loads no model any more."""
+    """Draws one job at a time with one model process, whose pack is `in_use`. After `stop` it loads no model."""
 
     def __init__(
         self,
@@ -65,7 +70,7 @@ class Drawer:
         database: Database,
         images: ImageStore,
         model: ModelProcess,
-        pack: Pack,
+        in_use: PackInUse,
         worker_id: str,
         stop: asyncio.Event,
     ) -> None:
@@ -74,7 +79,7 @@ class Drawer:
         self._database = database
         self._images = images
         self._model = model
-        self._pack = pack
+        self._in_use = in_use
         self._worker_id = worker_id
         self._stop = stop
         self._must_stop = asyncio.Event()
@@ -87,6 +92,8 @@ class Drawer:
 
     async def draw(self) -> None:
         """Claim the job whose turn it is, have it drawn and publish the images; or end the attempt with its reason."""
+        if not await unless_set(self._stop, self._in_use.turn.acquire()):
+            return  # the worker stops; the sweep makes another delivery for the job
         token = logs.job_id.set(None)
         try:
             if await self._has_store() and await self._has_model() and (claim := await self._claim()) is not None:
@@ -102,13 +109,12 @@ class Drawer:
             logger.exception("The delivery failed: %s", type(error).__name__, extra={"action": "fail_attempt"})
         finally:
             logs.job_id.reset(token)
+            self._in_use.turn.release()
 
     async def _has_model(self) -> bool:
-        """Load the model if its process is gone. False: that is in vain, or not worth it any more; claim nothing."""
-        if self._model.is_ready:
-            return True
+        """Load the model if its process is gone, or another pack is live. False: not any more, or in vain."""
         try:
-            return await unless_set(self._stop, self._model.ensure_ready())
+            return await unless_set(self._stop, self._in_use.ensure_ready())
         except SetupError as error:
             if not self.broken.done():
                 self.broken.set_exception(error)
@@ -135,17 +141,28 @@ class Drawer:
             job_id = await attempts.whose_turn(connection)
             if job_id is None:
                 return None
+            if await self._in_use.must_change(connection):
+                raise PackMoved
             return await attempts.claim(
-                connection, job_id, self._worker_id, pack=self._pack, lease_seconds=self._settings.lease_seconds
+                connection,
+                job_id,
+                self._worker_id,
+                pack=self._in_use.pack.pack,
+                lease_seconds=self._settings.lease_seconds,
             )
 
-        return await self._patiently(take)
+        while True:
+            try:
+                return await self._patiently(take)
+            except PackMoved:  # since it was last looked at; the delivery in hand serves afterwards
+                if not await self._has_model():
+                    return None
 
     async def _attempt(self, claim: Claim) -> None:
         started = time.monotonic()
         try:
-            pngs, prompt_truncated = await self._watched(claim)
-            await self._publish(claim, pngs, prompt_truncated)
+            pngs, prompt_ignored = await self._watched(claim)
+            await self._publish(claim, pngs, prompt_ignored)
         except NoLongerOurs:
             logger.info("The job was cancelled or taken over", extra={"action": "worker_stale"})
             await self._discard(claim)
@@ -168,7 +185,7 @@ class Drawer:
             seconds = round(time.monotonic() - started, 2)
             logger.info("Four images in %.1f s", seconds, extra={"action": "publish_job", "seconds": seconds})
 
-    async def _watched(self, claim: Claim) -> tuple[list[tuple[int, bytes]], bool]:
+    async def _watched(self, claim: Claim) -> tuple[list[tuple[int, bytes]], int]:
         """Draw; give up at once when the worker must stop."""
         drawing = asyncio.create_task(self._drawn(claim))
         watching = asyncio.create_task(self._watch(claim))
@@ -194,7 +211,7 @@ class Drawer:
                 if not held:
                     await self._model.stop_drawing(claim)
 
-    async def _drawn(self, claim: Claim) -> tuple[list[tuple[int, bytes]], bool]:
+    async def _drawn(self, claim: Claim) -> tuple[list[tuple[int, bytes]], int]:
         pngs: list[tuple[int, bytes]] = []  # with the number of each image
         progress = Progress(Phase.ENCODING)
         async with aclosing(self._model.draw(claim, patience_seconds=self._settings.lease_seconds)) as frames:
@@ -210,7 +227,7 @@ class Drawer:
                         raise await self._failure(fields["code"], fields["reason"])
                     case "drawn":
                         await self._record(claim, replace(progress, phase=Phase.SAVING, previews=()))
-                        return pngs, fields["prompt_truncated"]
+                        return pngs, fields["prompt_ignored"]
         raise ModelFailed
 
     async def _failure(self, code: str, reason: str) -> OnbrandError:
@@ -235,7 +252,7 @@ class Drawer:
         if not held:
             await self._model.stop_drawing(claim)
 
-    async def _publish(self, claim: Claim, pngs: list[tuple[int, bytes]], prompt_truncated: bool) -> None:
+    async def _publish(self, claim: Claim, pngs: list[tuple[int, bytes]], prompt_ignored: int) -> None:
         if len(pngs) != IMAGES_PER_JOB or {n for n, _ in pngs} != set(range(1, IMAGES_PER_JOB + 1)):
             raise BadImage
         # All are waited for, also after one has failed: what is still being written could not be discarded.
@@ -250,7 +267,7 @@ class Drawer:
                 connection,
                 claim,
                 stored,
-                prompt_truncated=prompt_truncated,
+                prompt_ignored=prompt_ignored,
                 retention_hours=self._settings.retention_hours,
             )
         )
@@ -322,7 +339,7 @@ class Drawer:
                 await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def unless_set(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+async def unless_set(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
     """Do the work to its end, unless the event is set before. Whether it was done."""
     doing, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
     try:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,16 +27,26 @@ _STREAM_LIMIT = 16 * 1024 * 1024
 _LONGEST_LINE = 500  # characters of what a library prints
 
 
-def model_command(weights_dir: Path) -> list[str]:
-    """The command that runs `child` on a set of weights."""
-    return [sys.executable, "-m", "onbrand.worker.child", str(weights_dir)]
+def model_command(pack_dir: Path) -> list[str]:
+    """The command that runs `child` with a brand pack; which base that is for, the environment says."""
+    return [sys.executable, "-m", "onbrand.worker.child", str(pack_dir)]
+
+
+async def _no_prompt() -> None:
+    """Nothing waits to be drawn."""
 
 
 class ModelProcess:
-    """One model process at a time; `command` starts it and speaks the frames that `child` describes."""
+    """One model process at a time; `command` starts it and speaks the frames that `child` describes.
 
-    def __init__(self, command: Sequence[str]) -> None:
+    `next_prompt` is asked once the process can read: what waits first is encoded while the rest of the model loads.
+    """
+
+    def __init__(
+        self, command: Sequence[str] = (), next_prompt: Callable[[], Awaitable[str | None]] = _no_prompt
+    ) -> None:
         self._command = command
+        self._next_prompt = next_prompt
         self._process: asyncio.subprocess.Process | None = None
         self._is_ready = False
         self._starting = asyncio.Lock()
@@ -70,6 +80,12 @@ class ModelProcess:
                 )
         raise SetupError("The model process died each time it was loaded. Is there enough memory?")
 
+    async def use(self, command: Sequence[str]) -> None:
+        """From now on start this command; the process of the one before is ended."""
+        async with self._starting:
+            self._command = command
+            await self.stop()
+
     async def _start(self) -> bool:
         await self.stop(ending_seconds=_ENDING_SECONDS)
         started = time.monotonic()
@@ -84,7 +100,7 @@ class ModelProcess:
             )
             self._listening = asyncio.create_task(_log_output(self._process))
             async with asyncio.timeout(_LOAD_SECONDS):
-                frame = await self._receive()
+                frame = await self._loaded()
         except (FrameBroken, OSError, TimeoutError):  # OSError: the system has no memory or process to spare
             return False
         match frame:
@@ -99,6 +115,27 @@ class ModelProcess:
         seconds = round(time.monotonic() - started, 1)
         logger.info("The model is loaded (%.1f s)", seconds, extra={"action": "model_ready", "seconds": seconds})
         return True
+
+    async def _loaded(self) -> Frame | None:
+        """The frame that ends loading; what comes before is logged, and answered with the prompt that is drawn next."""
+        while True:
+            match frame := await self._receive():
+                case Frame("stage", {"name": str(name), "seconds": float(seconds), "size": int(size)}):
+                    rate = f", {size / 1e9:.2f} GB" if size else ""
+                    logger.info(
+                        "Loaded the %s in %.1f s%s",
+                        name,
+                        seconds,
+                        rate,
+                        extra={"action": "model_stage", "stage": name, "seconds": seconds, "bytes": size},
+                    )
+                case Frame("plan", {"text": str(text)}):
+                    logger.info("%s", text, extra={"action": "model_plan"})
+                case Frame("reading"):
+                    if (prompt := await self._next_prompt()) is not None:
+                        await self._send(Frame("read", {"prompt": prompt}))
+                case _:
+                    return frame
 
     async def draw(self, claim: Claim, *, patience_seconds: float) -> AsyncGenerator[Frame, None]:
         """Have a claim drawn; yields the frames about it up to `drawn` or `failed`.

@@ -8,18 +8,21 @@ import os
 import secrets
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
-from onbrand import logs, migrations, tasks, workers
+from onbrand import attempts, logs, migrations, tasks, workers
 from onbrand.config import Settings
 from onbrand.errors import DatabaseUnavailable
+from onbrand.folder import open_folder
 from onbrand.images import ImageStore
-from onbrand.packs import load_pack
+from onbrand.packs import load_base
 from onbrand.postgres import Database
+from onbrand.shelf import Shelf
 from onbrand.upkeep import Upkeep
 from onbrand.worker.generate import Drawer, unless_set
 from onbrand.worker.model_process import ModelProcess, model_command
-from onbrand.workers import LiveStyle
+from onbrand.worker.switching import PackInUse
 
 logger = logging.getLogger(__name__)
 
@@ -32,29 +35,30 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     """Work until `stop` is set; a running job then has `shutdown_grace_seconds`, or until `stop_now`, to finish.
 
     Raises:
-        WeightsMissing, WeightsDamaged: the brand pack cannot be loaded.
+        WeightsMissing, WeightsDamaged, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
         DatabaseNotReady: the database's schema is older than this version.
         StorageRefused: the image store does not accept the settings.
         SetupError: the model process dies while loading, several times.
     """
-    pack = load_pack(settings.weights_dir)
+    base = load_base(open_folder(settings, settings.model_place))
     worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)
     logs.worker_id.set(worker_id)
     database = Database(database_url, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
     images = ImageStore.open(settings)
     await images.prepare()
-    model = ModelProcess(model_command(settings.weights_dir))
-    drawer = Drawer(settings, database, images, model, pack.pack, worker_id, stop)
-    style = LiveStyle(pack.pack, pack.manifest.review == "approved", pack.manifest.examples)
+    model = ModelProcess(next_prompt=partial(_next_prompt, database))
+    in_use = PackInUse(settings.pack, database, Shelf.open(settings), base, model, model_command)
+    drawer = Drawer(settings, database, images, model, in_use, worker_id, stop)
     await database.open()
     try:
-        if await unless_set(stop, _wait_for_schema(database)):
+        if await unless_set(stop, _wait_for_schema(database)) and await unless_set(stop, in_use.open()):
             with suppress(DatabaseUnavailable):  # the API's rounds go on
                 await Upkeep(settings, database, images).sweep()
-            consuming = asyncio.create_task(_consume(database, drawer, model, worker_id, stop))
-            announcing = asyncio.create_task(_announce(database, worker_id, model, style))
+            consuming = asyncio.create_task(_consume(database, drawer, in_use, worker_id, stop))
+            announcing = asyncio.create_task(_announce(database, worker_id, model, in_use))
+            watching = asyncio.create_task(in_use.watch())
             try:
-                await _work(settings, drawer, consuming, announcing, stop, stop_now)
+                await _work(settings, drawer, consuming, {announcing, watching}, stop, stop_now)
             finally:
                 with suppress(DatabaseUnavailable):
                     async with database.transaction() as connection:
@@ -68,12 +72,12 @@ async def _work(
     settings: Settings,
     drawer: Drawer,
     consuming: asyncio.Task[None],
-    announcing: asyncio.Task[None],
+    aside: set[asyncio.Task[None]],
     stop: asyncio.Event,
     stop_now: asyncio.Event,
 ) -> None:
     stopping = asyncio.create_task(stop.wait())
-    endings: set[asyncio.Future[Any]] = {consuming, announcing, drawer.broken, stopping}
+    endings: set[asyncio.Future[Any]] = {consuming, *aside, drawer.broken, stopping}
     try:
         await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         for ended in endings - {stopping}:
@@ -102,6 +106,14 @@ async def _drain(consuming: asyncio.Task[None], drawer: Drawer, grace_seconds: f
         await asyncio.wait({consuming}, timeout=_ENDING_SECONDS)
 
 
+async def _next_prompt(database: Database) -> str | None:
+    try:
+        async with database.transaction() as connection:
+            return await attempts.next_prompt(connection)
+    except DatabaseUnavailable:
+        return None  # it is read when it is drawn
+
+
 async def _wait_for_schema(database: Database) -> None:
     """Return once the database answers, with a schema that this version can work with.
 
@@ -121,10 +133,9 @@ async def _wait_for_schema(database: Database) -> None:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 
-async def _consume(
-    database: Database, drawer: Drawer, model: ModelProcess, worker_id: str, stop: asyncio.Event
-) -> None:
-    await model.ensure_ready()  # first: a delivery that waits for a model to load is kept from other workers
+async def _consume(database: Database, drawer: Drawer, in_use: PackInUse, worker_id: str, stop: asyncio.Event) -> None:
+    async with in_use.turn:
+        await in_use.ensure_ready()  # first: a delivery that waits for a model to load is kept from other workers
     lost = False
     while not stop.is_set():  # not just until cancelled: a database that is lost meanwhile hides the cancellation
         try:
@@ -140,13 +151,14 @@ async def _consume(
                 await stop.wait()
 
 
-async def _announce(database: Database, worker_id: str, model: ModelProcess, style: LiveStyle) -> None:
+async def _announce(database: Database, worker_id: str, model: ModelProcess, in_use: PackInUse) -> None:
     while True:
         model.changed.clear()
         state: Literal["loading", "ready"] = "ready" if model.is_ready else "loading"
+        pack = in_use.pack
         with suppress(DatabaseUnavailable):  # only for showing; the next round tries again
             async with database.transaction() as connection:
-                await workers.announce(connection, worker_id, state, style)
+                await workers.announce(connection, worker_id, state, pack.pack, pack.manifest.examples)
         with suppress(TimeoutError):
             async with asyncio.timeout(workers.SEEN_EVERY_SECONDS):
                 await model.changed.wait()

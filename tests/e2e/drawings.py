@@ -7,16 +7,18 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from onbrand.config import REPOSITORY
+from onbrand.folder import LocalFolder
 from onbrand.job import Progress, image_seeds
-from onbrand.packs import load_pack
-from onbrand.png import Provenance, encode
+from onbrand.packs import SAMPLE, load_base, load_pack
+from onbrand.png import encode
 
 if TYPE_CHECKING:  # it brings torch, for which only those who draw should wait
     from onbrand.hidream.illustrator import Illustrator
 
 BACKPACK = "a red backpack on a light blue background"
 TEAPOT = "a teapot"
-BRAND_PACK = load_pack(REPOSITORY / "models" / "mini")
+MINI = REPOSITORY / "models" / "mini"
+BRAND_PACK = load_pack(MINI / SAMPLE)
 STEPS = BRAND_PACK.manifest.steps
 STEP_REACHED = 7  # where a drawing is looked at
 _SEED = 7
@@ -41,9 +43,8 @@ def draw(prompt: str) -> Drawn:
             previews.append(progress.previews)
 
     pixels = illustrator.draw(prompt, seeds, watch, lambda: False).pixels
-    pack = illustrator.pack
     pngs = [
-        encode(picture, Provenance(pack.id, pack.name, pack.version, illustrator.model, seed, job_id=None))
+        encode(picture, illustrator.provenance(seed, seeds, job_id=None))
         for picture, seed in zip(pixels, seeds, strict=True)
     ]
     return Drawn(tuple(pngs), previews[-1])
@@ -53,4 +54,4 @@ def draw(prompt: str) -> Drawn:
 def _illustrator() -> Illustrator:
     from onbrand.hidream.load import load_illustrator
 
-    return load_illustrator(BRAND_PACK)
+    return load_illustrator(load_base(LocalFolder(MINI)), BRAND_PACK)

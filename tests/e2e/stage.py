@@ -31,7 +31,6 @@ from onbrand.job import Claim, Owner, Phase, Progress
 from onbrand.local.people import PEOPLE
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.migrations import migrate
-from onbrand.workers import LiveStyle
 from tests.e2e.drawings import BRAND_PACK, STEPS, Drawn
 from tests.integration.api.service import Service, running
 from tests.rules import LIMITS
@@ -93,11 +92,11 @@ class Stage:
 
     def announce(self, state: Literal["loading", "ready"]) -> None:
         """A worker is there; it need not be heard of again."""
-        style = LiveStyle(_PACK, reviewed=False, examples=BRAND_PACK.manifest.examples)
+        examples = BRAND_PACK.manifest.examples
 
         async def announce() -> None:
             async with self.service.transaction() as connection:
-                await workers.announce(connection, "stage", state, style)
+                await workers.announce(connection, "stage", state, _PACK, examples)
                 await connection.execute("update worker set seen_at = now() + interval '1 day'")
 
         self._do(announce())
@@ -145,7 +144,7 @@ class Stage:
 
         self._do(report())
 
-    def publish(self, held: Claim, drawn: Drawn, *, prompt_truncated: bool = False) -> None:
+    def publish(self, held: Claim, drawn: Drawn, *, prompt_ignored: int = 0) -> None:
         """Store four pictures and make them the job's result."""
 
         async def publish() -> None:
@@ -153,7 +152,7 @@ class Stage:
             stored = [await put(held.job_id, held.attempt, n, png) for n, png in enumerate(drawn.pngs, start=1)]
             async with self.service.transaction() as connection:
                 assert await attempts.publish(
-                    connection, held, stored, prompt_truncated=prompt_truncated, retention_hours=720
+                    connection, held, stored, prompt_ignored=prompt_ignored, retention_hours=720
                 )
 
         self._do(publish())

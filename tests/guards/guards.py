@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from tests.guards import answers, jobs, keys, ownership, pictures, requests, tokens, upkeep, usage, wait, workers
+from tests.guards import (
+    answers,
+    jobs,
+    keys,
+    lora,
+    ownership,
+    packs,
+    pictures,
+    requests,
+    tokens,
+    upkeep,
+    usage,
+    wait,
+    workers,
+)
 
-_AREAS = (tokens, keys, requests, answers, ownership, jobs, workers, pictures, upkeep, usage, wait)
+_AREAS = (tokens, keys, requests, answers, ownership, jobs, workers, packs, lora, pictures, upkeep, usage, wait)
 GUARDS = tuple(guard for area in _AREAS for guard in area.GUARDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guards.guard import Cut, Guard
+from tests.guards.guard import Guard
 
 _PNG = "tests/unit/test_png.py"
 _IMAGES = "tests/integration/storage/test_images.py"
@@ -191,48 +191,6 @@ GUARDS = (
         'if not parts or path.startswith("/") or ".." in parts or',
         "if not parts or",
         ("tests/unit/test_packs.py::test_a_path_that_leaves_the_pack_is_refused",),
-    ),
-    Guard(
-        "a LoRA adapts the modules it should",
-        "onbrand/hidream/lora.py",
-        "    if weights.keys() != expected:\n",
-        "    if False:\n",
-        (f"{_PACK}::test_a_lora_that_lacks_a_module_is_refused",),
-        (
-            Cut(
-                "onbrand/hidream/lora.py",
-                "    if layers.keys() != set(lora.adapted_modules):\n",
-                "    if False:\n",
-            ),
-        ),
-    ),
-    Guard(
-        "a LoRA in another trainer's naming is refused",
-        "onbrand/hidream/lora.py",
-        "    if weights.keys() != expected:\n",
-        "    if False:\n",
-        (f"{_PACK}::test_a_lora_in_another_trainers_naming_is_refused",),
-        (
-            Cut(
-                "onbrand/hidream/lora.py",
-                "    if layers.keys() != set(lora.adapted_modules):\n",
-                "    if False:\n",
-            ),
-        ),
-    ),
-    Guard(
-        "a LoRA's matrices are finite and of its rank",
-        "onbrand/hidream/lora.py",
-        "        if weight.ndim != 2 or rank != lora.rank or not torch.isfinite(weight).all():\n",
-        "        if False:\n",
-        (f"{_PACK}::test_a_lora_with_unusable_matrices_is_refused",),
-    ),
-    Guard(
-        "a LoRA has the alpha it should",
-        "onbrand/hidream/lora.py",
-        "if not is_loaded or layer.lora_alpha[ADAPTER] != lora.alpha:",
-        "if not is_loaded:",
-        (f"{_PACK}::test_an_alpha_that_the_file_does_not_have_is_refused",),
     ),
     Guard(
         "a network lacks no tensor",

@@ -11,9 +11,9 @@ GUARDS = (
     Guard(
         "720 hours are not 30 days",
         "onbrand/attempts.py",
-        """step = steps, prompt_truncated = %(truncated)s, completed_at = now(),"
+        """step = steps, prompt_truncated = %(ignored)s > 0, prompt_ignored = %(ignored)s, completed_at = now(),"
         " expires_at = now() + make_interval(hours => %(hours)s)\"""",
-        """step = steps, prompt_truncated = %(truncated)s, completed_at = now(),"
+        """step = steps, prompt_truncated = %(ignored)s > 0, prompt_ignored = %(ignored)s, completed_at = now(),"
         " expires_at = now() + make_interval(days => %(hours)s / 24)\"""",
         (f"{_UPKEEP}::test_720_hours_are_720_hours_in_every_time_zone_and_season",),
     ),

@@ -189,7 +189,7 @@ GUARDS = (
     Guard(
         "a worker's model is loaded before there is work",
         _RUN,
-        "    await model.ensure_ready()  # first: a delivery",
+        "    async with in_use.turn:\n        await in_use.ensure_ready()  # first: a delivery",
         "    # first: a delivery",
         (f"{_MODEL}::test_the_state_that_a_worker_announces_is_its_models",),
     ),

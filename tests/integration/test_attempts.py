@@ -50,7 +50,7 @@ async def record(database: Database, held: Claim, progress: Progress) -> bool:
 
 async def publish(database: Database, held: Claim) -> bool:
     async with database.transaction() as connection:
-        return await attempts.publish(connection, held, IMAGES, prompt_truncated=False, retention_hours=720)
+        return await attempts.publish(connection, held, IMAGES, prompt_ignored=0, retention_hours=720)
 
 
 async def sweep(database: Database, *, max_attempts: int = 3) -> attempts.Swept:
@@ -143,7 +143,7 @@ async def test_publishing_anything_but_four_images_is_refused(database: Database
     for images in (IMAGES[:3], [*IMAGES, replace(IMAGES[0], n=5)], [*IMAGES[:3], IMAGES[0]]):
         with pytest.raises(ValueError, match="1 to 4"):
             async with database.transaction() as connection:
-                await attempts.publish(connection, held, images, prompt_truncated=False, retention_hours=720)
+                await attempts.publish(connection, held, images, prompt_ignored=0, retention_hours=720)
 
 
 async def test_a_cancelled_job_stays_cancelled_whatever_its_worker_does(database: Database) -> None:

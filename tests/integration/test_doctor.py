@@ -299,7 +299,7 @@ def test_a_container_is_tried_and_one_that_refuses_us_is_a_problem(chosen: dict[
 def test_missing_and_damaged_weights_are_named(chosen: dict[str, str], tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(REPOSITORY / "models" / "mini", weights)
-    lora = weights / "lora" / "pytorch_lora_weights.safetensors"
+    lora = weights / "sample" / "lora.safetensors"
     content = bytearray(lora.read_bytes())
     content[-1] ^= 1
     lora.write_bytes(content)
@@ -307,15 +307,20 @@ def test_missing_and_damaged_weights_are_named(chosen: dict[str, str], tmp_path:
     assert (told.problems(), "differs from its checksum" in told.says("model")) == (["model"], True)
     lora.unlink()
     told = examined(chosen, weights=True, MODEL_PATH=str(weights))
-    assert (told.problems(), "pytorch_lora_weights.safetensors is missing" in told.says("model")) == (["model"], True)
-    assert told.state("review") == "skipped"
+    assert (told.problems(), "lora.safetensors is missing" in told.says("model")) == (["model"], True)
 
 
-def test_the_whole_pack_is_told_with_its_lora(chosen: dict[str, str]) -> None:
+def test_whole_weights_are_told_with_the_pack_that_comes_with_them(chosen: dict[str, str]) -> None:
     told = examined(chosen, weights=True)
     assert (told.state("model"), told.state("review")) == ("ok", "ok")
-    assert "lora/pytorch_lora_weights.safetensors of rank 16" in told.says("model")
-    assert "No designer has reviewed it" in told.says("review")
+    assert "mini: 10 files with 75 MB match their checksums, and so does the pack Sample brand" in told.says("model")
+    assert "No designer has approved the pack that comes with the model" in told.says("review")
+
+
+def test_weights_of_another_model_are_a_problem(chosen: dict[str, str]) -> None:
+    weights = str(REPOSITORY / "models" / "mini")
+    told = examined(chosen, weights=True, MODEL="hidream-i1-dev", MODEL_PATH=weights)
+    assert (told.problems(), "Set ONBRAND_MODEL or ONBRAND_MODEL_PATH" in told.says("model")) == (["model"], True)
 
 
 def test_a_folder_that_cannot_hold_data_is_a_problem(chosen: dict[str, str], tmp_path: Path) -> None:
@@ -381,7 +386,7 @@ async def complete_job(url: str) -> UUID:
             held = await attempts.claim(connection, submitted.job_id, "worker", pack=pack, lease_seconds=45)
             assert held is not None
             images = [StoredImage(n, "0" * 64, 1) for n in (1, 2, 3, 4)]
-            assert await attempts.publish(connection, held, images, prompt_truncated=False, retention_hours=720)
+            assert await attempts.publish(connection, held, images, prompt_ignored=0, retention_hours=720)
         return held.job_id
     finally:
         await database.close()

@@ -13,7 +13,7 @@ import pytest
 
 from onbrand import attempts, forecast, store
 from onbrand.forecast import Outlook
-from onbrand.job import Phase, Progress
+from onbrand.job import Pack, Phase, Progress
 from onbrand.postgres import Database
 from tests.clock import Clock
 from tests.jobs import ANNA, announce, cancel, claim, draw, drawn_in, outlook, publish, report, submit
@@ -49,6 +49,20 @@ async def test_the_wait_is_the_median_of_the_latest_runs_for_each_round_of_the_r
     assert [(await outlook(database, job_id)).eta_seconds for job_id in waiting] == [22, 33, 44, 55]
     await announce(database, "ready", "ready", "loading")
     assert [(await outlook(database, job_id)).eta_seconds for job_id in waiting] == [11, 22, 22, 33]
+
+
+async def test_runs_of_another_pack_count_only_until_there_are_a_few_of_the_live_one(database: Database) -> None:
+    await announce(database, "ready")  # with PACK
+    other = Pack("b" * 64, "Brand with more steps", "1")
+    for _ in range(20):
+        await drawn_in(database, 100, pack=other)
+    waiting = await submit(database)
+    for eta_seconds in (100, 100, 100, 10, 10):
+        assert (await outlook(database, waiting)).eta_seconds == eta_seconds
+        await drawn_in(database, 10)
+    for _ in range(30):  # it was live for long, and is so no more
+        await drawn_in(database, 100, pack=other)
+    assert (await outlook(database, waiting)).eta_seconds == 10
 
 
 async def test_a_running_job_takes_what_is_left_of_its_steps_and_what_comes_after_them(clock: Clock) -> None:

@@ -65,7 +65,7 @@ async def test_a_stale_attempt_shows_nothing(database: Database) -> None:
 
 
 async def _publish(connection: Connection, held: Claim) -> None:
-    await attempts.publish(connection, held, IMAGES, prompt_truncated=False, retention_hours=720)
+    await attempts.publish(connection, held, IMAGES, prompt_ignored=0, retention_hours=720)
 
 
 async def _fail(connection: Connection, held: Claim) -> None:

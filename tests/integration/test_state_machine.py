@@ -250,7 +250,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     async def published(self, connection: Connection, run: Run, *, and_break: bool = False) -> bool:
         images, hours = [*run.stored.values()], RULES.retention_hours
-        is_result = await attempts.publish(connection, run.claim, images, prompt_truncated=False, retention_hours=hours)
+        is_result = await attempts.publish(connection, run.claim, images, prompt_ignored=0, retention_hours=hours)
         if and_break:
             raise ConnectionError
         return is_result

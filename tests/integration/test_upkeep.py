@@ -75,7 +75,7 @@ class Studio:
 
     async def publish(self, held: Claim, images: list[StoredImage]) -> None:
         async with self.clock.database.transaction() as connection:
-            assert await attempts.publish(connection, held, images, prompt_truncated=False, retention_hours=720)
+            assert await attempts.publish(connection, held, images, prompt_ignored=0, retention_hours=720)
 
     async def complete(self, *, hours_old: float = 0) -> UUID:
         """A complete job with its four files."""
@@ -146,7 +146,7 @@ async def test_720_hours_are_720_hours_in_every_time_zone_and_season(studio: Stu
     stored = await studio.store(held)
     async with studio.clock.database.transaction() as connection:
         await connection.execute("select set_config('timezone', %s, true)", [zone])
-        await attempts.publish(connection, held, stored, prompt_truncated=False, retention_hours=720)
+        await attempts.publish(connection, held, stored, prompt_ignored=0, retention_hours=720)
     (row,) = await studio.query("select completed_at, expires_at from job")
     assert row["expires_at"] - row["completed_at"] == RETENTION
 

@@ -58,7 +58,7 @@ class Studio:
 
     async def publish(self, held: Claim) -> bool:
         async with self.clock.database.transaction() as connection:
-            return await attempts.publish(connection, held, IMAGES, prompt_truncated=False, retention_hours=720)
+            return await attempts.publish(connection, held, IMAGES, prompt_ignored=0, retention_hours=720)
 
     async def complete(self, prompt: str = PROMPT, owner: Owner | None = None, *, seconds: float = 0) -> UUID:
         """A complete job, so many seconds after it was submitted."""

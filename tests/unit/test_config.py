@@ -21,11 +21,14 @@ from onbrand.config import (
     AzureContainer,
     Environment,
     LogFormat,
+    ModelName,
+    PrecisionChoice,
     Settings,
     SignIn,
     load_settings,
 )
 from onbrand.errors import ConfigError
+from onbrand.hidream.models import MODELS, Precision
 
 CANARY = "canary7f3a91"
 DOCUMENTED = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -186,7 +189,7 @@ def test_a_role_may_stand_in_for_the_group(variables: Variables) -> None:
         ("PORT", "65536", "ONBRAND_PORT must be less than or equal to 65535"),
         ("ENV", CANARY, "ONBRAND_ENV must be 'local' or 'production'"),
         ("AUTH", CANARY, "ONBRAND_AUTH must be 'local' or 'entra'"),
-        ("MODEL", CANARY, "ONBRAND_MODEL must be 'mini'"),
+        ("MODEL", CANARY, "ONBRAND_MODEL must be 'mini', 'hidream-i1-fast', 'hidream-i1-dev' or 'hidream-i1-full'"),
         (
             "DENIED_USERS",
             f"{LOCAL_TENANT_ID},{CANARY}",
@@ -398,3 +401,8 @@ def test_a_store_over_plain_http_is_for_this_machine_or_for_trying_out(variables
     assert message == "ONBRAND_STORAGE_AZURE_ENDPOINT must be an https address"
     local = "http://127.0.0.1:10000/devstoreaccount1"
     assert isinstance(storage(variables, STORAGE_AZURE_ENDPOINT=local), AzureContainer)
+
+
+def test_the_names_of_models_and_precisions_are_the_tables() -> None:
+    assert [name.value for name in ModelName] == list(MODELS)
+    assert [name.value for name in PrecisionChoice][1:] == [precision.value for precision in Precision]

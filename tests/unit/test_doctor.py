@@ -16,11 +16,12 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
+from onbrand.blocking import in_thread
 from onbrand.condition import Endings, Missing, Server
 from onbrand.config import Environment, Settings
 from onbrand.doctor import machine, parts, server, work
 from onbrand.doctor.examine import refused
-from onbrand.doctor.guard import guarded, guarded_together, in_thread
+from onbrand.doctor.guard import guarded, guarded_together
 from onbrand.doctor.report import CHECKS, Report, State, Verdict, ok, problem, skipped, warning
 from onbrand.errors import WeightsMissing
 from onbrand.figures import Figures

@@ -14,14 +14,17 @@ from onbrand.packs import Manifest, pack_id, parse_manifest
 
 def manifest() -> dict[str, Any]:
     return {
+        "schema": 2,
         "name": "Sample brand",
         "version": "1",
-        "review": "not_reviewed",
         "base_model": "mini",
+        "base": "b" * 64,
         "prompt_suffix": ", onbrand style",
         "prompt_token_limit": 128,
         "steps": 12,
         "guidance_scale": 3.5,
+        "shift": 1,
+        "probe": {"base": [0.5] * 8, "fused": [1] * 8},
         "lora": {"file": "lora.safetensors", "rank": 4, "alpha": 4, "scale": 1, "adapted_modules": ["blocks.0.to_q"]},
         "files": [{"path": "lora.safetensors", "size": 5, "sha256": "0" * 64}],
     }
@@ -55,10 +58,18 @@ def test_the_id_changes_with_the_examples() -> None:
 def test_the_id_is_the_hash_of_the_canonical_manifest() -> None:
     """Written out in full: another canonical form would orphan every job's record of its pack."""
     canonical = (
-        '{"base_model":"mini","files":[{"path":"lora.safetensors","sha256":"' + "0" * 64 + '","size":5}],'
+        '{"base":"'
+        + "b" * 64
+        + '","base_model":"mini","examples":[],"files":[{"path":"lora.safetensors","sha256":"'
+        + "0" * 64
+        + '","size":5}],'
         '"guidance_scale":3.5,"lora":{"adapted_modules":["blocks.0.to_q"],"alpha":4.0,"file":"lora.safetensors",'
-        '"rank":4,"scale":1.0},"name":"Студия","prompt_suffix":", onbrand style","prompt_token_limit":128,'
-        '"review":"not_reviewed","steps":12,"version":"1"}'
+        '"rank":4,"scale":1.0},"name":"Студия","probe":{"base":['
+        + ",".join(["0.5"] * 8)
+        + '],"fused":['
+        + ",".join(["1.0"] * 8)
+        + ']},"prompt_suffix":", onbrand style","prompt_token_limit":128,"schema":2,"shift":1.0,'
+        '"steps":12,"version":"1"}'
     )
     assert pack_id(parse(manifest() | {"name": "Студия"})) == hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -89,7 +100,11 @@ def test_an_unknown_field_is_refused(part: str) -> None:
         {"guidance_scale": -1},
         {"name": ""},
         {"name": "two\nlines"},
-        {"review": "perhaps"},
+        {"schema": 1},
+        {"base": "b" * 63},
+        {"shift": 0},
+        {"probe": {"base": [0.5] * 8, "fused": [1.0] * 9}},
+        {"probe": {"base": [0.5] * 8, "fused": [float("inf")] * 8}},
         {"files": []},
         {"examples": ["two\nlines"]},
         {"examples": ["A teapot"] * 7},

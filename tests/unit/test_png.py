@@ -5,18 +5,29 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from onbrand import __version__, job, png
 from onbrand.errors import BadImage
 from onbrand.png import Provenance
 
-PROVENANCE = Provenance("a" * 64, "Sample brand", "1", "mini", 2**53 - 1, "2f0d3c1e-6b1a-4c7e-9d55-0a1b2c3d4e5f")
+PROVENANCE = Provenance(
+    pack_id="a" * 64,
+    pack_name="Sample brand",
+    pack_version="1",
+    model="mini",
+    seed=2**53 - 1,
+    job_id="2f0d3c1e-6b1a-4c7e-9d55-0a1b2c3d4e5f",
+    seeds=(0, 7, 2**53 - 1, 12),
+    precision="float32",
+)
 
 
 def picture() -> np.ndarray:
@@ -37,12 +48,25 @@ def as_png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def rewritten(**changes: str | None) -> bytes:
+    """The whole picture with some text chunks changed, or left out."""
+    with Image.open(io.BytesIO(WHOLE)) as image:
+        texts = {key: str(value) for key, value in image.text.items()} | changes
+    info = PngInfo()
+    for key, value in texts.items():
+        if value is not None:
+            info.add_text(key, value)
+    buffer = io.BytesIO()
+    Image.fromarray(picture()).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
 def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def test_the_size_is_the_jobs() -> None:
-    assert png.SIZE == job.IMAGE_SIZE
+def test_size_and_seeds_are_the_jobs() -> None:
+    assert (png.SIZE, png.MAX_SEED) == (job.IMAGE_SIZE, job.MAX_SEED)
 
 
 def test_pixels_survive() -> None:
@@ -62,20 +86,61 @@ def test_the_text_chunks_say_where_the_picture_comes_from_and_nothing_else() -> 
         "Onbrand-Pack-Version": "1",
         "Onbrand-Model": "mini",
         "Onbrand-Seed": "9007199254740991",
+        "Onbrand-Seeds": "0 7 9007199254740991 12",
+        "Onbrand-Precision": "float32",
         "Onbrand-Job": "2f0d3c1e-6b1a-4c7e-9d55-0a1b2c3d4e5f",
     }
     assert 'DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"' in xmp
 
 
 def test_a_picture_without_a_job_has_no_job_chunk() -> None:
-    data = png.encode(picture(), Provenance("a" * 64, "Sample brand", "1", "mini", 7, None))
+    data = png.encode(picture(), replace(PROVENANCE, job_id=None))
     assert b"Onbrand-Job" not in data
+    assert png.provenance(data) == replace(PROVENANCE, job_id=None)
 
 
 def test_a_pack_name_in_any_script_is_kept() -> None:
-    data = png.encode(picture(), Provenance("a" * 64, "Студия 東京", "1", "mini", 7, None))
-    with Image.open(io.BytesIO(data)) as image:
-        assert image.text["Onbrand-Pack-Name"] == "Студия 東京"
+    named = replace(PROVENANCE, pack_name="Студия 東京")
+    assert png.provenance(png.encode(picture(), named)) == named
+
+
+def test_pixels_and_provenance_are_read_again() -> None:
+    assert (png.decode(WHOLE) == picture()).all()
+    assert png.provenance(WHOLE) == PROVENANCE
+
+
+@pytest.mark.parametrize("missing", ["Onbrand-Seeds", "Onbrand-Precision", "Onbrand-Pack", "Onbrand-Seed"])
+def test_a_picture_that_does_not_say_everything_has_no_provenance(missing: str) -> None:
+    assert png.provenance(rewritten(**{missing: None})) is None
+
+
+def test_other_softwares_pictures_have_no_provenance() -> None:
+    assert png.provenance(as_png(picture())) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Onbrand-Pack", "A" * 64),
+        ("Onbrand-Pack", "a" * 63),
+        ("Onbrand-Pack-Name", ""),
+        ("Onbrand-Pack-Version", "1" * 101),
+        ("Onbrand-Model", "../mini"),
+        ("Onbrand-Seed", "-7"),
+        ("Onbrand-Seed", "07"),
+        ("Onbrand-Seed", "8"),  # not one of the seeds
+        ("Onbrand-Seed", "7 12"),
+        ("Onbrand-Seeds", ""),
+        ("Onbrand-Seeds", "9007199254740991,7"),
+        ("Onbrand-Seeds", "9007199254740991 9007199254740992"),
+        ("Onbrand-Seeds", "9007199254740991 " * 65),
+        ("Onbrand-Precision", "float16"),
+        ("Onbrand-Job", "2f0d3c1e"),
+    ],
+)
+def test_provenance_that_was_tampered_with_is_refused(name: str, value: str) -> None:
+    with pytest.raises(BadImage, match="damaged"):
+        png.provenance(rewritten(**{name: value}))
 
 
 @pytest.mark.parametrize(

@@ -87,13 +87,11 @@ class Service:
         assert held is not None
         return held
 
-    async def publish(self, held: Claim, *, prompt_truncated: bool = False) -> list[StoredImage]:
+    async def publish(self, held: Claim, *, prompt_ignored: int = 0) -> list[StoredImage]:
         """Store `PNGS` and make them the job's result."""
         stored = [await self.images.put(held.job_id, held.attempt, n, png) for n, png in PNGS.items()]
         async with self.transaction() as connection:
-            assert await attempts.publish(
-                connection, held, stored, prompt_truncated=prompt_truncated, retention_hours=720
-            )
+            assert await attempts.publish(connection, held, stored, prompt_ignored=prompt_ignored, retention_hours=720)
         return stored
 
     def exchange(self, *sent: bytes, seconds: float = 5) -> Answer:

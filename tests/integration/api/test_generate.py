@@ -187,8 +187,9 @@ async def test_a_compressed_body_is_not_unpacked(member: Person) -> None:
 async def test_a_cut_prompt_is_reported_once_the_encoders_have_read_it(member: Person) -> None:
     job_id = await member.submit("絵" * 500)
     assert (await member.http.get(f"/jobs/{job_id}")).json()["prompt_truncated"] is None
-    await member.service.publish(await member.service.claim(job_id), prompt_truncated=True)
-    assert (await member.http.get(f"/jobs/{job_id}")).json()["prompt_truncated"] is True
+    await member.service.publish(await member.service.claim(job_id), prompt_ignored=7)
+    job = (await member.http.get(f"/jobs/{job_id}")).json()
+    assert (job["prompt_truncated"], job["prompt_ignored"]) == (True, 7)
 
 
 async def test_one_person_may_only_have_so_many_unfinished_jobs(

@@ -15,7 +15,6 @@ from onbrand import workers
 from onbrand.config import Environment, Settings
 from onbrand.figures import STATEMENT
 from onbrand.postgres import Database
-from onbrand.workers import LiveStyle
 from tests.integration.api.service import PACK, Person, Service, assert_problem, running
 from tests.system import free_port, wait_until
 
@@ -141,9 +140,9 @@ async def test_jobs_workers_and_upkeep_are_as_the_database_says(alone: Service) 
         " collection_held_since = now() - interval '5 hours'"
     )
     async with alone.transaction() as connection:
-        await workers.announce(connection, "a", "loading", LiveStyle(PACK, reviewed=True))
-        await workers.announce(connection, "b", "ready", LiveStyle(PACK, reviewed=True))
-        await workers.announce(connection, "c", "ready", LiveStyle(PACK, reviewed=True))
+        await workers.announce(connection, "a", "loading", PACK)
+        await workers.announce(connection, "b", "ready", PACK)
+        await workers.announce(connection, "c", "ready", PACK)
     samples = await figures(alone)
     assert value(samples, "onbrand_jobs", status="queued") == 2
     assert value(samples, "onbrand_jobs", status="processing") == 1
@@ -179,7 +178,7 @@ async def test_to_count_jobs_and_images_no_table_is_read_whole(database: Databas
         await connection.execute("vacuum analyze job, image")
         cursor = await connection.execute(f"explain {STATEMENT}")  # type: ignore[arg-type]
         plan = "\n".join(row["QUERY PLAN"] for row in await cursor.fetchall())
-        assert "Index Only Scan using job_finished on job" in plan
+        assert "Index Only Scan using job_finished" in plan  # or the one with the pack: both hold what is complete
         for table in ("job", "image"):
             assert f"Seq Scan on {table}" not in plan, plan
 

@@ -10,7 +10,6 @@ import pytest
 
 from onbrand import __version__, workers
 from onbrand.config import LOCAL_SPA_CLIENT_ID
-from onbrand.workers import LiveStyle
 from tests.integration.api.service import PACK, Person, Service
 
 
@@ -31,15 +30,15 @@ async def test_it_is_ready_without_a_worker_and_counts_those_with_a_model(
     answer = await anybody.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "database": True, "keys": True, "workers": 0})
     async with service.transaction() as connection:
-        await workers.announce(connection, "w", "loading", LiveStyle(PACK, reviewed=True))
+        await workers.announce(connection, "w", "loading", PACK)
     assert (await anybody.get("/readyz")).json()["workers"] == 0
     async with service.transaction() as connection:
-        await workers.announce(connection, "w", "ready", LiveStyle(PACK, reviewed=True, examples=("A teapot",)))
+        await workers.announce(connection, "w", "ready", PACK, ["A teapot"])
     assert (await anybody.get("/readyz")).json()["workers"] == 1
     assert (await member.http.get("/me")).json()["style"] == {
         "name": "Sample brand",
         "version": "1.2.0",
-        "reviewed": True,
+        "reviewed": False,
         "examples": ["A teapot"],
     }
     async with service.transaction() as connection:

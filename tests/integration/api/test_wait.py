@@ -11,7 +11,6 @@ import pytest
 
 from onbrand import attempts, workers
 from onbrand.job import Phase, Progress
-from onbrand.workers import LiveStyle
 from tests.integration.api.service import PACK, Person, Service, assert_problem
 
 PREVIEWS = tuple(b"\xff\xd8\xff" + bytes([n]) * 4000 + b"\xff\xd9" for n in range(4))  # larger than any so far
@@ -67,7 +66,7 @@ async def test_me_tells_whether_a_model_is_ready_and_how_long_drawing_takes(serv
     try:
         for state, is_ready in (("loading", False), ("ready", True)):
             async with service.transaction() as connection:
-                await workers.announce(connection, "a worker", state, LiveStyle(PACK, False))  # type: ignore[arg-type]
+                await workers.announce(connection, "a worker", state, PACK)  # type: ignore[arg-type]
             me = (await member.http.get("/me")).json()
             assert (me["is_ready"], me["usual_seconds"]) == (is_ready, {"typical": 6, "slow": 10})
         async with service.client({"Authorization": f"Bearer {service.issuer.token_for('outsider')}"}) as outsider:
@@ -83,7 +82,7 @@ async def test_what_was_forecast_at_the_beginning_is_kept(service: Service, memb
     await service.execute("update job set started_at = completed_at - interval '7 seconds' where id = %s", job_id)
     try:
         async with service.transaction() as connection:
-            await workers.announce(connection, "a worker", "ready", LiveStyle(PACK, False))
+            await workers.announce(connection, "a worker", "ready", PACK)
         answer = (
             await member.http.post("/generate", json={"prompt": "a cup"}, headers={"Idempotency-Key": "k1"})
         ).json()

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -23,19 +24,21 @@ from onbrand import attempts, store
 from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import DatabaseUnavailable
 from onbrand.images import ImageStore
-from onbrand.job import Job, Owner, Pack, Status, image_key
+from onbrand.job import Job, Owner, Status, image_key
 from onbrand.postgres import Database
+from onbrand.shelf import Shelf
 from onbrand.worker import run
 from onbrand.worker.generate import Drawer
 from onbrand.worker.model_process import ModelProcess
+from onbrand.worker.switching import PackInUse
 from tests.integration.worker.stub_worker import STUB_MODEL
+from tests.packs import MINI
 from tests.rules import LIMITS, RULES
 from tests.system import environment, is_alive
 
 Seen = TypeVar("Seen")
 
 PATIENCE_SECONDS = 30.0
-PACK = Pack("a" * 64, "Sample brand", "1")
 
 
 async def until(look: Callable[[], Awaitable[Seen]], seconds: float = PATIENCE_SECONDS) -> Seen:
@@ -188,11 +191,14 @@ class Bench:
         assert await self.query("select from image where job_id = %s", job_id) == []
         assert self.stored(job_id) == []
 
+    def model_command(self, loading: str, pack_dir: Path) -> list[str]:
+        """The model's double with a pack."""
+        return [sys.executable, str(STUB_MODEL), str(self.notes_dir), loading, str(pack_dir)]
+
     @asynccontextmanager
     async def worker(self, loading: str = "", **settings: Any) -> AsyncIterator[Worker]:
         """A worker inside this process, stopped in the end as by SIGTERM."""
-        command = [sys.executable, str(STUB_MODEL), str(self.notes_dir), loading]
-        self.monkeypatch.setattr(run, "model_command", lambda _weights_dir: command)
+        self.monkeypatch.setattr(run, "model_command", partial(self.model_command, loading))
         stop, stop_now = asyncio.Event(), asyncio.Event()
         chosen = self.settings.model_copy(update=settings)
         working = asyncio.create_task(run.run_worker(chosen, self.database_url, stop, stop_now))
@@ -206,11 +212,13 @@ class Bench:
     @asynccontextmanager
     async def drawer(self, worker_id: str, images: ImageStore | None = None, **settings: Any) -> AsyncIterator[Drawer]:
         """What a worker does with a delivery, without the deliveries."""
-        model = ModelProcess([sys.executable, str(STUB_MODEL), str(self.notes_dir)])
+        model = ModelProcess()
         chosen = self.settings.model_copy(update=settings)
         store_ = images or ImageStore.on_disk(self.images_dir)
+        in_use = PackInUse(chosen.pack, self.database, Shelf.open(chosen), MINI, model, partial(self.model_command, ""))
         try:
-            yield Drawer(chosen, self.database, store_, model, PACK, worker_id, asyncio.Event())
+            await in_use.open()
+            yield Drawer(chosen, self.database, store_, model, in_use, worker_id, asyncio.Event())
         finally:
             await model.stop()
 

@@ -1,6 +1,6 @@
 """A double of the model process, the outer edge: it speaks the frames of `onbrand/worker/child.py` and misbehaves.
 
-    python stub_model.py NOTES_DIR [LOADING]
+    python stub_model.py NOTES_DIR [LOADING [PACK_DIR]]
 
 A drawing does what the words of its prompt say; those behind `once` count only the first time a job is drawn:
 
@@ -16,8 +16,9 @@ A drawing does what the words of its prompt say; those behind `once` count only 
     cut                 SIGKILL in the middle of the second image's frame
     fails=CODE          a failure in place of images
 
-LOADING is `dies`, `dies-once`, `dies-again` (later), `slow-again`, `refuses`, `babbles` or `hangs`. What it does it
-writes down in NOTES_DIR/notes, so that a test can see it.
+LOADING is `dies`, `dies-once`, `dies-again` (later), `slow-again`, `refuses`, `babbles` or `hangs`; a brand pack that
+is called `dies`, `refuses`, `hangs` or `slow` has it loaded so. What it does, and with which pack, it writes down in
+NOTES_DIR/notes, so that a test can see it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from onbrand.worker.frames import Frame, pack, read, write
+from onbrand.packs import load_pack
+from onbrand.worker import frames
+from onbrand.worker.frames import Frame, read, write
 
 STEPS = 6
 NOTES = Path(sys.argv[1]) / "notes"
@@ -67,7 +70,7 @@ def load(how: str) -> None:
         write(OUT, Frame("progress", {"job_id": "none"}))
     if how == "hangs" or how == "babbles":
         signal.pause()
-    if how == "slow-again" and times == 2:
+    if how == "slow" or (how == "slow-again" and times == 2):
         time.sleep(1)
     note(f"ready {os.getpid()}")
     write(OUT, Frame("ready"))
@@ -128,10 +131,10 @@ def draw(request: Frame, stopped: set[str]) -> None:
     for n in [*numbers, 4] if "twice" in words else numbers:
         frame = Frame("image", {"job_id": job_id, "n": n}, picture(seeds[n % 4], words))
         if "cut" in words and n == 2:
-            OUT.write(pack(frame)[:1000])
+            OUT.write(frames.pack(frame)[:1000])
             die()
         write(OUT, frame)
-    write(OUT, Frame("drawn", {"job_id": job_id, "prompt_truncated": False}))
+    write(OUT, Frame("drawn", {"job_id": job_id, "prompt_ignored": 0}))
 
 
 def previews(step: int, words: set[str]) -> tuple[object, bytes]:
@@ -168,9 +171,16 @@ def main() -> None:
     stopped: set[str] = set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=listen, args=(requests, stopped), daemon=True).start()
-    load(sys.argv[2] if len(sys.argv) > 2 else "")
+    pack = load_pack(Path(sys.argv[3])) if len(sys.argv) > 3 else None
+    loading = sys.argv[2] if len(sys.argv) > 2 else ""
+    if pack is not None and pack.manifest.name in ("dies", "refuses", "hangs", "slow"):
+        loading = pack.manifest.name
+    load(loading)
     while True:
-        draw(requests.get(), stopped)
+        request = requests.get()
+        if pack is not None:
+            note(f"with {pack.id} {request.fields['job_id']}")
+        draw(request, stopped)
 
 
 if __name__ == "__main__":

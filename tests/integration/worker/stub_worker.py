@@ -19,7 +19,7 @@ STUB_MODEL = Path(__file__).with_name("stub_model.py")
 
 if __name__ == "__main__":
     notes_dir, loading, *options = sys.argv[1:]
-    run.model_command = lambda _weights_dir: [sys.executable, str(STUB_MODEL), notes_dir, loading]
+    run.model_command = lambda pack_dir: [sys.executable, str(STUB_MODEL), notes_dir, loading, str(pack_dir)]
     if point := os.environ.get("HALT_AT"):
         halt.install(point)
     sys.argv = ["onbrand", "worker", *options]

@@ -7,7 +7,8 @@ import asyncio
 import psycopg
 
 from onbrand import attempts
-from tests.integration.worker.bench import PACK, Bench, until
+from tests.integration.worker.bench import Bench, until
+from tests.packs import SAMPLE
 
 OF_WORKER = "from pg_stat_activity where application_name = 'onbrand worker' and datname = current_database()"
 
@@ -47,7 +48,7 @@ async def test_a_connection_that_breaks_while_publishing_leaves_four_images_and_
 async def test_a_claim_that_a_worker_never_heard_of_is_drawn_at_its_next_turn(bench: Bench) -> None:
     job_id = await bench.submit()
     async with bench.database.transaction() as connection:
-        assert await attempts.claim(connection, job_id, "worker", pack=PACK, lease_seconds=45)
+        assert await attempts.claim(connection, job_id, "worker", pack=SAMPLE.pack, lease_seconds=45)
     async with bench.drawer("worker") as drawer:
         await drawer.draw()
     await bench.check_result(job_id, attempt=2)

@@ -17,6 +17,7 @@ from onbrand.png import check
 from onbrand.worker.model_process import model_command
 from onbrand.worker.run import run_worker
 from tests.integration.worker.bench import Bench, until
+from tests.packs import SAMPLE
 from tests.system import is_alive
 
 
@@ -60,18 +61,18 @@ async def is_loading(pid: int) -> bool:
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
-async def test_a_model_ends_with_its_standard_input_even_while_it_loads(bench: Bench) -> None:
-    with subprocess.Popen(model_command(bench.settings.weights_dir), stdin=subprocess.PIPE) as model:
+async def test_a_model_ends_with_its_standard_input_even_while_it_loads() -> None:
+    with subprocess.Popen(model_command(SAMPLE.directory), stdin=subprocess.PIPE) as model:
         await until(lambda: is_loading(model.pid))
         assert model.stdin is not None
         model.stdin.close()
         assert await asyncio.to_thread(model.wait, 10) == 0
 
 
-async def test_a_model_that_cannot_notice_the_end_of_its_worker_ends_with_it(bench: Bench) -> None:
+async def test_a_model_that_cannot_notice_the_end_of_its_worker_ends_with_it() -> None:
     start = "import subprocess, sys; child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE); print(child.pid)"
     command = [sys.executable, "-c", f"{start}; sys.stdout.flush(); child.wait()"]
-    with subprocess.Popen([*command, *model_command(bench.settings.weights_dir)], stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen([*command, *model_command(SAMPLE.directory)], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         model = int(parent.stdout.readline())
         await until(lambda: is_loading(model))

@@ -311,6 +311,11 @@ export interface components {
             prompt: string;
             /** Prompt Truncated */
             prompt_truncated: boolean | null;
+            /**
+             * Prompt Ignored
+             * @description code points at the prompt's end that the model could not read; null until it has
+             */
+            prompt_ignored: number | null;
             status: components["schemas"]["Status"];
             /**
              * Created At

@@ -160,7 +160,13 @@ test('the live region tells of queue, start, quarters and the end, and not of ev
   await waitFor(() => expect(status).toHaveTextContent('4 illustrations ready'));
 });
 
-test('the page says when the model left out the end of the prompt', async () => {
+test('the page says which end of the prompt the model left out', async () => {
+  const { id } = await follow(onbrand, `${PROMPT} 🪁 and a kite`);
+  onbrand.update(id, { prompt_truncated: true, prompt_ignored: 12 });
+  expect(await screen.findByText(/Left out: “🪁 and a kite”/)).toBeInTheDocument();
+});
+
+test('the page says so too when it is not known how much was left out', async () => {
   const { id } = await follow(onbrand, PROMPT);
   onbrand.update(id, { prompt_truncated: true });
   expect(await screen.findByText(/the end of it was left out/)).toBeInTheDocument();

@@ -71,7 +71,9 @@ export function RunCard({ live, actions }: RunCardProps) {
           </div>
         )}
         {!hasPictures && <EndedRun view={view} run={run} actions={actions} />}
-        {hasPictures && isCut(view.job) && <p className={styles['note']}>{strings.run.truncated}</p>}
+        {hasPictures && view.job?.prompt_truncated === true && (
+          <p className={styles['note']}>{strings.run.truncated(unread(view.job))}</p>
+        )}
       </div>
       {hasPictures && (
         <div className={styles['pictures']}>
@@ -90,6 +92,11 @@ export function RunCard({ live, actions }: RunCardProps) {
   );
 }
 
-function isCut(job: Job | null): boolean {
-  return job?.prompt_truncated === true;
+/** The end of the prompt that the model could not read; counted in code points, as the service does. */
+function unread(job: Job): string {
+  const points = Array.from(job.prompt);
+  return points
+    .slice(points.length - (job.prompt_ignored ?? 0))
+    .join('')
+    .trim();
 }

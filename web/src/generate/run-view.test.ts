@@ -8,6 +8,7 @@ function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
     id: 'job-1',
     prompt: 'a teapot',
     prompt_truncated: null,
+    prompt_ignored: null,
     status,
     created_at: '2026-01-28T14:02:00Z',
     completed_at: null,

@@ -70,6 +70,7 @@ const views: fc.Arbitrary<Job> = fc
     status,
     prompt: 'a teapot',
     prompt_truncated: null,
+    prompt_ignored: null,
     created_at: '2026-01-28T14:02:00Z',
     completed_at: null,
     expires_at: null,

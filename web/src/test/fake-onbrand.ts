@@ -254,6 +254,7 @@ function queuedJob(index: number, prompt: string): Job {
     id: `${String(index).padStart(8, '0')}-0000-4000-8000-000000000000`,
     prompt,
     prompt_truncated: null,
+    prompt_ignored: null,
     status: 'queued',
     created_at: '2026-01-28T14:02:00Z',
     completed_at: null,

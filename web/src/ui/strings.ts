@@ -128,7 +128,10 @@ export const strings = {
     remove: 'Remove',
     took: (count: number) => `took ${seconds(count)}`,
     keptUntil: (date: string) => `kept until ${date}`,
-    truncated: 'The prompt is longer than the model reads: the end of it was left out.',
+    truncated: (unread: string) =>
+      unread === ''
+        ? 'The prompt is longer than the model reads: the end of it was left out.'
+        : `The prompt is longer than the model reads. Left out: “${unread}”`,
     promptKept: 'Your prompt is kept.',
     expired: (hours: number) => `Deleted after ${duration(hours)}`,
     missingTitle: "This generation isn't here any more",

@@ -1,0 +1,114 @@
+"""How fast weights come from this machine's disk into an allocated model: ours with checksums, and others without.
+
+Expected before measuring: a core hashes 1.8 GB/s and the same core also reads and copies, so two cores make a little
+over 2 GB/s; whoever leaves the hashing out, or does it afterwards, gains or loses just that.
+
+Each run copies 2 GiB in four shards into tensors that are there already, as `fill` does. Run:ai's streamer takes part
+where it is installed: `pip install --target DIR runai-model-streamer`, then `PYTHONPATH=DIR`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from benchmarks.report import Figure
+from onbrand.folder import LocalFolder, PackFile
+from onbrand.hidream import stream
+from onbrand.packs import verify_file
+
+ROUNDS = 5
+SHARDS, EACH, SIDE = 4, 16, 4096  # bfloat16 matrices of 32 MiB
+_RUNAI = "runai_model_streamer"
+Model = dict[str, Tensor]
+
+
+def measure() -> Iterator[Figure]:
+    """Gigabytes (10^9) a second, all ways in turns; first with the files in memory, then from the disk."""
+    with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
+        directory = Path(folder)
+        files = [_shard(directory, number) for number in range(SHARDS)]
+        model = {name: tensor.clone() for file in files for name, tensor in load_file(directory / file.path).items()}
+        yield Figure("SHA-256, one core", "GB/s", [_hashed_per_second() for _ in range(ROUNDS)])
+        for state in ("in memory", "on disk"):
+            yield from _compared(directory, files, model, state)
+
+
+def _compared(directory: Path, files: Sequence[PackFile], model: Model, state: str) -> Iterator[Figure]:
+    folder = LocalFolder(directory)
+    paths = [directory / file.path for file in files]
+
+    def verify() -> None:
+        for file in files:
+            verify_file(folder, file)
+
+    ways: dict[str, Callable[[], None]] = {
+        "ours, hashed on the way": lambda: _fill(model, stream.tensors(folder, files)),
+        "safetensors, not hashed": lambda: _fill(model, _load_files(paths)),
+        "safetensors, then hashed": lambda: (_fill(model, _load_files(paths)), verify())[1],
+    }
+    if importlib.util.find_spec(_RUNAI):
+        ways["Run:ai's streamer, not hashed"] = lambda: _fill(model, _run_ai(paths))
+        ways["Run:ai's streamer, then hashed"] = lambda: (_fill(model, _run_ai(paths)), verify())[1]
+    gigabytes = sum(file.size for file in files) / 1e9
+    samples: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            if state == "on disk":
+                _forget(paths)
+            started = time.perf_counter()
+            way()
+            samples[name].append(gigabytes / (time.perf_counter() - started))
+    for name, speeds in samples.items():
+        yield Figure(f"weights {state}: {name}", "GB/s", speeds)
+
+
+def _shard(directory: Path, number: int) -> PackFile:
+    generator = torch.Generator().manual_seed(number)
+    bits = torch.randint(-(2**15), 2**15, (EACH, SIDE, SIDE), dtype=torch.int16, generator=generator)
+    path = directory / f"model-{number}.safetensors"
+    save_file({f"layers.{number}.{n}": matrix.view(torch.bfloat16) for n, matrix in enumerate(bits)}, path)
+    with path.open("rb") as file:
+        return PackFile(path.name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _fill(model: Model, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    for name, tensor in tensors:
+        model[name].copy_(tensor)
+
+
+def _load_files(paths: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
+    for path in paths:
+        yield from load_file(path).items()
+
+
+def _run_ai(paths: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
+    streamer = importlib.import_module(_RUNAI).SafetensorsStreamer
+    with streamer() as opened:
+        opened.stream_files([str(path) for path in paths])
+        yield from opened.get_tensors()
+
+
+def _forget(paths: Sequence[Path]) -> None:
+    """Have the system drop what it keeps of these files in memory."""
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _hashed_per_second() -> float:
+    block, digest = os.urandom(2**20), hashlib.sha256()
+    started = time.perf_counter()
+    for _ in range(1024):
+        digest.update(block)
+    return 1024 * len(block) / 1e9 / (time.perf_counter() - started)

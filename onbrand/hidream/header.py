@@ -1,0 +1,126 @@
+"""The header of a `.safetensors` file, read strictly: where each tensor lies in the file, and of what shape and type.
+
+The format: 8 bytes, the header's length, little-endian; the header, JSON; the tensors' bytes, row by row and without
+a gap (https://huggingface.co/docs/safetensors). Whatever isn't exactly that is refused, for it is read before the
+file's checksum is known. Nothing here reads a file or makes a tensor.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+LENGTH_BYTES = 8
+MAX_HEADER_BYTES = 100_000_000  # as safetensors has it
+_MAX_DIMENSIONS = 8
+_METADATA = "__metadata__"
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {
+        "BOOL": torch.bool,
+        "U8": torch.uint8,
+        "I8": torch.int8,
+        "F8_E4M3": torch.float8_e4m3fn,
+        "F8_E5M2": torch.float8_e5m2,
+        "I16": torch.int16,
+        "U16": torch.uint16,
+        "F16": torch.float16,
+        "BF16": torch.bfloat16,
+        "I32": torch.int32,
+        "U32": torch.uint32,
+        "F32": torch.float32,
+        "I64": torch.int64,
+        "U64": torch.uint64,
+        "F64": torch.float64,
+        "C64": torch.complex64,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One tensor of a file: `size` bytes, right behind those of the one before."""
+
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    size: int
+
+
+class FormatError(ValueError):
+    """A file that isn't what it should be; the message is the end of a sentence that names it."""
+
+
+def header_length(first: bytes, file_size: int) -> int:
+    """The header's length in bytes, from the file's first eight and its size.
+
+    Raises:
+        FormatError: the file has no room for such a header.
+    """
+    length = int.from_bytes(first, "little")
+    if len(first) < LENGTH_BYTES or not 2 <= length <= min(MAX_HEADER_BYTES, file_size - LENGTH_BYTES):
+        raise FormatError("its header's length is wrong")
+    return length
+
+
+def places(header: bytes, data_size: int) -> tuple[Place, ...]:
+    """The tensors of a file in the order of their bytes, which fill `data_size` bytes after the header exactly.
+
+    Raises:
+        FormatError: anything is not as the format says.
+    """
+    try:
+        document = json.loads(header.decode("utf-8"), object_pairs_hook=_without_repetition)
+    except (ValueError, RecursionError):
+        raise FormatError("its header is no JSON") from None
+    if not (isinstance(document, dict) and header.startswith(b"{")):
+        raise FormatError("its header is no JSON object")
+    metadata = document.pop(_METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise FormatError("its header's metadata are not texts")
+    # An empty tensor begins where another one may, and comes before it.
+    found = sorted((_range(entry), name, entry) for name, entry in document.items())
+    end = 0
+    for (begins, ends), _, _ in found:
+        if begins != end:
+            raise FormatError("its tensors overlap or leave a gap")
+        end = ends
+    if end != data_size:
+        raise FormatError("its tensors don't end where the file does")
+    return tuple(_place(name, entry, ends - begins) for (begins, ends), name, entry in found)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _range(entry: object) -> tuple[int, int]:
+    match entry:
+        case {"dtype": str(), "shape": list(), "data_offsets": [begins, ends], **others} if not others:
+            if _is_count(begins) and _is_count(ends) and begins <= ends:
+                return begins, ends
+    raise FormatError("a tensor's entry in its header is wrong")
+
+
+def _place(name: str, entry: dict[str, Any], size: int) -> Place:
+    dtype, shape = DTYPES.get(entry["dtype"]), entry["shape"]
+    if dtype is None:
+        raise FormatError("a tensor has a type that isn't known here")
+    if len(shape) > _MAX_DIMENSIONS or not all(_is_count(length) for length in shape):
+        raise FormatError("a tensor's shape is wrong")
+    # torch computes strides for empty tensors too, from the lengths that aren't nought.
+    if math.prod(shape) * dtype.itemsize != size or math.prod(max(1, length) for length in shape) >= 2**60:
+        raise FormatError("a tensor's shape doesn't fit its size")
+    return Place(name, dtype, tuple(shape), size)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

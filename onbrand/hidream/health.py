@@ -1,0 +1,87 @@
+"""Does a loaded transformer answer as it should? Asked once, before a worker calls itself ready.
+
+A LoRA that was not applied, or applied to something else, raises no error: the pictures are merely off brand. So a
+pack records what the transformer answers to one fixed input, without and with the LoRA (`packs.Probe`), and what is
+loaded must be nearer to the one with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onbrand.errors import WeightsDamaged
+from onbrand.packs import Probe
+
+_SEED = 20_260_128
+_NUMBERS = 16
+_TOKENS = 4  # of each text
+_TIMESTEP = 500.0
+_LEAST_EFFECT = 1e-3  # of the answer's own size: half of it is more than bfloat16 changes (docs/models.md)
+
+
+@torch.inference_mode()
+def answer(transformer: Any) -> tuple[float, ...]:
+    """Sixteen numbers that stand for the transformer's output on a fixed input of 16 image tokens.
+
+    They are projections of the output on fixed random directions, so they are as far apart as the outputs are (Johnson
+    and Lindenstrauss), at any precision.
+
+    Raises:
+        WeightsDamaged: the output is not finite or is constant.
+    """
+    config = transformer.config
+    weight = next(parameter for parameter in transformer.parameters() if parameter.is_floating_point())
+    generator = torch.Generator().manual_seed(_SEED)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(weight.device, weight.dtype)
+
+    size = min(4 * config.patch_size, *config.max_resolution)
+    t5_width, llama_width = config.caption_channels
+    (output,) = transformer(
+        hidden_states=random(1, config.in_channels, size, size),
+        timesteps=torch.full((1,), _TIMESTEP, device=weight.device),
+        encoder_hidden_states_t5=random(1, _TOKENS, t5_width),
+        encoder_hidden_states_llama3=random(1 + max(config.llama_layers), 1, _TOKENS, llama_width),
+        pooled_embeds=random(1, config.text_emb_dim),
+        return_dict=False,
+    )
+    numbers = output.float().cpu().flatten()
+    if not torch.isfinite(numbers).all() or (numbers == numbers[0]).all():
+        raise WeightsDamaged("The model answers with nothing that is a picture: its weights are damaged.")
+    directions = torch.randn(_NUMBERS, len(numbers), generator=generator) / len(numbers) ** 0.5
+    return tuple(round(number, 6) for number in (directions @ numbers).tolist())
+
+
+def probe(base: Sequence[float], fused: Sequence[float]) -> Probe:
+    """What a new pack records.
+
+    Raises:
+        WeightsDamaged: the LoRA makes no difference that a check could see.
+    """
+    if _distance(base, fused) < _LEAST_EFFECT * _distance(base, [0.0] * len(base)):
+        raise WeightsDamaged("This LoRA changes next to nothing of what the model draws. Train it longer.")
+    return Probe(tuple(base), tuple(fused))
+
+
+def check(measured: Sequence[float], expected: Probe) -> None:
+    """Compare what is loaded with what the pack recorded.
+
+    Raises:
+        WeightsDamaged: it is not nearer to the model with the LoRA than to the one without.
+    """
+    if len(measured) != len(expected.fused) or 2 * _distance(measured, expected.fused) >= _distance(
+        expected.base, expected.fused
+    ):
+        raise WeightsDamaged(
+            "The model does not answer as it did when the brand pack was built, so the brand's LoRA may not be in"
+            " effect. Build the pack anew on this base."
+        )
+
+
+def _distance(a: Sequence[float], b: Sequence[float]) -> float:
+    return float((torch.tensor(a) - torch.tensor(b)).norm())

@@ -1,0 +1,183 @@
+"""Guards of brand packs: what is live was approved and is whole, and a change of packs costs no job anything."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Guard
+
+_PROMOTION = "onbrand/promotion.py"
+_SHELF = "onbrand/shelf.py"
+_SWITCHING = "onbrand/worker/switching.py"
+_GENERATE = "onbrand/worker/generate.py"
+_OF_PROMOTION = "tests/integration/test_promotion.py"
+_OF_SHELF = "tests/integration/test_shelf.py"
+_OF_SWITCHING = "tests/integration/worker/test_switching.py"
+
+GUARDS = (
+    Guard(
+        "production needs an approving sign-off",
+        _PROMOTION,
+        "        if without_sign_off is None:\n            await _require_sign_off(connection, pack_id)\n",
+        "",
+        (f"{_OF_PROMOTION}::test_a_pack_that_no_designer_approves_does_not_become_production",),
+    ),
+    Guard(
+        "an approval is of exactly one pack",
+        _PROMOTION,
+        "    signed = (await sign_offs(connection)).get(pack_id)\n",
+        "    signed = next(iter((await sign_offs(connection)).values()), None)\n",
+        (f"{_OF_PROMOTION}::test_the_approval_of_another_pack_is_none",),
+    ),
+    Guard(
+        "the latest verdict counts",
+        _PROMOTION,
+        "order by pack_id, id desc",
+        "order by pack_id, id",
+        (f"{_OF_PROMOTION}::test_the_latest_verdict_counts",),
+    ),
+    Guard(
+        "one promotion at a time",
+        _PROMOTION,
+        '    await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])\n    cursor',
+        "    cursor",
+        (f"{_OF_PROMOTION}::test_of_many_promotions_at_once_each_finds_what_the_one_before_left",),
+    ),
+    Guard(
+        "no alias moves while a job is claimed",
+        _PROMOTION,
+        '    await connection.execute("select pg_advisory_xact_lock_shared(%s)", [_LOCK])\n',
+        "",
+        (f"{_OF_PROMOTION}::test_a_claim_holds_promotions_up_until_it_is_committed",),
+    ),
+    Guard(
+        "a pack for another model is not promoted",
+        _PROMOTION,
+        '    if row["base_model"] != model:\n',
+        "    if False:\n",
+        (f"{_OF_PROMOTION}::test_a_pack_for_another_model_is_refused",),
+    ),
+    Guard(
+        "the bundled pack can be gone back to",
+        _PROMOTION,
+        "bundled_id if to is Alias.PRODUCTION else None",
+        "None",
+        (f"{_OF_PROMOTION}::test_the_bundled_pack_is_what_the_first_promotion_is_rolled_back_to",),
+    ),
+    Guard(
+        "sign-offs are only ever added to",
+        "onbrand/migrations/0006_packs.sql",
+        "create trigger sign_off_is_kept before update or delete or truncate on sign_off\n"
+        "    for each statement execute function refuse_change();\n",
+        "",
+        (f"{_OF_PROMOTION}::test_what_was_signed_and_done_can_only_be_added_to",),
+    ),
+    Guard(
+        "a pack is read whole before it is promoted",
+        "onbrand/catalogue.py",
+        "    manifest = shelf.verify(found.id)\n",
+        "    manifest = found.manifest\n",
+        ("tests/integration/test_pack_commands.py",),
+    ),
+    Guard(
+        "a manifest on the shelf is its id's",
+        _SHELF,
+        "parse_manifest(document) if hashlib.sha256(document).hexdigest() == pack_id else None",
+        "parse_manifest(document)",
+        (f"{_OF_SHELF}::test_each_bit_of_the_manifest_counts",),
+    ),
+    Guard(
+        "what lies on the shelf under a pack's id is that pack's",
+        _SHELF,
+        "        _require_whole(_Shelved(self._objects, pack_id), file)\n\n\n",
+        "\n\n",
+        (f"{_OF_SHELF}::test_another_file_under_the_same_id_is_refused",),
+    ),
+    Guard(
+        "a copy is compared each time",
+        _SHELF,
+        "                folder.fetch(shelved, [file], directory)\n",
+        "                if not (directory / file.path).exists():\n"
+        "                    folder.fetch(shelved, [file], directory)\n",
+        (f"{_OF_SHELF}::test_a_damaged_copy_is_fetched_anew",),
+    ),
+    Guard(
+        "what is claimed after a promotion has the new pack",
+        _GENERATE,
+        "            if await self._in_use.must_change(connection):\n                raise PackMoved\n",
+        "",
+        (f"{_OF_SWITCHING}::test_what_is_claimed_after_a_promotion_is_never_drawn_with_the_old_pack",),
+    ),
+    Guard(
+        "no pack is changed under a drawing",
+        _SWITCHING,
+        "            if not self.turn.locked():\n                async with self.turn:\n",
+        "            if True:\n                if True:\n",
+        (f"{_OF_SWITCHING}::test_the_running_job_ends_with_the_old_pack_and_the_next_begins_with_the_new",),
+    ),
+    Guard(
+        "an idle worker follows the alias",
+        "onbrand/worker/run.py",
+        "            watching = asyncio.create_task(in_use.watch())\n",
+        "            watching = asyncio.create_task(asyncio.sleep(1000))\n",
+        (f"{_OF_SWITCHING}::test_an_idle_worker_changes_to_a_promoted_pack_by_itself_and_back",),
+    ),
+    Guard(
+        "a worker says which pack it has",
+        "onbrand/workers.py",
+        " pack_id = excluded.pack_id,",
+        "",
+        (f"{_OF_SWITCHING}::test_an_idle_worker_changes_to_a_promoted_pack_by_itself_and_back",),
+    ),
+    Guard(
+        "a pack that cannot be loaded makes way for the one before",
+        _SWITCHING,
+        "            if self.pack is not before:\n                await self._take(before)\n",
+        "",
+        (f"{_OF_SWITCHING}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
+    ),
+    Guard(
+        "a pack for other weights is refused before anything is unloaded",
+        _SWITCHING,
+        "        self._base.require_fit(pack.manifest)\n",
+        "",
+        (f"{_OF_SWITCHING}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
+    ),
+    Guard(
+        "a refused pack is left alone for a while",
+        _SWITCHING,
+        "        return refused is None or refused.pack_id != named or time.monotonic() >= refused.again_at\n",
+        "        return True\n",
+        (f"{_OF_SWITCHING}::test_a_refused_pack_is_tried_again_after_a_while_or_when_the_alias_moves",),
+    ),
+    Guard(
+        "what is loaded again is compared again",
+        _SWITCHING,
+        "            await self._fetch(self.pack.id)\n",
+        "",
+        (f"{_OF_SWITCHING}::test_a_copy_that_is_damaged_is_fetched_anew_before_the_model_is_loaded_again",),
+    ),
+    Guard(
+        "a worker that stops does not wait for a change of packs",
+        _GENERATE,
+        "        if not await unless_set(self._stop, self._in_use.turn.acquire()):\n"
+        "            return  # the worker stops; the sweep makes another delivery for the job\n",
+        "        await self._in_use.turn.acquire()\n",
+        (f"{_OF_SWITCHING}::test_a_worker_that_is_told_to_stop_takes_no_job_that_came_during_a_change",),
+    ),
+    Guard(
+        "what is called reviewed was approved at last",
+        "onbrand/workers.py",
+        "order by id desc limit 1), false) as reviewed",
+        "order by id limit 1), false) as reviewed",
+        (f"{_OF_SWITCHING}::test_the_page_is_told_the_pack_and_whether_it_was_signed_off",),
+    ),
+    Guard(
+        "how long it takes is measured on the live pack",
+        "onbrand/forecast.py",
+        "pack_id = (select pack_id from live_worker order by started_at desc limit 1)",
+        "true",
+        (
+            "tests/integration/test_forecast.py"
+            "::test_runs_of_another_pack_count_only_until_there_are_a_few_of_the_live_one",
+        ),
+    ),
+)

@@ -1,0 +1,26 @@
+"""Bases that a test has changed: their manifest is written anew, so that only what was changed is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from onbrand.folder import LocalFolder
+from onbrand.packs import BASE_MANIFEST, Base, load_base
+
+
+def listed_anew(directory: Path, model: str) -> Base:
+    """A base of the files as they are now."""
+    files = [
+        {
+            "path": path.relative_to(directory).as_posix(),
+            "size": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != BASE_MANIFEST
+    ]
+    manifest = {"schema": 1, "model": model, "sources": [], "files": files}
+    (directory / BASE_MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return load_base(LocalFolder(directory))

@@ -1,0 +1,172 @@
+"""A base with the LoRA added to its weights draws as the base with the LoRA beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, set_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor
+
+from onbrand.errors import WeightsDamaged
+from onbrand.hidream.fuse import fused
+from onbrand.hidream.int8 import dequantise, quantise
+from onbrand.hidream.lora import Adapter, Update, read_adapter
+from onbrand.packs import Lora
+from tests.tiny import ALPHA, RANK, SIZE, adapted_modules, tiny_lora, tiny_pipeline
+
+QUERY = "double_stream_blocks.0.block.attn1.to_q"
+
+
+@pytest.fixture(scope="module")
+def transformer() -> Any:
+    """diffusers' own, in float32, without a LoRA."""
+    return tiny_pipeline().transformer
+
+
+@pytest.fixture(scope="module")
+def lora_file(transformer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lora") / "lora.safetensors"
+    save_file(tiny_lora(transformer), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def adapter(transformer: Any, lora_file: Path) -> Adapter:
+    return read_adapter(lora_file, Lora(lora_file.name, RANK, ALPHA, 1.0, adapted_modules(transformer)))
+
+
+@torch.inference_mode()
+def answer(transformer: Any) -> Tensor:
+    """(1, 4, 16, 16): what the transformer says to a fixed input."""
+    generator = torch.Generator().manual_seed(3)
+    output: Tensor = transformer(
+        hidden_states=torch.randn(1, 4, SIZE, SIZE, generator=generator),
+        timesteps=torch.tensor([500.0]),
+        encoder_hidden_states_t5=torch.randn(1, 6, 32, generator=generator),
+        encoder_hidden_states_llama3=torch.randn(2, 1, 6, 16, generator=generator),
+        pooled_embeds=torch.randn(1, 64, generator=generator),
+        return_dict=False,
+    )[0]
+    return output
+
+
+def one(shape: tuple[int, int], rank: int = RANK, scaling: float = 1.0) -> Adapter:
+    """An adapter of one module, `x`."""
+    return Adapter(scaling, {"x": Update(torch.ones(rank, shape[1]), torch.ones(shape[0], rank))})
+
+
+@pytest.mark.parametrize(("alpha", "scale"), [(ALPHA, 1.0), (3.0, 1.0), (ALPHA, 0.4)])
+def test_fused_equals_pefts_unfused_forward(transformer: Any, lora_file: Path, alpha: float, scale: float) -> None:
+    """peft computes `W x + scale * alpha / rank * B A x` beside each layer; here the sum is in the weights."""
+    modules = adapted_modules(transformer)
+    adapter = read_adapter(lora_file, Lora(lora_file.name, RANK, alpha, scale, modules))
+
+    merged = tiny_pipeline().transformer
+    merged.load_state_dict(dict(fused(transformer.state_dict().items(), adapter)))
+    beside = tiny_pipeline().transformer
+    beside.add_adapter(LoraConfig(r=RANK, lora_alpha=alpha, target_modules=list(modules)))
+    weights = {
+        f"{module}.lora_{half}.weight": tensor
+        for module, update in adapter.updates.items()
+        for half, tensor in (("A", update.down), ("B", update.up))
+    }
+    assert not set_peft_model_state_dict(beside, weights, adapter_name="default").unexpected_keys
+    beside.set_adapters("default", weights=scale)
+
+    assert (answer(merged) - answer(beside)).abs().max() < 1e-5
+    assert (answer(merged) - answer(transformer)).abs().max() > 0.02  # and that is an effect
+
+
+def losses(transformer: Any, adapter: Adapter) -> dict[str, float]:
+    """What is lost of the update in each way of adding it to bfloat16 weights: norms, as a share of the update's."""
+    weights = {name: tensor.bfloat16() for name, tensor in transformer.state_dict().items()}
+    squares: Counter[str] = Counter()
+    for name, tensor in fused(weights.items(), adapter):
+        weight, update = weights[name], adapter.updates.get(name.removesuffix(".weight"))
+        if update is None:
+            assert tensor is weight
+            continue
+        change = adapter.scaling * (update.up.double() @ update.down.double())
+        sums = {
+            "update": weight.double() + 2 * change,
+            "ours": tensor,
+            "in bfloat16": weight + change.bfloat16(),
+            "ours as int8": as_int8(tensor),
+            "merged into int8": as_int8(as_int8(weight) + change),
+        }
+        for way, total in sums.items():
+            squares[way] += (total - (weight.double() + change)).square().sum().item()
+    return {way: (square / squares["update"]) ** 0.5 for way, square in squares.items()}
+
+
+def as_int8(weight: Tensor) -> Tensor:
+    return dequantise(*quantise(weight), torch.float64)
+
+
+def test_the_sum_loses_nothing_of_a_gentle_update(transformer: Any, adapter: Adapter) -> None:
+    """The update is 2.6 % of the weights. These are the figures that `fuse.py` quotes."""
+    lost = losses(transformer, replace(adapter, scaling=adapter.scaling / 20))
+    assert lost["ours"] < 1e-5
+    assert lost["in bfloat16"] == pytest.approx(0.058, rel=0.1)
+    assert lost["ours as int8"] == pytest.approx(0.150, rel=0.1)
+    assert lost["merged into int8"] == pytest.approx(0.214, rel=0.1)
+
+
+def test_the_weights_that_are_given_stay_as_they_are() -> None:
+    weight = torch.zeros(6, 5)
+    ((_, out),) = fused([("x.weight", weight)], one((6, 5), scaling=0.5))
+    assert torch.equal(out, torch.full((6, 5), 0.5 * RANK))
+    assert not weight.any()
+
+
+def test_a_lora_for_a_wider_base_is_refused() -> None:
+    with pytest.raises(WeightsDamaged, match=r"changes 6×5 numbers of x, and the base has 6×4 there: use the base it"):
+        list(fused([("x.weight", torch.zeros(6, 4))], one((6, 5))))
+
+
+def test_a_lora_for_a_deeper_base_is_refused() -> None:
+    with pytest.raises(WeightsDamaged, match="adapts x, which the base doesn't have: use the base it was trained on"):
+        list(fused([("y.weight", torch.zeros(6, 5))], one((6, 5))))
+
+
+def test_a_module_is_not_adapted_twice() -> None:
+    with pytest.raises(WeightsDamaged, match=r"has x\.weight twice"):
+        list(fused([("x.weight", torch.zeros(6, 5))] * 2, one((6, 5))))
+
+
+@pytest.mark.parametrize("side", ["up", "down", "both, but nothing between them"])
+def test_a_module_that_the_lora_leaves_as_it_is_is_refused(side: str) -> None:
+    """Such a file loads "successfully" elsewhere: an adapter begins with `up` at nought."""
+    adapter = one((6, 5), rank=2)
+    update = adapter.updates["x"]
+    if side == "up":
+        update.up.zero_()
+    elif side == "down":
+        update.down.zero_()
+    else:
+        update.up[:, 0] = update.down[1] = 0
+    with pytest.raises(WeightsDamaged, match="leaves x as it is: train it longer, or without this module"):
+        list(fused([("x.weight", torch.zeros(6, 5))], adapter))
+
+
+def test_giving_up_lets_go_of_the_source() -> None:
+    """A stream has threads, which end when it is closed."""
+    closed = []
+
+    def source() -> Iterator[tuple[str, Tensor]]:
+        try:
+            yield "y.weight", torch.zeros(1)
+            yield "x.weight", torch.zeros(6, 4)
+        finally:
+            closed.append(True)
+
+    with pytest.raises(WeightsDamaged):
+        list(fused(source(), one((6, 5))))
+    assert closed

@@ -1,0 +1,78 @@
+"""The schedulers: each model's own, a seed for each image, and nothing left of an earlier drawing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchLCMScheduler, UniPCMultistepScheduler
+from torch import Tensor
+
+from onbrand.hidream.models import MODELS
+from onbrand.hidream.schedule import SeededLCMScheduler, begin, scheduler_of
+
+CPU = torch.device("cpu")
+STOCHASTIC = ("hidream-i1-fast", "hidream-i1-dev")
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def stepped(scheduler: SeededLCMScheduler, *seeds: int) -> Tensor:
+    timesteps = begin(scheduler, 4, generators(*seeds), CPU)
+    still = torch.zeros(len(seeds), 4, 8, 8)
+    (latents,) = scheduler.step(still, timesteps[0], still, return_dict=False)
+    return latents
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "settings"),
+    [
+        ("mini", FlowMatchEulerDiscreteScheduler, {"shift": 2.5, "stochastic_sampling": False}),
+        ("hidream-i1-fast", FlowMatchLCMScheduler, {"shift": 2.5}),
+        ("hidream-i1-dev", FlowMatchLCMScheduler, {"shift": 2.5}),
+        (
+            "hidream-i1-full",
+            UniPCMultistepScheduler,
+            {"flow_shift": 2.5, "prediction_type": "flow_prediction", "use_flow_sigmas": True},
+        ),
+    ],
+)
+def test_each_model_has_its_scheduler_with_the_packs_shift(name: str, kind: type, settings: dict[str, object]) -> None:
+    scheduler = scheduler_of(MODELS[name], 2.5)
+    assert isinstance(scheduler, kind)
+    assert {key: scheduler.config[key] for key in settings} == settings
+    assert not scheduler.config.use_dynamic_shifting  # or `begin` would have to pass `mu`
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_an_images_noise_is_its_own_seeds(name: str) -> None:
+    scheduler = scheduler_of(MODELS[name], 3.0)
+    together = stepped(scheduler, 1, 2, 3)
+    assert (stepped(scheduler, 2)[0] == together[1]).all()
+    assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_without_a_generator_for_each_image_it_does_not_draw(name: str) -> None:
+    """diffusers would use the process's noise, and no seed would be worth anything."""
+    scheduler = scheduler_of(MODELS[name], 3.0)
+    timesteps = begin(scheduler, 4, generators(1), CPU)
+    two = torch.zeros(2, 4, 8, 8)
+    with pytest.raises(ValueError, match="generator"):
+        scheduler.step(two, timesteps[0], two)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("steps", "shift"), [(1, 3.0), (2, 3.0), (50, 3.0), (200, 20.0)])
+def test_any_schedule_a_pack_may_ask_for_runs_to_its_end(name: str, steps: int, shift: float) -> None:
+    """With 200 steps and shift 20 UniPC's first timesteps are the same whole number."""
+    scheduler = scheduler_of(MODELS[name], shift)
+    timesteps = begin(scheduler, steps, generators(1), CPU)
+    assert len(timesteps) == steps
+    latents = torch.randn(1, 4, 8, 8, generator=generators(1)[0])
+    for index, timestep in enumerate(timesteps):
+        assert index == (scheduler.step_index or 0)
+        (latents,) = scheduler.step(latents, timestep, latents, return_dict=False)
+    assert torch.isfinite(latents).all()
+    assert scheduler.sigmas[-1] == 0

@@ -1,0 +1,163 @@
+"""Our transformer against diffusers' own, with the same weights."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import Any
+
+import pytest
+import torch
+from diffusers import HiDreamImageTransformer2DModel
+from diffusers.models.transformers.transformer_hidream_image import MOEFeedForwardSwiGLU
+from safetensors.torch import load_file
+from torch import Tensor
+from torch._dynamo.utils import counters
+
+from onbrand.config import REPOSITORY
+from onbrand.errors import WeightsDamaged
+from onbrand.hidream.fill import fill
+from onbrand.hidream.models import MODELS, Precision
+from onbrand.hidream.moe import RoutedExperts
+from onbrand.hidream.transformer import compile_blocks, empty_transformer
+from tests.integration.hidream.networks import error, inputs, lively_transformer, ours, output
+
+MINI = REPOSITORY / "models" / "mini" / "transformer"
+WIDTH = 32
+# shared/notes/hidream.md: the configuration of HiDream-I1, in all three variants.
+HIDREAM_I1 = {
+    "patch_size": 2,
+    "in_channels": 16,
+    "out_channels": 16,
+    "num_layers": 16,
+    "num_single_layers": 32,
+    "attention_head_dim": 128,
+    "num_attention_heads": 20,
+    "caption_channels": [4096, 4096],
+    "text_emb_dim": 2048,
+    "num_routed_experts": 4,
+    "num_activated_experts": 2,
+    "axes_dims_rope": [64, 32, 32],
+    "max_resolution": [128, 128],
+    "llama_layers": [*range(32), *[31] * 16],
+}
+
+
+@pytest.fixture(scope="module")
+def theirs() -> Any:
+    return lively_transformer()
+
+
+def experts(gate: Tensor | None = None) -> tuple[MOEFeedForwardSwiGLU, RoutedExperts]:
+    """diffusers' layer and ours, with the same weights."""
+    torch.manual_seed(0)
+    layer = MOEFeedForwardSwiGLU(WIDTH, 4 * WIDTH, 4, 2).eval().requires_grad_(False)
+    if gate is not None:
+        layer.gate.weight.copy_(gate)
+    weights = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    mine = RoutedExperts(layer, is_int8=False)
+    fill(mine, weights.items())
+    return layer, mine
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_it_equals_diffusers_in_float32(theirs: Any, batch: int) -> None:
+    exact = output(theirs, batch)
+
+    assert error(output(ours(theirs, Precision.FLOAT32), batch), exact) < 1e-5  # measured: equal in every bit
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_it_equals_diffusers_in_bfloat16(batch: int) -> None:
+    theirs = lively_transformer().to(torch.bfloat16)
+    exact = output(theirs, batch, torch.bfloat16)
+
+    # Measured: equal in every bit. Another CPU may add in another order; 2.6 % is what bfloat16 itself changes.
+    assert error(output(ours(theirs, Precision.BFLOAT16), batch, torch.bfloat16), exact) < 0.04
+
+
+def test_experts_without_any_token_change_nothing() -> None:
+    ones = torch.ones(WIDTH)
+    layer, mine = experts(gate=torch.stack([-10 * ones, ones, -20 * ones, 2 * ones]))
+    x = torch.rand(2, 9, WIDTH)  # none negative, so every token takes the second and the fourth
+
+    assert set(layer.gate(x)[0].flatten().tolist()) == {1, 3}
+    assert error(mine(x), layer(x)) < 1e-6
+
+
+def test_a_single_token_finds_its_experts() -> None:
+    layer, mine = experts()
+    x = torch.randn(1, 1, WIDTH)
+
+    assert error(mine(x), layer(x)) < 1e-6
+
+
+def test_without_routed_experts_it_is_the_mini_model() -> None:
+    theirs = HiDreamImageTransformer2DModel.from_pretrained(MINI, local_files_only=True).eval()
+    config = json.loads((MINI / "config.json").read_text(encoding="utf-8"))
+    mine = empty_transformer(config, Precision.FLOAT32).to_empty(device="cpu")
+    shards = (load_file(path).items() for path in MINI.glob("*.safetensors"))
+    fill(mine, chain.from_iterable(shards))
+
+    assert error(output(mine, 2), output(theirs, 2)) < 1e-5
+
+
+def test_blocks_compile_whole_and_answer_the_same(theirs: Any) -> None:
+    mine = ours(theirs, Precision.BFLOAT16)
+    eager = output(mine, 2, torch.bfloat16)
+    counters.clear()
+
+    compile_blocks(mine, backend="aot_eager")
+
+    assert error(output(mine, 2, torch.bfloat16), eager) < 0.04
+    assert counters["stats"]["unique_graphs"] == 2  # one for each kind of block, not one for each of three blocks
+    assert not counters["graph_break"]
+
+
+def test_compiled_blocks_take_all_batches_of_a_worker(theirs: Any) -> None:
+    mine = ours(theirs, Precision.BFLOAT16)
+    compile_blocks(mine, backend="eager")
+
+    for batch in (1, 2, 3, 4, 8):  # after running out of memory fewer, with guidance twice as many
+        output(mine, batch, torch.bfloat16)
+
+
+@pytest.mark.parametrize("precision", [Precision.BFLOAT16, Precision.INT8])
+def test_a_step_never_asks_the_device(theirs: Any, precision: Precision) -> None:
+    """On the meta device there is nothing to ask: reading a number, as diffusers does in each block, raises."""
+    mine = empty_transformer(theirs.config, precision)
+
+    (result,) = mine(**inputs(theirs.config, 4, torch.bfloat16, device="meta"))
+
+    assert result.shape == (4, 4, 16, 16)
+
+
+def test_latents_that_are_not_square_are_refused(theirs: Any) -> None:
+    mine = ours(theirs, Precision.FLOAT32)
+    step = inputs(theirs.config, 1)
+    step["hidden_states"] = step["hidden_states"][..., :8]
+
+    with pytest.raises(ValueError, match="only square pictures"):
+        mine(**step)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"caption_channels": None},
+        {"attention_head_dim": "wide"},
+        {"num_attention_heads": 1, "attention_head_dim": 12},  # the grouped product takes no such width
+    ],
+)
+def test_a_configuration_of_something_else_is_refused(theirs: Any, change: dict[str, Any]) -> None:
+    with pytest.raises(WeightsDamaged, match=r"config\.json"):
+        empty_transformer({**theirs.config, **change}, Precision.FLOAT32)
+
+
+@pytest.mark.parametrize(("precision", "gigabytes"), [(Precision.BFLOAT16, 34.2), (Precision.INT8, 20.2)])
+def test_hidream_i1_has_its_parameters_and_its_size(precision: Precision, gigabytes: float) -> None:
+    tensors = empty_transformer(HIDREAM_I1, precision).state_dict()
+
+    assert sum(tensor.nbytes for tensor in tensors.values()) / 1e9 == pytest.approx(gigabytes, abs=0.05)
+    counted = sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith("_scale"))
+    assert counted == MODELS["hidream-i1-full"].components["transformer"].parameters
