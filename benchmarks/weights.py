@@ -1,7 +1,7 @@
 """How fast weights come from this machine's disk into an allocated model: ours with checksums, and others without.
 
-Expected before measuring: a core hashes 1.8 GB/s and the same core also reads and copies, so two cores make a little
-over 2 GB/s; whoever leaves the hashing out, or does it afterwards, gains or loses just that.
+Expected before measuring: a core hashes 1.8 GB/s, and reading and copying cost it as much again, so two cores make
+about 2 GB/s; whoever leaves the hashing out, or does it afterwards, gains or loses just that.
 
 Each run copies 2 GiB in four shards into tensors that are there already, as `fill` does. Run:ai's streamer takes part
 where it is installed: `pip install --target DIR runai-model-streamer`, then `PYTHONPATH=DIR`.
@@ -60,16 +60,19 @@ def _compared(directory: Path, files: Sequence[PackFile], model: Model, state: s
         ways["Run:ai's streamer, not hashed"] = lambda: _fill(model, _run_ai(paths))
         ways["Run:ai's streamer, then hashed"] = lambda: (_fill(model, _run_ai(paths)), verify())[1]
     gigabytes = sum(file.size for file in files) / 1e9
-    samples: dict[str, list[float]] = {name: [] for name in ways}
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
             if state == "on disk":
                 _forget(paths)
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             way()
-            samples[name].append(gigabytes / (time.perf_counter() - started))
-    for name, speeds in samples.items():
-        yield Figure(f"weights {state}: {name}", "GB/s", speeds)
+            seconds, processor = time.perf_counter() - started, time.process_time() - used
+            samples[name].append((gigabytes / seconds, processor / gigabytes))
+    for name, runs in samples.items():
+        yield Figure(f"weights {state}: {name}", "GB/s", [speed for speed, _ in runs])
+        # All threads together; other programs on the machine make less of a difference to it.
+        yield Figure("… the processor's time for a gigabyte of it", "s", [processor for _, processor in runs])
 
 
 def _shard(directory: Path, number: int) -> PackFile:

@@ -90,11 +90,13 @@ def load_illustrator(
 
     Raises:
         WeightsMissing: a file is not there.
+        PackUnfit: the pack was made for another base.
         WeightsDamaged: a file differs from the manifest, its tensors are not the ones expected, the LoRA doesn't fit,
             or the whole does not answer as recorded.
         SetupError: there is too little memory.
     """
-    manifest, model = pack.manifest, _model_of(base, pack)
+    base.require_fit(pack.manifest)
+    manifest, model = pack.manifest, _model(base)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = choose(base, model, device, precision)
     on_plan(f"{model.title} on {_name(device)}: {chosen}")
@@ -227,17 +229,6 @@ def _model(base: Base) -> Model:
     if model is None:
         raise WeightsDamaged(f"This is a model that this version can't load; it has {', '.join(MODELS)}.")
     return model
-
-
-def _model_of(base: Base, pack: BrandPack) -> Model:
-    """The row of the table that base and pack agree on."""
-    if pack.manifest.base != base.id or pack.manifest.base_model != base.manifest.model:
-        raise WeightsDamaged(
-            f"The brand pack was made for {pack.manifest.base_model} with the id {pack.manifest.base[:12]}…, and"
-            f" {base.folder} holds {base.manifest.model} with the id {base.id[:12]}…. Set ONBRAND_MODEL_PATH to the"
-            " pack's own base, or build the pack anew on this one."
-        )
-    return _model(base)
 
 
 def _config(base: Base, component: str) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def load_minilm(
         config = json.loads(document)
         if config["hidden_act"] != "gelu" or config["max_position_embeddings"] < token_limit:
             raise ValueError("another kind of BERT")
-        # Not on the meta device first: `to_empty` imports a compiler, which takes a second.
+        # Not on the meta device first: random numbers there, and `to_empty`, import a compiler, which takes a second.
         network = MiniLm(config).to(device)
         tokenizer = Tokenizer.from_str(tokens.decode())
     # tokenizers raises Exception itself.

@@ -8,6 +8,7 @@ _PNG = "tests/unit/test_png.py"
 _IMAGES = "tests/integration/storage/test_images.py"
 _AZURE = "tests/integration/storage/test_azure.py"
 _PACK = "tests/integration/test_hidream_pack.py"
+_LOAD = "tests/integration/hidream/test_load.py"
 _DRAWING = "tests/integration/worker/test_drawing.py"
 _STORING = "tests/integration/worker/test_storing.py"
 
@@ -137,15 +138,15 @@ GUARDS = (
     Guard(
         "a picture's checksums are compared",
         "onbrand/png.py",
-        "            image.verify()\n",
-        "            pass\n",
+        "        image.verify()\n",
+        "        pass\n",
         (f"{_PNG}::test_a_picture_with_one_flipped_bit_is_refused",),
     ),
     Guard(
         "a picture can be decoded",
         "onbrand/png.py",
-        "            pixels = np.asarray(image)\n",
-        "            pixels = np.eye(2)\n",
+        "        return np.asarray(image)\n",
+        "        return np.eye(2)\n",
         (f"{_PNG}::test_pixel_data_with_a_good_checksum_that_does_not_decode_is_refused",),
     ),
     Guard(
@@ -172,30 +173,65 @@ GUARDS = (
     ),
     # --- weights -----------------------------------------------------------------------------------------------------
     Guard(
-        "weights have their checksum",
-        "onbrand/packs.py",
-        'if is_whole and hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256:',
-        "if is_whole:",
-        (f"{_PACK}::test_a_flipped_bit_in_any_file_is_found",),
+        "a file of weights has its checksum",
+        "onbrand/folder.py",
+        "return size == file.size and digest.hexdigest() == file.sha256",
+        "return size == file.size",
+        (f"{_PACK}::test_a_flipped_bit_in_any_file_is_refused",),
     ),
     Guard(
-        "weights are verified before they are loaded",
+        "a configuration has its checksum",
+        "onbrand/packs.py",
+        "if listed is None or hashlib.sha256(data).hexdigest() != listed.sha256:",
+        "if listed is None:",
+        (f"{_PACK}::test_a_flipped_bit_in_any_file_is_refused",),
+    ),
+    Guard(
+        "a pack is verified before it is loaded",
         "onbrand/hidream/load.py",
-        "    pack.verify()\n",
+        "        pack.verify()\n",
+        "        pass\n",
+        (f"{_PACK}::test_a_flipped_bit_in_any_file_is_refused",),
+    ),
+    Guard(
+        "a pack is for this base",
+        "onbrand/hidream/load.py",
+        "    base.require_fit(pack.manifest)\n",
         "",
-        (f"{_PACK}::test_a_damaged_pack_is_not_loaded",),
+        (f"{_LOAD}::test_a_pack_for_another_base_is_refused",),
+    ),
+    Guard(
+        "a model answers as its pack recorded",
+        "onbrand/hidream/load.py",
+        "health.check(health.answer(transformer), manifest.probe)",
+        "health.answer(transformer)",
+        (f"{_LOAD}::test_a_probe_that_the_model_does_not_answer_to_is_refused",),
+    ),
+    Guard(
+        "a model that answers nothing is damaged",
+        "onbrand/hidream/health.py",
+        "    if not torch.isfinite(numbers).all() or (numbers == numbers[0]).all():\n",
+        "    if False:\n",
+        ("tests/integration/hidream/test_health.py",),
+    ),
+    Guard(
+        "pictures that don't fit the memory together are drawn one by one",
+        "onbrand/hidream/illustrator.py",
+        "            if self.at_once == 1 or len(seeds) == 1:\n",
+        "            if True:\n",
+        ("tests/integration/test_hidream.py::test_with_too_little_memory_the_pictures_are_drawn_one_by_one",),
     ),
     Guard(
         "a pack's paths stay inside it",
-        "onbrand/packs.py",
+        "onbrand/folder.py",
         'if not parts or path.startswith("/") or ".." in parts or',
         "if not parts or",
         ("tests/unit/test_packs.py::test_a_path_that_leaves_the_pack_is_refused",),
     ),
     Guard(
         "a network lacks no tensor",
-        "onbrand/hidream/load.py",
-        "    if any(loading_info.values()) or any(tensor.is_meta for tensor in network.state_dict().values()):\n",
+        "onbrand/hidream/fill.py",
+        "    if missing:\n",
         "    if False:\n",
         (f"{_PACK}::test_a_component_that_lacks_a_tensor_is_refused",),
     ),

@@ -60,7 +60,12 @@ def measured() -> Bench:
     directory = Settings(model=ModelName.MINI).weights_dir
     chosen = candidates(MODELS["mini"], [Precision.FLOAT32, Precision.INT8], [Variant.LOOP])[:-1]
     pack = with_steps(load_pack(directory / SAMPLE), STEPS)
-    return measure(load_base(LocalFolder(directory)), pack, chosen, EFFORT)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine several wait for each other
+    try:
+        return measure(load_base(LocalFolder(directory)), pack, chosen, EFFORT)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tokenizers import normalizers
+from tokenizers import Tokenizer, models, normalizers
 from torch import Tensor
 from transformers import (
     CLIPTextModelWithProjection,
@@ -431,14 +431,20 @@ def test_a_cut_that_makes_more_tokens_is_made_again() -> None:
     assert clip.readable("kettle kettle kettl", "") == len("kettle kettle k")
 
 
-def test_what_some_cannot_read_is_left_out_until_all_can(encoder: FourEncoders) -> None:
-    knows = reader(knowing_kettles().backend_tokenizer, 3)
-    spells = Reader(encoder.clips[0].reader.tokenizer, 7)
-    ids, ignored = fit([knows, spells], "kettle", "")
-    assert ids == [knows.ids("kettle"), spells.ids("kettl")]
-    # `kettl` is too much for the first, and so is all but its first letter.
+def knowing(*words: str) -> Tokenizer:
+    """Reads these words as a token each, and the letters behind the longest one it knows one by one."""
+    tokens = ["?", "a", *(f"##{letter}" for letter in "bcdef"), *words]
+    return Tokenizer(models.WordPiece({token: n for n, token in enumerate(tokens)}, unk_token="?"))
+
+
+def test_what_some_cannot_read_is_left_out_until_all_can() -> None:
+    spells, knows_three, knows_five = knowing(), knowing("abcdef", "abc"), knowing("abcdef", "abcde")
+    readers = [reader(knows_five, 1), reader(spells, 5), reader(knows_three, 1)]
+    ids, ignored = fit(readers, "abcdef", "")
+    assert [len(tokens) for tokens in ids] == [1, 5, 1]
+    # The speller leaves five letters, of which the one that knows three reads those; the other then reads one.
     assert ignored == 5
-    assert fit([knows, spells], "k", "")[1] == 0
+    assert fit(readers, "a", "")[1] == 0
 
 
 def tokenizers(encoder: FourEncoders) -> dict[str, Callable[[int], Reader]]:

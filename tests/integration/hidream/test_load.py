@@ -15,7 +15,7 @@ import torch
 from diffusers import AutoencoderKL, HiDreamImagePipeline, HiDreamImageTransformer2DModel
 
 from onbrand.config import PrecisionChoice
-from onbrand.errors import SetupError, WeightsDamaged
+from onbrand.errors import PackUnfit, SetupError, WeightsDamaged
 from onbrand.folder import LocalFolder
 from onbrand.hidream.derive import store_artefact
 from onbrand.hidream.encode import Encoded, TextEncoder
@@ -195,7 +195,7 @@ def test_a_prompt_can_be_read_before_the_transformer_is_there(brand: Brand) -> N
 
 def test_a_pack_for_another_base_is_refused(brand: Brand, tmp_path: Path) -> None:
     other = tiny.tiny_base(tmp_path / "other", seed=7)
-    with pytest.raises(WeightsDamaged, match=r"Set ONBRAND_MODEL_PATH to the pack's own base, or build the pack anew"):
+    with pytest.raises(PackUnfit, match=r"Set ONBRAND_MODEL and ONBRAND_MODEL_PATH to the pack's own base, or build"):
         load_illustrator(other, brand.pack)
 
 

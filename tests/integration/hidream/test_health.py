@@ -1,0 +1,76 @@
+"""What a loaded transformer must answer before a worker calls itself ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from onbrand.errors import WeightsDamaged
+from onbrand.hidream.health import answer, check, probe
+from onbrand.packs import Probe
+from tests import tiny
+
+BASE = (1.0,) * 16
+FUSED = (2.0,) * 16
+
+
+@pytest.fixture
+def transformer() -> Any:
+    return tiny.tiny_pipeline().transformer
+
+
+def test_the_answer_is_always_the_same_and_changes_with_the_weights(transformer: Any) -> None:
+    first = answer(transformer)
+    torch.manual_seed(5)
+    assert answer(transformer) == first
+    with torch.no_grad():
+        transformer.x_embedder.proj.weight.mul_(1.1)
+    assert answer(transformer) != first
+
+
+def test_in_bfloat16_the_answer_is_nearly_the_same(transformer: Any) -> None:
+    exact = torch.tensor(answer(transformer))
+    rounded = torch.tensor(answer(torch.nn.Module.to(transformer, torch.bfloat16)))
+    assert (exact - rounded).norm() < 0.05 * exact.norm()
+
+
+def silent(transformer: Any) -> None:
+    transformer.final_layer.linear.weight.zero_()
+    transformer.final_layer.linear.bias.zero_()
+
+
+def broken(transformer: Any) -> None:
+    transformer.x_embedder.proj.weight[0, 0] = torch.nan
+
+
+@pytest.mark.parametrize("damage", [silent, broken])
+def test_an_answer_that_is_no_picture_is_refused(transformer: Any, damage: Callable[[Any], None]) -> None:
+    with torch.no_grad():
+        damage(transformer)
+    with pytest.raises(WeightsDamaged, match="its weights are damaged"):
+        answer(transformer)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_an_answer_nearer_to_the_base_is_refused(share: float) -> None:
+    with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
+        check([1.0 + share] * 16, Probe(BASE, FUSED))
+
+
+@pytest.mark.parametrize("share", [0.6, 1.0, 1.4])
+def test_rounding_does_not_matter(share: float) -> None:
+    check([1.0 + share] * 16, Probe(BASE, FUSED))
+
+
+def test_an_answer_of_another_length_is_refused() -> None:
+    with pytest.raises(WeightsDamaged):
+        check([2.0] * 8, Probe(BASE, FUSED))
+
+
+def test_a_lora_that_changes_next_to_nothing_makes_no_pack() -> None:
+    with pytest.raises(WeightsDamaged, match="next to nothing"):
+        probe(BASE, [number + 1e-5 for number in BASE])
+    assert probe(BASE, FUSED) == Probe(BASE, FUSED)
