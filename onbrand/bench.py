@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from onbrand.config import Settings
 from onbrand.errors import ConfigError
-from onbrand.folder import LocalFolder, derived_folder, open_folder
+from onbrand.folder import LocalFolder, derived_folder
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs import MANIFEST, SAMPLE, Base, BrandPack, load_base, load_pack
+from onbrand.packs import MANIFEST, SAMPLE, Base, BrandPack, configured_base, load_pack
 
 if TYPE_CHECKING:
     from onbrand.hidream.bench import Bench, Row
@@ -87,7 +87,7 @@ def _base(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Ba
 
     model = MODELS[settings.model.value]
     if not choice.is_random:
-        base = load_base(open_folder(settings, settings.model_place))
+        base = configured_base(settings)
         _refuse_cpu(model.title, sum(file.size for file in base.manifest.files), choice)
         return base
     if model.text != "hidream":

@@ -18,9 +18,8 @@ from rich.text import Text
 from onbrand import migrations, promotion
 from onbrand.config import Settings
 from onbrand.errors import WeightsMissing
-from onbrand.folder import open_folder
 from onbrand.images import ImageStore
-from onbrand.packs import BrandPack, load_base
+from onbrand.packs import BrandPack, configured_base
 from onbrand.postgres import Connection, Database
 from onbrand.promotion import Alias, Moved, SignOff, short
 from onbrand.shelf import OnShelf, Shelf
@@ -119,7 +118,7 @@ async def promote(
     found = shelf.find(beginning)
     manifest = shelf.verify(found.id)
     with suppress(WeightsMissing):  # whoever promotes need not have the weights; a worker compares again
-        load_base(open_folder(settings, settings.model_place)).require_fit(manifest)
+        configured_base(settings).require_fit(manifest)
     if shelf.bundled is not None:
         shelf.add(shelf.bundled.directory)  # a later version may ship with another, and this one stays `previous`
     async with _transaction(database_url) as connection:

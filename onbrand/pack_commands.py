@@ -149,15 +149,14 @@ def build(
     example: Annotated[list[str] | None, typer.Option(help="a prompt that it draws well; may be repeated")] = None,
 ) -> None:
     """Make a pack from a LoRA, for the model that is configured. The model is loaded twice to measure the effect."""
-    from onbrand.folder import open_folder
     from onbrand.hidream.build import build_pack
     from onbrand.hidream.load import probe_lora
-    from onbrand.packs import load_base
+    from onbrand.packs import configured_base
 
     _quietly()
     settings = load_settings()
     pack = build_pack(
-        load_base(open_folder(settings, settings.model_place)),
+        configured_base(settings),
         lora,
         out,
         name=name,
@@ -181,15 +180,15 @@ def prepare(
     precision: Annotated[Precision, typer.Option(help="how the matrices are to be held")] = Precision.INT8,
 ) -> None:
     """Fuse and quantise a pack's model once, so that workers start with it sooner."""
-    from onbrand.folder import DERIVED, derived_folder, open_folder
+    from onbrand.folder import DERIVED, derived_folder
     from onbrand.hidream.prepare import prepare as derive
-    from onbrand.packs import load_base
+    from onbrand.packs import configured_base
     from onbrand.shelf import Shelf
 
     _quietly()
     settings, shelf = load_settings(), Shelf.open(load_settings())
     derive(
-        load_base(open_folder(settings, settings.model_place)),
+        configured_base(settings),
         shelf.fetch(shelf.find(pack).id),
         precision,
         settings.data_dir / DERIVED,

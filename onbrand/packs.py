@@ -17,8 +17,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from onbrand.errors import PackUnfit, WeightsDamaged, WeightsMissing
-from onbrand.folder import REMEDY, STRICT, Folder, LocalFolder, PackFile, RelativePath, Sha256, is_whole
+from onbrand.config import Settings
+from onbrand.errors import ConfigError, PackUnfit, WeightsDamaged, WeightsMissing
+from onbrand.folder import REMEDY, STRICT, Folder, LocalFolder, PackFile, RelativePath, Sha256, is_whole, open_folder
 from onbrand.job import Pack
 
 MANIFEST = "pack.json"
@@ -206,6 +207,22 @@ def load_base(folder: Folder) -> Base:
     except WeightsMissing:
         raise WeightsMissing(f"There is no model in {folder}: {BASE_MANIFEST} is missing; {REMEDY}.") from None
     return Base(folder, _parse(document, BaseManifest, BASE_MANIFEST))
+
+
+def configured_base(settings: Settings) -> Base:
+    """The base that the settings name; its files are not read yet.
+
+    Raises:
+        ConfigError: it is another model's.
+        WeightsMissing, WeightsDamaged: as for `load_base`.
+    """
+    base = load_base(open_folder(settings, settings.model_place))
+    if base.manifest.model != settings.model:
+        raise ConfigError(
+            f"The weights in {base.folder} are those of {base.manifest.model}, and ONBRAND_MODEL is {settings.model}."
+            " Set ONBRAND_MODEL or ONBRAND_MODEL_PATH to match."
+        )
+    return base
 
 
 def load_pack(directory: Path) -> BrandPack:

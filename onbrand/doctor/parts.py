@@ -11,9 +11,8 @@ from pathlib import Path
 from onbrand.config import AzureContainer, Environment, Settings, SignIn
 from onbrand.doctor.report import Verdict, ok, problem, skipped, warning
 from onbrand.errors import SetupError, WeightsMissing
-from onbrand.folder import open_folder
 from onbrand.images import ImageStore
-from onbrand.packs import load_base, verify_file
+from onbrand.packs import configured_base, verify_file
 from onbrand.shelf import Shelf
 from onbrand.signing_keys import fetch_keys
 
@@ -28,13 +27,7 @@ def model(settings: Settings, *, skip_weights: bool, tell: Callable[[str], None]
     if skip_weights:
         return skipped(_SKIPPED_WEIGHTS)
     try:
-        base = load_base(open_folder(settings, settings.model_place))
-        if base.manifest.model != settings.model:
-            return problem(
-                f"The weights in {base.folder} are those of {base.manifest.model}, and ONBRAND_MODEL is"
-                f" {settings.model}.",
-                "Set ONBRAND_MODEL or ONBRAND_MODEL_PATH to match.",
-            )
+        base = configured_base(settings)
         files = base.manifest.files
         for number, file in enumerate(files, 1):
             if file.size > _LARGE_BYTES:

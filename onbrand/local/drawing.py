@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from onbrand.config import PrecisionChoice, Settings
 from onbrand.errors import DataDirUnwritable
-from onbrand.folder import derived_folder, open_folder
+from onbrand.folder import derived_folder
 from onbrand.job import Phase
 from onbrand.job import Progress as Step
-from onbrand.packs import BrandPack, load_base
+from onbrand.packs import BrandPack, configured_base
 
 if TYPE_CHECKING:
     from onbrand.hidream.illustrator import Illustrator
@@ -80,7 +80,7 @@ def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: B
     from onbrand.hidream.load import load_illustrator  # seconds of imports: the bar is there before them
 
     return load_illustrator(
-        load_base(open_folder(settings, settings.model_place)),
+        configured_base(settings),
         pack,
         precision=precision,
         artefacts=derived_folder(settings),

@@ -26,9 +26,8 @@ from pathlib import Path
 from onbrand import migrations, workers
 from onbrand.config import Settings
 from onbrand.errors import AlreadyRunning, DatabaseUnavailable, DataDirUnwritable, PageNotBuilt, PortBusy
-from onbrand.folder import open_folder
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.packs import load_base
+from onbrand.packs import configured_base
 from onbrand.postgres import Database
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ async def run(settings: Settings) -> int:
         if not (settings.web_dir / "index.html").is_file():
             raise PageNotBuilt("The web page isn't built. Run `make run`, or `npm ci && npm run build` in web/.")
         # The worker reads it; a wrong path is said before anything is started.
-        load_base(open_folder(settings, settings.model_place))
+        configured_base(settings)
         if settings.database_url is not None:
             return await _run_parts(settings, settings.database_url.get_secret_value(), None, stop)
         logger.info("Starting PostgreSQL", extra={"action": "start"})

@@ -36,9 +36,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from onbrand.config import load_settings
 from onbrand.errors import JobFailure, ModelFailed, SetupError
-from onbrand.folder import derived_folder, open_folder
+from onbrand.folder import derived_folder
 from onbrand.job import Progress
-from onbrand.packs import load_base, load_pack
+from onbrand.packs import configured_base, load_pack
 from onbrand.png import encode
 from onbrand.worker.frames import Frame, FrameBroken, read, write
 from onbrand.worker.reports import to_frame
@@ -138,7 +138,7 @@ def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], star
 
     report(Stage("imports", time.monotonic() - started, 0))
     return load_illustrator(
-        load_base(open_folder(settings, settings.model_place)),
+        configured_base(settings),
         load_pack(pack_dir),
         precision=settings.precision,
         artefacts=derived_folder(settings),

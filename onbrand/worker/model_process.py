@@ -123,7 +123,7 @@ class ModelProcess:
                 case Frame("stage", {"name": str(name), "seconds": float(seconds), "size": int(size)}):
                     rate = f", {size / 1e9:.2f} GB" if size else ""
                     logger.info(
-                        "Loaded the %s in %.1f s%s",
+                        "Loading: %s took %.1f s%s",
                         name,
                         seconds,
                         rate,

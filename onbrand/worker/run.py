@@ -14,9 +14,8 @@ from typing import Any, Literal
 from onbrand import attempts, logs, migrations, tasks, workers
 from onbrand.config import Settings
 from onbrand.errors import DatabaseUnavailable
-from onbrand.folder import open_folder
 from onbrand.images import ImageStore
-from onbrand.packs import load_base
+from onbrand.packs import configured_base
 from onbrand.postgres import Database
 from onbrand.shelf import Shelf
 from onbrand.upkeep import Upkeep
@@ -40,7 +39,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
         StorageRefused: the image store does not accept the settings.
         SetupError: the model process dies while loading, several times.
     """
-    base = load_base(open_folder(settings, settings.model_place))
+    base = configured_base(settings)
     worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)
     logs.worker_id.set(worker_id)
     database = Database(database_url, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)

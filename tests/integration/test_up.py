@@ -160,7 +160,7 @@ def test_a_page_that_is_not_built_is_one_plain_sentence(tmp_path: Path) -> None:
 def test_damaged_weights_end_everything_with_one_plain_sentence(tmp_path: Path, page: Path, damage: str) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(REPOSITORY / "models" / "mini", weights)
-    lora = weights / "lora" / "pytorch_lora_weights.safetensors"
+    lora = weights / "sample" / "lora.safetensors"
     if damage == "missing":
         lora.unlink()
     else:
@@ -169,7 +169,7 @@ def test_damaged_weights_end_everything_with_one_plain_sentence(tmp_path: Path, 
         lora.write_bytes(content)
     with running_system(tmp_path / "data", WEB_DIR=str(page), MODEL_PATH=str(weights)) as system:
         assert system.process.wait(60) == 78
-        sentences = [line for line in system.log.splitlines() if "lora/pytorch_lora_weights.safetensors" in line]
+        sentences = [line for line in system.log.splitlines() if "lora.safetensors" in line]
     assert len(sentences) == 1
-    assert sentences[0].startswith("onbrand: The brand pack's file")
+    assert sentences[0].startswith("onbrand: The file lora.safetensors")
     assert "Traceback" not in system.log

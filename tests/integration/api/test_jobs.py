@@ -15,7 +15,18 @@ from onbrand.job import Phase, Progress
 from tests.integration.api.service import PACK, Person, Service, assert_problem
 from tests.rules import RULES
 
-FIELDS = {"id", "prompt", "prompt_truncated", "status", "created_at", "completed_at", "expires_at", "images", "user_id"}
+FIELDS = {
+    "id",
+    "prompt",
+    "prompt_truncated",
+    "prompt_ignored",
+    "status",
+    "created_at",
+    "completed_at",
+    "expires_at",
+    "images",
+    "user_id",
+}
 FIELDS |= {"progress", "error", "pack", "seeds", "attempt"}
 
 

@@ -1,4 +1,4 @@
-"""`onbrand bench` at tiny size: every row is there, its figures hang together, and the floor counts what must be done.
+"""`onbrand bench` at tiny size: every row is there, and its figures hang together.
 
 Nothing here looks at how long anything took.
 """
@@ -8,36 +8,29 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
 import torch
-import transformers
-from torch import Tensor
 
 from onbrand import bench as benching
 from onbrand.bench import Choice
 from onbrand.config import ModelName, Settings
 from onbrand.errors import ConfigError, WeightsDamaged
 from onbrand.folder import LocalFolder
-from onbrand.hidream import engines, floor
+from onbrand.hidream import engines
 from onbrand.hidream.bench import Bench, Effort, measure
-from onbrand.hidream.configurations import HIDREAM_I1
-from onbrand.hidream.encode import Embeddings
 from onbrand.hidream.encoders import load_text_encoder
 from onbrand.hidream.engines import Candidate, Variant, candidates, with_steps
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.random_base import random_base, random_pack
+from onbrand.hidream.random_base import random_pack
 from onbrand.hidream.stock import load_stock
-from onbrand.hidream.stream import tensors
 from onbrand.packs import SAMPLE, Base, BrandPack, load_base, load_pack
 from tests.integration.hidream import networks
 from tests.system import onbrand
-from tests.tiny import SIZE, tiny_base, tiny_pipeline
+from tests.tiny import tiny_base
 
 CPU = torch.device("cpu")
 EFFORT = Effort(images=1, turns=2, runs=2, matrix_seconds=0.01)
@@ -199,134 +192,6 @@ def test_stock_and_ours_read_the_same_prompt(base: Base, pack: BrandPack) -> Non
     for name, tensor in (("embeds_llama3", ours.llama3), ("embeds_t5", ours.t5)):
         assert torch.allclose(texts[f"prompt_{name}"], tensor, atol=1e-4)
     assert torch.allclose(texts["pooled_prompt_embeds"], ours.pooled, atol=1e-4)
-
-
-# The floor.
-
-
-def by_hand(config: Mapping[str, Any], batch: int, tokens: int, text: int) -> int:
-    """A step's operations from the configuration alone. `tokens` of a picture, `text` of each of the three texts."""
-    width = config["attention_head_dim"] * config["num_attention_heads"]
-    t5, llama = config["caption_channels"]
-    patch = config["patch_size"] ** 2
-    blocks = config["num_layers"] + config["num_single_layers"]
-
-    def hidden(width: int) -> int:
-        return 256 * math.ceil(int(2 * width / 3) / 256)
-
-    routed, shared = hidden(4 * width), hidden(2 * width)
-    active, experts = config["num_activated_experts"], config["num_routed_experts"]
-    everything = tokens + 3 * text
-
-    def feed_forward(rows: int) -> int:
-        """Of a token: three matrices of each active expert and of the shared one, and the gate."""
-        return rows * width * (3 * (active * routed + shared) + experts)
-
-    linear = tokens * config["in_channels"] * patch * width  # into patches, and out of them
-    linear += tokens * width * patch * config["out_channels"]
-    linear += blocks * text * llama * width + text * t5 * width  # texts' projections
-    linear += 256 * width + width * width + config["text_emb_dim"] * width + width * width  # time and pooled text
-    linear += config["num_layers"] * 12 * width * width + config["num_single_layers"] * 6 * width * width  # modulation
-    linear += 2 * width * width  # of the last layer
-    linear += blocks * everything * 4 * width * width  # attention's projections
-    linear += config["num_layers"] * (feed_forward(tokens) + 3 * text * width * 3 * routed)
-    linear += config["num_single_layers"] * feed_forward(everything)
-    attention = blocks * 2 * everything * everything * width
-    return 2 * batch * (linear + attention)
-
-
-def text_of(config: Mapping[str, Any], count: int) -> Embeddings:
-    t5, llama = config["caption_channels"]
-
-    def empty(*shape: int) -> Tensor:
-        return torch.empty(shape, device="meta")
-
-    layers = 1 + max(config["llama_layers"])
-    return Embeddings(empty(layers, 1, count, llama), empty(1, count, t5), empty(1, config["text_emb_dim"]))
-
-
-@pytest.mark.parametrize("batch", [1, 4])
-def test_a_step_is_counted_as_by_hand_at_tiny_size(batch: int) -> None:
-    config = tiny_pipeline().transformer.config
-    counted = floor.flops_of_step(config, batch, SIZE, text_of(config, 8))
-    assert counted == by_hand(config, batch, SIZE * SIZE // 4, 8)
-
-
-def test_a_step_of_hidream_i1_takes_77_8_tflop_a_picture() -> None:
-    """What docs/models.md says, twice: from torch's counter, and from the formula."""
-    config = HIDREAM_I1["transformer"]
-    counted = floor.flops_of_step(config, 4, 128, text_of(config, 128))
-    assert counted == by_hand(config, 4, 64 * 64, 128)
-    assert counted / 4 == pytest.approx(77.79e12, rel=1e-3)
-
-
-def test_what_the_floor_counts_without_weights_is_what_is_computed_with_them() -> None:
-    transformer = networks.ours(networks.lively_transformer(), Precision.INT8)
-    computed = floor.flops(lambda: networks.output(transformer, 2, torch.bfloat16))
-    assert computed == floor.flops_of_step(transformer.config, 2, SIZE, text_of(transformer.config, 8))
-
-
-# Random weights.
-
-
-@pytest.mark.parametrize("folder", HIDREAM_I1)
-def test_published_configurations_have_the_size_that_the_table_says(folder: str) -> None:
-    component, config = MODELS["hidream-i1-fast"].components[folder], dict(HIDREAM_I1[folder])
-    with torch.device("meta"):
-        if "_class_name" in config:
-            assert config["_class_name"] == component.class_name
-            network = getattr(diffusers, component.class_name).from_config(config)
-        else:
-            network_class = getattr(transformers, component.class_name)
-            network = network_class(network_class.config_class.from_dict(config))
-    assert sum(parameter.numel() for parameter in network.parameters()) == component.parameters
-
-
-def test_all_variants_are_of_one_size() -> None:
-    sizes = [
-        {folder: part.parameters for folder, part in MODELS[name].components.items()}
-        for name in MODELS
-        if name != "mini"
-    ]
-    assert len(sizes) == 3
-    assert all(size == sizes[0] for size in sizes)
-
-
-@pytest.fixture(scope="module")
-def random_weights() -> Base:
-    pipeline = tiny_pipeline()
-    configurations: dict[str, dict[str, Any]] = {}
-    for folder in HIDREAM_I1:
-        part = getattr(pipeline, folder)
-        if isinstance(part, transformers.PreTrainedModel):
-            configurations[folder] = part.config.to_dict() | {"architectures": [type(part).__name__]}
-        else:
-            configurations[folder] = dict(part.config) | {"_class_name": type(part).__name__}
-    return random_base("hidream-i1-fast", configurations)
-
-
-def test_random_weights_are_the_same_each_time_and_whole(random_weights: Base) -> None:
-    random_weights.verify()
-
-
-def test_random_weights_draw_in_stock_and_in_ours(random_weights: Base, tmp_path: Path) -> None:
-    pack = with_steps(random_pack(random_weights, tmp_path), STEPS)
-    found = measure(
-        random_weights, pack, [Candidate(None), Candidate(Precision.INT8)], replace(EFFORT, turns=1, runs=1, images=1)
-    )
-    assert [row.failure for row in found.rows] == ["", ""]
-    assert all(row.seconds for row in found.rows)
-    assert found.rows[0].loads == {}  # diffusers can't load what isn't in a directory
-    assert found.base == "random weights"
-
-
-def test_random_matrices_keep_the_size_of_what_they_multiply_and_are_all_different(random_weights: Base) -> None:
-    weights = dict(tensors(random_weights.folder, random_weights.within("transformer")))
-    names = [f"double_stream_blocks.0.block.ff_i.experts.{expert}.w1.weight" for expert in range(4)]
-    assert len({tuple(weights[name].flatten().tolist()) for name in names}) == 4
-    for name in names:
-        assert weights[name].float().std() == pytest.approx(weights[name].shape[1] ** -0.5, rel=0.1)
-    assert (weights["double_stream_blocks.0.block.attn1.q_rms_norm.weight"] == 1).all()
 
 
 # The command.

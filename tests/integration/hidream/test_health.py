@@ -54,8 +54,8 @@ def test_an_answer_that_is_no_picture_is_refused(transformer: Any, damage: Calla
         answer(transformer)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_an_answer_nearer_to_the_base_is_refused(share: float) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.6, -1.0])
+def test_an_answer_nearer_to_the_base_or_far_from_both_is_refused(share: float) -> None:
     with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
         check([1.0 + share] * 16, Probe(BASE, FUSED))
 
@@ -72,5 +72,5 @@ def test_an_answer_of_another_length_is_refused() -> None:
 
 def test_a_lora_that_changes_next_to_nothing_makes_no_pack() -> None:
     with pytest.raises(WeightsDamaged, match="next to nothing"):
-        probe(BASE, [number + 1e-5 for number in BASE])
+        probe(BASE, [number + 0.004 for number in BASE])
     assert probe(BASE, FUSED) == Probe(BASE, FUSED)

@@ -83,8 +83,9 @@ def test_what_may_hold_code_is_refused(directory: Path, name: str) -> None:
     assert not (directory / BASE_MANIFEST).exists()
 
 
-def test_a_pickle_that_is_called_safetensors_is_refused(directory: Path) -> None:
-    (directory / "vae" / "more.safetensors").write_bytes(pickle.dumps({"weight": [1.0] * 100}))
+@pytest.mark.parametrize("content", [pickle.dumps({"weight": [1.0] * 100}), (2).to_bytes(8, "little") + b"{}more"])
+def test_what_is_only_called_safetensors_is_refused(directory: Path, content: bytes) -> None:
+    (directory / "vae" / "more.safetensors").write_bytes(content)
     with pytest.raises(WeightsDamaged, match=r"vae/more\.safetensors in .* can't be used"):
         write_base(directory, MODEL, SOURCES)
 

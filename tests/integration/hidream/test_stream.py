@@ -26,7 +26,7 @@ from torch import Tensor
 from onbrand.errors import WeightsDamaged, WeightsMissing
 from onbrand.folder import Folder, LocalFolder, PackFile, Reader
 from onbrand.hidream import stream
-from onbrand.hidream.header import DTYPES
+from onbrand.hidream.header import DTYPES, FormatError, places
 from onbrand.hidream.stream import tensors
 from onbrand.packs import Base
 from tests.system import wait_until
@@ -209,8 +209,11 @@ def entry(begins: Any = 0, ends: Any = 8, dtype: Any = "F32", shape: Any = (2,),
     ],
 )
 def test_a_header_that_lies_is_refused_though_the_checksum_is_right(tmp_path: Path, header: object) -> None:
+    content = with_header(header)
     with pytest.raises(WeightsDamaged, match="can't be used: "):
-        streamed(tmp_path, written(tmp_path, with_header(header)))
+        streamed(tmp_path, written(tmp_path, content))
+    with pytest.raises(FormatError):  # at once, not only when the file ends elsewhere
+        places(content[8:-8], 8)
 
 
 def test_a_right_header_among_those_would_be_taken(tmp_path: Path) -> None:
