@@ -1,4 +1,4 @@
-"""One object of the store, read in order while several of its ranges are on their way.
+"""One object of the store, read in order while several of its ranges are on their way; or written likewise.
 
 One connection to Azure carries some tens of megabytes a second, many together what the machine's network does. How
 often a request is repeated, and how long one may take, is the store's own matter (`storage.Patience`).
