@@ -154,8 +154,17 @@ def test_without_memory_for_a_single_picture_the_drawing_fails_and_the_next_one_
     assert (draw(illustrator).pixels == drawing.pixels).all()
 
 
-def test_a_device_that_answers_can_draw_on(illustrator: Illustrator) -> None:
+class DeadGpu:
+    """A transformer on a GPU that refuses everything, as after an illegal access."""
+
+    @property
+    def device(self) -> torch.device:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_only_a_device_that_answers_can_draw_on(illustrator: Illustrator) -> None:
     assert illustrator.can_draw()
+    assert not replace(illustrator, transformer=DeadGpu()).can_draw()
 
 
 def test_a_prompt_that_does_not_fit_the_encoder_is_reported(illustrator: Illustrator, drawing: Drawing) -> None:

@@ -19,7 +19,7 @@ from onbrand.errors import WeightsDamaged
 from onbrand.hidream.fill import fill
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.moe import RoutedExperts
-from onbrand.hidream.transformer import compile_blocks, empty_transformer
+from onbrand.hidream.transformer import compile_blocks, empty_transformer, offload_blocks
 from tests.integration.hidream.networks import error, inputs, lively_transformer, ours, output
 
 MINI = REPOSITORY / "models" / "mini" / "transformer"
@@ -161,3 +161,16 @@ def test_hidream_i1_has_its_parameters_and_its_size(precision: Precision, gigaby
     assert sum(tensor.nbytes for tensor in tensors.values()) / 1e9 == pytest.approx(gigabytes, abs=0.05)
     counted = sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith("_scale"))
     assert counted == MODELS["hidream-i1-full"].components["transformer"].parameters
+
+
+def test_blocks_that_wait_elsewhere_give_the_same() -> None:
+    """On one device only; that they come and go between two was not seen."""
+    theirs = lively_transformer()
+    exact = output(theirs, 1)
+    transformer = ours(theirs, Precision.FLOAT32)
+    offload_blocks(transformer, torch.device("cpu"))
+    assert error(output(transformer, 1), exact) < 1e-5
+    quantised = ours(theirs, Precision.INT8, torch.float32)
+    expected = output(quantised, 1)
+    offload_blocks(quantised, torch.device("cpu"))
+    assert torch.equal(output(quantised, 1), expected)

@@ -16,9 +16,9 @@ A drawing does what the words of its prompt say; those behind `once` count only 
     cut                 SIGKILL in the middle of the second image's frame
     fails=CODE          a failure in place of images
 
-LOADING is `dies`, `dies-once`, `dies-again` (later), `slow-again`, `refuses`, `babbles` or `hangs`; a brand pack that
-is called `dies`, `refuses`, `hangs` or `slow` has it loaded so. What it does, and with which pack, it writes down in
-NOTES_DIR/notes, so that a test can see it.
+LOADING is `dies`, `dies-once`, `dies-again` (later), `slow-again`, `refuses`, `babbles`, `hangs` or `reads` (is not
+ready before it has been told a prompt); a brand pack that is called `dies`, `refuses`, `hangs` or `slow` has it loaded
+so. What it does, and with which pack, it writes down in NOTES_DIR/notes, so that a test can see it.
 """
 
 from __future__ import annotations
@@ -68,6 +68,12 @@ def load(how: str) -> None:
         sys.exit(78)
     if how == "babbles":
         write(OUT, Frame("progress", {"job_id": "none"}))
+    if how == "reads":
+        write(OUT, Frame("plan", {"text": "held in the stub"}))
+        write(OUT, Frame("stage", {"name": "encoders", "seconds": 1.5, "size": 2_000_000_000}))
+        write(OUT, Frame("reading"))
+        while "read" not in NOTES.read_text():
+            time.sleep(0.01)
     if how == "hangs" or how == "babbles":
         signal.pause()
     if how == "slow" or (how == "slow-again" and times == 2):
@@ -81,6 +87,8 @@ def listen(requests: queue.SimpleQueue[Frame], stopped: set[str]) -> None:
     while (frame := read(IN)) is not None:
         if frame.kind == "stop":
             stopped.add(frame.fields["job_id"])
+        elif frame.kind == "read":
+            note(f"read {frame.fields['prompt']}")
         else:
             stopped.discard(frame.fields["job_id"])
             requests.put(frame)

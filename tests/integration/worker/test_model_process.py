@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 
 import pytest
 
+from onbrand import attempts
 from onbrand.errors import SetupError, WeightsDamaged
 from onbrand.worker import model_process
 from onbrand.worker.model_process import ModelProcess
@@ -33,6 +35,25 @@ async def test_a_model_that_dies_while_loading_is_loaded_again(bench: Bench) -> 
     await process.ensure_ready()
     assert (process.is_ready, bench.notes.count("load")) == (True, 2)
     await process.stop()
+
+
+async def test_while_a_model_loads_the_prompt_that_waits_first_is_read_and_each_part_is_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await bench.submit("a teapot")
+    await bench.submit("a lamp")
+
+    async def next_prompt() -> str | None:
+        async with bench.database.transaction() as connection:
+            return await attempts.next_prompt(connection)
+
+    process = ModelProcess([sys.executable, str(STUB_MODEL), str(bench.notes_dir), "reads"], next_prompt)
+    await process.ensure_ready()
+    await process.stop()
+    assert bench.notes.count("read a teapot") == 1
+    assert "held in the stub" in caplog.messages
+    assert "Loading: encoders took 1.5 s, 2.00 GB" in caplog.messages
 
 
 @pytest.mark.parametrize("loading", ["dies", "babbles"])
