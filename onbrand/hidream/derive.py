@@ -194,5 +194,6 @@ def _turn(lock: Path) -> Iterator[bool]:
 
 def _damaged(folder: Folder, key: Key) -> WeightsDamaged:
     return WeightsDamaged(
-        f"The prepared {key} in {folder} is damaged: delete it, and it is made anew at the next start."
+        f"The prepared {key} in {folder} is damaged: delete it, or prepare it anew with `onbrand pack prepare`. Without"
+        " it a start only takes longer."
     )

@@ -88,15 +88,27 @@ class FourEncoders:
 
     @contextmanager
     def _present(self, part: Part) -> Iterator[None]:
-        """Have one network where it reads; the device's memory is given back even if it fails."""
+        """Have one network where it reads; the device's memory is given back even if it fails.
+
+        What waits in host memory stays there meanwhile, so that nothing is copied back.
+        """
         if self.visits is None:
             yield
             return
+        weights = [(weight, weight.data) for weight in part.network.parameters()]
+        buffers = [
+            (module, name, buffer)
+            for module in part.network.modules()
+            for name, buffer in module.named_buffers("", False)
+        ]
         try:
             part.network.to(self.visits)
             yield
         finally:
-            part.network.to("cpu")
+            for weight, waiting in weights:
+                weight.data = waiting
+            for module, name, buffer in buffers:
+                setattr(module, name, buffer)
             if self.visits.type == "cuda":
                 torch.cuda.empty_cache()
 

@@ -118,7 +118,11 @@ class Illustrator:
 
         on_progress(Progress(Phase.ENCODING))
         try:
-            return self._draw(prompt, seeds, at_step)
+            encoded = self.encode(prompt)
+        except torch.OutOfMemoryError as error:  # fewer pictures would not help
+            raise GpuMemory from error
+        try:
+            return self._draw(encoded, seeds, at_step)
         except torch.OutOfMemoryError as error:
             if self.at_once == 1 or len(seeds) == 1:
                 raise GpuMemory from error
@@ -130,13 +134,12 @@ class Illustrator:
             "Too little memory for %d pictures at once; one by one", len(seeds), extra={"action": "model_output"}
         )
         try:
-            return self._draw(prompt, seeds, at_step)
+            return self._draw(encoded, seeds, at_step)
         except torch.OutOfMemoryError as error:
             raise GpuMemory from error
 
     @torch.inference_mode()
-    def _draw(self, prompt: str, seeds: Sequence[int], at_step: AtStep) -> Drawing:
-        encoded = self.encode(prompt)
+    def _draw(self, encoded: Encoded, seeds: Sequence[int], at_step: AtStep) -> Drawing:
         count = self.at_once or len(seeds)
         batches = [seeds[start : start + count] for start in range(0, len(seeds), count)]
         at_step(0, None)

@@ -35,10 +35,14 @@ def dequantise(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def hold_matrix(module: nn.Module, name: str, shape: tuple[int, ...], dtype: torch.dtype, *, is_int8: bool) -> None:
-    """Give `module` an unfilled (…, rows, columns) matrix: a parameter, or int8 and its scales as buffers."""
+    """Give `module` an unfilled (…, rows, columns) matrix, or an int8 one and its scales.
+
+    All are parameters: diffusers' group offloading brings no buffer back from the device.
+    """
     if is_int8:
-        module.register_buffer(name, torch.empty(shape, dtype=torch.int8))
-        module.register_buffer(name + SCALE_SUFFIX, torch.empty(shape[:-1], dtype=torch.float32))
+        scale = torch.empty(shape[:-1], dtype=torch.float32)
+        module.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=torch.int8), requires_grad=False))
+        module.register_parameter(name + SCALE_SUFFIX, nn.Parameter(scale, requires_grad=False))
     else:
         module.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=dtype), requires_grad=False))
 

@@ -7,10 +7,11 @@ no network besides the object store.
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from onbrand.hidream.transformer import empty_transformer, offload_blocks
 from onbrand.hidream.vae import PcaDecoder, PcaVae
 from onbrand.packs import Base, BrandPack, Lora, Probe
 
+_CGROUP = Path("/sys/fs/cgroup")
 _KEPT_FREE = 0.9  # of a CPU's free memory: other programs need some too
 
 
@@ -70,6 +72,19 @@ class Stages:
         self._on_stage(Stage(name, time.monotonic() - started, self._read))
 
 
+@contextmanager
+def _telling_of_memory() -> Iterator[None]:
+    """What was reckoned to fit may not: the working memory is an estimate, and other programs take some."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SetupError(
+            "The GPU's memory ran out while the model was loaded. Give the GPU to Onbrand alone, or set"
+            " ONBRAND_PRECISION=int8."
+        ) from error
+
+
+@_telling_of_memory()
 def load_illustrator(
     base: Base,
     pack: BrandPack,
@@ -136,10 +151,11 @@ def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = choose(base, _model(base), device, PrecisionChoice.AUTO)
-    plain, adapted = (
-        health.answer(load_transformer(base, adapter, chosen, device)) for adapter in (None, (lora_file, lora))
-    )
-    return health.probe(plain, adapted)
+    answers = []
+    for adapter in (None, (lora_file, lora)):
+        answers.append(health.answer(load_transformer(base, adapter, chosen, device)))
+        gc.collect()  # one with offloaded blocks refers to itself
+    return health.probe(*answers)
 
 
 def choose(base: Base, model: Model, device: torch.device, precision: PrecisionChoice) -> Plan:
@@ -155,8 +171,17 @@ def choose(base: Base, model: Model, device: torch.device, precision: PrecisionC
         raise SetupError(
             f"{model.title} can't be held as {wanted[0]}; set ONBRAND_PRECISION to one of {', '.join(known)}."
         )
-    free = torch.cuda.mem_get_info()[0] if on_gpu else int(_KEPT_FREE * psutil.virtual_memory().available)
+    free = torch.cuda.mem_get_info()[0] if on_gpu else int(_KEPT_FREE * _free_host_memory())
     return plan(Sizes.of(base), free, wanted, can_offload=on_gpu)
+
+
+def _free_host_memory() -> int:
+    """Bytes; in a container those that its limit leaves. https://docs.kernel.org/admin-guide/cgroup-v2.html"""
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):  # another system, no container, or no limit ("max")
+        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, limit - used)
+    return free
 
 
 def load_transformer(

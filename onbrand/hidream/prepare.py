@@ -35,8 +35,8 @@ def prepare(
 ) -> None:
     """Store the pack's transformer and the base's large text encoders at a precision; those that are there are kept.
 
-    They are written below `directory` and, where `place` is in an object store, copied there; needs host memory for one
-    part at a time. `on_part` hears of each part and its bytes.
+    They are written below `directory` and, where `place` is in an object store, copied there; needs host memory for
+    the transformer, then for all text encoders. `on_part` hears of each part and its bytes.
 
     Raises:
         WeightsMissing, WeightsDamaged: as for `load.load_illustrator`.
@@ -50,6 +50,7 @@ def prepare(
         if isinstance(place, StoreFolder):
             _copy(artefact, directory, place)
         on_part(component, sum(file.size for file in artefact.files))
+        del network  # before the next ones are loaded
 
 
 def _parts(base: Base, pack: BrandPack, precision: Precision, place: Folder) -> Iterator[tuple[str, str, nn.Module]]:

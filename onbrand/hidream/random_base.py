@@ -28,17 +28,16 @@ from onbrand.folder import Folder, PackFile
 from onbrand.hidream.build import LORA, build_pack
 from onbrand.hidream.derive import shards
 from onbrand.hidream.header import LENGTH_BYTES
+from onbrand.hidream.load import probe_lora
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.transformer import empty_transformer
-from onbrand.packs import Base, BaseManifest, BrandPack, Probe, Source
+from onbrand.packs import Base, BaseManifest, BrandPack, Source
 
 _SHARD_BYTES = 4 * 10**9
 _PERIOD = 524_309  # numbers after which they repeat: a prime, so that no two rows of a matrix begin alike
 _T5_SPECIAL = ("<pad>", "</s>", "<unk>")  # in this order: T5's ids
 _RANK = 16
 _EFFECT = 0.01
-# Any finite answer is nearer to zero than to this: random weights have no brand that could be lost.
-_ANY_ANSWER = Probe((1e6,) * 16, (0.0,) * 16)
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def random_pack(base: Base, directory: Path) -> BrandPack:
         version="1",
         prompt_suffix=", onbrand style",
         alpha=float(_RANK),
-        probe=lambda *_: _ANY_ANSWER,
+        probe=probe_lora,
     )
 
 

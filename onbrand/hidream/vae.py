@@ -80,7 +80,8 @@ class PcaDecoder:
     def __init__(self, vae: PcaVae, scale_factor: int) -> None:
         self._vae = vae
         self.scale_factor = scale_factor
-        self.projection = linear_part(vae)
+        linear = linear_part(vae)
+        self.projection = Projection(linear.weight.cpu(), linear.bias.cpu(), linear.block)  # previews are made there
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, 32, H, W) latents to (B, 3, 64H, 64W) RGB."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -95,7 +96,7 @@ def write(path: Path, png: bytes) -> Path:
     Raises:
         DataDirUnwritable: it cannot be written there.
     """
-    partial = path.with_suffix(".part")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         partial.write_bytes(png)
         partial.replace(path)

@@ -119,7 +119,7 @@ def reproduce(settings: Settings, picture: Path, *, prompt: str | None, out: Pat
             write(written, png.encode(drawn, again))
             bar.done("Done")
     except BaseException:
-        written.unlink()
+        written.unlink(missing_ok=True)
         raise
     difference = Difference.between(drawn, pixels)
     reason = probable_reason(difference, provenance.precision, again.precision, is_prompt_given=prompt is not None)

@@ -9,7 +9,7 @@ are frames on standard input and output:
          stage {name, seconds, size}     a part of loading has ended
          reading {}                      the text encoders are loaded: `read` makes sense from here on
          ready {}                        the model is loaded
-         refused {message}               the weights can't be loaded; the process ends
+         refused {message, is_passing}   the weights can't be loaded (now, if that is passing); the process ends
          progress {job_id, phase, step, steps, previews} + JPEGs, whose sizes `previews` tells
          image {job_id, n} + PNG         four of them, then
          drawn {job_id, prompt_ignored}
@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from onbrand.config import load_settings
-from onbrand.errors import JobFailure, ModelFailed, SetupError
+from onbrand.errors import JobFailure, ModelFailed, SetupError, StorageUnreachable
 from onbrand.folder import derived_folder
 from onbrand.job import Progress
 from onbrand.packs import configured_base, load_pack
@@ -117,7 +117,8 @@ def main(pack_dir: Path) -> int:
     try:
         illustrator = _load(pack_dir, mailbox, send, started)
     except SetupError as error:
-        send(Frame("refused", {"message": error.message}))
+        is_passing = isinstance(error, StorageUnreachable)
+        send(Frame("refused", {"message": error.message, "is_passing": is_passing}))
         return error.exit_code
     send(Frame("ready"))
     while _answer(mailbox.next(), illustrator, mailbox, send):

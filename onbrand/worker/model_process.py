@@ -19,7 +19,7 @@ from onbrand.worker.frames import Frame, FrameBroken, pack, read_async
 
 logger = logging.getLogger(__name__)
 
-_LOAD_SECONDS = 900.0  # 33 GB at 40 MB/s: slower than any store that is worth waiting for
+_LOAD_SECONDS = 1800.0  # 62 GB at 40 MB/s: slower than any store that is worth waiting for
 _LOAD_ATTEMPTS = 3
 _PAUSE_SECONDS = 1.0
 _ENDING_SECONDS = 0.5
@@ -106,6 +106,9 @@ class ModelProcess:
         match frame:
             case Frame("ready"):
                 pass
+            case Frame("refused", {"message": str(message), "is_passing": True}):
+                logger.warning("%s", message, extra={"action": "store_lost"})
+                return False
             case Frame("refused", {"message": str(message)}):
                 raise WeightsDamaged(message)
             case _:

@@ -203,7 +203,7 @@ def test_any_single_byte_changed_is_refused(tmp_path: Path, data: st.DataObject)
 def test_a_missing_shard_is_refused(tmp_path: Path, number: int) -> None:
     artefact = stored_small(tmp_path)
     (tmp_path / artefact.files[number].path).unlink()
-    with pytest.raises(WeightsDamaged, match="is damaged: delete it, and it is made anew"):
+    with pytest.raises(WeightsDamaged, match="is damaged: delete it, or prepare it anew"):
         dict(artefact.tensors())
 
 

@@ -16,9 +16,9 @@ A drawing does what the words of its prompt say; those behind `once` count only 
     cut                 SIGKILL in the middle of the second image's frame
     fails=CODE          a failure in place of images
 
-LOADING is `dies`, `dies-once`, `dies-again` (later), `slow-again`, `refuses`, `babbles`, `hangs` or `reads` (is not
-ready before it has been told a prompt); a brand pack that is called `dies`, `refuses`, `hangs` or `slow` has it loaded
-so. What it does, and with which pack, it writes down in NOTES_DIR/notes, so that a test can see it.
+LOADING is `dies`, `dies-once`, `dies-again` (later), `slow-again`, `away-once`, `refuses`, `babbles`, `hangs` or
+`reads` (is not ready before it has been told a prompt); a brand pack that is called `dies`, `refuses`, `hangs` or
+`slow` has it loaded so. What it does, and with which pack, it writes down in NOTES_DIR/notes, for a test to see.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ def load(how: str) -> None:
     times = note("load")
     if how == "dies" or (how == "dies-once" and times == 1) or (how == "dies-again" and times > 1):
         die()
+    if how == "away-once" and times == 1:
+        write(OUT, Frame("refused", {"message": "The weights can't be reached.", "is_passing": True}))
+        sys.exit(1)
     if how == "refuses":
         write(OUT, Frame("refused", {"message": "The brand pack's file lora differs from its checksum: restore it."}))
         sys.exit(78)

@@ -145,3 +145,13 @@ async def test_what_the_model_process_prints_is_logged_as_lines_of_ours(bench: B
         assert await worker.ended() == 0
     said = [line["message"] for line in worker.log if line.get("action") == "model_output"]  # each line is JSON
     assert said == ["The model process says: a library's \\ warning", "The model process says: " + "x" * 500]
+
+
+async def test_a_store_that_does_not_answer_while_loading_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_process, "_PAUSE_SECONDS", 0.01)
+    process = model(bench, "away-once")
+    await process.ensure_ready()
+    assert (process.is_ready, bench.notes.count("load")) == (True, 2)
+    await process.stop()
