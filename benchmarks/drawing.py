@@ -10,17 +10,17 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
 from benchmarks.report import Figure
 from onbrand.config import load_settings
-from onbrand.folder import open_folder
 from onbrand.hidream.load import load_illustrator
 from onbrand.hidream.prompts import PromptCache
 from onbrand.hidream.stock import load_stock
 from onbrand.job import image_seeds
-from onbrand.packs import SAMPLE, load_base, load_pack
+from onbrand.packs import SAMPLE, configured_base, load_pack
 from onbrand.png import encode
 
 PROMPT = "a red backpack on a light blue background"
@@ -30,7 +30,7 @@ RUNS = 7
 def measure() -> Iterator[Figure]:
     """Seconds for four PNGs in memory, both ways, and their ratio run by run."""
     settings = load_settings()
-    base, pack = load_base(open_folder(settings, settings.model_place)), load_pack(settings.weights_dir / SAMPLE)
+    base, pack = configured_base(settings), load_pack(Path(settings.model_place) / SAMPLE)
     started = time.perf_counter()
     illustrator = load_illustrator(base, pack)
     yield Figure("load the model, imports done", "s", [time.perf_counter() - started])

@@ -58,7 +58,7 @@ def measure() -> Iterator[Figure]:
     """Seconds with and without, their ratio pair by pair; bytes; decibels."""
     settings = load_settings()
     base = load_base(open_folder(settings, settings.model_place))
-    illustrator = load_illustrator(base, load_pack(settings.weights_dir / SAMPLE))
+    illustrator = load_illustrator(base, load_pack(Path(settings.model_place) / SAMPLE))
     yield from _of_the_model(illustrator)
     yield from _of_the_projection(illustrator)
     del illustrator

@@ -324,11 +324,6 @@ class Settings(BaseSettings):
         """Where the model's base is: a directory, or `az://CONTAINER/PREFIX`. The mini model's is the repository's."""
         return self.model_path or str(REPOSITORY / "models" / self.model.value)
 
-    @property
-    def weights_dir(self) -> Path:
-        """The model's directory; the mini model ships with the repository."""
-        return Path(self.model_place)
-
 
 def _container_problems(name: str, url: SplitResult) -> list[str]:
     is_plain = not (url.query or url.fragment)

@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def pack(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BrandPack:
 @pytest.fixture(scope="module")
 def measured() -> Bench:
     """Of the mini model, which is quicker than the tiny one: that has a decoder of 7 stages. It knows no 8 bit."""
-    directory = Settings(model=ModelName.MINI).weights_dir
+    directory = Path(Settings(model=ModelName.MINI).model_place)
     chosen = candidates(MODELS["mini"], [Precision.FLOAT32, Precision.INT8], [Variant.LOOP])[:-1]
     pack = with_steps(load_pack(directory / SAMPLE), STEPS)
     threads = torch.get_num_threads()
@@ -204,7 +205,7 @@ def test_a_large_model_without_a_gpu_is_refused_before_anything_is_made(monkeypa
 
 
 def test_the_command_prints_json() -> None:
-    directory = Settings(model=ModelName.MINI).weights_dir
+    directory = Path(Settings(model=ModelName.MINI).model_place)
     least = ("--images=1", "--steps=1", "--turns=1", "--runs=1")
     done = onbrand("bench", "--model=mini", f"--model-path={directory}", "--precision=float32", *least, "--json")
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from torch._dynamo.utils import counters
 
 from onbrand.config import REPOSITORY
 from onbrand.errors import WeightsDamaged
+from onbrand.hidream.configurations import HIDREAM_I1
 from onbrand.hidream.fill import fill
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.moe import RoutedExperts
@@ -24,23 +25,6 @@ from tests.integration.hidream.networks import error, inputs, lively_transformer
 
 MINI = REPOSITORY / "models" / "mini" / "transformer"
 WIDTH = 32
-# shared/notes/hidream.md: the configuration of HiDream-I1, in all three variants.
-HIDREAM_I1 = {
-    "patch_size": 2,
-    "in_channels": 16,
-    "out_channels": 16,
-    "num_layers": 16,
-    "num_single_layers": 32,
-    "attention_head_dim": 128,
-    "num_attention_heads": 20,
-    "caption_channels": [4096, 4096],
-    "text_emb_dim": 2048,
-    "num_routed_experts": 4,
-    "num_activated_experts": 2,
-    "axes_dims_rope": [64, 32, 32],
-    "max_resolution": [128, 128],
-    "llama_layers": [*range(32), *[31] * 16],
-}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +140,7 @@ def test_a_configuration_of_something_else_is_refused(theirs: Any, change: dict[
 
 @pytest.mark.parametrize(("precision", "gigabytes"), [(Precision.BFLOAT16, 34.2), (Precision.INT8, 20.2)])
 def test_hidream_i1_has_its_parameters_and_its_size(precision: Precision, gigabytes: float) -> None:
-    tensors = empty_transformer(HIDREAM_I1, precision).state_dict()
+    tensors = empty_transformer(HIDREAM_I1["transformer"], precision).state_dict()
 
     assert sum(tensor.nbytes for tensor in tensors.values()) / 1e9 == pytest.approx(gigabytes, abs=0.05)
     counted = sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith("_scale"))
