@@ -78,7 +78,7 @@ def as_json(findings: Sequence[Finding]) -> str:
     rows = [
         {
             "guard": finding.guard.name,
-            "file": finding.guard.file,
+            "place": finding.guard.place,
             "tests": finding.guard.tests,
             "outcome": finding.outcome,
             "caught_by": finding.caught_by,

@@ -11,20 +11,21 @@ from onbrand.config import REPOSITORY
 from tests.guards.__main__ import as_json, as_table, examine, main
 from tests.guards.guard import Guard, TextGone
 from tests.guards.guards import GUARDS
+from tests.guards.places import PlaceUnknown, find
 from tests.guards.taking_away import Outcome, failing_anyway
 
 PROMPTS = "tests/unit/test_prompt.py"
 PROMPT = "onbrand/prompt.py"
 LENGTH = Guard(
     "a prompt has an end",
-    PROMPT,
-    "    if len(text) > MAX_CODE_POINTS:\n        raise PromptTooLong\n",
+    "normalise",
+    "if len(text) > MAX_CODE_POINTS: raise PromptTooLong",
     "",
     (PROMPTS,),
 )
-HARMLESS = Guard("a comment", PROMPT, "Nothing here knows a model.", "Nothing here knows a worker.", (PROMPTS,))
-CRASH = Guard("a name", PROMPT, "_MARKS = (", "_MARKED = (", (PROMPTS,))
-GONE = Guard("a text of yesterday", PROMPT, "if len(text) > 400:", "if False:", (PROMPTS,))
+HARMLESS = Guard("a comment", "prompt", "Nothing here knows a model.", "Nothing here knows a worker.", (PROMPTS,))
+CRASH = Guard("a name", "prompt", "_MARKS = (", "_MARKED = (", (PROMPTS,))
+GONE = Guard("a text of yesterday", "prompt", "if len(text) > 400:", "if False:", (PROMPTS,))
 
 
 def by_name(guard: Guard) -> str:
@@ -34,15 +35,15 @@ def by_name(guard: Guard) -> str:
 @pytest.mark.parametrize("guard", GUARDS, ids=by_name)
 def test_a_guard_is_in_the_code_and_its_tests_are_there_and_without_it_the_code_can_still_be_read(guard: Guard) -> None:
     for cut in guard.cuts:
-        without = cut.of(REPOSITORY)  # raises when the text is gone
-        assert without != (REPOSITORY / cut.file).read_text()
-        if cut.file.endswith(".py"):
-            compile(without, cut.file, "exec")
+        file, without = cut.of(REPOSITORY)  # raises when the text is gone
+        assert without != (REPOSITORY / file).read_text()
+        if file.suffix == ".py":
+            compile(without, file, "exec")
     assert guard.tests
     for test in guard.tests:
-        file, _, name = test.partition("::")
-        assert (REPOSITORY / file).exists()
-        assert not name or f"def {name}(" in (REPOSITORY / file).read_text()
+        path, _, name = test.partition("::")
+        assert (REPOSITORY / path).exists()
+        assert not name or f"def {name}(" in (REPOSITORY / path).read_text()
 
 
 def test_guards_have_names_of_their_own() -> None:
@@ -52,7 +53,23 @@ def test_guards_have_names_of_their_own() -> None:
 def test_a_text_that_is_gone_or_there_twice_is_refused() -> None:
     for text in ("if len(text) > 400:", "    return"):
         with pytest.raises(TextGone):
-            Guard("x", PROMPT, text, "", (PROMPTS,)).cuts[0].of(REPOSITORY)
+            Guard("x", "prompt", text, "", (PROMPTS,)).cuts[0].of(REPOSITORY)
+
+
+@pytest.mark.parametrize("ending", ["normalise", "prompt.normalise", "onbrand.prompt.normalise", "prompt"])
+def test_a_place_is_found_by_the_end_of_its_name(ending: str) -> None:
+    assert find(REPOSITORY, ending).file == Path(PROMPT)
+
+
+@pytest.mark.parametrize("ending", ["no_such_function", "rompt.normalise", "__init__"])
+def test_a_place_that_is_not_there_or_there_twice_is_refused(ending: str) -> None:
+    with pytest.raises(PlaceUnknown, match=r"no place|several places"):
+        find(REPOSITORY, ending)
+
+
+def test_a_fragment_is_found_whatever_the_white_space_between_its_words() -> None:
+    _, without = LENGTH.cuts[0].of(REPOSITORY)
+    assert "raise PromptTooLong" not in without
 
 
 def test_what_is_noticed_is_told_from_what_is_not_and_from_what_proves_nothing() -> None:
@@ -75,7 +92,7 @@ def test_what_is_noticed_is_told_from_what_is_not_and_from_what_proves_nothing()
 
 def test_tests_that_fail_with_every_guard_in_place_prove_nothing(tmp_path: Path) -> None:
     missing = str(tmp_path / "test_nothing.py")
-    assert missing in failing_anyway([Guard("x", PROMPT, "", "", (missing,))])
+    assert missing in failing_anyway([Guard("x", "prompt", "", "", (missing,))])
 
 
 def test_a_word_that_no_guard_has_is_said(capsys: pytest.CaptureFixture[str]) -> None:
