@@ -16,12 +16,12 @@ import torch
 
 from benchmarks.report import Figure
 from onbrand.config import load_settings
+from onbrand.hidream.benchmark.diffusers_baseline import load_stock
 from onbrand.hidream.load import load_illustrator
-from onbrand.hidream.prompts import PromptCache
-from onbrand.hidream.stock import load_stock
-from onbrand.job import image_seeds
-from onbrand.packs import SAMPLE, configured_base, load_pack
-from onbrand.png import encode
+from onbrand.hidream.text.embedding_cache import PromptCache
+from onbrand.images.png import encode
+from onbrand.jobs.models import image_seeds
+from onbrand.packs.manifest import SAMPLE, configured_base, load_pack
 
 PROMPT = "a red backpack on a light blue background"
 RUNS = 7

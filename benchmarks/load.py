@@ -20,9 +20,9 @@ from uuid import UUID, uuid4
 
 from benchmarks.client import Client
 from benchmarks.report import Figure, percentile
-from onbrand import attempts
-from onbrand.job import Pack
-from onbrand.postgres import Database
+from onbrand.database.pool import Database
+from onbrand.jobs import attempts
+from onbrand.jobs.models import Pack
 from tests.chaos.house import House, running_house, until
 
 DEPTHS = (5, 50, 500)

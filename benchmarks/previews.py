@@ -22,28 +22,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.report import Figure
-from onbrand import store
 from onbrand.config import Settings, load_settings
-from onbrand.folder import open_folder
-from onbrand.hidream import preview
-from onbrand.hidream.illustrator import Illustrator
+from onbrand.database.migrations import migrate
+from onbrand.database.pool import Database
+from onbrand.hidream.decoding import preview
+from onbrand.hidream.decoding.preview import Projection
 from onbrand.hidream.load import load_illustrator
-from onbrand.hidream.preview import Projection
-from onbrand.images import ImageStore
-from onbrand.job import Owner, Progress, Status, image_seeds
+from onbrand.hidream.pipeline import Illustrator
+from onbrand.images.store import ImageStore
+from onbrand.jobs import service
+from onbrand.jobs.models import Owner, Progress, Status, image_seeds
+from onbrand.jobs.service import Limits
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.migrations import migrate
-from onbrand.packs import SAMPLE, load_base, load_pack
-from onbrand.postgres import Database
-from onbrand.shelf import Shelf
-from onbrand.store import Limits
-from onbrand.worker.generate import Drawer
+from onbrand.packs.manifest import SAMPLE, load_base, load_pack
+from onbrand.packs.store import Shelf
+from onbrand.storage.files import open_folder
+from onbrand.worker.job_runner import Drawer
 from onbrand.worker.model_process import ModelProcess, model_command
 from onbrand.worker.switching import PackInUse
 
 PAIRS = 14
 PROMPTS = ("a red backpack on a light blue background", "a teapot", "a yellow sofa", "a rocket", "a camera", "a burger")
-_OFF = "onbrand.hidream.preview.Previews.at"
+_OFF = "onbrand.hidream.decoding.preview.Previews.at"
 _WITHOUT = f"""
 import sys
 from pathlib import Path
@@ -127,12 +127,12 @@ async def _generate(database: Database, drawer: Drawer) -> float:
     limits = Limits(unfinished_per_user=10, submitted_per_minute=10, waiting=10)
     owner = Owner(uuid4(), uuid4())
     async with database.transaction() as connection:
-        submitted = await store.submit(connection, owner, PROMPTS[0], idempotency_key=None, limits=limits)
+        submitted = await service.submit(connection, owner, PROMPTS[0], idempotency_key=None, limits=limits)
     started = time.perf_counter()
     await drawer.draw()
     seconds = time.perf_counter() - started
     async with database.transaction() as connection:
-        assert (await store.find(connection, owner, submitted.job_id)).status is Status.COMPLETE
+        assert (await service.find(connection, owner, submitted.job_id)).status is Status.COMPLETE
     return seconds
 
 

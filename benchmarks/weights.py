@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.report import Figure
-from onbrand.folder import LocalFolder, PackFile
-from onbrand.hidream import stream
-from onbrand.packs import verify_file
+from onbrand.hidream.weights import stream
+from onbrand.packs.manifest import verify_file
+from onbrand.storage.files import LocalFolder, PackFile
 
 ROUNDS = 5
 SHARDS, EACH, SIDE = 4, 16, 4096  # bfloat16 matrices of 32 MiB

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-from onbrand.cli import main
+from onbrand.cli.main import main
 
 
 def run() -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from onbrand.postgres import Database
+from onbrand.database.pool import Database
 
 SHIFTING = """
     create schema clock;

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from onbrand import attempts, store
-from onbrand.images import ImageStore
-from onbrand.job import Owner, Pack
-from onbrand.postgres import Database
+from onbrand.database.pool import Database
+from onbrand.images.store import ImageStore
+from onbrand.jobs import attempts, service
+from onbrand.jobs.models import Owner, Pack
 from tests.rules import LIMITS
 
 OWNER = Owner(uuid4(), uuid4())
@@ -23,7 +23,7 @@ async def complete_job(url: str, data_dir: Path) -> UUID:
     await database.open()
     try:
         async with database.transaction() as connection:
-            submitted = await store.submit(connection, OWNER, "a teapot", idempotency_key=None, limits=LIMITS)
+            submitted = await service.submit(connection, OWNER, "a teapot", idempotency_key=None, limits=LIMITS)
             held = await attempts.claim(connection, submitted.job_id, "worker", pack=_PACK, lease_seconds=45)
             assert held is not None
             stored = [await images.put(held.job_id, held.attempt, n, PNG) for n in (1, 2, 3, 4)]

@@ -15,9 +15,9 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from onbrand.config import Settings
+from onbrand.database.migrations import migrate
+from onbrand.database.pool import Database
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.migrations import migrate
-from onbrand.postgres import Database
 from tests.clock import Clock, give_clock, use_clock
 
 _TEMPLATE = "template_migrated"

@@ -25,15 +25,16 @@ from uuid import UUID
 
 from obstore.store import LocalStore
 
-from onbrand import attempts, cli, store, workers
+from onbrand.cli import main
 from onbrand.config import Settings
-from onbrand.images import ImageStore
-from onbrand.job import StoredImage, image_key
-from onbrand.postgres import Connection, Database
-from onbrand.worker.generate import Drawer
+from onbrand.database.pool import Connection, Database
+from onbrand.images.store import ImageStore
+from onbrand.jobs import attempts, service, workers
+from onbrand.jobs.models import StoredImage, image_key
+from onbrand.worker.job_runner import Drawer
 
 _OWNERS = {
-    "submit": store,
+    "submit": service,
     "claim": attempts,
     "publish": attempts,
     "end_attempt": attempts,
@@ -156,4 +157,4 @@ def _when_committed(owner: Any, name: str) -> None:
 
 if __name__ == "__main__":
     install(os.environ["HALT_AT"])
-    cli.main()
+    main.main()

@@ -25,9 +25,9 @@ import pytest
 from psycopg.rows import dict_row
 
 from onbrand.config import REPOSITORY
+from onbrand.database.migrations import migrate
 from onbrand.local.cluster import DATABASE, USER, open_cluster
 from onbrand.local.issuer import Issuer
-from onbrand.migrations import migrate
 from tests.integration.worker.stub_worker import STUB_MODEL
 from tests.network import SUBNET, Network, tool
 from tests.system import environment, wait_until

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Literal
 from uuid import UUID, uuid4
 
-from onbrand import attempts, forecast, store, workers
-from onbrand.forecast import Outlook
-from onbrand.job import Claim, Job, Owner, Pack, Progress, StoredImage
-from onbrand.postgres import Database
+from onbrand.database.pool import Database
+from onbrand.jobs import attempts, eta, service, workers
+from onbrand.jobs.eta import Outlook
+from onbrand.jobs.models import Claim, Job, Owner, Pack, Progress, StoredImage
 from tests.rules import LIMITS
 
 ANNA = Owner(uuid4(), uuid4())
@@ -29,22 +29,22 @@ async def submit(
 ) -> UUID:
     limits = replace(LIMITS, unfinished_per_user=max_unfinished)
     async with database.transaction() as connection:
-        return (await store.submit(connection, owner, prompt, idempotency_key=key, limits=limits)).job_id
+        return (await service.submit(connection, owner, prompt, idempotency_key=key, limits=limits)).job_id
 
 
 async def find(database: Database, job_id: UUID, owner: Owner = ANNA) -> Job:
     async with database.transaction() as connection:
-        return await store.find(connection, owner, job_id)
+        return await service.find(connection, owner, job_id)
 
 
 async def outlook(database: Database, job_id: UUID) -> Outlook:
     async with database.transaction() as connection:
-        return await forecast.outlook(connection, await store.find(connection, ANNA, job_id))
+        return await eta.outlook(connection, await service.find(connection, ANNA, job_id))
 
 
 async def cancel(database: Database, job_id: UUID, owner: Owner = ANNA) -> Job:
     async with database.transaction() as connection:
-        return await store.cancel(connection, owner, job_id, retention_hours=720)
+        return await service.cancel(connection, owner, job_id, retention_hours=720)
 
 
 async def claim(database: Database, job_id: UUID) -> Claim:

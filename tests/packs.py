@@ -9,10 +9,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from onbrand.config import REPOSITORY
-from onbrand.folder import LocalFolder
-from onbrand.packs import MANIFEST, BrandPack, load_base, load_pack
-from onbrand.postgres import Database
-from onbrand.promotion import Verdict, register
+from onbrand.database.pool import Database
+from onbrand.packs.manifest import MANIFEST, BrandPack, load_base, load_pack
+from onbrand.packs.promotion import Verdict, register
+from onbrand.storage.files import LocalFolder
 
 MINI = load_base(LocalFolder(REPOSITORY / "models" / "mini"))
 SAMPLE = load_pack(REPOSITORY / "models" / "mini" / "sample")

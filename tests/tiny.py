@@ -29,9 +29,9 @@ from transformers import (
     T5Tokenizer,
 )
 
-from onbrand.folder import LocalFolder
 from onbrand.hidream.models import MODELS
-from onbrand.packs import BASE_MANIFEST, MANIFEST, Base, BrandPack, load_base, load_pack
+from onbrand.packs.manifest import BASE_MANIFEST, MANIFEST, Base, BrandPack, load_base, load_pack
+from onbrand.storage.files import LocalFolder
 
 VARIANTS = tuple(name for name in MODELS if name.startswith("hidream-i1-"))
 REVISION = "0" * 40

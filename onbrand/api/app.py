@@ -17,19 +17,19 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from onbrand import __version__
-from onbrand.api import page, problems, routes, service
+from onbrand.api import health, page, problems, routes
 from onbrand.api.cors import Cors
 from onbrand.api.deps import Services, State
-from onbrand.api.edge import Edge, Unforeseen
 from onbrand.api.metrics import Metrics
+from onbrand.api.middleware import Edge, Unforeseen
 from onbrand.api.protocol import KEEP_ALIVE_SECONDS, Protocol
 from onbrand.api.schemas import AnswerRequest, GenerateRequest, Problem
 from onbrand.config import Environment, Settings, SignIn
+from onbrand.database.pool import Database
 from onbrand.errors import KeysUnavailable, PortBusy
-from onbrand.identity import TokenVerifier
-from onbrand.images import ImageStore
-from onbrand.postgres import Database
-from onbrand.upkeep import Upkeep
+from onbrand.identity.tokens import TokenVerifier
+from onbrand.images.store import ImageStore
+from onbrand.maintenance import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -90,16 +90,16 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
         generate_unique_id_function=_operation_id,
     )
     app.state.services = held
-    app.state.sign_in = service.sign_in_config(settings, stand_in.metadata if stand_in else None)
+    app.state.sign_in = health.sign_in_config(settings, stand_in.metadata if stand_in else None)
     problems.install(app)
     app.include_router(routes.router)
-    app.include_router(service.router)
+    app.include_router(health.router)
     if not production:
-        app.include_router(service.metrics_router)
+        app.include_router(health.metrics_router)
     if stand_in is not None:
         app.include_router(stand_in.router, include_in_schema=False)
     if web_dir is not None:
-        page.install(app, web_dir, service.issuer_origin(settings))
+        page.install(app, web_dir, health.issuer_origin(settings))
     app.add_middleware(Unforeseen)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
@@ -117,7 +117,7 @@ def metrics_app(services: Services) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     problems.install(app)
-    app.include_router(service.metrics_router)
+    app.include_router(health.metrics_router)
     app.add_middleware(Unforeseen)
     app.add_middleware(Edge, https=False, for_this_machine=services.settings.auth is SignIn.LOCAL, metrics=None)
     return app

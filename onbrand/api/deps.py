@@ -12,10 +12,10 @@ from pydantic import WithJsonSchema
 
 from onbrand.api.metrics import Metrics
 from onbrand.config import Settings
+from onbrand.database.pool import Database
 from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound
-from onbrand.identity import Identity, TokenVerifier, bearer_token
-from onbrand.images import ImageStore
-from onbrand.postgres import Database
+from onbrand.identity.tokens import Identity, TokenVerifier, bearer_token
+from onbrand.images.store import ImageStore
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _IMAGE_NUMBER = re.compile(r"[1-4]")

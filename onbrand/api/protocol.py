@@ -16,8 +16,8 @@ import h11
 from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from onbrand.api.edge import REFUSAL
-from onbrand.api.lines import StrictLines
+from onbrand.api.middleware import REFUSAL
+from onbrand.api.strict_h11 import StrictLines
 from onbrand.errors import HeadersTooLarge, HeadTooSlow, HttpInvalid, Overloaded, ProblemError
 
 MAX_CONNECTIONS = 500  # or fewer, where this process may open only few files

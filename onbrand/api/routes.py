@@ -12,8 +12,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from onbrand import forecast, prompt, store, usage, workers
-from onbrand import job as jobs
 from onbrand.api.body import read_json
 from onbrand.api.deps import IdempotencyKey, ImageNumber, JobId, Member, Services, ServicesOfProcess, SignedIn
 from onbrand.api.problems import documented
@@ -29,11 +27,13 @@ from onbrand.api.schemas import (
     present_style,
     present_usual,
 )
+from onbrand.database.pool import Connection
 from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageNotReady, ProblemError
-from onbrand.identity import Identity
-from onbrand.job import Status
-from onbrand.postgres import Connection
-from onbrand.store import Limits
+from onbrand.identity.tokens import Identity
+from onbrand.jobs import eta, prompt, service, usage, workers
+from onbrand.jobs import models as jobs
+from onbrand.jobs.models import Status
+from onbrand.jobs.service import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +68,14 @@ async def generate(
     body = await read_json(request, GenerateRequest)
     text = prompt.normalise(body.prompt)
     async with services.database.transaction() as connection:
-        submitted = await store.submit(
+        submitted = await service.submit(
             connection, identity.owner, text, idempotency_key=key, limits=Limits.of(services.settings)
         )
         job_id = submitted.job_id
-        job = await store.find(connection, identity.owner, job_id)
-        outlook = await forecast.outlook(connection, job)
+        job = await service.find(connection, identity.owner, job_id)
+        outlook = await eta.outlook(connection, job)
         if submitted.is_new:
-            await forecast.remember(connection, job_id, outlook.eta_seconds)
+            await eta.remember(connection, job_id, outlook.eta_seconds)
     if submitted.is_new:
         logger.info(
             "A job was accepted", extra={"action": "submit_job", "job_id": str(job_id), "characters": len(text)}
@@ -133,8 +133,8 @@ async def get_image(
 ) -> Response:
     """Image `n` of a complete job, checked against its checksum before the first byte is sent."""
     async with services.database.transaction() as connection:
-        job = await store.find(connection, identity.owner, job_id)
-        image = await store.find_image(connection, job_id, n)
+        job = await service.find(connection, identity.owner, job_id)
+        image = await service.find_image(connection, job_id, n)
     if job.result_attempt is None or image is None:
         raise ImageNotReady
     etag = f'"{image.sha256}"'
@@ -165,15 +165,17 @@ router.add_api_route("/jobs/{job_id}/images/{n}", get_image, methods=["HEAD"], i
 async def cancel_job(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
     """Stop a job. One that has ended stays as it is, so that this may be repeated."""
     async with services.database.transaction() as connection:
-        job = await store.cancel(connection, identity.owner, job_id, retention_hours=services.settings.retention_hours)
-        return present(job, await forecast.outlook(connection, job))
+        job = await service.cancel(
+            connection, identity.owner, job_id, retention_hours=services.settings.retention_hours
+        )
+        return present(job, await eta.outlook(connection, job))
 
 
 @router.put("/jobs/{job_id}/saved", status_code=204, responses=problems(404, 409, 410))
 async def note_saved(identity: Member, job_id: JobId, services: ServicesOfProcess) -> None:
     """A picture of this run was saved from where it is shown, for which nothing had to be asked. Only counted."""
     async with services.database.transaction() as connection:
-        job = await store.find(connection, identity.owner, job_id)
+        job = await service.find(connection, identity.owner, job_id)
         if job.status is not Status.COMPLETE:
             raise ImageNotReady
         await usage.note_saved(connection, job_id)
@@ -183,7 +185,7 @@ async def note_saved(identity: Member, job_id: JobId, services: ServicesOfProces
 async def ask_question(identity: Member, job_id: JobId, services: ServicesOfProcess) -> Question:
     """Whether to ask this person now if this run was useful: at most once in 14 days."""
     async with services.database.transaction() as connection:
-        job = await store.find(connection, identity.owner, job_id)
+        job = await service.find(connection, identity.owner, job_id)
         return Question(ask=await usage.ask(connection, job))
 
 
@@ -197,7 +199,7 @@ async def answer_question(identity: Member, job_id: JobId, services: ServicesOfP
     """What the person says of a run that they were asked about. Repeating it replaces it."""
     body = await read_json(request, AnswerRequest)
     async with services.database.transaction() as connection:
-        job = await store.find(connection, identity.owner, job_id)
+        job = await service.find(connection, identity.owner, job_id)
         await usage.answer(connection, job, useful=body.useful, comment=body.comment)
 
 
@@ -212,7 +214,7 @@ async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
     async with services.database.transaction() as connection:
         style = await workers.live_style(connection) if identity.refusal is None else None
         is_ready = identity.refusal is None and await workers.ready_workers(connection) > 0
-        usual = await forecast.usual_drawing(connection) if identity.refusal is None else None
+        usual = await eta.usual_drawing(connection) if identity.refusal is None else None
         is_new_today = identity.refusal is None and not await usage.has_signed_in_today(connection, identity.owner)
     if is_new_today:
         await _note(services, partial(usage.note_sign_in, owner=identity.owner))
@@ -242,5 +244,5 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
 
 async def _view(services: Services, identity: Identity, job_id: Any) -> JobView:
     async with services.database.transaction() as connection:
-        job = await store.find(connection, identity.owner, job_id)
-        return present(job, await forecast.outlook(connection, job))
+        job = await service.find(connection, identity.owner, job_id)
+        return present(job, await eta.outlook(connection, job))

@@ -10,9 +10,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from onbrand.errors import ProblemError, job_failure
-from onbrand.forecast import Outlook, UsualDrawing, whole
-from onbrand.job import IMAGES_PER_JOB, Job, Phase, Status
-from onbrand.workers import LiveStyle
+from onbrand.jobs.eta import Outlook, UsualDrawing, whole
+from onbrand.jobs.models import IMAGES_PER_JOB, Job, Phase, Status
+from onbrand.jobs.workers import LiveStyle
 
 
 class Body(BaseModel):
@@ -23,7 +23,7 @@ class Body(BaseModel):
 
 
 class GenerateRequest(Body):
-    """What the person asks for. The prompt rule itself is `onbrand.prompt.normalise`."""
+    """What the person asks for. The prompt rule itself is `onbrand.jobs.prompt.normalise`."""
 
     expected = 'Send {"prompt": "…"} with a text and no other field.'
     prompt: str = Field(description="1–500 Unicode code points after normalisation", examples=["a red backpack"])
@@ -40,7 +40,7 @@ class GenerateAccepted(BaseModel):
 
 
 class AnswerRequest(Body):
-    """What the person says of a run that they were asked about. The rule is `onbrand.usage.normalise_comment`."""
+    """What the person says of a run that they were asked about. The rule is `onbrand.jobs.usage.normalise_comment`."""
 
     expected = 'Send {"useful": true, false or null} and, if you like, "comment" with a text; no other field.'
     useful: bool | None = Field(description="false: not yet; null: the question was closed")

@@ -8,16 +8,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from onbrand import condition, expiry, figures, migrations, promotion
-from onbrand.blocking import in_thread
+from onbrand.concurrency import in_thread
 from onbrand.config import Settings
+from onbrand.database import diagnostics, migrations
+from onbrand.database.pool import Connection, Database
 from onbrand.doctor import machine, parts, server, work
 from onbrand.doctor.guard import guarded, guarded_together
 from onbrand.doctor.report import CHECKS, Findings, Report, State, Verdict, problem, skipped, warning
 from onbrand.errors import DatabaseUnavailable
+from onbrand.jobs import metrics, retention
+from onbrand.jobs.queue import deliveries_waiting
 from onbrand.local.postgres import running_url
-from onbrand.postgres import Connection, Database
-from onbrand.tasks import deliveries_waiting
+from onbrand.packs import promotion
 
 _QUICK_SECONDS = 5.0
 _PORT_SECONDS = 10.0
@@ -148,10 +150,10 @@ class _Looks:
 
     async def _server(self, connection: Connection) -> Findings:
         here = datetime.now(UTC)
-        return server.judge(await condition.server(connection), self._url, self._settings.env, here)
+        return server.judge(await diagnostics.server(connection), self._url, self._settings.env, here)
 
     async def _tables(self, connection: Connection) -> Findings:
-        if forbidden := await condition.forbidden(connection):
+        if forbidden := await diagnostics.forbidden(connection):
             return {"rights": work.rights(forbidden), "schema": skipped("The role may not look.")}
         version = await migrations.version(connection)
         needed = max(step.version for step in migrations.migrations())
@@ -159,22 +161,22 @@ class _Looks:
         return {"rights": rights, "schema": work.schema(version, needed)}
 
     async def _work(self, connection: Connection) -> Findings:
-        now = await figures.collect(connection)
+        now = await metrics.collect(connection)
         return work.upkeep(now) | {
             "workers": work.workers(now),
             "waiting": work.waiting(now),
-            "leases": work.leases(await condition.lapsed(connection, work.LAPSED_SECONDS)),
+            "leases": work.leases(await diagnostics.lapsed(connection, work.LAPSED_SECONDS)),
             "deliveries": work.deliveries(now.queued, await deliveries_waiting(connection)),
         }
 
     async def _failures(self, connection: Connection) -> Findings:
-        return {"failures": work.failures(await condition.endings(connection))}
+        return {"failures": work.failures(await diagnostics.endings(connection))}
 
     async def _overdue(self, connection: Connection) -> Findings:
-        return {"overdue": work.overdue(await expiry.overdue(connection))}
+        return {"overdue": work.overdue(await retention.overdue(connection))}
 
     async def _missing(self, connection: Connection) -> Findings:
-        return {"missing_images": work.missing_images(await condition.missing(connection, work.JOBS_NAMED))}
+        return {"missing_images": work.missing_images(await diagnostics.missing(connection, work.JOBS_NAMED))}
 
     async def _review(self, connection: Connection) -> Findings:
         live = await promotion.resolve(connection, self._settings.pack)

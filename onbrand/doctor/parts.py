@@ -11,10 +11,10 @@ from pathlib import Path
 from onbrand.config import AzureContainer, Environment, Settings, SignIn
 from onbrand.doctor.report import Verdict, ok, problem, skipped, warning
 from onbrand.errors import SetupError, WeightsMissing
-from onbrand.images import ImageStore
-from onbrand.packs import configured_base, verify_file
-from onbrand.shelf import Shelf
-from onbrand.signing_keys import fetch_keys
+from onbrand.identity.jwks import fetch_keys
+from onbrand.images.store import ImageStore
+from onbrand.packs.manifest import configured_base, verify_file
+from onbrand.packs.store import Shelf
 
 STORE_SECONDS = 8.0
 WEIGHTS_SECONDS = 1800.0  # 33 GB from a slow disk

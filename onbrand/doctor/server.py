@@ -12,8 +12,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from onbrand.api.app import MAX_CONNECTIONS as CONNECTIONS_OF_AN_API
-from onbrand.condition import Server
 from onbrand.config import LOOPBACK_HOSTS, Environment
+from onbrand.database.diagnostics import Server
 from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
 from onbrand.worker.run import MAX_CONNECTIONS as CONNECTIONS_OF_A_WORKER
 

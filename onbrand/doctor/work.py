@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onbrand.condition import Endings, Missing
 from onbrand.config import Environment, Settings
+from onbrand.database.diagnostics import Endings, Missing
 from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
-from onbrand.figures import Figures
-from onbrand.promotion import SignOff, short
-from onbrand.promotion import Verdict as PackVerdict
+from onbrand.jobs.metrics import Figures
+from onbrand.packs.promotion import SignOff, short
+from onbrand.packs.promotion import Verdict as PackVerdict
 
 LAPSED_SECONDS = 60.0  # several sweeps
 JOBS_NAMED = 5

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from onbrand.errors import WeightsDamaged
-from onbrand.packs import Probe
+from onbrand.packs.manifest import Probe
 
 _SEED = 20_260_128
 _NUMBERS = 64

@@ -22,23 +22,23 @@ from torch import Tensor, nn
 
 from onbrand.config import PrecisionChoice
 from onbrand.errors import SetupError, WeightsDamaged
-from onbrand.folder import Folder
 from onbrand.hidream import health
-from onbrand.hidream.decode import Decoder, KlDecoder, decode_kl
-from onbrand.hidream.derive import load_artefact
-from onbrand.hidream.encoders import load_text_encoder
-from onbrand.hidream.fill import fill
-from onbrand.hidream.fuse import fused
-from onbrand.hidream.illustrator import Illustrator
-from onbrand.hidream.lora import read_adapter
+from onbrand.hidream.decoding.decode import Decoder, KlDecoder, decode_kl
+from onbrand.hidream.decoding.preview import fit_decoder
+from onbrand.hidream.decoding.vae import PcaDecoder, PcaVae
 from onbrand.hidream.memory import Placement, Plan, Sizes, plan
 from onbrand.hidream.models import MODELS, Model, Precision
-from onbrand.hidream.preview import fit_decoder
-from onbrand.hidream.prompts import PromptCache
-from onbrand.hidream.stream import tensors
-from onbrand.hidream.transformer import empty_transformer, offload_blocks
-from onbrand.hidream.vae import PcaDecoder, PcaVae
-from onbrand.packs import Base, BrandPack, Lora, Probe
+from onbrand.hidream.network.transformer import empty_transformer, offload_blocks
+from onbrand.hidream.pipeline import Illustrator
+from onbrand.hidream.text.embedding_cache import PromptCache
+from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.weights.fuse import fused
+from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights.lora import read_adapter
+from onbrand.hidream.weights.prequantized import load_artefact
+from onbrand.hidream.weights.stream import tensors
+from onbrand.packs.manifest import Base, BrandPack, Lora, Probe
+from onbrand.storage.files import Folder
 
 _CGROUP = Path("/sys/fs/cgroup")
 _KEPT_FREE = 0.9  # of a CPU's free memory: other programs need some too

@@ -24,7 +24,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from onbrand.config import LOCAL_API_CLIENT_ID, LOCAL_SPA_CLIENT_ID, LOCAL_TENANT_ID
 from onbrand.errors import ConfigError
-from onbrand.identity import SCOPE
+from onbrand.identity.tokens import SCOPE
 from onbrand.local import oauth, sign_in_page
 from onbrand.local.people import PEOPLE, Person
 from onbrand.local.signing_key import key_id, load_or_create_key

@@ -15,7 +15,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from onbrand.config import LOCAL_API_CLIENT_ID, LOCAL_SPA_CLIENT_ID
-from onbrand.identity import SCOPE
+from onbrand.identity.tokens import SCOPE
 from onbrand.local import sign_in_page
 
 API_SCOPE = f"api://{LOCAL_API_CLIENT_ID}/{SCOPE}"

@@ -23,12 +23,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onbrand import migrations, workers
 from onbrand.config import Settings
+from onbrand.database import migrations
+from onbrand.database.pool import Database
 from onbrand.errors import AlreadyRunning, DatabaseUnavailable, DataDirUnwritable, PageNotBuilt, PortBusy
+from onbrand.jobs import workers
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.packs import configured_base
-from onbrand.postgres import Database
+from onbrand.packs.manifest import configured_base
 
 logger = logging.getLogger(__name__)
 

@@ -36,15 +36,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from onbrand.config import load_settings
 from onbrand.errors import JobFailure, ModelFailed, SetupError, StorageUnreachable
-from onbrand.folder import derived_folder
-from onbrand.job import Progress
-from onbrand.packs import configured_base, load_pack
-from onbrand.png import encode
+from onbrand.images.png import encode
+from onbrand.jobs.models import Progress
+from onbrand.packs.manifest import configured_base, load_pack
+from onbrand.storage.files import derived_folder
 from onbrand.worker.frames import Frame, FrameBroken, read, write
 from onbrand.worker.reports import to_frame
 
 if TYPE_CHECKING:
-    from onbrand.hidream.illustrator import Illustrator
+    from onbrand.hidream.pipeline import Illustrator
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from onbrand.errors import GenerationTimedOut, SetupError, WeightsDamaged, WorkerLost
-from onbrand.job import Claim
+from onbrand.jobs.models import Claim
 from onbrand.worker.frames import Frame, FrameBroken, pack, read_async
 
 logger = logging.getLogger(__name__)

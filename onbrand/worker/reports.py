@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate, pairwise
 from typing import Any
 
-from onbrand.job import IMAGES_PER_JOB, Phase, Progress
+from onbrand.jobs.models import IMAGES_PER_JOB, Phase, Progress
 from onbrand.worker.frames import Frame
 
 _MAX_PREVIEW_BYTES = 32 * 1024  # many times what one has; what is larger would only fill the database

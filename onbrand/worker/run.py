@@ -11,15 +11,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
-from onbrand import attempts, logs, migrations, tasks, workers
+from onbrand import logs
 from onbrand.config import Settings
+from onbrand.database import migrations
+from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable
-from onbrand.images import ImageStore
-from onbrand.packs import configured_base
-from onbrand.postgres import Database
-from onbrand.shelf import Shelf
-from onbrand.upkeep import Upkeep
-from onbrand.worker.generate import Drawer, unless_set
+from onbrand.images.store import ImageStore
+from onbrand.jobs import attempts, queue, workers
+from onbrand.maintenance import Upkeep
+from onbrand.packs.manifest import configured_base
+from onbrand.packs.store import Shelf
+from onbrand.worker.job_runner import Drawer, unless_set
 from onbrand.worker.model_process import ModelProcess, model_command
 from onbrand.worker.switching import PackInUse
 
@@ -138,8 +140,8 @@ async def _consume(database: Database, drawer: Drawer, in_use: PackInUse, worker
     lost = False
     while not stop.is_set():  # not just until cancelled: a database that is lost meanwhile hides the cancellation
         try:
-            await tasks.consume(database.pool, drawer.draw, worker_name=worker_id)
-        except tasks.QueueLost:
+            await queue.consume(database.pool, drawer.draw, worker_name=worker_id)
+        except queue.QueueLost:
             if not lost:
                 logger.warning("The database is away; work goes on when it is back", extra={"action": "database_lost"})
             lost = True

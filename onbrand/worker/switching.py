@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onbrand import promotion
-from onbrand.blocking import in_thread
+from onbrand.concurrency import in_thread
+from onbrand.database.pool import Connection, Database
 from onbrand.errors import DatabaseUnavailable, PackNotFound, SetupError
-from onbrand.packs import Base, BrandPack
-from onbrand.postgres import Connection, Database
-from onbrand.promotion import Alias
-from onbrand.shelf import Shelf
+from onbrand.packs import promotion
+from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.promotion import Alias
+from onbrand.packs.store import Shelf
 from onbrand.worker.model_process import ModelProcess
 
 logger = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from onbrand.upkeep import SWEEP_SECONDS
-from onbrand.workers import id_of
+from onbrand.jobs.workers import id_of
+from onbrand.maintenance import SWEEP_SECONDS
 from tests.chaos.house import House, Part
 from tests.chaos.stores import Store
 from tests.system import descendants

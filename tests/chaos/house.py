@@ -28,10 +28,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from onbrand.config import LOCAL_TENANT_ID, REPOSITORY
+from onbrand.database.migrations import migrate
+from onbrand.jobs.workers import id_of
 from onbrand.local.issuer import Issuer
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.migrations import migrate
-from onbrand.workers import id_of
 from tests.integration.worker.stub_worker import STUB_MODEL
 from tests.system import descendants, environment, free_port, is_alive
 

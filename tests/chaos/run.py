@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from onbrand.config import Settings
-from onbrand.images import ImageStore
-from onbrand.postgres import Database
-from onbrand.upkeep import Upkeep
+from onbrand.database.pool import Database
+from onbrand.images.store import ImageStore
+from onbrand.maintenance import Upkeep
 from tests.azurite import settings_with
 from tests.chaos import verdict as verdicts
 from tests.chaos.adversary import KILLS, LEASE_SECONDS, Adversary, plan

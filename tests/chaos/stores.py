@@ -1,6 +1,6 @@
 """Where the chaos run keeps its images, a folder or Azurite: taking it away for a while, and what is in it at the end.
 
-What is read here is read past `onbrand.images`: the run must not believe the code it tries.
+What is read here is read past `onbrand.images.store`: the run must not believe the code it tries.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol
 from unittest import mock
 
-from onbrand import expiry
 from onbrand.config import Settings
-from onbrand.storage import open_storage
+from onbrand.jobs import retention
+from onbrand.storage.object_store import open_storage
 from tests.azurite import Azurite, settings_with
 
 _RENAME_EXCHANGE = 2  # linux/fs.h
@@ -69,7 +69,7 @@ class Folder:
     def aged(self) -> AbstractContextManager[object]:
         for path in sorted(self._images.rglob("*"), reverse=True):
             os.utime(path, (time.time() - 86_400,) * 2)
-        return mock.patch.object(expiry, "ORPHAN_HOURS", expiry.ORPHAN_HOURS)
+        return mock.patch.object(retention, "ORPHAN_HOURS", retention.ORPHAN_HOURS)
 
     def close(self) -> None:
         """Nothing was started."""
@@ -100,7 +100,7 @@ class Container:
         return {name: bytes(await (await store.get_async(name)).bytes_async()) for name in names}
 
     def aged(self) -> AbstractContextManager[object]:
-        return mock.patch.object(expiry, "ORPHAN_HOURS", 0)  # nobody can set the time of a blob
+        return mock.patch.object(retention, "ORPHAN_HOURS", 0)  # nobody can set the time of a blob
 
     def close(self) -> None:
         self._azurite.stop()

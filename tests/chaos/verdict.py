@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onbrand.errors import BadImage
-from onbrand.png import check
+from onbrand.images.png import check
 from tests.chaos.house import House
 from tests.chaos.people import CANARY, Fate, Ledger, Wish
 

@@ -7,13 +7,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from onbrand.config import REPOSITORY
-from onbrand.folder import LocalFolder
-from onbrand.job import Progress, image_seeds
-from onbrand.packs import SAMPLE, load_base, load_pack
-from onbrand.png import encode
+from onbrand.images.png import encode
+from onbrand.jobs.models import Progress, image_seeds
+from onbrand.packs.manifest import SAMPLE, load_base, load_pack
+from onbrand.storage.files import LocalFolder
 
 if TYPE_CHECKING:  # it brings torch, for which only those who draw should wait
-    from onbrand.hidream.illustrator import Illustrator
+    from onbrand.hidream.pipeline import Illustrator
 
 BACKPACK = "a red backpack on a light blue background"
 TEAPOT = "a teapot"

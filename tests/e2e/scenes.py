@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from playwright.sync_api import Page, expect
 
 from onbrand.errors import GenerationTimedOut, GpuMemory, StorageUnavailable
-from onbrand.job import Claim
+from onbrand.jobs.models import Claim
 from tests.e2e.drawings import BACKPACK, STEP_REACHED, STEPS, TEAPOT, draw
 from tests.e2e.stage import Stage
 from tests.e2e.visitor import (

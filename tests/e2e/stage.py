@@ -23,14 +23,14 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from onbrand import attempts, store, workers
-from onbrand.attempts import Rules
 from onbrand.config import LOCAL_TENANT_ID, Settings
+from onbrand.database.migrations import migrate
 from onbrand.errors import JobFailure
-from onbrand.job import Claim, Owner, Phase, Progress
+from onbrand.jobs import attempts, service, workers
+from onbrand.jobs.attempts import Rules
+from onbrand.jobs.models import Claim, Owner, Phase, Progress
 from onbrand.local.people import PEOPLE
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.migrations import migrate
 from tests.e2e.drawings import BRAND_PACK, STEPS, Drawn
 from tests.integration.api.service import Service, running
 from tests.rules import LIMITS
@@ -83,7 +83,7 @@ class Stage:
 
         async def submit() -> UUID:
             async with self.service.transaction() as connection:
-                submitted = await store.submit(
+                submitted = await service.submit(
                     connection, owner or Owner(LOCAL_TENANT_ID, uuid4()), prompt, idempotency_key=None, limits=LIMITS
                 )
                 return submitted.job_id

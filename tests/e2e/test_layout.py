@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from onbrand.job import IMAGES_PER_JOB
+from onbrand.jobs.models import IMAGES_PER_JOB
 from tests.e2e.drawings import BACKPACK, STEP_REACHED, STEPS, draw
 from tests.e2e.scenes import complete, draw_half, drawing, ready
 from tests.e2e.screen import SIZES

@@ -93,7 +93,7 @@ GUARDS = (
         (f"{_OUTAGE}::test_a_database_that_is_away_is_an_answer_within_seconds",),
         (
             Cut(
-                "postgres._check",
+                "pool._check",
                 "_hung_up_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection)",
                 "suppress()",
             ),
@@ -131,7 +131,7 @@ GUARDS = (
         ),
         (
             Cut(
-                "postgres._check",
+                "pool._check",
                 "_hung_up_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection)",
                 "suppress()",
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
-_ATTEMPTS = "tests/integration/test_attempts.py"
+_ATTEMPTS = "tests/integration/jobs/test_attempts.py"
 _STALE = f"{_ATTEMPTS}::test_a_stale_attempt_can_neither_report_nor_publish_nor_fail"
 
 GUARDS = (

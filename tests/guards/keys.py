@@ -20,7 +20,7 @@ GUARDS = (
     ),
     Guard(
         "keys outlast an outage of the provider",
-        "signing_keys",
+        "jwks",
         "24 * 3600",
         "3600",
         (f"{_KEYS}::test_s20_an_outage_of_a_day_locks_nobody_out",),

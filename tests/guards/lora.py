@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
-_LORA, _FUSE = "onbrand/hidream/lora.py", "onbrand/hidream/fuse.py"
-_BUILD, _DERIVE = "onbrand/hidream/build.py", "onbrand/hidream/derive.py"
+_LORA, _FUSE = "onbrand/hidream/weights/lora.py", "onbrand/hidream/weights/fuse.py"
+_BUILD, _DERIVE = "onbrand/hidream/packaging/build.py", "onbrand/hidream/weights/prequantized.py"
 _OF_LORA, _OF_FUSE = "tests/integration/hidream/test_lora.py", "tests/integration/hidream/test_fuse.py"
-_OF_BUILD, _OF_DERIVE = "tests/integration/hidream/test_build.py", "tests/integration/hidream/test_derive.py"
+_OF_BUILD, _OF_DERIVE = "tests/integration/hidream/test_build.py", "tests/integration/hidream/test_prequantized.py"
 
 GUARDS = (
     Guard(

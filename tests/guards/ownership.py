@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
-_ATTEMPTS = "tests/integration/test_attempts.py"
-_STORE = "tests/integration/test_store.py"
+_ATTEMPTS = "tests/integration/jobs/test_attempts.py"
+_STORE = "tests/integration/jobs/test_service.py"
 
 GUARDS = (
     # --- submitting --------------------------------------------------------------------------------------------------
@@ -70,14 +70,14 @@ GUARDS = (
     # --- whose job it is ---------------------------------------------------------------------------------------------
     Guard(
         "a job is its user's alone",
-        "store.find",
+        "service.find",
         '" where id = %s and tenant_id = %s and user_id = %s"',
         '" where id = %s and tenant_id = %s and (user_id = %s or true)"',
         (f"{_STORE}::test_somebody_elses_job_is_not_there", "tests/integration/api/test_ownership.py"),
     ),
     Guard(
         "a job is its tenant's alone",
-        "store.find",
+        "service.find",
         '" where id = %s and tenant_id = %s',
         '" where id = %s and (tenant_id = %s or true)',
         (f"{_STORE}::test_somebody_elses_job_is_not_there",),
@@ -105,29 +105,29 @@ GUARDS = (
     ),
     Guard(
         "only its owner learns that a deleted job was there",
-        "store.find",
+        "service.find",
         "expired_job where id = %s and tenant_id = %s and user_id = %s",
         "expired_job where id = %s and (tenant_id = %s or user_id = %s or true)",
         (f"{_STORE}::test_a_deleted_job_is_gone_for_its_owner_and_unknown_to_others",),
     ),
     Guard(
         "a job is not shown from the instant it expires",
-        "store.find",
+        "service.find",
         "= now(),",
         " now(),",
         (f"{_STORE}::test_a_job_is_not_shown_from_the_instant_it_expires",),
     ),
     Guard(
         "a job whose deletion has begun is never shown again",
-        "store.find",
+        "service.find",
         "expiring_at is not null or coalesce",
         "coalesce",
-        ("tests/integration/test_upkeep.py::test_a_clock_that_goes_back_brings_nothing_back",),
+        ("tests/integration/test_maintenance.py::test_a_clock_that_goes_back_brings_nothing_back",),
     ),
     Guard(
         "a picture is checked to be its owner's",
         "get_image",
-        "job = await store.find(connection, identity.owner, job_id)",
+        "job = await service.find(connection, identity.owner, job_id)",
         """cursor = await connection.execute("select * from job where id = %s", [job_id])
         job = store._job(await cursor.fetchone() or {})""",
         ("tests/integration/api/test_ownership.py::test_a_known_etag_does_not_open_somebody_elses_image",),

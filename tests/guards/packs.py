@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
-_OF_PROMOTION = "tests/integration/test_promotion.py"
-_OF_SHELF = "tests/integration/test_shelf.py"
+_OF_PROMOTION = "tests/integration/packs/test_promotion.py"
+_OF_SHELF = "tests/integration/packs/test_store.py"
 _OF_SWITCHING = "tests/integration/worker/test_switching.py"
 
 GUARDS = (
@@ -69,10 +69,10 @@ GUARDS = (
     ),
     Guard(
         "a pack is read whole before it is promoted",
-        "catalogue.promote",
+        "pack_catalogue.promote",
         "shelf.verify(found.id)",
         "found.manifest",
-        ("tests/integration/test_pack_commands.py",),
+        ("tests/integration/cli/test_packs.py",),
     ),
     Guard(
         "a manifest on the shelf is its id's",
@@ -91,7 +91,7 @@ GUARDS = (
     Guard(
         "a copy is compared each time",
         "Shelf.fetch",
-        "folder.fetch(shelved, [file",
+        "files.fetch(shelved, [file",
         """if not (directory / file.path).exists():
                     folder.fetch(shelved, [file""",
         (f"{_OF_SHELF}::test_a_damaged_copy_is_fetched_anew",),
@@ -177,7 +177,7 @@ GUARDS = (
         "pack_id = (select pack_id from live_worker order by started_at desc limit 1)",
         "true",
         (
-            "tests/integration/test_forecast.py"
+            "tests/integration/jobs/test_eta.py"
             "::test_runs_of_another_pack_count_only_until_there_are_a_few_of_the_live_one",
         ),
     ),

@@ -7,7 +7,7 @@ from tests.guards.guard import Guard
 _PNG = "tests/unit/test_png.py"
 _IMAGES = "tests/integration/storage/test_images.py"
 _AZURE = "tests/integration/storage/test_azure.py"
-_PACK = "tests/integration/test_hidream_pack.py"
+_PACK = "tests/integration/hidream/test_bundled_pack.py"
 _LOAD = "tests/integration/hidream/test_load.py"
 _DRAWING = "tests/integration/worker/test_drawing.py"
 _STORING = "tests/integration/worker/test_storing.py"
@@ -38,23 +38,23 @@ GUARDS = (
     Guard(
         "a stored image outlasts a power cut",
         "ImageStore.put",
-        "await asyncio.to_thread(disk.sync, self._folder, key)",
+        "await asyncio.to_thread(local_disk.sync, self._folder, key)",
         "pass",
-        ("tests/integration/storage/test_disk.py",),
+        ("tests/integration/storage/test_local_disk.py",),
     ),
     Guard(
         "a store whose folder is gone is not an empty one",
-        "files",
+        "local_disk.files",
         "not root.is_dir()",
         "False",
-        ("tests/integration/storage/test_disk.py",),
+        ("tests/integration/storage/test_local_disk.py",),
     ),
     Guard(
         "a symbolic link leads nowhere",
-        "disk._files",
+        "local_disk._files",
         "is_dir(follow_symlinks=False)",
         "is_dir()",
-        ("tests/integration/storage/test_disk.py",),
+        ("tests/integration/storage/test_local_disk.py",),
     ),
     Guard(
         "what is stored is read back before it counts",
@@ -91,7 +91,7 @@ GUARDS = (
     Guard(
         "a missing container is not a damaged image",
         "get",
-        "storage.is_missing_container(error)",
+        "object_store.is_missing_container(error)",
         "False",
         (f"{_AZURE}::test_a_container_that_was_not_there_yet_is_made_by_the_first_image",),
     ),
@@ -111,7 +111,7 @@ GUARDS = (
     ),
     Guard(
         "connections to the store are bounded",
-        "onbrand.images",
+        "onbrand.images.store",
         "32  # calls",
         "320  # calls",
         (f"{_AZURE}::test_connections_are_bounded_however_many_ask",),
@@ -174,7 +174,7 @@ GUARDS = (
         "() if not torch.isfinite(images).all(): raise BadImage pixels",
         """()
     pixels""",
-        ("tests/integration/test_hidream.py::test_latents_that_are_not_numbers_are_refused",),
+        ("tests/integration/hidream/test_pipeline.py::test_latents_that_are_not_numbers_are_refused",),
     ),
     # --- weights -----------------------------------------------------------------------------------------------------
     Guard(
@@ -224,18 +224,18 @@ GUARDS = (
         "Illustrator.draw",
         "self.at_once == 1 or len(seeds) == 1",
         "True",
-        ("tests/integration/test_hidream.py::test_with_too_little_memory_the_pictures_are_drawn_one_by_one",),
+        ("tests/integration/hidream/test_pipeline.py::test_with_too_little_memory_the_pictures_are_drawn_one_by_one",),
     ),
     Guard(
         "a pack's paths stay inside it",
         "_stays_inside",
         'or path.startswith("/") or ".." in parts or',
         "or",
-        ("tests/unit/test_packs.py::test_a_path_that_leaves_the_pack_is_refused",),
+        ("tests/unit/test_manifest.py::test_a_path_that_leaves_the_pack_is_refused",),
     ),
     Guard(
         "a network lacks no tensor",
-        "fill.fill",
+        "load_state.fill",
         "missing:",
         "False:",
         (f"{_PACK}::test_a_component_that_lacks_a_tensor_is_refused",),

@@ -15,7 +15,7 @@ from tests.guards.places import PlaceUnknown, find
 from tests.guards.taking_away import Outcome, failing_anyway
 
 PROMPTS = "tests/unit/test_prompt.py"
-PROMPT = "onbrand/prompt.py"
+PROMPT = "onbrand/jobs/prompt.py"
 LENGTH = Guard(
     "a prompt has an end",
     "normalise",
@@ -56,7 +56,7 @@ def test_a_text_that_is_gone_or_there_twice_is_refused() -> None:
             Guard("x", "prompt", text, "", (PROMPTS,)).cuts[0].of(REPOSITORY)
 
 
-@pytest.mark.parametrize("ending", ["normalise", "prompt.normalise", "onbrand.prompt.normalise", "prompt"])
+@pytest.mark.parametrize("ending", ["normalise", "prompt.normalise", "onbrand.jobs.prompt.normalise", "prompt"])
 def test_a_place_is_found_by_the_end_of_its_name(ending: str) -> None:
     assert find(REPOSITORY, ending).file == Path(PROMPT)
 

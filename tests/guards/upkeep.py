@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
-_UPKEEP = "tests/integration/test_upkeep.py"
+_UPKEEP = "tests/integration/test_maintenance.py"
 _IMAGES = "tests/integration/storage/test_images.py"
 
 GUARDS = (
@@ -17,14 +17,14 @@ GUARDS = (
     ),
     Guard(
         "what is not due is not deleted",
-        "expiry.begin",
+        "retention.begin",
         "now() and",
         "now() + interval '2 hours' and",
         (f"{_UPKEEP}::test_what_is_due_is_physically_gone_and_only_its_owner_learns_that_it_was_there",),
     ),
     Guard(
         "a job is marked before its images are deleted",
-        "expiry.begin",
+        "retention.begin",
         "expiring_at = now()",
         "expires_at = expires_at",
         (f"{_UPKEEP}::test_a_clock_that_goes_back_brings_nothing_back",),
@@ -38,21 +38,21 @@ GUARDS = (
     ),
     Guard(
         "only a marked row is deleted",
-        "expiry.finish",
+        "retention.finish",
         "and expiring_at is not null returning",
         "returning",
         (f"{_UPKEEP}::test_only_a_job_whose_deletion_has_begun_is_deleted",),
     ),
     Guard(
         "a deletion that was killed half way is taken up",
-        "expiry.begin",
+        "retention.begin",
         "not between now() - make_interval(mins => %s) and now() + interval '1 minute'",
         "> now() + make_interval(mins => %s)",
         (f"{_UPKEEP}::test_a_deletion_that_was_killed_half_way_is_ended_by_the_next",),
     ),
     Guard(
         "what was begun under a clock that went back is taken up",
-        "expiry.begin",
+        "retention.begin",
         "not between now() - make_interval(mins => %s) and now() + interval '1 minute'",
         "< now() - make_interval(mins => %s)",
         (f"{_UPKEEP}::test_a_clock_that_goes_back_brings_nothing_back",),
@@ -60,20 +60,20 @@ GUARDS = (
     Guard(
         "a deletion of more than half of all jobs waits",
         "expire",
-        "await expiry.is_held(connection) and not confirmed",
+        "await retention.is_held(connection) and not confirmed",
         "False",
         (f"{_UPKEEP}::test_a_clock_that_jumps_a_year_ahead_deletes_nothing_and_all_is_back_once_it_is_right",),
     ),
     Guard(
         "a deletion does not wait longer than was promised",
-        "expiry",
+        "jobs.retention",
         "_HOLD_HOURS = 12",
         "_HOLD_HOURS = 48",
         (f"{_UPKEEP}::test_a_deletion_that_is_held_happens_within_the_promised_day",),
     ),
     Guard(
         "what tells of a deleted job is deleted too",
-        "expiry",
+        "jobs.retention",
         "_TOMBSTONE_DAYS = 90",
         "_TOMBSTONE_DAYS = 9000",
         (f"{_UPKEEP}::test_what_tells_of_a_deleted_job_is_deleted_after_another_90_days",),
@@ -81,7 +81,7 @@ GUARDS = (
     # --- comparing rows and stored images ----------------------------------------------------------------------------
     Guard(
         "a foreign object is never one of our images",
-        "images._parse",
+        "images.store._parse",
         "fullmatch",
         "match",
         (f"{_IMAGES}::test_a_foreign_object_is_never_found_and_never_deleted",),
@@ -91,7 +91,7 @@ GUARDS = (
         "delete_job",
         "if _KEY.fullmatch(name) or _LEFTOVER.fullmatch(name)",
         "",
-        (_IMAGES, "tests/integration/storage/test_disk.py"),
+        (_IMAGES, "tests/integration/storage/test_local_disk.py"),
     ),
     Guard(
         "young images are left alone",
@@ -126,7 +126,10 @@ GUARDS = (
         "_delete_old",
         ") and modified.timestamp() < before",
         ")",
-        (f"{_UPKEEP}::test_half_written_files_are_deleted_once_they_are_old", "tests/integration/storage/test_disk.py"),
+        (
+            f"{_UPKEEP}::test_half_written_files_are_deleted_once_they_are_old",
+            "tests/integration/storage/test_local_disk.py",
+        ),
     ),
     Guard(
         "an image that the store has lost is flagged",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
-_USAGE = "tests/integration/test_usage.py"
+_USAGE = "tests/integration/jobs/test_usage.py"
 _API = "tests/integration/api/test_usage.py"
-_STATS = "tests/integration/test_stats.py"
+_STATS = "tests/integration/cli/test_stats.py"
 
 GUARDS = (
     # --- the question ------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ GUARDS = (
     Guard(
         "nobody answers another person's question",
         "answer_question",
-        "job = await store.find(connection, identity.owner, job_id)",
+        "job = await service.find(connection, identity.owner, job_id)",
         """cursor = await connection.execute("select * from job where id = %s", [job_id])
         job = store._job(await cursor.fetchone() or {})""",
         (f"{_API}::test_somebody_elses_question_cannot_be_answered",),
@@ -64,7 +64,7 @@ GUARDS = (
     # --- counting ----------------------------------------------------------------------------------------------------
     Guard(
         "a deleted run goes on counting",
-        "expiry.finish",
+        "retention.finish",
         '"  from gone)"',
         '"  from gone where false)"',
         (f"{_USAGE}::test_a_deleted_run_counts_as_it_did_before",),
@@ -114,7 +114,7 @@ GUARDS = (
     ),
     Guard(
         "a few answers are no percentage",
-        "onbrand.stats",
+        "onbrand.cli.stats",
         "_FEW = 10",
         "_FEW = 9",
         (f"{_STATS}::test_answers_are_a_percentage_from_ten_on",),

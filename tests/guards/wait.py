@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
-_PREVIEWS = "tests/integration/test_previews.py"
-_FORECAST = "tests/integration/test_forecast.py"
-_OF_HIDREAM = "tests/integration/test_hidream_preview.py"
+_PREVIEWS = "tests/integration/jobs/test_previews.py"
+_FORECAST = "tests/integration/jobs/test_eta.py"
+_OF_HIDREAM = "tests/integration/hidream/test_preview.py"
 
 GUARDS = (
     Guard(

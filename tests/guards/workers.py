@@ -103,7 +103,7 @@ GUARDS = (
     ),
     Guard(
         "a finished drawing waits for the database",
-        "worker.generate",
+        "job_runner",
         "300.0  #",
         "0.0  #",
         (f"{_OUTAGES}::test_four_finished_images_wait_for_the_database_to_be_published",),
@@ -125,7 +125,7 @@ GUARDS = (
     ),
     Guard(
         "a finished drawing waits for the store",
-        "worker.generate",
+        "job_runner",
         "= 30.0  #",
         "= 0.0  #",
         (f"{_STORING}::test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_the_lease_is_shorter",),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from onbrand import workers
+from onbrand.jobs import workers
 from tests.hosts import Studio, studio
 from tests.system import wait_until
 

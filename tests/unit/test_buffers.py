@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onbrand.hidream.buffers import Buffers
+from onbrand.hidream.weights.buffers import Buffers
 
 SIZE = 100_000  # bytes
 

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from onbrand import cli
+from onbrand.cli import main
 from onbrand.config import (
     LOCAL_GROUP_ID,
     LOCAL_TENANT_ID,
@@ -257,7 +257,7 @@ def test_production_does_not_start_with_what_is_unsafe(
     variables.set(**PRODUCTION | change)
     monkeypatch.setattr(sys, "argv", ["onbrand", "api"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     printed = capsys.readouterr()
     assert (ended.value.code, printed.out) == (78, "")
     assert sentence in printed.err
@@ -283,9 +283,9 @@ def test_a_database_address_that_is_none_is_refused_without_repeating_it(
 ) -> None:
     variables.set(DATABASE_URL=url, DATA_DIR=str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["onbrand", "api"])
-    monkeypatch.setattr(cli.logs, "configure", lambda *_: None)  # it would take pytest's own handlers away
+    monkeypatch.setattr(main.logs, "configure", lambda *_: None)  # it would take pytest's own handlers away
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     assert ended.value.code == 78
     assert capsys.readouterr().err == "onbrand: ONBRAND_DATABASE_URL is not a PostgreSQL address (postgresql://…)\n"
 

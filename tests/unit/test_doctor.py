@@ -16,15 +16,15 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
-from onbrand.blocking import in_thread
-from onbrand.condition import Endings, Missing, Server
+from onbrand.concurrency import in_thread
 from onbrand.config import Environment, Settings
+from onbrand.database.diagnostics import Endings, Missing, Server
 from onbrand.doctor import machine, parts, server, work
 from onbrand.doctor.examine import refused
 from onbrand.doctor.guard import guarded, guarded_together
 from onbrand.doctor.report import CHECKS, Report, State, Verdict, ok, problem, skipped, warning
 from onbrand.errors import WeightsMissing
-from onbrand.figures import Figures
+from onbrand.jobs.metrics import Figures
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SERVER = Server(180004, NOW, "UTC", "5s", True, False, False, False, 10, 60, 47)

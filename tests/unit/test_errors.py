@@ -8,10 +8,10 @@ from typing import TypeVar
 import pytest
 
 from onbrand import errors
-from onbrand.api import body, edge
+from onbrand.api import body, middleware
 from onbrand.config import REPOSITORY
 from onbrand.errors import JobFailure, OnbrandError, ProblemError, SetupError
-from onbrand.prompt import MAX_CODE_POINTS
+from onbrand.jobs.prompt import MAX_CODE_POINTS
 
 Error = TypeVar("Error", bound=OnbrandError)
 
@@ -104,5 +104,5 @@ def test_a_stored_code_is_found_again_and_an_unknown_one_is_a_failed_model() -> 
 
 def test_the_limits_that_texts_name_are_the_ones_that_hold() -> None:
     assert f"{body.MAX_BYTES:,} bytes" in errors.BodyTooLarge.detail
-    assert f"{edge.MAX_HEAD_BYTES:,} bytes" in errors.HeadersTooLarge.detail
+    assert f"{middleware.MAX_HEAD_BYTES:,} bytes" in errors.HeadersTooLarge.detail
     assert f"{MAX_CODE_POINTS} characters" in errors.PromptTooLong.detail

@@ -27,7 +27,7 @@ from onbrand.errors import (
     TokenInvalid,
     TokenMissing,
 )
-from onbrand.identity import MAX_LIFETIME_SECONDS, Identity, bearer_token, check_claims
+from onbrand.identity.tokens import MAX_LIFETIME_SECONDS, Identity, bearer_token, check_claims
 
 NOW = 1_800_000_000
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"

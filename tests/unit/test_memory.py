@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from onbrand.errors import SetupError
-from onbrand.folder import LocalFolder
 from onbrand.hidream.memory import GIB, Placement, Sizes, plan
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs import Base, BaseManifest, PackFile
+from onbrand.packs.manifest import Base, BaseManifest, PackFile
+from onbrand.storage.files import LocalFolder
 
 GB = 10**9
 # HiDream-I1 as it is stored: docs/models.md.

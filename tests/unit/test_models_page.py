@@ -12,7 +12,7 @@ from onbrand.hidream.models import MODELS, Precision
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 HIDREAM = MODELS["hidream-i1-fast"]
 LM_HEAD = 128_256 * 4096  # Llama's; in its files, and not loaded
-TFLOP = {"step": 4 * 77.791, "decoding": 4 * 10.472, "reading": 3.17}  # see tests/integration/hidream/test_floor.py
+TFLOP = {"step": 4 * 77.791, "decoding": 4 * 10.472, "reading": 3.17}  # see tests/integration/hidream/test_roofline.py
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -8,7 +8,7 @@ from onbrand.api.metrics import Metrics
 from onbrand.config import REPOSITORY
 from onbrand.doctor.report import CHECKS
 from onbrand.errors import JobFailure
-from onbrand.figures import Figures
+from onbrand.jobs.metrics import Figures
 from onbrand.logs import ACTIONS
 
 _TEXT = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")

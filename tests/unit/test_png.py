@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from onbrand import __version__, job, png
+from onbrand import __version__
 from onbrand.errors import BadImage
-from onbrand.png import Provenance
+from onbrand.images import png
+from onbrand.images.png import Provenance
+from onbrand.jobs import models
 
 PROVENANCE = Provenance(
     pack_id="a" * 64,
@@ -66,7 +68,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def test_size_and_seeds_are_the_jobs() -> None:
-    assert (png.SIZE, png.MAX_SEED) == (job.IMAGE_SIZE, job.MAX_SEED)
+    assert (png.SIZE, png.MAX_SEED) == (models.IMAGE_SIZE, models.MAX_SEED)
 
 
 def test_pixels_survive() -> None:

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from onbrand.errors import ProblemError, PromptBlank, PromptInvalid, PromptTooLong
-from onbrand.prompt import MAX_CODE_POINTS, normalise
+from onbrand.jobs.prompt import MAX_CODE_POINTS, normalise
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).resolve().parents[1] / "vectors" / "prompts.json").read_text(encoding="utf-8")

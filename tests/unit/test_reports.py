@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onbrand.job import Phase, Progress
+from onbrand.jobs.models import Phase, Progress
 from onbrand.worker.frames import Frame
 from onbrand.worker.reports import from_frame, to_frame
 

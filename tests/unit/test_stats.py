@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
+from onbrand.cli.stats import Share, parse_month
 from onbrand.errors import CommentInvalid, CommentTooLong
-from onbrand.stats import Share, parse_month
-from onbrand.usage import MAX_COMMENT_CODE_POINTS, normalise_comment
+from onbrand.jobs.usage import MAX_COMMENT_CODE_POINTS, normalise_comment
 
 
 @pytest.mark.parametrize(

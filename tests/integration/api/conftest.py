@@ -13,8 +13,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from onbrand.config import LOCAL_API_CLIENT_ID, LOCAL_GROUP_ID, LOCAL_SPA_CLIENT_ID, LOCAL_TENANT_ID, Settings, SignIn
+from onbrand.database.migrations import migrate
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.migrations import migrate
 from tests.integration.api.service import Person, Service, running
 from tests.system import free_port
 

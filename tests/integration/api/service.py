@@ -19,13 +19,13 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from onbrand import attempts
 from onbrand.api.app import StandIn, create_app, serve
 from onbrand.config import LOCAL_TENANT_ID, Settings, SignIn
-from onbrand.images import ImageStore
-from onbrand.job import Claim, Owner, Pack, StoredImage
+from onbrand.database.pool import Connection
+from onbrand.images.store import ImageStore
+from onbrand.jobs import attempts
+from onbrand.jobs.models import Claim, Owner, Pack, StoredImage
 from onbrand.local.issuer import Issuer
-from onbrand.postgres import Connection
 from tests.system import wait_until
 
 PACK = Pack("a" * 64, "Sample brand", "1.2.0")

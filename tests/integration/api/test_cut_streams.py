@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from onbrand import attempts
-from onbrand.job import Phase, Progress
+from onbrand.jobs import attempts
+from onbrand.jobs.models import Phase, Progress
 from tests.integration.api.service import Person, Service
 from tests.proxy import Proxy
 

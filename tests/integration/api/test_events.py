@@ -12,8 +12,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from onbrand import attempts
-from onbrand.job import Phase, Progress
+from onbrand.jobs import attempts
+from onbrand.jobs.models import Phase, Progress
 from tests.integration.api.service import Person, Service, assert_problem
 from tests.system import wait_until
 

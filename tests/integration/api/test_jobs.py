@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from onbrand import attempts
 from onbrand.errors import JobFailure, ModelFailed
-from onbrand.job import Phase, Progress
+from onbrand.jobs import attempts
+from onbrand.jobs.models import Phase, Progress
 from tests.integration.api.service import PACK, Person, Service, assert_problem
 from tests.rules import RULES
 

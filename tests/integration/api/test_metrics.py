@@ -11,10 +11,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from onbrand import workers
 from onbrand.config import Environment, Settings
-from onbrand.figures import STATEMENT
-from onbrand.postgres import Database
+from onbrand.database.pool import Database
+from onbrand.jobs import workers
+from onbrand.jobs.metrics import STATEMENT
 from tests.integration.api.service import PACK, Person, Service, assert_problem, running
 from tests.system import free_port, wait_until
 

@@ -20,10 +20,10 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from onbrand.config import LOCAL_TENANT_ID, REPOSITORY, Settings
-from onbrand.job import Owner
+from onbrand.database.migrations import migrate
+from onbrand.jobs.models import Owner
 from onbrand.local.people import PEOPLE
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.migrations import migrate
 from tests.integration.api.service import Service, running
 
 KEPT = REPOSITORY / "web" / "openapi.json"

@@ -21,8 +21,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from onbrand.config import Settings
+from onbrand.database.migrations import migrate
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.migrations import migrate
 from tests.integration.api.service import Person, Service, assert_problem, running
 from tests.system import descendants, is_alive, wait_until
 

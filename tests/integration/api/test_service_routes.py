@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from onbrand import __version__, workers
+from onbrand import __version__
 from onbrand.config import LOCAL_SPA_CLIENT_ID
+from onbrand.jobs import workers
 from tests.integration.api.service import PACK, Person, Service
 
 

@@ -9,8 +9,8 @@ from base64 import b64decode, b64encode
 
 import pytest
 
-from onbrand import attempts, workers
-from onbrand.job import Phase, Progress
+from onbrand.jobs import attempts, workers
+from onbrand.jobs.models import Phase, Progress
 from tests.integration.api.service import PACK, Person, Service, assert_problem
 
 PREVIEWS = tuple(b"\xff\xd8\xff" + bytes([n]) * 4000 + b"\xff\xd9" for n in range(4))  # larger than any so far

@@ -6,8 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from onbrand.folder import LocalFolder
-from onbrand.packs import BASE_MANIFEST, Base, load_base
+from onbrand.packs.manifest import BASE_MANIFEST, Base, load_base
+from onbrand.storage.files import LocalFolder
 
 
 def listed_anew(directory: Path, model: str) -> Base:

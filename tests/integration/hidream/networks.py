@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onbrand.hidream.fill import fill
 from onbrand.hidream.models import Precision
-from onbrand.hidream.transformer import empty_transformer
+from onbrand.hidream.network.transformer import empty_transformer
+from onbrand.hidream.weights.load_state import fill
 from tests.tiny import SIZE, tiny_pipeline
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged, WeightsMissing
-from onbrand.hidream.build import build_pack
 from onbrand.hidream.load import probe_lora
 from onbrand.hidream.models import MODELS
-from onbrand.packs import MANIFEST, Base, BrandPack, Lora, Probe, load_pack
+from onbrand.hidream.packaging.build import build_pack
+from onbrand.packs.manifest import MANIFEST, Base, BrandPack, Lora, Probe, load_pack
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_base, tiny_lora, tiny_pipeline
 
 FILES = [MANIFEST, "README.md", "lora.safetensors"]

@@ -26,11 +26,11 @@ from transformers import (
 )
 
 from onbrand.errors import WeightsDamaged
-from onbrand.folder import LocalFolder
-from onbrand.hidream.encode import Embeddings, Reader, fit, reader
-from onbrand.hidream.encoders import FourEncoders, load_text_encoder
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs import Base, load_base
+from onbrand.hidream.text.encode import Embeddings, Reader, fit, reader
+from onbrand.hidream.text.encoders import FourEncoders, load_text_encoder
+from onbrand.packs.manifest import Base, load_base
+from onbrand.storage.files import LocalFolder
 from tests.integration.hidream.bases import listed_anew
 from tests.integration.hidream.networks import error
 from tests.tiny import tiny_base, tiny_pipeline

@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from onbrand.errors import WeightsDamaged
-from onbrand.hidream.fuse import fused
-from onbrand.hidream.int8 import dequantise, quantise
-from onbrand.hidream.lora import Adapter, Update, read_adapter
-from onbrand.packs import Lora
+from onbrand.hidream.network.int8 import dequantise, quantise
+from onbrand.hidream.weights.fuse import fused
+from onbrand.hidream.weights.lora import Adapter, Update, read_adapter
+from onbrand.packs.manifest import Lora
 from tests.tiny import ALPHA, RANK, SIZE, adapted_modules, tiny_lora, tiny_pipeline
 
 QUERY = "double_stream_blocks.0.block.attn1.to_q"

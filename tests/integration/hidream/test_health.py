@@ -10,7 +10,7 @@ import torch
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.health import answer, check, probe
-from onbrand.packs import Probe
+from onbrand.packs.manifest import Probe
 from tests import tiny
 
 BASE = (1.0,) * 16

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from onbrand.hidream.fill import fill
-from onbrand.hidream.int8 import Int8Linear, dequantise, hold_as_int8, quantise
 from onbrand.hidream.models import Precision
+from onbrand.hidream.network.int8 import Int8Linear, dequantise, hold_as_int8, quantise
+from onbrand.hidream.weights.load_state import fill
 from tests.integration.hidream.networks import error, lively_transformer, ours, output
 
 

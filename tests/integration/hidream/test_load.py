@@ -16,15 +16,15 @@ from diffusers import AutoencoderKL, HiDreamImagePipeline, HiDreamImageTransform
 
 from onbrand.config import PrecisionChoice
 from onbrand.errors import PackUnfit, SetupError, WeightsDamaged
-from onbrand.folder import LocalFolder
-from onbrand.hidream.derive import store_artefact
-from onbrand.hidream.encode import Encoded, TextEncoder
-from onbrand.hidream.illustrator import Drawing, Illustrator
 from onbrand.hidream.load import Stage, load_illustrator, probe_lora
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.sample import noise
-from onbrand.hidream.schedule import scheduler_of
-from onbrand.packs import Base, BrandPack, load_pack
+from onbrand.hidream.pipeline import Drawing, Illustrator
+from onbrand.hidream.sampling.denoising import noise
+from onbrand.hidream.sampling.schedule import scheduler_of
+from onbrand.hidream.text.encode import Encoded, TextEncoder
+from onbrand.hidream.weights.prequantized import store_artefact
+from onbrand.packs.manifest import Base, BrandPack, load_pack
+from onbrand.storage.files import LocalFolder
 from tests import tiny
 
 PROMPT = "a blue kettle on a table"

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from onbrand.errors import WeightsDamaged, WeightsMissing
-from onbrand.hidream.lora import describe, read_adapter
-from onbrand.packs import Lora
+from onbrand.hidream.weights.lora import describe, read_adapter
+from onbrand.packs.manifest import Lora
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_lora, tiny_pipeline
 
 Weights = dict[str, Tensor]

@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel, PreTrainedTokenizerFast
 
 from onbrand.errors import WeightsDamaged
-from onbrand.folder import LocalFolder
-from onbrand.hidream.encode import TextEncoder, fit
-from onbrand.hidream.encoders import load_text_encoder
-from onbrand.hidream.minilm import MiniLmEncoder
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs import Base, load_base
+from onbrand.hidream.text.encode import TextEncoder, fit
+from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.minilm import MiniLmEncoder
+from onbrand.packs.manifest import Base, load_base
+from onbrand.storage.files import LocalFolder
 from tests.integration.hidream.bases import listed_anew
 
 MINI = Path(__file__).parents[3] / "models" / "mini"

@@ -14,8 +14,8 @@ import pytest
 from onbrand.config import REPOSITORY
 from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged, WeightsMissing
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.pin import parse_source, write_base
-from onbrand.packs import BASE_MANIFEST, Base, Source
+from onbrand.hidream.packaging.pin import parse_source, write_base
+from onbrand.packs.manifest import BASE_MANIFEST, Base, Source
 from tests.tiny import tiny_base
 
 MODEL = "hidream-i1-dev"

@@ -10,10 +10,10 @@ from obstore.store import LocalStore
 
 from onbrand.config import PrecisionChoice
 from onbrand.errors import WeightsDamaged
-from onbrand.folder import Folder, LocalFolder, StoreFolder
 from onbrand.hidream.load import Stage
 from onbrand.hidream.models import Precision
-from onbrand.hidream.prepare import prepare
+from onbrand.hidream.packaging.prepare import prepare
+from onbrand.storage.files import Folder, LocalFolder, StoreFolder
 from tests.integration.hidream.test_load import Brand, make_brand
 
 PROMPT = "a blue kettle"
@@ -72,7 +72,7 @@ def test_a_flipped_bit_in_any_of_them_is_refused(brand: Brand, tmp_path: Path, c
 
 def test_encoders_that_visit_the_device_read_the_same(brand: Brand) -> None:
     """Only that it makes no difference: there is no second device here to visit."""
-    from onbrand.hidream.encoders import FourEncoders
+    from onbrand.hidream.text.encoders import FourEncoders
 
     illustrator = brand.load()
     stays = illustrator.text_encoder

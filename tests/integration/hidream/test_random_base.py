@@ -10,13 +10,13 @@ import pytest
 import torch
 import transformers
 
-from onbrand.hidream.bench import Effort, measure
-from onbrand.hidream.configurations import HIDREAM_I1
-from onbrand.hidream.engines import Candidate, with_steps
+from onbrand.hidream.benchmark.configurations import HIDREAM_I1
+from onbrand.hidream.benchmark.engines import Candidate, with_steps
+from onbrand.hidream.benchmark.measure import Effort, measure
+from onbrand.hidream.benchmark.random_base import random_base, random_pack
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.random_base import random_base, random_pack
-from onbrand.hidream.stream import tensors
-from onbrand.packs import Base
+from onbrand.hidream.weights.stream import tensors
+from onbrand.packs.manifest import Base
 from tests.tiny import tiny_pipeline
 
 

@@ -8,7 +8,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchLCMScheduler, Un
 from torch import Tensor
 
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.schedule import SeededLCMScheduler, begin, scheduler_of
+from onbrand.hidream.sampling.schedule import SeededLCMScheduler, begin, scheduler_of
 
 CPU = torch.device("cpu")
 STOCHASTIC = ("hidream-i1-fast", "hidream-i1-dev")

@@ -24,11 +24,11 @@ from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
 from onbrand.errors import WeightsDamaged, WeightsMissing
-from onbrand.folder import Folder, LocalFolder, PackFile, Reader
-from onbrand.hidream import stream
-from onbrand.hidream.header import DTYPES, FormatError, places
-from onbrand.hidream.stream import tensors
-from onbrand.packs import Base
+from onbrand.hidream.weights import stream
+from onbrand.hidream.weights.header import DTYPES, FormatError, places
+from onbrand.hidream.weights.stream import tensors
+from onbrand.packs.manifest import Base
+from onbrand.storage.files import Folder, LocalFolder, PackFile, Reader
 from tests.system import wait_until
 from tests.tiny import tiny_base
 

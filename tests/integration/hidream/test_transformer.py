@@ -16,11 +16,11 @@ from torch._dynamo.utils import counters
 
 from onbrand.config import REPOSITORY
 from onbrand.errors import WeightsDamaged
-from onbrand.hidream.configurations import HIDREAM_I1
-from onbrand.hidream.fill import fill
+from onbrand.hidream.benchmark.configurations import HIDREAM_I1
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.moe import RoutedExperts
-from onbrand.hidream.transformer import compile_blocks, empty_transformer, offload_blocks
+from onbrand.hidream.network.moe import RoutedExperts
+from onbrand.hidream.network.transformer import compile_blocks, empty_transformer, offload_blocks
+from onbrand.hidream.weights.load_state import fill
 from tests.integration.hidream.networks import error, inputs, lively_transformer, ours, output
 
 MINI = REPOSITORY / "models" / "mini" / "transformer"

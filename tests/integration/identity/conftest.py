@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from onbrand.config import LOCAL_API_CLIENT_ID, LOCAL_GROUP_ID, LOCAL_SPA_CLIENT_ID, LOCAL_TENANT_ID, Directory
-from onbrand.identity import TokenVerifier
+from onbrand.identity.tokens import TokenVerifier
 from onbrand.local.issuer import Issuer
 from tests.integration.identity.provider import METADATA_PATH, Clock, Provider
 

@@ -19,10 +19,10 @@ from typing import Any
 import jwt
 import pytest
 
-from onbrand import signing_keys
 from onbrand.config import LOCAL_TENANT_ID, Directory
 from onbrand.errors import KeysUnavailable, ProblemError, TokenInvalid
-from onbrand.identity import TokenVerifier
+from onbrand.identity import jwks
+from onbrand.identity.tokens import TokenVerifier
 from onbrand.local.issuer import Issuer
 from tests.integration.identity.provider import (
     KEYS_PATH,
@@ -126,7 +126,7 @@ def test_s21_whatever_the_provider_answers_the_old_keys_stay(
     failure: str,
     document: str,
 ) -> None:
-    monkeypatch.setattr(signing_keys, "FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(jwks, "FETCH_SECONDS", 0.5)
     verifier.load_keys()
     provider.answers[KEYS_PATH if document == "keys" else METADATA_PATH] = FAILURES[failure]
     clock.pass_by(HOUR + 1)

@@ -10,7 +10,7 @@ import pytest
 
 from onbrand.config import Directory
 from onbrand.errors import KeysUnavailable
-from onbrand.identity import TokenVerifier
+from onbrand.identity.tokens import TokenVerifier
 from onbrand.local.issuer import Issuer
 from tests.certificate import new_certificate
 from tests.integration.identity.provider import KEYS_PATH, METADATA_PATH, Clock, Provider, says

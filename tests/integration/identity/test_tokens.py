@@ -33,7 +33,7 @@ from onbrand.errors import (
     TokenExpired,
     TokenInvalid,
 )
-from onbrand.identity import TokenVerifier
+from onbrand.identity.tokens import TokenVerifier
 from onbrand.local.issuer import Issuer
 from tests.integration.identity.provider import (
     KEYS_PATH,

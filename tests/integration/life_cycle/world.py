@@ -17,10 +17,10 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from onbrand.config import Settings
-from onbrand.images import ImageStore
-from onbrand.job import Claim, Owner, Status, StoredImage, image_key
-from onbrand.postgres import Connection, Database
-from onbrand.upkeep import Upkeep
+from onbrand.database.pool import Connection, Database
+from onbrand.images.store import ImageStore
+from onbrand.jobs.models import Claim, Owner, Status, StoredImage, image_key
+from onbrand.maintenance import Upkeep
 from tests.integration.life_cycle.studio import Expected
 
 Result = TypeVar("Result")

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from onbrand.config import LOCAL_API_CLIENT_ID, LOCAL_GROUP_ID, LOCAL_SPA_CLIENT_ID, LOCAL_TENANT_ID, Directory
-from onbrand.identity import TokenVerifier
+from onbrand.identity.tokens import TokenVerifier
 from onbrand.local.issuer import Issuer
 from tests.integration.identity.provider import Clock
 from tests.integration.local_sign_in.browser import Browser

@@ -8,7 +8,7 @@ import pytest
 
 from onbrand.config import LOCAL_API_CLIENT_ID
 from onbrand.errors import TokenInvalid
-from onbrand.identity import TokenVerifier
+from onbrand.identity.tokens import TokenVerifier
 from onbrand.local import issuer as issuer_module
 from onbrand.local.issuer import Issuer
 from tests.integration.identity.provider import Clock

@@ -12,7 +12,7 @@ import pytest
 
 from onbrand.config import LOCAL_SPA_CLIENT_ID, LOCAL_TENANT_ID
 from onbrand.errors import TokenInvalid
-from onbrand.identity import TokenVerifier
+from onbrand.identity.tokens import TokenVerifier
 from onbrand.local.issuer import Issuer
 from onbrand.local.people import PEOPLE
 from tests.integration.local_sign_in.browser import SCOPE, Browser, answer

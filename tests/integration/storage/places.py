@@ -14,8 +14,8 @@ import obstore
 from obstore.store import ObjectStore
 
 from onbrand.config import Settings
-from onbrand.images import ImageStore, StoredKey
-from onbrand.storage import open_storage
+from onbrand.images.store import ImageStore, StoredKey
+from onbrand.storage.object_store import open_storage
 
 JOB = UUID("c0ffee00-15bd-4abc-8def-1b0cad0fface")
 PNG = b"\x89PNG" + os.urandom(100_000)

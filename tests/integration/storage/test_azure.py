@@ -16,11 +16,11 @@ from uuid import uuid4
 
 import pytest
 
-from onbrand import images
 from onbrand.config import Settings
 from onbrand.errors import StorageRefused, StorageUnreachable, StoreUnavailable
-from onbrand.images import ImageStore, StoredKey
-from onbrand.job import StoredImage
+from onbrand.images import store
+from onbrand.images.store import ImageStore, StoredKey
+from onbrand.jobs.models import StoredImage
 from tests.azurite import ACCOUNT, KEY, Azurite, settings_with
 from tests.integration.storage.places import JOB, PNG, Place, Proxy, put_job
 from tests.system import free_port
@@ -44,8 +44,8 @@ async def listed(store: ImageStore) -> list[StoredKey]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of some seconds where there are longer ones, for the sake of this suite."""
-    monkeypatch.setattr(images, "WRITE_SECONDS", 2.0)
-    monkeypatch.setattr(images, "DELETE_SECONDS", 2.0)
+    monkeypatch.setattr(store, "WRITE_SECONDS", 2.0)
+    monkeypatch.setattr(store, "DELETE_SECONDS", 2.0)
 
 
 @asynccontextmanager

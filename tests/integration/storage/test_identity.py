@@ -17,7 +17,7 @@ import pytest
 
 from onbrand.config import Settings
 from onbrand.errors import StorageRefused, StorageUnreachable
-from onbrand.images import ImageStore
+from onbrand.images.store import ImageStore
 from tests.azurite import Azurite, settings_with
 from tests.certificate import new_certificate
 from tests.integration.storage.places import JOB, PNG

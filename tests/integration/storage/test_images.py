@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from onbrand.errors import ImageCorrupt
-from onbrand.images import BATCH, ImageStore, StoredKey
-from onbrand.job import StoredImage, image_key
+from onbrand.images.store import BATCH, ImageStore, StoredKey
+from onbrand.jobs.models import StoredImage, image_key
 from tests.integration.storage.places import JOB, PNG, Place, put_job
 
 KEY = image_key(JOB, 1, 2)

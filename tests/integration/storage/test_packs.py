@@ -9,7 +9,7 @@ import pytest
 
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import StorageRefused, WeightsDamaged
-from onbrand.shelf import OnShelf, Shelf
+from onbrand.packs.store import OnShelf, Shelf
 from tests import packs
 from tests.azurite import Azurite, settings_with
 from tests.integration.storage.places import Place

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from onbrand import images
 from onbrand.config import Settings
-from onbrand.job import Status
-from onbrand.postgres import Database
-from onbrand.worker import generate
+from onbrand.database.pool import Database
+from onbrand.images import store
+from onbrand.jobs.models import Status
+from onbrand.worker import job_runner
 from tests.azurite import KEY, Azurite
 from tests.integration.api.service import PNGS, Person, Service, assert_problem, running
 from tests.integration.storage.places import Place
@@ -101,10 +101,10 @@ async def test_a_worker_keeps_its_pictures_through_a_short_outage(bench: Bench, 
 async def test_a_job_that_cannot_be_stored_waits_for_the_store_and_is_then_drawn(
     bench: Bench, azurite: Azurite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "WRITE_SECONDS", 1.0)
-    monkeypatch.setattr(images, "DELETE_SECONDS", 1.0)
-    monkeypatch.setattr(generate, "_STORE_PATIENCE_SECONDS", 0)
-    monkeypatch.setattr(generate, "_STORE_CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(store, "WRITE_SECONDS", 1.0)
+    monkeypatch.setattr(store, "DELETE_SECONDS", 1.0)
+    monkeypatch.setattr(job_runner, "_STORE_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(job_runner, "_STORE_CHECK_SECONDS", 0.1)
 
     async def has_failed_once() -> bool:
         return bool(await bench.query("select from job where tries = 1 and status = 'queued'"))

@@ -20,15 +20,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from onbrand import attempts, store
 from onbrand.config import REPOSITORY, Settings
+from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable
-from onbrand.images import ImageStore
-from onbrand.job import Job, Owner, Status, image_key
-from onbrand.postgres import Database
-from onbrand.shelf import Shelf
+from onbrand.images.store import ImageStore
+from onbrand.jobs import attempts, service
+from onbrand.jobs.models import Job, Owner, Status, image_key
+from onbrand.packs.store import Shelf
 from onbrand.worker import run
-from onbrand.worker.generate import Drawer
+from onbrand.worker.job_runner import Drawer
 from onbrand.worker.model_process import ModelProcess
 from onbrand.worker.switching import PackInUse
 from tests.integration.worker.stub_worker import STUB_MODEL
@@ -119,15 +119,15 @@ class Bench:
 
     async def submit(self, prompt: str = "a teapot") -> UUID:
         async with self.database.transaction() as connection:
-            return (await store.submit(connection, self.owner, prompt, idempotency_key=None, limits=LIMITS)).job_id
+            return (await service.submit(connection, self.owner, prompt, idempotency_key=None, limits=LIMITS)).job_id
 
     async def find(self, job_id: UUID) -> Job:
         async with self.database.transaction() as connection:
-            return await store.find(connection, self.owner, job_id)
+            return await service.find(connection, self.owner, job_id)
 
     async def cancel(self, job_id: UUID) -> None:
         async with self.database.transaction() as connection:
-            await store.cancel(connection, self.owner, job_id, retention_hours=720)
+            await service.cancel(connection, self.owner, job_id, retention_hours=720)
 
     async def ended(self, job_id: UUID, seconds: float = PATIENCE_SECONDS) -> Job:
         """The job once it is complete or failed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from onbrand.config import Settings
-from onbrand.postgres import Database
+from onbrand.database.pool import Database
 from tests.integration.worker.bench import Bench
 
 

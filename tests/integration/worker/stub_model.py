@@ -35,7 +35,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from onbrand.packs import load_pack
+from onbrand.packs.manifest import load_pack
 from onbrand.worker import frames
 from onbrand.worker.frames import Frame, read, write
 

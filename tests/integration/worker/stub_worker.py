@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from onbrand import cli
+from onbrand.cli import main
 from onbrand.worker import run
 from tests import halt
 
@@ -23,4 +23,4 @@ if __name__ == "__main__":
     if point := os.environ.get("HALT_AT"):
         halt.install(point)
     sys.argv = ["onbrand", "worker", *options]
-    cli.main()
+    main.main()

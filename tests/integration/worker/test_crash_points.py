@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from onbrand.config import LOCAL_TENANT_ID, REPOSITORY
-from onbrand.images import ImageStore
-from onbrand.job import Owner
+from onbrand.images.store import ImageStore
+from onbrand.jobs.models import Owner
 from onbrand.local.issuer import Issuer
-from onbrand.upkeep import Upkeep
+from onbrand.maintenance import Upkeep
 from tests.integration.worker.bench import Bench
 from tests.system import environment, free_port, is_alive, wait_until
 

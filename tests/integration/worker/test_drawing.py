@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from onbrand.errors import BadImage, Cancelled, GenerationTimedOut, GpuMemory, WorkerLost
-from onbrand.job import Status
-from onbrand.tasks import deliver
+from onbrand.jobs.models import Status
+from onbrand.jobs.queue import deliver
 from tests.integration.worker.bench import Bench
 
 

@@ -17,11 +17,11 @@ import psycopg
 import pytest
 from psycopg.adapt import Dumper
 
-from onbrand import store
 from onbrand.config import Settings
+from onbrand.database.pool import Connection, Database
 from onbrand.errors import DatabaseUnavailable, DeadlinePassed, WorkerLost
-from onbrand.job import Status
-from onbrand.postgres import Connection, Database
+from onbrand.jobs import service
+from onbrand.jobs.models import Status
 from tests.clock import Clock
 from tests.integration.worker.bench import Bench, until
 from tests.proxy import Proxy
@@ -64,8 +64,8 @@ async def test_a_submission_whose_answer_is_lost_is_found_again_by_its_key(bench
         database = Database(url, application_name="test", max_connections=1)
         await database.open()
 
-        async def submit(connection: Connection) -> store.Submitted:
-            return await store.submit(connection, bench.owner, "a teapot", idempotency_key="k", limits=LIMITS)
+        async def submit(connection: Connection) -> service.Submitted:
+            return await service.submit(connection, bench.owner, "a teapot", idempotency_key="k", limits=LIMITS)
 
         proxy.cut_after(b"insert into job", b"COMMIT")
         with pytest.raises(DatabaseUnavailable):
@@ -190,7 +190,9 @@ async def test_a_delivery_that_was_deleted_is_made_again_for_a_worker_that_waits
     async with bench.worker():
         await bench.ended(await bench.submit())
         async with bench.database.transaction() as connection:  # so that the worker never sees the delivery
-            job_id = (await store.submit(connection, bench.owner, "a cup", idempotency_key=None, limits=LIMITS)).job_id
+            job_id = (
+                await service.submit(connection, bench.owner, "a cup", idempotency_key=None, limits=LIMITS)
+            ).job_id
             await connection.execute("delete from procrastinate_jobs")
         await bench.query("update job set queued_at = queued_at - interval '11 seconds' returning id")
         assert (await bench.sweep()).delivered_again == 1

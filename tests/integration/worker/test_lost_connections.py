@@ -6,7 +6,7 @@ import asyncio
 
 import psycopg
 
-from onbrand import attempts
+from onbrand.jobs import attempts
 from tests.integration.worker.bench import Bench, until
 from tests.packs import SAMPLE
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from onbrand import attempts
 from onbrand.errors import SetupError, WeightsDamaged
+from onbrand.jobs import attempts
 from onbrand.worker import model_process
 from onbrand.worker.model_process import ModelProcess
 from tests.integration.worker.bench import Bench, until

@@ -11,11 +11,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from onbrand import postgres, tasks
+from onbrand.database import pool
+from onbrand.database.migrations import migrate
 from onbrand.errors import DatabaseNotReady
+from onbrand.jobs import queue
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.migrations import migrate
-from onbrand.worker import generate
+from onbrand.worker import job_runner
 from tests.integration.worker.bench import Bench, until
 
 
@@ -49,7 +50,7 @@ async def test_a_drawing_survives_a_restart_of_the_database(bench: Bench, server
 async def test_a_worker_hears_of_new_jobs_again_after_an_outage_it_has_slept_through(
     bench: Bench, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "POLL_SECONDS", 60.0)  # so that only a notification is in time
+    monkeypatch.setattr(queue, "POLL_SECONDS", 60.0)  # so that only a notification is in time
     async with bench.worker():
         await bench.ended(await bench.submit())
         server.stop()
@@ -116,8 +117,8 @@ async def test_a_worker_that_starts_before_its_database_waits_for_it_or_for_the_
 async def test_a_worker_that_must_go_does_not_wait_for_the_database(
     bench: Bench, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generate, "_STOPPING_PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(postgres, "PATIENCE_SECONDS", 1.2)
+    monkeypatch.setattr(job_runner, "_STOPPING_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "PATIENCE_SECONDS", 1.2)
     async with bench.worker() as worker:
         await bench.drawing(await bench.submit("slow"))
         server.stop()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from onbrand.job import Phase, Status, image_key
-from onbrand.png import check
+from onbrand.images.png import check
+from onbrand.jobs.models import Phase, Status, image_key
 from onbrand.worker.model_process import model_command
 from onbrand.worker.run import run_worker
 from tests.integration.worker.bench import Bench, until

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from onbrand.job import Status
+from onbrand.jobs.models import Status
 from onbrand.worker import run
 from tests.integration.worker.bench import Bench, until
 from tests.system import is_alive

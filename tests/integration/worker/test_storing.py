@@ -10,10 +10,10 @@ from uuid import UUID
 from obstore.store import LocalStore
 
 from onbrand.errors import StorageUnavailable
-from onbrand.images import ImageStore
-from onbrand.job import Status
-from onbrand.worker import generate
-from onbrand.worker.generate import Drawer
+from onbrand.images.store import ImageStore
+from onbrand.jobs.models import Status
+from onbrand.worker import job_runner
+from onbrand.worker.job_runner import Drawer
 from tests.integration.worker.bench import Bench, until
 
 Write = Callable[[str, bytes], Awaitable[object]]
@@ -102,8 +102,8 @@ async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_t
 
 
 async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(bench: Bench) -> None:
-    bench.monkeypatch.setattr(generate, "_STORE_PATIENCE_SECONDS", 0)
-    bench.monkeypatch.setattr(generate, "_STORE_CHECK_SECONDS", 0.05)
+    bench.monkeypatch.setattr(job_runner, "_STORE_PATIENCE_SECONDS", 0)
+    bench.monkeypatch.setattr(job_runner, "_STORE_CHECK_SECONDS", 0.05)
     async with bench.worker(max_attempts=2):
         await bench.ready()
         folder = bench.images_dir.rename(bench.images_dir.with_name("away"))
@@ -169,7 +169,7 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
     async def has_written() -> bool:
         return len(written) == 3
 
-    bench.monkeypatch.setattr(generate, "_STORE_PATIENCE_SECONDS", 0)
+    bench.monkeypatch.setattr(job_runner, "_STORE_PATIENCE_SECONDS", 0)
 
     job_id = await bench.submit()
     async with bench.drawer("worker", ImageStore(Store(bench, put)), max_attempts=1) as drawer:
@@ -182,7 +182,7 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
 async def test_a_store_that_can_be_written_again_costs_no_more_than_the_attempts_before(bench: Bench) -> None:
     bench.images_dir.mkdir(parents=True)
     (bench.images_dir / "jobs").write_text("in the way")
-    bench.monkeypatch.setattr(generate, "_STORE_PATIENCE_SECONDS", 0)
+    bench.monkeypatch.setattr(job_runner, "_STORE_PATIENCE_SECONDS", 0)
     async with bench.worker(max_attempts=2):
         job = await bench.ended(await bench.submit())
         (bench.images_dir / "jobs").unlink()

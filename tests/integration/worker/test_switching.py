@@ -15,12 +15,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from onbrand import promotion, store, workers
 from onbrand.errors import PackNotFound, PackUnfit, WeightsDamaged
-from onbrand.job import Owner, Status
-from onbrand.packs import BrandPack
-from onbrand.promotion import Alias, Moved, Verdict
-from onbrand.shelf import Shelf
+from onbrand.jobs import service, workers
+from onbrand.jobs.models import Owner, Status
+from onbrand.packs import promotion
+from onbrand.packs.manifest import BrandPack
+from onbrand.packs.promotion import Alias, Moved, Verdict
+from onbrand.packs.store import Shelf
 from onbrand.worker import switching
 from tests.integration.worker.bench import Bench, until
 from tests.packs import SAMPLE, known, make_pack, sign
@@ -183,7 +184,7 @@ async def test_jobs_keep_flowing_while_packs_are_promoted_back_and_forth(bench: 
         while moving.is_set():
             async with bench.database.transaction() as connection:
                 prompt = dice.choice(["a teapot", "pace=0.03", "previews=whole"])
-                job = await store.submit(connection, owner, prompt, idempotency_key=None, limits=LIMITS)
+                job = await service.submit(connection, owner, prompt, idempotency_key=None, limits=LIMITS)
             submitted.append((owner, job.job_id))
             await asyncio.sleep(dice.random())
 

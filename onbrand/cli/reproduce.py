@@ -1,0 +1,209 @@
+"""`onbrand reproduce`: draw a picture again from what its file says, and tell whether the pixels are the same.
+
+The file names pack, model, precision and the seeds of the whole drawing. The prompt isn't in it; it comes from the
+command line, or from the picture's job while that is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from onbrand.cli.drawing import Bar, load, write
+from onbrand.config import ModelName, PrecisionChoice, Settings
+from onbrand.database import migrations
+from onbrand.database.pool import Database
+from onbrand.errors import BadImage, ConfigError, DatabaseUnavailable, DataDirUnwritable, NotReproducible, SetupError
+from onbrand.images import png
+from onbrand.jobs import prompt as prompts
+from onbrand.jobs import service
+from onbrand.local.postgres import running_url
+from onbrand.packs.store import Shelf
+
+# Of 255, which nobody sees. Another number of threads, another batch and other kernels moved the mini model's pictures
+# by 1 (measured).
+ROUNDING_LEVELS = 2
+# A longer prompt for the same thing moved them by 5 levels on the whole, another thing by 25 (measured).
+_ANOTHER_PROMPT_LEVELS = 4.0
+_LARGEST_FILE = 64 * 2**20  # bytes; 1024×1024 pixels of noise are 3 MB
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two pictures are apart."""
+
+    max_level: int  # 0 to 255: the colour value that is farthest off
+    mean_level: float
+    share: float  # of the pixels, of those that differ at all
+
+    @classmethod
+    def between(cls, first: np.ndarray, second: np.ndarray) -> Difference:
+        """Of two pictures of (H, W, 3) uint8."""
+        off = np.abs(first.astype(np.int16) - second)
+        return cls(int(off.max()), float(off.mean()), float((off.max(axis=2) > 0).mean()))
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether no colour value is more than `ROUNDING_LEVELS` off."""
+        return self.max_level <= ROUNDING_LEVELS
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """The picture drawn again, and how far from the first it is."""
+
+    picture: Path
+    written: Path
+    precision: str  # of this drawing
+    difference: Difference
+    reason: str | None  # why it probably differs; None: it doesn't
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it is identical, or within rounding."""
+        return self.difference.is_rounding
+
+    def as_json(self) -> str:
+        """One document for a script."""
+        document = {
+            "picture": str(self.picture),
+            "written": str(self.written),
+            "precision": self.precision,
+            "is_identical": self.difference.max_level == 0,
+            "is_within_rounding": self.difference.is_rounding,
+            **asdict(self.difference),
+            "reason": self.reason,
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False)
+
+    def as_sentences(self) -> str:
+        """The result, and where the new picture is."""
+        found = "Identical: every pixel is the same."
+        if self.difference.max_level:
+            degree = "The same up to rounding" if self.difference.is_rounding else "Different"
+            found = (
+                f"{degree}: colours are up to {self.difference.max_level} of 255 levels off, in"
+                f" {100 * self.difference.share:.2g} % of the pixels. Probably {self.reason}."
+            )
+        return f"{found}\nWritten to {self.written}"
+
+
+def reproduce(settings: Settings, picture: Path, *, prompt: str | None, out: Path | None) -> Reproduced:
+    """Draw all pictures that were drawn together with this one, and compare and write the one. Overwrites nothing.
+
+    Raises:
+        NotReproducible: the file isn't a whole picture of ours, or its prompt isn't known.
+        ConfigError: it was drawn by another model than the settings'.
+        PromptBlank, PromptTooLong, PromptInvalid: as for the page.
+        PackNotFound, WeightsMissing, WeightsDamaged: pack or model cannot be had.
+        DataDirUnwritable: the new picture cannot be written.
+    """
+    pixels, provenance = _read(picture)
+    _require_model(settings, provenance.model)
+    text = _prompt_of(settings, provenance.job_id) if prompt is None else prompts.normalise(prompt)
+    pack = Shelf.open(settings).fetch(provenance.pack_id)
+    precision = settings.precision
+    if precision is PrecisionChoice.AUTO:
+        precision = PrecisionChoice(provenance.precision)
+    written = _reserve(out or picture.with_name(f"{picture.stem}-reproduced.png"))
+    try:
+        with Bar() as bar:
+            illustrator = load(settings, pack, precision, bar)
+            seeds = provenance.seeds
+            bar.say(f"Drawing {len(seeds)} pictures, as they were drawn together")
+            drawn = illustrator.draw(text, seeds, bar.on_drawing, lambda: False).pixels[seeds.index(provenance.seed)]
+            again = illustrator.provenance(provenance.seed, seeds, provenance.job_id)
+            write(written, png.encode(drawn, again))
+            bar.done("Done")
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
+    difference = Difference.between(drawn, pixels)
+    reason = probable_reason(difference, provenance.precision, again.precision, is_prompt_given=prompt is not None)
+    return Reproduced(picture, written, again.precision, difference, reason)
+
+
+def probable_reason(found: Difference, drawn_in: str, drawn_again_in: str, *, is_prompt_given: bool) -> str | None:
+    """Why a picture came out differently, as far as its file and the pixels tell; None if it did not."""
+    if found.max_level == 0:
+        return None
+    if drawn_in != drawn_again_in:
+        return f"because it was drawn in {drawn_in}, and now in {drawn_again_in}"
+    if is_prompt_given and found.mean_level > _ANOTHER_PROMPT_LEVELS:
+        return "because it was drawn from another prompt"
+    return "because it was drawn by another kind of processor, or another version of torch or Onbrand"
+
+
+def _read(picture: Path) -> tuple[np.ndarray, png.Provenance]:
+    try:
+        with picture.open("rb") as stream:
+            data = stream.read(_LARGEST_FILE)
+    except OSError as error:
+        raise NotReproducible(f"{picture} can't be read ({error.strerror}).") from None
+    try:
+        provenance = png.provenance(data)
+        if provenance is None:
+            raise NotReproducible(
+                f"{picture} doesn't say how it was drawn. Give the PNG as Onbrand wrote it: other programs drop that,"
+                " and older versions of Onbrand noted less."
+            )
+        return png.decode(data), provenance
+    except BadImage as error:
+        raise NotReproducible(f"{error.message} Give the file as Onbrand wrote it.") from None
+
+
+def _require_model(settings: Settings, model: str) -> None:
+    if model not in set(ModelName):
+        raise NotReproducible(f"This picture was drawn by {model}, a model that this version of Onbrand doesn't have.")
+    if model != settings.model:
+        raise ConfigError(
+            f"This picture was drawn by {model}, and here ONBRAND_MODEL={settings.model}: set it to {model}."
+        )
+
+
+def _prompt_of(settings: Settings, job_id: str | None) -> str:
+    if job_id is None:
+        raise NotReproducible(
+            "This picture was drawn without a job, so its prompt is kept nowhere: give it with --prompt."
+        )
+    try:
+        url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
+        found = asyncio.run(_ask(url, UUID(job_id))) if url is not None else None
+    except (DatabaseUnavailable, SetupError):
+        url = None
+    if url is None:
+        raise NotReproducible(
+            "A picture doesn't contain its prompt, and no database answers that may know it: give it with --prompt."
+        )
+    if found is None:
+        raise NotReproducible("The job of this picture isn't kept here: give its prompt with --prompt.")
+    return found
+
+
+async def _ask(url: str, job_id: UUID) -> str | None:
+    database = Database(url, application_name="onbrand reproduce", max_connections=1)
+    await database.open()
+    try:
+        async with database.transaction() as connection:
+            await migrations.require_current(connection)
+            return await service.prompt_of(connection, job_id)
+    finally:
+        await database.close()
+
+
+def _reserve(path: Path) -> Path:
+    """Make sure of the place before minutes are spent on drawing, and that nothing there is overwritten."""
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        raise DataDirUnwritable(f"{path} is there already and isn't overwritten. Give --out another name.") from None
+    except OSError as error:
+        raise DataDirUnwritable(
+            f"{path} can't be written ({error.strerror}). Give --out a file in a folder that you may write."
+        ) from None
+    return path

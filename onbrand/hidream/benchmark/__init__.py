@@ -1,0 +1,1 @@
+"""What a drawing costs on this machine."""

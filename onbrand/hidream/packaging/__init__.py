@@ -1,0 +1,1 @@
+"""Making bases and brand packs."""

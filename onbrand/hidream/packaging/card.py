@@ -1,0 +1,75 @@
+"""A brand pack's `README.md`: a model card with what the manifests say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+from onbrand.hidream.models import MODELS
+from onbrand.packs.manifest import BaseManifest, Manifest
+
+
+def card(manifest: Manifest, base: BaseManifest) -> str:
+    """Markdown with a front matter as Hugging Face reads it. The same manifests give the same text."""
+    return "\n".join([*_front_matter(manifest, base), *_text(manifest), *_origin(manifest, base), ""])
+
+
+def _front_matter(manifest: Manifest, base: BaseManifest) -> Iterator[str]:
+    yield "---"
+    for source in base.sources:
+        if source.folder == "transformer" and source.repository:
+            yield f"base_model: {_quoted(source.repository)}"
+    yield "library_name: diffusers"
+    yield "pipeline_tag: text-to-image"
+    yield f"instance_prompt: {_quoted(manifest.prompt_suffix.strip(' ,'))}"
+    if manifest.examples:
+        yield "widget:"
+        yield from (f"  - text: {_quoted(example + manifest.prompt_suffix)}" for example in manifest.examples)
+    yield "tags: [text-to-image, lora, hidream, onbrand]"
+    yield "---"
+
+
+def _text(manifest: Manifest) -> Iterator[str]:
+    lora = manifest.lora
+    kinds = Counter(module.rpartition(".")[2] for module in lora.adapted_modules)
+    routed = sum(".experts." in module or module.endswith(".gate") for module in lora.adapted_modules)
+    yield f"""
+# {manifest.name}, version {manifest.version}
+
+A brand pack for Onbrand: a LoRA for {MODELS[manifest.base_model].title} and the settings it is drawn with. This page
+was generated; `pack.json` is what counts. Whether a designer has approved the pack is not in it: ask
+`onbrand pack list`.
+
+| | |
+|---|---|
+| added to every prompt | `{_quoted(manifest.prompt_suffix)}` |
+| prompt | {manifest.prompt_token_limit} tokens at most, the above included |
+| steps | {manifest.steps} |
+| guidance scale | {manifest.guidance_scale:g} |
+| shift | {manifest.shift:g} |
+| LoRA | `{lora.file}`: rank {lora.rank}, alpha {lora.alpha:g}, applied at scale {lora.scale:g} |
+| modules it adapts | {len(lora.adapted_modules)}: {", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds))} |
+| of these, routed experts and gates | {routed} |"""
+    if manifest.examples:
+        yield "\n## It is known to draw well\n"
+        yield from (f"* {example}" for example in manifest.examples)
+
+
+def _origin(manifest: Manifest, base: BaseManifest) -> Iterator[str]:
+    components = MODELS[manifest.base_model].components
+    yield f"""
+## Base
+
+It fits one base only, `{manifest.base_model}` with the id `{manifest.base}`:
+
+| folder | from | revision | licence |
+|---|---|---|---|"""
+    for source in base.sources:
+        licence = components[source.folder].licence if source.folder in components else "not stated"
+        yield f"| {source.folder} | {source.repository or 'Onbrand'} | {source.revision or '-'} | {licence} |"
+
+
+def _quoted(text: str) -> str:
+    """As YAML and JSON write it."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Tensors from files into networks: streamed, checked, with the LoRA added."""

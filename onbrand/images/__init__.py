@@ -1,0 +1,1 @@
+"""The finished pictures: the PNG file, and where it is stored."""

@@ -1,0 +1,195 @@
+"""How long a job still takes, from what was measured. Unknown stays None; nothing here is guessed, or decides anything.
+
+What is measured: the latest complete jobs, from claim to result, and the latest times a model was loaded. Brand packs
+differ in steps, so only jobs of the one that is live count, once there are a few. The database's clock is the only one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+from uuid import UUID
+
+from onbrand.database.pool import Connection
+from onbrand.jobs.models import Job, Phase, Progress, Status
+
+_JOBS_MEASURED = 20
+_FEW = 3  # of the live pack; with fewer, those of all packs tell more
+_STEADY = 2.0  # times slower or quicker than usual: what is further off is a pause, and will not go on
+_SECONDS_TAKEN: LiteralString = (
+    "extract(epoch from completed_at - started_at)::float8 as seconds,"
+    " extract(epoch from completed_at - drawn_at)::float8 as saving"
+)
+_SECONDS_SPENT: LiteralString = (
+    "extract(epoch from coalesce(drawn_at, now()) - started_at)::float8 as drawing,"
+    " coalesce(extract(epoch from now() - drawn_at), 0)::float8 as saving"
+)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """Seconds: half of the latest took less than `typical`, nine in ten less than `slow`."""
+
+    typical: float
+    slow: float
+
+
+@dataclass(frozen=True)
+class UsualDrawing(Usual):
+    """From claim to result. `saving` is the part after the last denoising step, typically."""
+
+    saving: float
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a waiting person wants to know. None means unknown, or not applicable."""
+
+    queue_position: int | None = None  # 1 is next
+    eta_seconds: int | None = None
+    phase: Phase | None = None  # of a queued job, when there is more to say than "waiting"
+    is_late: bool = False  # it takes longer than nine in ten did
+    previews: tuple[bytes, ...] = ()  # JPEG, one a picture
+
+
+def whole(seconds: float) -> int:
+    """Seconds as people are told: at least one."""
+    return max(1, round(seconds))
+
+
+def rest(progress: Progress, usual: UsualDrawing, drawing: float, saving: float) -> float:
+    """Seconds until a running job is complete, which has been drawn for `drawing` and saved for `saving` seconds.
+
+    Each step counts as much as another, and what comes after them as long as it usually takes. The more of a run is
+    done, the more its own pace counts: a machine that is busy with something else stays slow.
+    """
+    usual_drawing = usual.typical - usual.saving
+    if not progress.steps or usual_drawing <= 0:
+        return usual.typical
+    share = progress.step / progress.steps
+    until_now = min(1.0, share + 0.5 / progress.steps)  # it is somewhere within the next step
+    pace = min(max(drawing / (usual_drawing * until_now), 1 / _STEADY), _STEADY)
+    return max(0.0, (1 + share * (pace - 1)) * (usual_drawing * (1 - share) + usual.saving) - saving)
+
+
+def until_drawn(place: int, running: Sequence[float], free_in: Sequence[float], typical: float) -> float:
+    """Seconds until the waiting job at `place` (1 is next) is complete.
+
+    `running`: how long each running job still takes; `free_in`: in how many seconds each worker could have begun, were
+    there no jobs. A worker takes the next job as soon as it is free.
+    """
+    free = sorted(free_in)
+    for seconds in [*running, *[typical] * (place - 1)]:
+        heapq.heapreplace(free, free[0] + seconds)
+    return free[0] + typical
+
+
+async def outlook(connection: Connection, job: Job) -> Outlook:
+    """Position, seconds to go, what a queued job waits for, how a running one looks."""
+    match job.status:
+        case Status.QUEUED:
+            return await _of_waiting(connection, job.id)
+        case Status.PROCESSING:
+            return await _of_running(connection, job)
+        case _:
+            return Outlook()
+
+
+async def usual_drawing(connection: Connection) -> UsualDrawing | None:
+    """How long drawing takes, from the latest 20 complete jobs of the live pack, or of all; None before the first."""
+    cursor = await connection.execute(
+        f"with of_live_pack as materialized (select {_SECONDS_TAKEN} from job where status = 'complete'"
+        "  and pack_id = (select pack_id from live_worker order by started_at desc limit 1)"
+        "  order by completed_at desc limit %(jobs)s),"
+        f" of_any as (select {_SECONDS_TAKEN} from job where status = 'complete'"
+        "  order by completed_at desc limit %(jobs)s),"
+        " latest as (select * from of_live_pack where (select count(*) from of_live_pack) >= %(few)s"
+        "  union all select * from of_any where (select count(*) from of_live_pack) < %(few)s)"
+        " select percentile_cont(0.5) within group (order by seconds) as typical,"
+        " percentile_cont(0.9) within group (order by seconds) as slow,"
+        " percentile_cont(0.5) within group (order by saving) as saving from latest",
+        {"jobs": _JOBS_MEASURED, "few": _FEW},
+    )
+    row = await cursor.fetchone()
+    if row is None or row["typical"] is None:
+        return None
+    return UsualDrawing(row["typical"], row["slow"], row["saving"] or 0.0)
+
+
+async def remember(connection: Connection, job_id: UUID, eta_seconds: int | None) -> None:
+    """Keep what was forecast for a job when it was submitted: once that has passed by far, it is late."""
+    await connection.execute("update job set forecast_seconds = %s where id = %s", [eta_seconds, job_id])
+
+
+async def _of_running(connection: Connection, job: Job) -> Outlook:
+    cursor = await connection.execute(
+        "select extract(epoch from now() - started_at)::float8 as seconds, pictures,"
+        f" {_SECONDS_SPENT} from job left join preview on preview.job_id = job.id and preview.attempt = job.attempt"
+        " where id = %s and job.attempt = %s and status = 'processing'",
+        [job.id, job.attempt],
+    )
+    row = await cursor.fetchone()
+    if row is None:  # it has ended since the caller looked
+        return Outlook()
+    previews = tuple(row["pictures"] or ())
+    usual = await usual_drawing(connection)
+    if usual is None:
+        return Outlook(previews=previews)
+    return Outlook(
+        eta_seconds=whole(rest(job.progress, usual, row["drawing"], row["saving"])),
+        is_late=row["seconds"] > usual.slow,
+        previews=previews,
+    )
+
+
+async def _of_waiting(connection: Connection, job_id: UUID) -> Outlook:
+    cursor = await connection.execute(
+        "select extract(epoch from now() - created_at)::float8 as seconds, forecast_seconds,"
+        " (select place from waiting_job where id = %(id)s) as place,"
+        " (select count(*) from live_worker where state = 'ready') as ready,"
+        " array(select extract(epoch from now() - state_since)::float8 from live_worker where state = 'loading')"
+        " as loading from job where id = %(id)s",
+        {"id": job_id},
+    )
+    row = await cursor.fetchone()
+    if row is None or row["place"] is None:  # claimed or cancelled since the caller looked
+        return Outlook()
+    phase, free_in, is_late = None, [0.0] * row["ready"], False
+    if not row["ready"]:
+        phase = Phase.LOADING_MODEL if row["loading"] else Phase.STARTING_GPU
+        load = await _usual_load(connection) if row["loading"] else None
+        if load is not None:
+            free_in = [max(0.0, load.typical - seconds) for seconds in row["loading"]]
+            is_late = min(row["loading"]) > load.slow
+    usual = await usual_drawing(connection)
+    if usual is None:
+        return Outlook(row["place"], None, phase, is_late)
+    if row["forecast_seconds"] is not None:
+        is_late |= row["seconds"] * usual.typical > row["forecast_seconds"] * usual.slow
+    eta = None
+    if free_in:
+        running = await _rests_of_running(connection, usual)
+        eta = whole(until_drawn(row["place"], running, free_in, usual.typical))
+    return Outlook(row["place"], eta, phase, is_late)
+
+
+async def _usual_load(connection: Connection) -> Usual | None:
+    """How long a worker takes to load its model; None before the first."""
+    cursor = await connection.execute(
+        "select percentile_cont(0.5) within group (order by seconds) as typical,"
+        " percentile_cont(0.9) within group (order by seconds) as slow from model_load"
+    )
+    row = await cursor.fetchone()
+    return Usual(row["typical"], row["slow"]) if row and row["typical"] is not None else None
+
+
+async def _rests_of_running(connection: Connection, usual: UsualDrawing) -> list[float]:
+    cursor = await connection.execute(
+        f"select phase, step, steps, {_SECONDS_SPENT} from job where status = 'processing'"
+    )
+    return [
+        rest(Progress(Phase(row["phase"]), row["step"], row["steps"]), usual, row["drawing"], row["saving"])
+        for row in await cursor.fetchall()
+    ]

@@ -1,0 +1,219 @@
+"""Jobs as their owners use them: submit, look, cancel. What workers do to them is in `attempts`.
+
+Functions take the caller's connection: whoever opened the transaction decides when it commits. Ownership is part of
+each statement, except in `prompt_of`. The database's clock is the only one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, LiteralString
+from uuid import UUID, uuid4
+
+from psycopg.rows import DictRow
+
+from onbrand.config import Settings
+from onbrand.database.pool import Connection
+from onbrand.errors import (
+    Cancelled,
+    IdempotencyKeyReused,
+    JobExpired,
+    JobNotFound,
+    QueueFull,
+    TooManyQueued,
+    TooManySubmitted,
+)
+from onbrand.jobs.eta import usual_drawing, whole
+from onbrand.jobs.models import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
+from onbrand.jobs.queue import deliver
+
+# Named: after a migration that adds a column, a prepared `select *` fails once for each connection.
+_COLUMNS: LiteralString = (
+    "id, tenant_id, user_id, prompt, prompt_truncated, prompt_ignored, seeds, status, phase, step, steps, percent,"
+    " attempt, result_attempt, error_code, pack_id, pack_name, pack_version, created_at, started_at, completed_at,"
+    " expires_at"
+)
+_LONGEST_RETRY_SECONDS = 60
+_UNMEASURED_RETRY_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may be asked for. All but the last are exact; that one may be passed by a few submitted at once."""
+
+    unfinished_per_user: int
+    submitted_per_minute: int  # by one user
+    waiting: int  # by everybody
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """The limits as they are set."""
+        return cls(settings.max_queued_per_user, settings.max_submitted_per_minute, settings.max_queued)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that is on disk. `is_new` is False when its Idempotency-Key had been used before."""
+
+    job_id: UUID
+    is_new: bool
+
+
+async def submit(
+    connection: Connection, owner: Owner, prompt: str, *, idempotency_key: str | None, limits: Limits
+) -> Submitted:
+    """Store a job and its delivery; both exist once the caller's transaction commits.
+
+    The same key with the same prompt returns the first job again.
+
+    Raises:
+        IdempotencyKeyReused: the key came with another prompt before.
+        TooManyQueued, TooManySubmitted, QueueFull: a limit is reached.
+    """
+    # One submission of a person at a time, so that neither their limits nor the key can be raced.
+    lock = f"{owner.tenant_id}/{owner.user_id}"
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+    mine: dict[str, Any] = {"tenant": owner.tenant_id, "user": owner.user_id, "key": idempotency_key}
+    if idempotency_key is not None:
+        await connection.execute(
+            "update job set idempotency_key = null where tenant_id = %(tenant)s and user_id = %(user)s"
+            " and idempotency_key = %(key)s and (expires_at <= now() or expiring_at is not null)",
+            mine,
+        )  # a job that nobody can see any more answers nothing
+        cursor = await connection.execute(
+            "select id, prompt from job where tenant_id = %(tenant)s and user_id = %(user)s"
+            " and idempotency_key = %(key)s",
+            mine,
+        )
+        if (earlier := await cursor.fetchone()) is not None:
+            if earlier["prompt"] != prompt:
+                raise IdempotencyKeyReused
+            return Submitted(earlier["id"], is_new=False)
+    await _check_limits(connection, mine, limits)
+    job_id, seed = uuid4(), new_seed()
+    await connection.execute(
+        "insert into job (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds, is_more)"
+        " values (%(id)s, %(tenant)s, %(user)s, %(key)s, %(prompt)s, %(seed)s, %(seeds)s, exists ("
+        "  select from job where tenant_id = %(tenant)s and user_id = %(user)s and status = 'complete'"
+        "  and hashtextextended(prompt, 0) = hashtextextended(%(prompt)s, 0) and prompt = %(prompt)s"
+        "  and expires_at > now() and expiring_at is null))",
+        mine | {"id": job_id, "prompt": prompt, "seed": seed, "seeds": list(image_seeds(seed))},
+    )
+    await deliver(connection, job_id)
+    return Submitted(job_id, is_new=True)
+
+
+async def _check_limits(connection: Connection, mine: dict[str, Any], limits: Limits) -> None:
+    cursor = await connection.execute(
+        "select"
+        " (select count(*) from job where tenant_id = %(tenant)s and user_id = %(user)s"
+        "  and status in ('queued', 'processing')) as unfinished,"
+        " (select count(*) from job where status = 'queued') as waiting,"
+        " (select extract(epoch from created_at + interval '1 minute' - now())::float8 from job"
+        "  where tenant_id = %(tenant)s and user_id = %(user)s and created_at <= now()"  # a clock may be set back
+        "  order by created_at desc offset %(rate)s - 1 limit 1) as seconds_to_wait",
+        mine | {"rate": limits.submitted_per_minute},
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # a select without a table always has a row
+    if row["unfinished"] >= limits.unfinished_per_user:
+        raise TooManyQueued(retry_after_seconds=await _seconds_for_one(connection))
+    if row["seconds_to_wait"] is not None and row["seconds_to_wait"] > 0:
+        raise TooManySubmitted(retry_after_seconds=math.ceil(row["seconds_to_wait"]))
+    if row["waiting"] >= limits.waiting:
+        raise QueueFull(retry_after_seconds=await _seconds_for_one(connection))
+
+
+async def _seconds_for_one(connection: Connection) -> int:
+    """When to ask again: by then a job has usually been drawn."""
+    usual = await usual_drawing(connection)
+    return min(whole(usual.typical), _LONGEST_RETRY_SECONDS) if usual else _UNMEASURED_RETRY_SECONDS
+
+
+async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
+    """The owner's job.
+
+    Raises:
+        JobNotFound: unknown, or somebody else's.
+        JobExpired: kept for its full time.
+    """
+    cursor = await connection.execute(
+        f"select {_COLUMNS}, expiring_at is not null or coalesce(expires_at <= now(), false) as expired from job"
+        " where id = %s and tenant_id = %s and user_id = %s",
+        [job_id, owner.tenant_id, owner.user_id],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        cursor = await connection.execute(
+            "select from expired_job where id = %s and tenant_id = %s and user_id = %s",
+            [job_id, owner.tenant_id, owner.user_id],
+        )
+        raise JobExpired if cursor.rowcount == 1 else JobNotFound
+    if row["expired"]:
+        raise JobExpired
+    return _job(row)
+
+
+async def prompt_of(connection: Connection, job_id: UUID) -> str | None:
+    """The prompt of anybody's job while it is kept; None if there is no such job.
+
+    For `onbrand reproduce` alone, whose user has the database's password. A request must ask `find`.
+    """
+    cursor = await connection.execute(
+        "select prompt from job where id = %s and coalesce(expires_at > now(), true) and expiring_at is null", [job_id]
+    )
+    row = await cursor.fetchone()
+    return row["prompt"] if row else None
+
+
+async def find_image(connection: Connection, job_id: UUID, n: int) -> StoredImage | None:
+    """The published image `n` of a job that `find` has returned, or None."""
+    cursor = await connection.execute("select n, sha256, size from image where job_id = %s and n = %s", [job_id, n])
+    row = await cursor.fetchone()
+    return StoredImage(row["n"], row["sha256"], row["size"]) if row else None
+
+
+async def cancel(connection: Connection, owner: Owner, job_id: UUID, *, retention_hours: int) -> Job:
+    """End an unfinished job as cancelled; a finished one stays as it is. Returns the job.
+
+    The worker learns of it at its next progress write, within one denoising step.
+
+    Raises:
+        JobNotFound, JobExpired: as `find`.
+    """
+    await connection.execute(
+        "update job set status = 'failed', error_code = %(code)s, lease_until = null, completed_at = now(),"
+        " expires_at = now() + make_interval(hours => %(hours)s)"
+        " where id = %(id)s and tenant_id = %(tenant)s and user_id = %(user)s and status in ('queued', 'processing')",
+        {
+            "code": Cancelled.code,
+            "hours": retention_hours,
+            "id": job_id,
+            "tenant": owner.tenant_id,
+            "user": owner.user_id,
+        },
+    )
+    return await find(connection, owner, job_id)
+
+
+def _job(row: DictRow) -> Job:
+    return Job(
+        id=row["id"],
+        owner=Owner(row["tenant_id"], row["user_id"]),
+        prompt=row["prompt"],
+        prompt_truncated=row["prompt_truncated"],
+        prompt_ignored=row["prompt_ignored"],
+        seeds=tuple(row["seeds"]),
+        status=Status(row["status"]),
+        progress=Progress(Phase(row["phase"]), row["step"], row["steps"]),
+        percent=row["percent"],
+        attempt=row["attempt"],
+        result_attempt=row["result_attempt"],
+        error_code=row["error_code"],
+        pack=Pack(row["pack_id"], row["pack_name"], row["pack_version"]) if row["pack_id"] else None,
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        expires_at=row["expires_at"],
+    )

@@ -1,0 +1,96 @@
+"""Which workers are alive. Only for showing: what decides about a job is its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from onbrand.database.pool import Connection
+from onbrand.jobs.models import Pack
+
+_LOADS_MEASURED = 20
+SEEN_EVERY_SECONDS = 5.0  # a worker counts as alive for 30 s (`live_worker`)
+
+
+@dataclass(frozen=True)
+class LiveStyle:
+    """The brand pack that the workers draw with. `reviewed`: the latest sign-off of exactly this pack approves it."""
+
+    pack: Pack
+    reviewed: bool
+    examples: tuple[str, ...] = ()  # prompts that it is known to draw well
+
+
+async def announce(
+    connection: Connection,
+    worker_id: str,
+    state: Literal["loading", "ready"],
+    pack: Pack,
+    examples: Sequence[str] = (),
+) -> None:
+    """Say that this worker is alive, with which pack, and if its model is loaded; how long loading took is kept."""
+    await connection.execute(
+        "with loaded as (insert into model_load (seconds) select extract(epoch from now() - state_since) from worker"
+        " where id = %(id)s and state = 'loading' and %(state)s = 'ready' and state_since <= now())"
+        " insert into worker (id, state, pack_id, pack_name, pack_version, examples)"
+        " values (%(id)s, %(state)s, %(pack_id)s, %(name)s, %(version)s, %(examples)s)"
+        " on conflict (id) do update set state = excluded.state, seen_at = now(), pack_id = excluded.pack_id,"
+        " pack_name = excluded.pack_name, pack_version = excluded.pack_version, examples = excluded.examples,"
+        " state_since = case worker.state when excluded.state then worker.state_since else now() end",
+        {
+            "id": worker_id,
+            "state": state,
+            "pack_id": pack.id,
+            "name": pack.name,
+            "version": pack.version,
+            "examples": list(examples),
+        },
+    )
+    await connection.execute("delete from worker where seen_at < now() - interval '1 hour'")
+    await connection.execute(
+        "delete from model_load where id in (select id from model_load order by id desc offset %s)",
+        [_LOADS_MEASURED],
+    )
+
+
+async def withdraw(connection: Connection, worker_id: str) -> None:
+    """This worker stops."""
+    await connection.execute("delete from worker where id = %s", [worker_id])
+
+
+async def bury(connection: Connection, id_prefix: str) -> None:
+    """Forget workers that are known to be dead, and let their leases lapse now instead of in their own time.
+
+    `id_prefix` is what their ids begin with; the empty string is all of them.
+    """
+    await connection.execute(
+        "update job set lease_until = now() where status = 'processing' and starts_with(worker_id, %s)", [id_prefix]
+    )
+    await connection.execute("delete from worker where starts_with(id, %s)", [id_prefix])
+
+
+def id_of(host: str, pid: int) -> str:
+    """What the id of the worker with this process number begins with; the rest is random, as numbers are reused."""
+    return f"{host}-{pid}-"
+
+
+async def live_style(connection: Connection) -> LiveStyle | None:
+    """The pack of the worker that started last; None when no worker is alive."""
+    cursor = await connection.execute(
+        "select pack_id, pack_name, pack_version, examples, coalesce((select verdict = 'approved' from sign_off"
+        " where sign_off.pack_id = live_worker.pack_id order by id desc limit 1), false) as reviewed"
+        " from live_worker order by started_at desc limit 1"
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    pack = Pack(row["pack_id"], row["pack_name"], row["pack_version"])
+    return LiveStyle(pack, row["reviewed"], tuple(row["examples"]))
+
+
+async def ready_workers(connection: Connection) -> int:
+    """How many live workers have their model loaded."""
+    cursor = await connection.execute("select count(*) as ready from live_worker where state = 'ready'")
+    row = await cursor.fetchone()
+    return row["ready"] if row else 0

@@ -1,0 +1,259 @@
+"""The shelf: brand packs in the object store, `packs/{pack id}/…`, beside the images and kept for ever.
+
+A pack on the shelf never changes, and its manifest there is the canonical one, so that the id is the hash of that file
+too: a reader can tell a single flipped bit. The pack that ships with a base (`packs.SAMPLE`) counts as one more, where
+it lies. Which pack is live is the business of `promotion`; what is in one, of `packs`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import ObjectStore
+
+from onbrand.config import AzureContainer, Settings
+from onbrand.errors import (
+    PackNotFound,
+    StorageRefused,
+    StorageUnreachable,
+    WeightsDamaged,
+    WeightsMissing,
+)
+from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
+from onbrand.storage import files, local_disk, object_store
+from onbrand.storage.files import Folder, LocalFolder, PackFile, is_whole
+from onbrand.storage.range_reader import RangeReader
+
+FOLDER = "packs"  # of the object store, and of the data directory
+SHORTEST_PREFIX = 6
+_ID = re.compile(r"[0-9a-f]{64}")
+_REFUSED = re.compile(r"4(?!08|29)\d\d")  # HTTP's, but for what another try may mend
+_PART_BYTES = 8 * 2**20  # of one request
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class OnShelf:
+    """A pack that can be fetched. Without a manifest it is damaged; whether its files are whole is not known."""
+
+    id: str
+    manifest: Manifest | None
+    is_bundled: bool
+
+
+@dataclass(frozen=True)
+class _Shelved(Folder):
+    """The files of one pack on the shelf."""
+
+    objects: ObjectStore = field(compare=False)
+    pack_id: str
+
+    def __str__(self) -> str:
+        return f"{FOLDER}/{self.pack_id} of the object store"
+
+    def open(self, path: str) -> RangeReader:
+        """Begin to read a file."""
+        return RangeReader(self.objects, _key(self.pack_id, path), str(self))
+
+
+class Shelf:
+    """The packs in one object store, copies of them in a local folder, and the one that ships with the base."""
+
+    def __init__(self, objects: ObjectStore, copies: Path, *, root: Path | None, bundled: BrandPack | None) -> None:
+        self._objects = objects
+        self._copies = copies
+        self._root = root  # of the store, where that is a folder
+        self.bundled = bundled
+
+    @classmethod
+    def open(cls, settings: Settings) -> Shelf:
+        """The shelf that the settings name. It is not asked anything yet.
+
+        Raises:
+            DataDirUnwritable, ConfigError: the store cannot be opened.
+            WeightsDamaged: the manifest of the bundled pack cannot be read.
+        """
+        place, base, bundled = settings.storage, settings.place(settings.model_place), None
+        if isinstance(base, Path) and (base / SAMPLE / MANIFEST).is_file():
+            bundled = load_pack(base / SAMPLE)
+        copies = settings.data_dir / FOLDER
+        if isinstance(place, AzureContainer):
+            return cls(object_store.open_container(place, object_store.FOR_WEIGHTS), copies, root=None, bundled=bundled)
+        return cls(object_store.open_storage(place), copies, root=place, bundled=bundled)
+
+    def list(self) -> list[OnShelf]:
+        """All packs, by their ids. Only their manifests are read.
+
+        Raises:
+            StorageRefused, StorageUnreachable: the store does not answer, or not to us.
+        """
+        with _reached():
+            found = obstore.list_with_delimiter(self._objects, FOLDER)["common_prefixes"]
+        ids = sorted({prefix.rpartition("/")[2] for prefix in found} - {self.bundled.id if self.bundled else ""})
+        listed = [pack for pack_id in ids if _ID.fullmatch(pack_id) and (pack := self._listed(pack_id))]
+        return ([OnShelf(self.bundled.id, self.bundled.manifest, True)] if self.bundled else []) + listed
+
+    def find(self, beginning: str) -> OnShelf:
+        """The one pack whose id begins so.
+
+        Raises:
+            PackNotFound: there is none, or several, or these are not at least six hexadecimal digits.
+            StorageRefused, StorageUnreachable: as for `list`.
+        """
+        if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}", beginning):
+            raise PackNotFound(
+                f"Give a pack's id, or at least its first {SHORTEST_PREFIX} digits; `onbrand pack list` shows them."
+            )
+        found = [pack for pack in self.list() if pack.id.startswith(beginning)]
+        if len(found) != 1:
+            which = f"The ids of {len(found)} packs begin" if found else "No pack has an id that begins"
+            raise PackNotFound(f"{which} with {beginning}; `onbrand pack list` shows them.")
+        return found[0]
+
+    def add(self, directory: Path) -> BrandPack:
+        """Put a whole pack on the shelf, its manifest last. Adding it again changes nothing, or completes it.
+
+        Raises:
+            WeightsMissing: the directory holds no pack, or a file of it is missing.
+            WeightsDamaged: a file differs from the manifest, here or under the same id on the shelf.
+            StorageRefused, StorageUnreachable: as for `list`; adding it again goes on from there.
+        """
+        pack = load_pack(directory)
+        pack.verify()
+        document = canonical(asdict(pack.manifest))
+        for file in pack.manifest.files:
+            self._put(pack.id, file, pack.path(file.path))
+        self._put(pack.id, PackFile(MANIFEST, len(document), pack.id), document)
+        return pack
+
+    def verify(self, pack_id: str) -> Manifest:
+        """Read every byte of a pack where it lies, and return its manifest.
+
+        Raises:
+            PackNotFound: it is not there.
+            WeightsMissing, WeightsDamaged: it is not whole.
+            StorageRefused, StorageUnreachable: as for `list`.
+        """
+        if self.bundled is not None and self.bundled.id == pack_id:
+            self.bundled.verify()
+            return self.bundled.manifest
+        shelved, manifest = _Shelved(self._objects, pack_id), self._manifest(pack_id)
+        for file in manifest.files:
+            _require_whole(shelved, file)
+        return manifest
+
+    def fetch(self, pack_id: str) -> BrandPack:
+        """A whole pack in a local folder: the bundled one, or the copy, which is read and compared each time.
+
+        A file that is missing in the copy, or damaged, comes from the store, and only then is that asked. Safe to run
+        in several processes at the same time, and to repeat after a crash.
+
+        Raises:
+            PackNotFound: it is not on the shelf.
+            WeightsMissing, WeightsDamaged: it is not whole there.
+            StorageRefused, StorageUnreachable: as for `list`.
+            DataDirUnwritable: the copy cannot be written.
+        """
+        if self.bundled is not None and self.bundled.id == pack_id:
+            self.bundled.verify()
+            return self.bundled
+        directory, shelved = self._copies / pack_id, _Shelved(self._objects, pack_id)
+        manifest = _manifest_in(LocalFolder(directory), pack_id)
+        if manifest is None:
+            manifest = self._manifest(pack_id)
+            size = len(canonical(asdict(manifest)))
+            files.fetch(shelved, [PackFile(MANIFEST, size, pack_id)], directory)
+        for file in manifest.files:
+            try:
+                files.fetch(shelved, [file], directory)
+            except (WeightsMissing, WeightsDamaged):
+                raise _not_whole(pack_id, file.path) from None
+        return BrandPack(directory, pack_id, manifest)
+
+    def _manifest(self, pack_id: str) -> Manifest:
+        if not self._has(pack_id, MANIFEST):
+            raise PackNotFound(f"The pack {pack_id[:12]} is not on the shelf. Add it with `onbrand pack add DIR`.")
+        manifest = _manifest_in(_Shelved(self._objects, pack_id), pack_id)
+        if manifest is None:
+            raise _not_whole(pack_id, MANIFEST)
+        return manifest
+
+    def _listed(self, pack_id: str) -> OnShelf | None:
+        try:
+            return OnShelf(pack_id, self._manifest(pack_id), is_bundled=False)
+        except WeightsDamaged:
+            return OnShelf(pack_id, None, is_bundled=False)
+        except PackNotFound:  # not added to its end
+            return None
+
+    def _has(self, pack_id: str, path: str) -> bool:
+        try:
+            with _reached():
+                obstore.head(self._objects, _key(pack_id, path))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _put(self, pack_id: str, file: PackFile, content: Path | bytes) -> None:
+        key = _key(pack_id, file.path)
+        if not self._has(pack_id, file.path):
+            # In parts, for which no mode only creates: whoever puts something here puts the same bytes.
+            with _reached():
+                obstore.put(self._objects, key, content, chunk_size=_PART_BYTES, max_concurrency=_AT_ONCE)
+                if self._root is not None:
+                    local_disk.sync(self._root, key)
+        _require_whole(_Shelved(self._objects, pack_id), file)
+
+
+def _key(pack_id: str, path: str) -> str:
+    return f"{FOLDER}/{pack_id}/{path}"
+
+
+def _manifest_in(place: Folder, pack_id: str) -> Manifest | None:
+    """The manifest that a folder has of this pack; None if it has another, a damaged one or none.
+
+    Raises:
+        WeightsDamaged: it is whole, and of a kind that this version does not understand.
+    """
+    try:
+        document = place.read(MANIFEST)
+    except (WeightsMissing, WeightsDamaged):
+        return None
+    return parse_manifest(document) if hashlib.sha256(document).hexdigest() == pack_id else None
+
+
+def _require_whole(shelved: _Shelved, file: PackFile) -> None:
+    with suppress(WeightsMissing, WeightsDamaged):
+        if is_whole(shelved, file):
+            return
+    raise _not_whole(shelved.pack_id, file.path)
+
+
+def _not_whole(pack_id: str, path: str) -> WeightsDamaged:
+    return WeightsDamaged(
+        f"The pack {pack_id[:12]} on the shelf is damaged: {path} is missing or differs from its checksum. Delete"
+        f" {FOLDER}/{pack_id} in the object store and add the pack again, or use another."
+    )
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """A call to the store. That something is not there passes; the rest gets a sentence."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        if isinstance(error, FileNotFoundError) and not object_store.is_missing_container(error):
+            raise
+        why = object_store.reason(error)  # its own text has addresses in it
+        if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.match(why):
+            raise StorageRefused(f"The object store refuses the brand packs ({why}). Run `onbrand doctor`.") from None
+        raise StorageUnreachable(
+            f"The object store with the brand packs does not answer ({why}). Try again, or run `onbrand doctor`."
+        ) from None

@@ -1,0 +1,250 @@
+"""Where the files of a model or of a brand pack lie: a directory, or a part of the object store.
+
+It reads and compares bytes; what is in them is the business of `packs` and `hidream`. obstore is imported only when a
+folder lies in the store: it costs a process 30 ms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from io import FileIO
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from onbrand.config import Settings
+from onbrand.errors import DataDirUnwritable, WeightsDamaged, WeightsMissing
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+REMEDY = (
+    "restore it (for what ships with Onbrand: `git checkout -- models/mini`) or set ONBRAND_MODEL_PATH to a"
+    " complete model"
+)
+DERIVED = "derived"  # of the data directory, and of the object store
+STRICT = ConfigDict(extra="forbid", strict=True)
+_BLOCK = 1024 * 1024  # fits a core's cache, so that hashing what was just read costs no second trip to memory
+
+
+def _stays_inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path or "\0" in path:
+        raise ValueError("use a relative path with forward slashes that stays inside the pack")
+    return path
+
+
+RelativePath = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True)
+class PackFile:
+    """One file that a manifest names: its size in bytes and its SHA-256 in hexadecimal."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    path: RelativePath
+    size: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class Reader(Protocol):
+    """One file's bytes, in order."""
+
+    def readinto(self, room: memoryview) -> int:
+        """Fill `room` (bytes). How many there were: fewer than it holds only where the file ends.
+
+        Raises:
+            WeightsMissing: the file is not there.
+            WeightsDamaged: it cannot be read.
+            StorageRefused: the object store doesn't let us.
+            StorageUnreachable: the object store did not answer, for as long as weights are worth waiting for.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the file. Another thread may do it too: a `readinto` that waits for the store then returns."""
+        ...
+
+
+class Folder(ABC):
+    """A directory's files, wherever they are. `str()` names the place for an operator, without a secret."""
+
+    @abstractmethod
+    def open(self, path: str) -> Reader:
+        """Begin to read a file; what is wrong with it comes to light with the first `readinto`."""
+
+    def read(self, path: str) -> bytes:
+        """A small file, whole; errors as for `Reader.readinto`."""
+        return b"".join(bytes(block) for block in self.blocks(path))
+
+    def blocks(self, path: str) -> Iterator[memoryview]:
+        """A file's bytes in order, in blocks that hold until the next one; errors as for `Reader.readinto`."""
+        room = memoryview(bytearray(_BLOCK))
+        with closing(self.open(path)) as reader:
+            while count := reader.readinto(room):
+                yield room[:count]
+
+
+@dataclass(frozen=True)
+class LocalFolder(Folder):
+    """A directory of this machine."""
+
+    directory: Path
+
+    def __str__(self) -> str:
+        return str(self.directory)
+
+    def open(self, path: str) -> Reader:
+        """Begin to read a file."""
+        return _LocalReader(self, path)
+
+
+class _LocalReader:
+    def __init__(self, folder: LocalFolder, path: str) -> None:
+        self._folder = folder
+        self._path = path
+        self._file: FileIO | None = None
+        self._reading = Lock()  # a file that is closed in the middle of a read may by then be another one's
+
+    def readinto(self, room: memoryview) -> int:
+        filled = 0
+        try:
+            with self._reading:
+                if self._file is None:
+                    self._file = (self._folder.directory / self._path).open("rb", buffering=0)
+                while filled < len(room) and (count := self._file.readinto(room[filled:])):
+                    filled += count
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise WeightsMissing(f"The file {self._path} is missing in {self._folder}: {REMEDY}.") from None
+        except OSError as error:
+            raise WeightsDamaged(
+                f"The file {self._path} in {self._folder} can't be read ({error.strerror}): {REMEDY}."
+            ) from error
+        return filled
+
+    def close(self) -> None:
+        with self._reading:
+            if self._file is not None:
+                self._file.close()
+
+
+@dataclass(frozen=True)
+class StoreFolder(Folder):
+    """A part of an object store, which begins where `objects` does. `name` is what an operator calls it."""
+
+    objects: ObjectStore = field(compare=False)
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def open(self, path: str) -> Reader:
+        """Begin to read an object, several ranges ahead."""
+        from onbrand.storage.range_reader import RangeReader
+
+        return RangeReader(self.objects, path, self.name)
+
+    def put(self, path: str, source: Path) -> None:
+        """Copy a file of this machine there, in parts; whole or not at all.
+
+        Raises:
+            StorageRefused: the object store doesn't let us.
+            StorageUnreachable: it does not answer.
+        """
+        from onbrand.storage.range_reader import send
+
+        send(self.objects, path, source, self.name)
+
+
+def open_folder(settings: Settings, place: str) -> Folder:
+    """The folder at a path of this machine or at `az://CONTAINER/PREFIX`, which is not asked anything yet.
+
+    Raises:
+        ConfigError: the address is wrong, or the settings for Azure are.
+    """
+    where = settings.place(place)
+    if isinstance(where, Path):
+        return LocalFolder(where)
+    from onbrand.storage import object_store
+
+    return StoreFolder(object_store.open_container(where, object_store.FOR_WEIGHTS), place.rstrip("/"))
+
+
+def derived_folder(settings: Settings) -> Folder:
+    """Where prepared weights are kept (`hidream.derive`): beside the images in Azure, otherwise in the data directory.
+
+    Raises:
+        ConfigError: the settings for Azure make no address.
+    """
+    place = settings.storage
+    if isinstance(place, Path):
+        return LocalFolder(settings.data_dir / DERIVED)
+    from onbrand.storage import object_store
+
+    prefix = f"{place.prefix}/{DERIVED}" if place.prefix else DERIVED
+    within = replace(place, prefix=prefix)
+    return StoreFolder(object_store.open_container(within, object_store.FOR_WEIGHTS), f"az://{place.name}/{prefix}")
+
+
+def is_whole(folder: Folder, file: PackFile) -> bool:
+    """Read a file to its end and say whether its size and SHA-256 are the manifest's.
+
+    Errors as for `Reader.readinto`.
+    """
+    size, digest = 0, hashlib.sha256()
+    for block in folder.blocks(file.path):
+        size += len(block)
+        if size > file.size:
+            return False
+        digest.update(block)
+    return size == file.size and digest.hexdigest() == file.sha256
+
+
+def fetch(folder: Folder, files: Sequence[PackFile], destination: Path) -> None:
+    """Copy small files to a directory of this machine, each whole or not at all; those already there are kept.
+
+    For configurations and tokenizers: what reads them wants a directory.
+
+    Raises:
+        WeightsDamaged: a file differs from its size or SHA-256; or as for `Reader.readinto`.
+        DataDirUnwritable: the directory cannot be written.
+    """
+    there = LocalFolder(destination)
+    for file in files:
+        with suppress(WeightsMissing, WeightsDamaged):
+            if is_whole(there, file):
+                continue
+        _copy(folder, file, destination / file.path)
+
+
+def _copy(folder: Folder, file: PackFile, target: Path) -> None:
+    size, digest = 0, hashlib.sha256()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as part:
+            try:
+                for block in folder.blocks(file.path):
+                    size += part.write(block)
+                    digest.update(block)
+                if size != file.size or digest.hexdigest() != file.sha256:
+                    raise WeightsDamaged(f"The file {file.path} in {folder} differs from its checksum: {REMEDY}.")
+                part.flush()
+                os.fsync(part.fileno())
+                Path(part.name).replace(target)
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise DataDirUnwritable(
+            f"The folder {target.parent} can't be written ({error.strerror}). Make it writable, or choose another."
+        ) from None

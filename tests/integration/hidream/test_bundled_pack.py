@@ -1,0 +1,128 @@
+"""The base and the brand pack that ship with Onbrand: verified byte by byte, and loaded wholly or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from onbrand.config import REPOSITORY
+from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.hidream.load import load_illustrator
+from onbrand.hidream.models import MODELS
+from onbrand.hidream.pipeline import Illustrator
+from onbrand.packs.manifest import BASE_MANIFEST, MANIFEST, SAMPLE, load_base, load_pack
+from onbrand.storage.files import LocalFolder
+
+MINI = REPOSITORY / "models" / "mini"
+BASE_FILES = [file.path for file in load_base(LocalFolder(MINI)).manifest.files]
+PACK_FILES = [f"{SAMPLE}/{file.path}" for file in load_pack(MINI / SAMPLE).manifest.files]
+LORA = f"{SAMPLE}/lora.safetensors"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """What ships with Onbrand, free to be damaged."""
+    return Path(shutil.copytree(MINI, tmp_path / "mini"))
+
+
+def load(directory: Path) -> Illustrator:
+    return load_illustrator(load_base(LocalFolder(directory)), load_pack(directory / SAMPLE))
+
+
+def list_anew(directory: Path, changed: str) -> None:
+    """Bring the checksum of a changed file up to date, and the pack's base with it: wrong, but whole."""
+    for manifest in (directory / BASE_MANIFEST, directory / SAMPLE / MANIFEST):
+        document = json.loads(manifest.read_text(encoding="utf-8"))
+        for file in document["files"]:
+            path = manifest.parent / file["path"]
+            if path == directory / changed:
+                data = path.read_bytes()
+                file |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        if "base" in document:
+            document["base"] = load_base(LocalFolder(directory)).id
+        manifest.write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_what_ships_is_whole_and_fits_together() -> None:
+    base, pack = load_base(LocalFolder(MINI)), load_pack(MINI / SAMPLE)
+    base.verify()
+    pack.verify()
+    assert pack.manifest.base == base.id
+    assert pack.pack.name == "Sample brand"
+
+
+def test_every_file_of_the_model_is_in_a_manifest() -> None:
+    parts = (*MODELS["mini"].components, SAMPLE)
+    present = {path.relative_to(MINI).as_posix() for part in parts for path in (MINI / part).iterdir()}
+    assert {*BASE_FILES, *PACK_FILES, f"{SAMPLE}/{MANIFEST}"} == present
+
+
+def test_a_directory_without_manifests_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match=r"base\.json is missing; restore it .*`git checkout -- models/mini`"):
+        load_base(LocalFolder(tmp_path))
+    with pytest.raises(WeightsMissing, match=r"pack\.json is missing; restore it"):
+        load_pack(tmp_path)
+
+
+@pytest.mark.parametrize("file", [path for path in (*BASE_FILES, *PACK_FILES) if "index" not in path])
+def test_a_flipped_bit_in_any_file_is_refused(copy: Path, file: str) -> None:
+    """Also by loading alone, which checks what it reads while it reads it."""
+    with (copy / file).open("r+b") as stream:
+        middle = stream.seek(0, 2) // 2
+        stream.seek(middle)
+        byte = stream.read(1)[0]
+        stream.seek(middle)
+        stream.write(bytes([byte ^ 1]))
+    damaged = load_pack(copy / SAMPLE) if file in PACK_FILES else load_base(LocalFolder(copy))
+    with pytest.raises(WeightsDamaged, match="differs from its checksum"):
+        damaged.verify()
+    if not file.endswith("tokenizer_config.json"):  # MiniLM's is not read
+        with pytest.raises(WeightsDamaged):
+            load(copy)
+
+
+def test_a_cut_file_is_found(copy: Path) -> None:
+    data = (copy / LORA).read_bytes()
+    (copy / LORA).write_bytes(data[:-1])
+    with pytest.raises(WeightsDamaged, match=r"lora\.safetensors in .* differs"):
+        load_pack(copy / SAMPLE).verify()
+
+
+def test_a_missing_file_is_named(copy: Path) -> None:
+    (copy / LORA).unlink()
+    with pytest.raises(WeightsMissing, match=r"lora\.safetensors is missing in .*: restore it"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        LORA,
+    ],
+)
+def test_a_component_that_lacks_a_tensor_is_refused(copy: Path, file: str) -> None:
+    """diffusers and transformers would fill the gap with random numbers and a warning."""
+    weights = load_file(copy / file)
+    del weights[sorted(weights)[0]]
+    save_file(weights, copy / file, {"format": "pt"})
+    list_anew(copy, file)
+    with pytest.raises(WeightsDamaged, match=r"lack|only one of"):
+        load(copy)
+
+
+def test_a_lora_that_is_turned_off_is_noticed(copy: Path) -> None:
+    """Nothing is wrong with any file; only the brand would be missing."""
+    path = copy / SAMPLE / MANIFEST
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["lora"]["scale"] = 0.01
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
+        load(copy)

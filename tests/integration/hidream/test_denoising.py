@@ -1,0 +1,246 @@
+"""Denoising at tiny size: step for step what diffusers' pipeline does, and each image of its own seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchLCMScheduler, UniPCMultistepScheduler
+from torch import Tensor
+
+from onbrand.hidream.models import MODELS
+from onbrand.hidream.sampling.denoising import denoise, noise
+from onbrand.hidream.sampling.schedule import scheduler_of
+from onbrand.hidream.text.encode import Embeddings
+from tests.tiny import SIZE, tiny_pipeline
+
+SEEDS = (1, 2, 3, 2**53 - 1)
+STEPS = 6
+STOCK: dict[str, Callable[[], Any]] = {  # as HiDream's own inference.py has them: notes in docs/models.md
+    "mini": lambda: FlowMatchEulerDiscreteScheduler(shift=1.0),
+    "hidream-i1-fast": lambda: FlowMatchLCMScheduler(shift=3.0),
+    "hidream-i1-dev": lambda: FlowMatchLCMScheduler(shift=6.0),
+    "hidream-i1-full": lambda: UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    ),
+}
+every_model = pytest.mark.parametrize("name", STOCK)
+
+
+class Stopped(Exception):
+    """What a caller's `on_step` raises."""
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    return tiny_pipeline()
+
+
+def text(seed: int, slots: int = 8) -> Embeddings:
+    generator = torch.Generator().manual_seed(seed)
+    return Embeddings(
+        torch.randn(2, 1, slots, 16, generator=generator),
+        torch.randn(1, slots, 32, generator=generator),
+        torch.randn(1, 64, generator=generator),
+    )
+
+
+PROMPT, NEGATIVE = text(11), text(12)
+
+
+def ours(
+    transformer: Any,
+    name: str,
+    seeds: Sequence[int] = SEEDS,
+    *,
+    scheduler: Any = None,
+    on_step: Callable[[int, Callable[[], Tensor]], None] = lambda *_: None,
+) -> Tensor:
+    model = MODELS[name]
+    latents, generators = noise(seeds, 4, SIZE)
+    return denoise(
+        transformer,
+        scheduler or scheduler_of(model, model.shift),
+        latents,
+        generators,
+        PROMPT,
+        NEGATIVE,
+        steps=STEPS,
+        guidance_scale=model.guidance_scale,
+        on_step=on_step,
+    )
+
+
+def stock(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> Tensor:
+    """diffusers' own way, with the same embeddings and noise."""
+    pipeline.scheduler = scheduler
+    batch, dtype = len(latents), pipeline.transformer.dtype
+    arguments = {}
+    for prefix, texts in (("", PROMPT), ("negative_", NEGATIVE)):
+        arguments |= {
+            f"{prefix}prompt_embeds_llama3": texts.llama3.expand(-1, batch, -1, -1).to(dtype),
+            f"{prefix}prompt_embeds_t5": texts.t5.expand(batch, -1, -1).to(dtype),
+            f"{prefix}pooled_prompt_embeds": texts.pooled.expand(batch, -1).to(dtype),
+        }
+    size = SIZE * pipeline.vae_scale_factor
+    (denoised,) = pipeline(
+        height=size,
+        width=size,
+        latents=latents.to(dtype),
+        num_inference_steps=STEPS,
+        guidance_scale=MODELS[name].guidance_scale,
+        output_type="latent",
+        return_dict=False,
+        **arguments,
+    )
+    return torch.as_tensor(denoised)
+
+
+def seeded_stock(pipeline: Any, name: str) -> Tensor:
+    """The pipeline with our scheduler, which gives each image of the batch its own noise."""
+    latents, generators = noise(SEEDS, 4, SIZE)
+    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+    scheduler.generators = generators
+    return stock(pipeline, name, scheduler, latents)
+
+
+@every_model
+def test_an_image_is_the_one_that_diffusers_draws(pipeline: Any, name: str) -> None:
+    """Its stochastic schedulers draw on from the process's generator, which is made to stand where ours does."""
+    torch.manual_seed(SEEDS[1])
+    expected = stock(pipeline, name, STOCK[name](), torch.randn(1, 4, SIZE, SIZE))
+    assert torch.allclose(ours(pipeline.transformer, name, SEEDS[1:2]), expected, rtol=0, atol=1e-5)
+
+
+@every_model
+def test_four_images_are_those_that_diffusers_draws_with_our_seeds(pipeline: Any, name: str) -> None:
+    expected = seeded_stock(pipeline, name)
+    assert torch.allclose(ours(pipeline.transformer, name), expected, rtol=0, atol=1e-5)
+    assert (expected[0] - expected[1]).abs().mean() > 0.1
+
+
+@every_model
+def test_an_image_alone_is_the_same_image_of_the_batch(pipeline: Any, name: str) -> None:
+    """Up to rounding: another batch size is another order of summation."""
+    together = ours(pipeline.transformer, name)
+    for n, seed in enumerate(SEEDS):
+        alone = ours(pipeline.transformer, name, (seed,))
+        assert torch.allclose(alone[0], together[n], rtol=0, atol=1e-5)
+
+
+@every_model
+def test_the_same_seeds_give_the_same_latents_whatever_else_draws_noise(pipeline: Any, name: str) -> None:
+    torch.manual_seed(1)
+    first = ours(pipeline.transformer, name)
+    torch.manual_seed(2)
+    assert torch.equal(ours(pipeline.transformer, name), first)
+
+
+@every_model
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_drawing_that_was_stopped_leaves_nothing_behind(pipeline: Any, name: str, step: int) -> None:
+    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+    untouched = ours(pipeline.transformer, name)
+
+    def stop(done: int, _: object) -> None:
+        if done == step:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        ours(pipeline.transformer, name, (7,), scheduler=scheduler, on_step=stop)
+    assert torch.equal(ours(pipeline.transformer, name, scheduler=scheduler), untouched)
+
+
+@every_model
+def test_a_failed_drawing_leaves_nothing_behind(pipeline: Any, name: str) -> None:
+    scheduler, passes = scheduler_of(MODELS[name], MODELS[name].shift), []
+    untouched = ours(pipeline.transformer, name)
+
+    def no_memory(*_: object) -> None:
+        passes.append(1)
+        if len(passes) == 3:
+            raise torch.OutOfMemoryError
+
+    handle = pipeline.transformer.register_forward_pre_hook(no_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        ours(pipeline.transformer, name, scheduler=scheduler)
+    handle.remove()
+    assert torch.equal(ours(pipeline.transformer, name, scheduler=scheduler), untouched)
+
+
+@every_model
+def test_each_step_is_told_and_the_last_one_heads_for_the_result(pipeline: Any, name: str) -> None:
+    told: list[int] = []
+    clean: list[Tensor] = []
+
+    def note(done: int, x0: Callable[[], Tensor]) -> None:
+        told.append(done)
+        clean.append(x0())
+
+    result = ours(pipeline.transformer, name, on_step=note)
+    assert told == list(range(1, STEPS + 1))
+    assert torch.allclose(clean[-1], result, rtol=0, atol=1e-5)
+    assert result.dtype == torch.float32
+
+
+@every_model
+def test_a_step_heads_for_the_picture_and_not_for_its_noise(name: str) -> None:
+    """A transformer that knows the picture: with it, every step of any scheduler must head for that one."""
+    picture = torch.randn(1, 4, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
+    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+
+    def knows(hidden_states: Tensor, **_: object) -> tuple[Tensor]:
+        sigma = scheduler.sigmas[scheduler.step_index or 0]
+        return (-(hidden_states - picture) / sigma,)
+
+    class Transformer:
+        device, dtype = torch.device("cpu"), torch.float32
+        __call__ = staticmethod(knows)
+
+    heading: list[Tensor] = []
+    result = ours(Transformer(), name, (1,), scheduler=scheduler, on_step=lambda _, x0: heading.append(x0()))
+    for clean in [*heading, result]:
+        assert torch.allclose(clean, picture, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "passes"), [("hidream-i1-fast", 1), ("hidream-i1-full", 2)])
+def test_guidance_alone_costs_a_second_pass(pipeline: Any, name: str, passes: int) -> None:
+    sizes = []
+    handle = pipeline.transformer.register_forward_pre_hook(
+        lambda _, __, named: sizes.append(len(named["hidden_states"])), with_kwargs=True
+    )
+    ours(pipeline.transformer, name)
+    handle.remove()
+    assert sizes == [4 * passes] * STEPS
+
+
+def test_guidance_without_the_embeddings_of_no_text_is_refused(pipeline: Any) -> None:
+    model = MODELS["hidream-i1-full"]
+    latents, generators = noise(SEEDS, 4, SIZE)
+    with pytest.raises(ValueError, match="no text"):
+        denoise(
+            pipeline.transformer,
+            scheduler_of(model, model.shift),
+            latents,
+            generators,
+            PROMPT,
+            None,
+            steps=STEPS,
+            guidance_scale=model.guidance_scale,
+            on_step=lambda *_: None,
+        )
+
+
+@every_model
+def test_in_bfloat16_it_is_nearer_to_float32_than_diffusers_is(name: str) -> None:
+    """The pipeline rounds the latents themselves at each step; here only the transformer's input and output are."""
+    pipeline = tiny_pipeline()
+    pipeline.transformer.to(torch.bfloat16).to(torch.float32)
+    exact = ours(pipeline.transformer, name)
+    pipeline.transformer.to(torch.bfloat16)
+    ours_off = (ours(pipeline.transformer, name) - exact).square().mean().sqrt()
+    stock_off = (seeded_stock(pipeline, name).float() - exact).square().mean().sqrt()
+    assert ours_off < stock_off
+    assert ours_off < 0.02 * exact.square().mean().sqrt()

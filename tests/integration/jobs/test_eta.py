@@ -1,0 +1,298 @@
+"""What waiting people are told: their place, how long it takes, whether that is longer than usual; never a guess."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from statistics import fmean
+from typing import Literal
+from uuid import UUID
+
+import pytest
+
+from onbrand.database.pool import Database
+from onbrand.jobs import attempts, eta, service
+from onbrand.jobs.eta import Outlook
+from onbrand.jobs.models import Pack, Phase, Progress
+from tests.clock import Clock
+from tests.jobs import ANNA, announce, cancel, claim, draw, drawn_in, outlook, publish, report, submit
+
+
+async def test_the_position_counts_the_jobs_that_were_queued_before(database: Database) -> None:
+    running, *waiting = [await submit(database) for _ in range(4)]
+    await draw(database, running, until=Progress(Phase.ENCODING))
+    assert [(await outlook(database, job_id)).queue_position for job_id in waiting] == [1, 2, 3]
+    await cancel(database, waiting[0])
+    assert [(await outlook(database, job_id)).queue_position for job_id in waiting] == [None, 1, 2]
+
+
+async def test_nothing_is_promised_before_a_job_has_been_measured(database: Database) -> None:
+    await announce(database, "ready")
+    waiting = await submit(database)
+    assert await outlook(database, waiting) == Outlook(queue_position=1)
+    await draw(database, waiting, until=Progress(Phase.DRAWING, 6, 12))
+    assert await outlook(database, waiting) == Outlook()
+
+
+async def test_the_wait_is_the_median_of_the_latest_runs_for_each_round_of_the_ready_workers(
+    database: Database,
+) -> None:
+    for _ in range(5):
+        await drawn_in(database, 1000)  # older than the twenty that count
+    for _ in range(10):
+        await drawn_in(database, 10)
+        await drawn_in(database, 12)
+    running, *waiting = [await submit(database) for _ in range(5)]
+    await draw(database, running, until=Progress(Phase.ENCODING))
+    await announce(database, "ready")
+    assert [(await outlook(database, job_id)).eta_seconds for job_id in waiting] == [22, 33, 44, 55]
+    await announce(database, "ready", "ready", "loading")
+    assert [(await outlook(database, job_id)).eta_seconds for job_id in waiting] == [11, 22, 22, 33]
+
+
+async def test_runs_of_another_pack_count_only_until_there_are_a_few_of_the_live_one(database: Database) -> None:
+    await announce(database, "ready")  # with PACK
+    other = Pack("b" * 64, "Brand with more steps", "1")
+    for _ in range(20):
+        await drawn_in(database, 100, pack=other)
+    waiting = await submit(database)
+    for eta_seconds in (100, 100, 100, 10, 10):
+        assert (await outlook(database, waiting)).eta_seconds == eta_seconds
+        await drawn_in(database, 10)
+    for _ in range(30):  # it was live for long, and is so no more
+        await drawn_in(database, 100, pack=other)
+    assert (await outlook(database, waiting)).eta_seconds == 10
+
+
+async def test_a_running_job_takes_what_is_left_of_its_steps_and_what_comes_after_them(clock: Clock) -> None:
+    database = clock.database
+    await drawn_in(database, 20, saving=8)
+    job_id = await submit(database)
+    held = await claim(database, job_id)
+    for passed, step, eta_seconds in ((0.5, 0, 20), (6, 6, 14), (5.5, 12, 8)):
+        await clock.move(timedelta(seconds=passed))
+        await report(database, held, Progress(Phase.DRAWING, step, 12))
+        assert await outlook(database, job_id) == Outlook(eta_seconds=eta_seconds)
+    await clock.move(timedelta(seconds=3))
+    await report(database, held, Progress(Phase.SAVING, 12, 12))
+    assert await outlook(database, job_id) == Outlook(eta_seconds=5)
+    await clock.move(timedelta(seconds=9))
+    # Not nothing: the pictures are not there.
+    assert await outlook(database, job_id) == Outlook(eta_seconds=1, is_late=True)
+
+
+@pytest.mark.parametrize(
+    ("pace", "eta_seconds"),
+    [(2, [20, 21, 16]), (0.75, [20, 12, 6]), (10, [20, 21, 16])],
+    ids=["half as fast", "faster", "interrupted"],
+)
+async def test_a_run_s_own_pace_counts_the_more_the_more_of_it_is_done(
+    clock: Clock, pace: float, eta_seconds: list[int]
+) -> None:
+    database = clock.database
+    for _ in range(2):
+        await drawn_in(database, 20, saving=8)
+    job_id = await submit(database)
+    held = await claim(database, job_id)
+    seen = []
+    for seconds, step in ((0.5, 0), (6, 6), (5.5, 12)):
+        await clock.move(timedelta(seconds=seconds * pace))
+        await report(database, held, Progress(Phase.DRAWING, step, 12))
+        seen.append((await outlook(database, job_id)).eta_seconds)
+    assert seen == eta_seconds
+
+
+async def test_the_next_attempt_has_all_of_it_before_it_again(clock: Clock) -> None:
+    database = clock.database
+    await drawn_in(database, 20, saving=8)
+    job_id = await submit(database)
+    held = await draw(database, job_id, until=Progress(Phase.SAVING, 12, 12))
+    await clock.move(timedelta(seconds=7))
+    async with database.transaction() as connection:
+        await attempts.give_back(connection, held)
+    again = await claim(database, job_id)
+    assert await outlook(database, job_id) == Outlook(eta_seconds=20)
+    await clock.move(timedelta(seconds=5))
+    await publish(database, again)  # none of its progress could be written
+    async with database.transaction() as connection:
+        usual = await eta.usual_drawing(connection)
+    assert usual is not None
+    assert usual.saving == 8  # from the one that was seen
+
+
+async def test_a_run_is_late_once_it_takes_longer_than_nine_in_ten_did(clock: Clock) -> None:
+    database = clock.database
+    for seconds in range(10, 31):  # 11 to 30 are the latest twenty: p90 is 28.1
+        await drawn_in(database, seconds)
+    first, second = await submit(database), await submit(database)
+    await clock.move(timedelta(seconds=100))  # waiting is no part of it
+    await draw(database, first, until=Progress(Phase.DRAWING, 3, 12))
+    await clock.move(timedelta(seconds=28))
+    await draw(database, second, until=Progress(Phase.DRAWING, 3, 12))
+    assert [(await outlook(database, job_id)).is_late for job_id in (first, second)] == [False, False]
+    await clock.move(timedelta(seconds=1))
+    assert [(await outlook(database, job_id)).is_late for job_id in (first, second)] == [True, False]
+
+
+async def test_a_waiting_job_is_late_once_its_forecast_has_passed_by_as_much_as_a_slow_run(clock: Clock) -> None:
+    database = clock.database
+    for seconds in range(10, 31):  # typically 20.5, slowly 28.1
+        await drawn_in(database, seconds)
+    told, untold = await submit(database), await submit(database)
+    await announce(database, "ready")
+    async with database.transaction() as connection:
+        eta_seconds = (await eta.outlook(connection, await service.find(connection, ANNA, told))).eta_seconds
+        assert eta_seconds == 20
+        await eta.remember(connection, told, eta_seconds)
+    await clock.move(timedelta(seconds=27))  # of 20 * 28.1 / 20.5 = 27.4
+    await announce(database, "ready")
+    assert [(await outlook(database, job_id)).is_late for job_id in (told, untold)] == [False, False]
+    await clock.move(timedelta(seconds=1))
+    assert [(await outlook(database, job_id)).is_late for job_id in (told, untold)] == [True, False]
+
+
+async def loaded_in(clock: Clock, *times: float) -> None:
+    """A worker has come and gone for each of these, its model loaded in so many seconds."""
+    for seconds in times:
+        await announce(clock.database, "loading")
+        await clock.move(timedelta(seconds=seconds))
+        await announce(clock.database, "ready")
+        await announce(clock.database)
+
+
+async def test_a_cold_start_takes_the_rest_of_the_usual_load_and_then_the_drawing(clock: Clock) -> None:
+    database = clock.database
+    await drawn_in(database, 10)
+    await loaded_in(clock, *[1000] * 5, *[40, 60] * 10)  # the latest twenty count
+    first, second = await submit(database), await submit(database)
+    assert await outlook(database, first) == Outlook(1, None, Phase.STARTING_GPU)  # that was never measured
+    await announce(database, "loading")
+    for passed, eta_seconds, is_late in ((0, 60, False), (20, 40, False), (50, 10, False), (61, 10, True)):
+        await clock.move(timedelta(seconds=passed))
+        await announce(database, "loading")  # still
+        assert await outlook(database, first) == Outlook(1, eta_seconds, Phase.LOADING_MODEL, is_late)
+        assert (await outlook(database, second)).eta_seconds == eta_seconds + 10
+        await clock.move(timedelta(seconds=-passed))
+
+
+async def test_of_two_workers_that_load_the_first_to_be_ready_draws_the_next_job(clock: Clock) -> None:
+    database = clock.database
+    await drawn_in(database, 10)
+    await loaded_in(clock, 50)
+    jobs = [await submit(database) for _ in range(4)]
+    await announce(database, "loading")
+    await clock.move(timedelta(seconds=35))
+    await announce(database, "loading", "loading")
+    assert [(await outlook(database, job_id)).eta_seconds for job_id in jobs] == [25, 35, 45, 55]
+
+
+@pytest.mark.parametrize("measured", ["drawing", "loading"])
+async def test_a_cold_start_is_not_guessed_from_half_of_what_it_takes(clock: Clock, measured: str) -> None:
+    if measured == "drawing":
+        await drawn_in(clock.database, 10)
+    else:
+        await loaded_in(clock, 50)
+    await announce(clock.database, "loading")
+    assert await outlook(clock.database, await submit(clock.database)) == Outlook(1, None, Phase.LOADING_MODEL)
+
+
+async def test_a_model_that_is_loaded_again_is_measured_from_its_loss(clock: Clock) -> None:
+    database = clock.database
+    await drawn_in(database, 10)
+    await announce(database, "ready")
+    await clock.move(timedelta(seconds=500))
+    await announce(database, "loading")
+    await clock.move(timedelta(seconds=30))
+    await announce(database, "ready")
+    await announce(database, "loading")
+    assert (await outlook(database, await submit(database))).eta_seconds == 40
+
+
+async def test_a_clock_that_is_set_back_while_a_model_loads_measures_nothing(clock: Clock) -> None:
+    await drawn_in(clock.database, 10)
+    await loaded_in(clock, -30)
+    await announce(clock.database, "loading")
+    assert (await outlook(clock.database, await submit(clock.database))).eta_seconds is None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Runs of one kind: seconds from claim to result, the part of it after the last step, and steps."""
+
+    seconds: float
+    saving: float
+    steps: int
+
+
+@pytest.mark.parametrize(
+    "kind", [Kind(35, 3, 28), Kind(90, 6, 50), Kind(12, 7, 12)], ids=["a GPU", "a slow one", "mostly saving"]
+)
+async def test_what_is_shown_is_within_30_percent_of_the_truth_in_four_looks_of_five(clock: Clock, kind: Kind) -> None:
+    """Statement 5, by simulation: runs whose speed varies by 15 % (one standard deviation), and each step's by 10 %.
+
+    Somebody looks in the middle of each step and while the pictures are saved, and somebody who waits behind the run
+    looks, too. Seconds are shown whole, so one that is wrong by less than one is right.
+    """
+    chance, database = random.Random(20261122), clock.database
+    own: list[bool] = []
+    behind_it: list[bool] = []
+
+    def of_one_run() -> tuple[list[float], float]:
+        pace = max(0.5, chance.gauss(1, 0.15))
+        step = (kind.seconds - kind.saving) / kind.steps
+        return [pace * step * max(0.3, chance.gauss(1, 0.1)) for _ in range(kind.steps)], pace * kind.saving
+
+    async def look(job_id: UUID, real: float) -> bool:
+        shown = (await outlook(database, job_id)).eta_seconds
+        assert shown is not None
+        return abs(shown - real) <= max(0.3 * real, 1.0)
+
+    for _ in range(20):
+        steps, saving = of_one_run()
+        await drawn_in(database, sum(steps) + saving, saving=saving)
+    for _ in range(10):
+        job_id, (steps, saving) = await submit(database), of_one_run()
+        behind, (its_steps, its_saving) = await submit(database), of_one_run()
+        held = await claim(database, job_id)
+        left = sum(steps) + saving
+        for done, seconds in enumerate([*steps, saving]):
+            await report(database, held, Progress(Phase.DRAWING, done, kind.steps))
+            await clock.move(timedelta(seconds=seconds / 2))
+            await announce(database, "ready")
+            own.append(await look(job_id, left - seconds / 2))
+            behind_it.append(await look(behind, left - seconds / 2 + sum(its_steps) + its_saving))
+            await clock.move(timedelta(seconds=seconds / 2))
+            left -= seconds
+        await publish(database, held)
+        await cancel(database, behind)
+    assert min(fmean(own), fmean(behind_it)) >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("states", "phase"),
+    [((), Phase.STARTING_GPU), (("loading",), Phase.LOADING_MODEL), (("loading", "ready"), None)],
+    ids=["no worker", "one that loads", "one is ready"],
+)
+async def test_a_waiting_job_says_what_it_waits_for(
+    database: Database, states: tuple[Literal["loading", "ready"], ...], phase: Phase | None
+) -> None:
+    await drawn_in(database, 10)
+    await announce(database, *states)
+    seen = await outlook(database, await submit(database))
+    assert (seen.queue_position, seen.phase) == (1, phase)
+    assert seen.eta_seconds == (None if phase else 10)  # how long a GPU takes to start has not been measured
+
+
+async def test_a_worker_that_fell_silent_is_not_counted_on(database: Database) -> None:
+    await announce(database, "ready")
+    async with database.transaction() as connection:
+        await connection.execute("update worker set seen_at = now() - interval '31 seconds'")
+    assert (await outlook(database, await submit(database))).phase is Phase.STARTING_GPU
+
+
+async def test_a_job_that_has_ended_has_no_outlook(database: Database) -> None:
+    complete, cancelled = await submit(database), await submit(database)
+    await draw(database, complete)
+    await cancel(database, cancelled)
+    assert [await outlook(database, job_id) for job_id in (complete, cancelled)] == [Outlook(), Outlook()]

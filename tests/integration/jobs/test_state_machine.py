@@ -1,0 +1,382 @@
+"""Anything in any order: a random walk over all that people, workers, upkeep, clocks and crashes do to jobs.
+
+After each step every row, image and file is compared with what the promises say (`life_cycle`), and each walk ends
+with everybody crashing: then all that is left must still end. One process and no real worker, on the real PostgreSQL,
+queue table and image store.
+
+`make test` takes the same walks every time, so that a failure belongs to the change that made it. New ones:
+
+    LIFE_CYCLES=2000x100 .venv/bin/pytest tests/integration/jobs/test_state_machine.py --timeout 0
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import Phase as Phases
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.internal.conjecture import engine
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from onbrand.config import Settings
+from onbrand.database.pool import Connection
+from onbrand.errors import BadImage, JobExpired, JobNotFound, WorkerLost
+from onbrand.jobs import attempts, retention, service
+from onbrand.jobs.models import Claim, Job, Owner, Pack, Phase, Progress, Status, StoredImage
+from onbrand.jobs.queue import deliver
+from tests.integration.life_cycle.studio import DAY, HOUR, LEASE, LIMITS, Studio
+from tests.integration.life_cycle.world import World
+from tests.rules import RULES
+
+PACK = Pack("a" * 64, "Sample brand", "1")
+OWNERS = [Owner(UUID(int=1), UUID(int=number)) for number in (1, 2, 3)]
+STRANGER = Owner(UUID(int=1), UUID(int=99))
+LAPSE = LEASE + 6
+WAITS = [11, LAPSE, LAPSE, LAPSE, LAPSE, 660, HOUR + 60, 3 * HOUR, 30 * DAY, 30 * DAY]  # each is one limit's worth
+JUMPS = {"back an hour": -HOUR, "back five days": -5 * DAY, "ahead a month": 30 * DAY}  # of the database's clock
+ACCIDENTS = ["lose deliveries", "deliver once more", "the clock is ahead for a moment", *JUMPS]
+FAILURES = {"lose the model": WorkerLost, "draw badly": BadImage}
+WHICH = st.integers(0, 5)
+ENDS = ["publish", "publish, answer lost", "crash", "give back", *FAILURES]
+MEANWHILE = ["nobody", "the sweep", "the sweep and others", "a deletion that is interrupted"]
+UPKEEP = ["sweep", "expire", "begin to expire", "collect", "collect, confirmed"]
+
+
+@dataclass
+class Run:
+    """An attempt in the hand of a worker, however late that one is."""
+
+    claim: Claim
+    worker_id: str
+    delivery: int
+    stored: dict[int, StoredImage] = field(default_factory=dict)
+
+
+class LifeCycle(RuleBasedStateMachine):
+    """Every rule is something that may happen at any moment."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        world.empty()
+        self.world = world
+        self.studio = Studio()
+        self.runs: list[Run] = []  # in some worker's hand
+        self.over: list[Run] = []  # no longer
+        self.idle: list[str] = []
+        self.hired = 0
+        for _ in range(3):
+            self.hire()
+
+    def hire(self) -> None:
+        self.hired += 1
+        self.idle.append(f"worker {self.hired}")
+
+    def let_pass(self, seconds: int) -> None:
+        self.set_clock(seconds)
+        self.world.age(seconds)
+
+    def set_clock(self, seconds: int) -> None:
+        self.studio.now += seconds
+        self.world.set_clock(self.studio.now)
+
+    def tick(self) -> None:
+        """No two things happen in the same second, so that their order is known."""
+        self.set_clock(1)
+
+    # --- people ------------------------------------------------------------------------------------------------------
+
+    @rule(owner=st.sampled_from(OWNERS), key=st.sampled_from([None, "k"]), prompt=st.sampled_from("ab"))
+    def submit(self, owner: Owner, key: str | None = None, prompt: str = "a") -> None:
+        self.tick()
+        expected = self.studio.answer(owner, key, prompt)
+
+        async def change(connection: Connection) -> service.Submitted:
+            return await service.submit(connection, owner, prompt, idempotency_key=key, limits=LIMITS)
+
+        if isinstance(expected, type):
+            with pytest.raises(expected):
+                self.world.commit(change)
+            return
+        submitted = self.world.commit(change)
+        if expected is not None:
+            assert submitted == service.Submitted(expected.id, is_new=False)
+        else:
+            assert submitted.is_new
+            self.studio.add(submitted.job_id, owner, key, prompt)
+
+    @rule(which=WHICH, is_cancelling=st.booleans())
+    def look(self, which: int, is_cancelling: bool) -> None:
+        """Only the owner sees a job, and nobody once it has expired, whatever the clock does then."""
+        self.tick()
+        if not (jobs := self.studio.jobs | self.studio.gone):
+            return
+        job_id = sorted(jobs, key=lambda job_id: jobs[job_id].created_at)[which % len(jobs)]
+        job = jobs[job_id]
+
+        async def find(connection: Connection, owner: Owner) -> Job:
+            if is_cancelling:
+                return await service.cancel(connection, owner, job_id, retention_hours=RULES.retention_hours)
+            return await service.find(connection, owner, job_id)
+
+        with pytest.raises(JobNotFound):
+            self.world.commit(lambda connection: find(connection, STRANGER))
+        if is_cancelling:
+            self.studio.cancel(job_id)
+        if job_id in self.studio.gone or self.studio.is_expired(job):
+            with pytest.raises((JobExpired, JobNotFound)):
+                self.world.commit(lambda connection: find(connection, job.owner))
+        else:
+            found = self.world.commit(lambda connection: find(connection, job.owner))
+            assert (found.status, found.error_code) == (job.status, job.error_code)
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    @rule(is_answer_lost=st.booleans())
+    def take(self, is_answer_lost: bool = False) -> None:
+        """A worker takes a delivery and claims the job whose turn it is, and may never hear that it has it."""
+        if self.studio.whose_turn() is None:
+            self.submit(OWNERS[len(self.studio.jobs) % 3])
+        self.tick()
+        if not self.idle or (delivery := self.world.take_delivery()) is None:
+            return
+        worker_id = self.idle.pop(0)
+        self.studio.drop_lost_claims(worker_id)
+        turn = self.studio.whose_turn()
+
+        async def change(connection: Connection) -> Claim | None:
+            await attempts.drop_lost_claims(connection, worker_id, RULES)
+            assert await attempts.whose_turn(connection) == (turn and turn.id)
+            if turn is None:
+                return None
+            claim = await attempts.claim(connection, turn.id, worker_id, pack=PACK, lease_seconds=LEASE)
+            assert await attempts.claim(connection, turn.id, "too late", pack=PACK, lease_seconds=LEASE) is None
+            return claim
+
+        claim = self.world.commit(change)
+        if turn is not None:
+            assert claim is not None
+            self.studio.claim(turn, worker_id)
+            assert (claim.attempt, claim.tries) == (turn.attempt, turn.tries)
+            if not is_answer_lost:
+                self.runs.append(Run(claim, worker_id, delivery))
+                return
+        self.world.finish_delivery(delivery)
+        self.idle.append(worker_id)
+
+    @rule(which=WHICH, deed=st.sampled_from(["progress", "store one", "store all", "publish in vain"]))
+    def work(self, which: int, deed: str) -> None:
+        if (run := self.any_run(which)) is None:
+            return
+        self.tick()
+        if deed == "progress":
+            self.report(run)
+        else:
+            self.store_images(run, 1 if deed == "store one" else 4)
+        if deed == "publish in vain":  # the connection breaks before the commit
+            with pytest.raises(ConnectionError):
+                self.world.commit(lambda connection: self.published(connection, run, and_break=True))
+
+    @rule(which=WHICH, end=st.sampled_from(ENDS))
+    def finish(self, which: int, end: str) -> None:
+        if (run := self.any_run(which)) is None:
+            return
+        self.tick()
+        self.runs.remove(run)
+        if end == "crash":  # it is forgotten, with its delivery and whatever it has stored
+            self.hire()
+            return
+        if self.end(run, end) is False:
+            self.world.discard(run.claim)
+        self.world.finish_delivery(run.delivery)
+        self.idle.append(run.worker_id)
+        self.over.append(run)
+
+    @rule(which=WHICH, end=st.sampled_from([*ENDS, "progress"]))
+    def come_back(self, which: int, end: str) -> None:
+        """What is over is tried once more, as by a worker that was frozen."""
+        if not self.over:
+            return
+        self.tick()
+        run = self.over[-1 - which % len(self.over)]
+        if end == "progress":
+            self.report(run)
+        elif end != "crash":
+            self.end(run, end)
+
+    def end(self, run: Run, how: str) -> bool | None:
+        """Whether its images are the result; None if nothing was said about them."""
+        if how == "give back":
+            given = self.world.commit(lambda connection: attempts.give_back(connection, run.claim))
+            assert given == self.studio.give_back(run.claim)
+            return None
+        if failure := FAILURES.get(how):
+            ended = self.world.commit(lambda connection: attempts.end_attempt(connection, run.claim, failure, RULES))
+            assert ended == self.studio.fail_attempt(run.claim, failure)
+            return False
+        self.store_images(run, 4)
+        is_result = self.studio.publish(run.claim)
+        for _ in range(2 if "lost" in how else 1):
+            assert self.world.commit(lambda connection: self.published(connection, run)) == is_result
+        return is_result
+
+    def any_run(self, which: int) -> Run | None:
+        if not self.runs:
+            self.take()
+        return self.runs[which % len(self.runs)] if self.runs else None
+
+    def report(self, run: Run) -> None:
+        progress = Progress(Phase.DRAWING, 6, 12)
+        held = self.world.commit(
+            lambda connection: attempts.record_progress(connection, run.claim, progress, lease_seconds=LEASE)
+        )
+        assert held == self.studio.progress(run.claim, progress)
+
+    def store_images(self, run: Run, images: int) -> None:
+        for n in range(1, images + 1):
+            if n not in run.stored:
+                run.stored[n] = self.world.put(run.claim, n)
+
+    async def published(self, connection: Connection, run: Run, *, and_break: bool = False) -> bool:
+        images, hours = [*run.stored.values()], RULES.retention_hours
+        is_result = await attempts.publish(connection, run.claim, images, prompt_ignored=0, retention_hours=hours)
+        if and_break:
+            raise ConnectionError
+        return is_result
+
+    # --- upkeep, time and accidents ----------------------------------------------------------------------------------
+
+    @rule(deed=st.sampled_from(UPKEEP))
+    def upkeep(self, deed: str) -> None:
+        self.tick()
+        match deed:
+            case "sweep":
+                self.sweep()
+            case "expire":
+                due = self.studio.expire(is_interrupted=False)
+                assert self.world.run(self.world.upkeep.expire()).deleted == len(due)
+                assert not {UUID(path.parts[-3]) for path in self.world.files()} & due
+            case "begin to expire":
+                self.begin_to_expire()
+            case _:
+                self.collect(is_confirmed="confirmed" in deed)
+
+    def begin_to_expire(self) -> None:
+        """A deletion that dies behind the mark."""
+        due = self.studio.expire(is_interrupted=True)
+        assert set(self.world.commit(lambda connection: retention.begin(connection, 100))) == due
+
+    def sweep(self) -> None:
+        waiting = self.world.deliveries("todo")
+        swept = self.world.commit(lambda connection: attempts.sweep(connection, RULES))
+        requeued, failed = self.studio.sweep()
+        assert (set(swept.requeued), dict(swept.failed)) == (requeued, failed)
+        lacking = self.studio.lacking_deliveries(waiting + len(requeued))
+        assert swept.delivered_again == lacking
+        there = waiting + len(requeued) + lacking
+        assert self.world.deliveries("todo") == min(there, self.studio.waiting)  # what is too much is forgotten
+        assert self.world.deliveries("doing") == 0
+
+    def collect(self, *, is_confirmed: bool) -> None:
+        before = self.world.ages()
+        orphans = self.studio.orphans(before, is_confirmed)
+        collected = self.world.run(self.world.upkeep.collect(confirmed=is_confirmed))
+        assert before.keys() - self.world.ages().keys() == orphans
+        assert (collected.deleted, collected.missing) == (len(orphans), 0)
+
+    @rule(seconds=st.sampled_from(WAITS), meanwhile=st.sampled_from(MEANWHILE))
+    def wait(self, seconds: int, meanwhile: str) -> None:
+        """Time passes, and in the end somebody looks after what was left lying, or nobody."""
+        self.let_pass(seconds)
+        if "deletion" in meanwhile:
+            self.begin_to_expire()
+        if "sweep" in meanwhile:
+            self.sweep()
+        if "others" in meanwhile:
+            while self.idle and self.studio.whose_turn() is not None and self.world.deliveries("todo"):
+                self.take()
+
+    @rule(what=st.sampled_from(ACCIDENTS))
+    def accident(self, what: str) -> None:
+        match what:
+            case "lose deliveries":
+                self.world.eye.execute("delete from procrastinate_jobs where status = 'todo'")
+            case "deliver once more":
+                self.world.commit(lambda connection: deliver(connection, UUID(int=0)))
+            case "the clock is ahead for a moment":
+                self.set_clock(30 * DAY)
+                self.begin_to_expire()
+                self.set_clock(-30 * DAY)
+            case _:
+                self.set_clock(JUMPS[what])
+        for number in range(len(self.studio.jobs)):
+            self.look(number, is_cancelling=False)
+
+    # --- what always holds -------------------------------------------------------------------------------------------
+
+    @invariant()
+    def everything_is_as_promised(self) -> None:
+        self.world.check(self.studio.jobs)
+        self.studio.check_endings()
+
+    def teardown(self) -> None:
+        """All freeze and come back too late, then all crash. Still each job ends, and only results stay stored."""
+        if sys.exc_info()[0] is not None:
+            return
+        late = [*self.runs, *self.over[-2:]]
+        for _ in range(3):
+            self.hire()
+        self.wait(LAPSE, "the sweep and others")
+        for run in late:
+            self.report(run)
+            for end in ("give back", *FAILURES, "publish"):
+                self.end(run, end)
+        self.idle, self.runs = [], []
+        self.hire()
+        for _ in range(10 * RULES.max_attempts):
+            if not any(job.is_unfinished for job in self.studio.jobs.values()):
+                break
+            self.wait(LAPSE, "the sweep")
+            while self.studio.whose_turn() is not None and self.any_run(0):
+                self.finish(0, "publish")
+        self.everything_is_as_promised()
+        assert not any(job.is_unfinished for job in self.studio.jobs.values())
+        self.let_pass(3 * HOUR)
+        self.collect(is_confirmed=True)
+        assert len(self.world.files()) == 4 * sum(job.status is Status.COMPLETE for job in self.studio.jobs.values())
+
+
+def test_no_job_is_lost_doubled_or_torn_whatever_happens_in_any_order(
+    clock_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # a test's images need not survive a power cut
+    monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", 30)  # a failure is told long before pytest loses patience
+    walks, steps = map(int, os.environ.get("LIFE_CYCLES", "150x40").split("x"))
+    profile = hypothesis_settings(
+        max_examples=walks,
+        stateful_step_count=steps,
+        derandomize="LIFE_CYCLES" not in os.environ,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        report_multiple_bugs=False,
+        phases=[Phases.generate, Phases.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    with asyncio.Runner() as runner:
+        world = World(runner, clock_url, settings)
+        try:
+            run_state_machine_as_test(lambda: LifeCycle(world), settings=profile)
+        finally:
+            world.close()

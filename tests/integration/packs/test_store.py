@@ -1,0 +1,263 @@
+"""The shelf: a pack comes back as it was added, or not at all, whatever happens to it on the way."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import obstore
+import pytest
+from obstore.store import LocalStore, ObjectStore
+
+from onbrand.cli.clean import clean
+from onbrand.config import REPOSITORY, Settings
+from onbrand.errors import DataDirUnwritable, PackNotFound, StorageUnreachable, WeightsDamaged, WeightsMissing
+from onbrand.packs.manifest import MANIFEST, BrandPack
+from onbrand.packs.store import OnShelf, Shelf
+from tests.packs import FILES, SAMPLE, make_pack
+
+PATHS = [*FILES, MANIFEST]
+
+
+@pytest.fixture
+def shelf(settings: Settings) -> Shelf:
+    """As the settings name it: in a folder, with the sample brand's pack bundled."""
+    return Shelf.open(settings)
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> BrandPack:
+    return make_pack(tmp_path / "pack")
+
+
+def place(settings: Settings, pack: BrandPack) -> Path:
+    """Where a pack lies in the object store."""
+    return settings.data_dir / "images" / "packs" / pack.id
+
+
+def copy(settings: Settings, pack: BrandPack) -> Path:
+    return settings.data_dir / "packs" / pack.id
+
+
+def flip(path: Path, at: int = 0, bit: int = 0) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1 << bit
+    path.write_bytes(content)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def test_a_pack_comes_back_as_it_was_added(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+    assert shelf.add(pack.directory) == pack
+    fetched = shelf.fetch(pack.id)
+    assert (fetched.id, fetched.manifest, fetched.directory) == (pack.id, pack.manifest, copy(settings, pack))
+    for path in FILES:
+        assert fetched.path(path).read_bytes() == pack.path(path).read_bytes()
+    fetched.verify()
+    assert shelf.verify(pack.id) == pack.manifest
+
+
+def test_adding_a_pack_again_changes_nothing_and_completes_what_was_cut_off(
+    shelf: Shelf, settings: Settings, pack: BrandPack
+) -> None:
+    shelf.add(pack.directory)
+    before = contents(place(settings, pack))
+    (place(settings, pack) / MANIFEST).unlink()  # it comes last
+    (place(settings, pack) / "samples" / "1.png").unlink()
+    assert [one.id for one in shelf.list()] == [SAMPLE.id]  # what is not complete is not there
+    for _ in range(2):
+        shelf.add(pack.directory)
+        assert contents(place(settings, pack)) == before
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_another_file_under_the_same_id_is_refused(
+    shelf: Shelf, settings: Settings, pack: BrandPack, path: str
+) -> None:
+    target = place(settings, pack) / path
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"something else")
+    with pytest.raises(WeightsDamaged, match=f"on the shelf is damaged: {path} .*add the pack again"):
+        shelf.add(pack.directory)
+    assert target.read_bytes() == b"something else"
+
+
+def test_a_pack_that_is_not_whole_is_not_added(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+    flip(pack.path("lora.safetensors"))
+    with pytest.raises(WeightsDamaged, match=r"lora\.safetensors .* differs from its checksum"):
+        shelf.add(pack.directory)
+    assert not place(settings, pack).exists()
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if FILES.get(path) != 0])
+@pytest.mark.parametrize("bit", [0, 5, 7])
+def test_one_flipped_bit_on_the_shelf_is_refused(
+    shelf: Shelf, settings: Settings, pack: BrandPack, path: str, bit: int
+) -> None:
+    shelf.add(pack.directory)
+    flip(place(settings, pack) / path, at=(place(settings, pack) / path).stat().st_size - 1, bit=bit)
+    for use in (shelf.verify, shelf.fetch):
+        with pytest.raises(WeightsDamaged, match=f"The pack {pack.id[:12]} on the shelf is damaged: {path} "):
+            use(pack.id)
+    assert [one for one in shelf.list() if one.manifest is None] == (
+        [OnShelf(pack.id, None, is_bundled=False)] if path == MANIFEST else []
+    )
+
+
+def test_each_bit_of_the_manifest_counts(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+    shelf.add(pack.directory)
+    manifest = place(settings, pack) / MANIFEST
+    size = manifest.stat().st_size
+    for at in range(0, size, 7):
+        flip(manifest, at, at % 8)
+        with pytest.raises(WeightsDamaged):
+            shelf.verify(pack.id)
+        flip(manifest, at, at % 8)
+    shelf.verify(pack.id)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("harm", ["flipped", "truncated", "longer", "gone"])
+def test_a_damaged_copy_is_fetched_anew(
+    shelf: Shelf, settings: Settings, pack: BrandPack, path: str, harm: str
+) -> None:
+    shelf.add(pack.directory)
+    shelf.fetch(pack.id)
+    before = contents(copy(settings, pack))
+    target = copy(settings, pack) / path
+    match harm:
+        case "flipped" if FILES.get(path) != 0:
+            flip(target)
+        case "truncated":
+            target.write_bytes(target.read_bytes()[:-1])
+        case "longer":
+            target.write_bytes(target.read_bytes() + b"\n")
+        case "gone":
+            target.unlink()
+    shelf.fetch(pack.id)
+    assert contents(copy(settings, pack)) == before
+
+
+def test_a_whole_copy_needs_no_store(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+    shelf.add(pack.directory)
+    shelf.fetch(pack.id)
+    shutil.rmtree(settings.data_dir / "images")
+    assert shelf.fetch(pack.id).manifest == pack.manifest
+
+
+def test_a_damaged_copy_of_a_damaged_pack_is_refused(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+    shelf.add(pack.directory)
+    shelf.fetch(pack.id)
+    for directory in (copy(settings, pack), place(settings, pack)):
+        flip(directory / "lora.safetensors", at=100)
+    with pytest.raises(WeightsDamaged, match="on the shelf is damaged"):
+        shelf.fetch(pack.id)
+
+
+def test_several_processes_may_fetch_the_same_pack_at_once(shelf: Shelf, pack: BrandPack) -> None:
+    shelf.add(pack.directory)
+    with ThreadPoolExecutor(4) as pool:
+        fetched = list(pool.map(lambda _: shelf.fetch(pack.id), range(8)))
+    for one in fetched:
+        one.verify()
+
+
+def test_the_bundled_pack_is_on_the_shelf_where_it_lies(shelf: Shelf, settings: Settings, tmp_path: Path) -> None:
+    assert shelf.list() == [OnShelf(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
+    assert shelf.fetch(SAMPLE.id) == SAMPLE
+    shelf.add(SAMPLE.directory)
+    assert shelf.list() == [OnShelf(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
+    # Without the base that brings it along it is a pack like any other.
+    later = Shelf.open(settings.model_copy(update={"model_path": str(tmp_path)}))
+    assert later.bundled is None
+    assert later.fetch(SAMPLE.id).manifest == SAMPLE.manifest
+
+
+def test_a_damaged_bundled_pack_is_refused(settings: Settings, tmp_path: Path) -> None:
+    base = shutil.copytree(REPOSITORY / "models" / "mini" / "sample", tmp_path / "base" / "sample").parent
+    flip(base / "sample" / "lora.safetensors", at=1000)
+    shelf = Shelf.open(settings.model_copy(update={"model_path": str(base)}))
+    for use in (shelf.verify, shelf.fetch):
+        with pytest.raises(WeightsDamaged):
+            use(SAMPLE.id)
+
+
+@pytest.mark.parametrize("digits", [6, 12, 64])
+def test_a_pack_is_found_by_the_beginning_of_its_id(shelf: Shelf, pack: BrandPack, digits: int) -> None:
+    shelf.add(pack.directory)
+    assert shelf.find(pack.id[:digits]) == OnShelf(pack.id, pack.manifest, is_bundled=False)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "sentence"),
+    [
+        ("", "at least its first 6 digits"),
+        ("abcde", "at least its first 6 digits"),
+        ("ABCDEF", "at least its first 6 digits"),
+        ("../../etc", "at least its first 6 digits"),
+        ("a" * 65, "at least its first 6 digits"),
+        ("abcdef", r"No pack has an id that begins with abcdef; `onbrand pack list` shows them\."),
+    ],
+)
+def test_what_is_no_id_of_a_pack_finds_none(shelf: Shelf, beginning: str, sentence: str) -> None:
+    with pytest.raises(PackNotFound, match=sentence):
+        shelf.find(beginning)
+
+
+def test_a_beginning_that_several_ids_share_finds_none(shelf: Shelf, settings: Settings) -> None:
+    for end in "01":
+        (settings.data_dir / "images" / "packs" / ("abcdef" + end * 58)).mkdir(parents=True)
+        (settings.data_dir / "images" / "packs" / ("abcdef" + end * 58) / MANIFEST).write_text("{}")
+    with pytest.raises(PackNotFound, match="The ids of 2 packs begin with abcdef"):
+        shelf.find("abcdef")
+
+
+def test_a_pack_that_is_not_there_is_said_to_be_so(shelf: Shelf) -> None:
+    for use in (shelf.verify, shelf.fetch):
+        with pytest.raises(PackNotFound, match=r"is not on the shelf\. Add it with `onbrand pack add DIR`"):
+            use("a" * 64)
+
+
+def test_a_folder_without_a_pack_is_not_added(shelf: Shelf, tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="There is no brand pack"):
+        shelf.add(tmp_path)
+
+
+async def test_cleaning_up_leaves_packs_alone(
+    shelf: Shelf, settings: Settings, database_url: str, pack: BrandPack
+) -> None:
+    shelf.add(pack.directory)
+    cleaned = await clean(settings, database_url, confirmed=True)
+    assert (cleaned.collected.deleted, cleaned.collected.leftovers) == (0, 0)
+    shelf.verify(pack.id)
+
+
+def test_a_copy_that_cannot_be_written_is_one_sentence(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+    shelf.add(pack.directory)
+    (settings.data_dir / "packs").write_text("in the way")
+    with pytest.raises(DataDirUnwritable, match="can't be written"):
+        shelf.fetch(pack.id)
+
+
+@pytest.fixture
+def unreachable(tmp_path: Path) -> ObjectStore:
+    """A folder that somebody took away after it was opened."""
+    (tmp_path / "store").mkdir()
+    objects = LocalStore(tmp_path / "store")
+    obstore.put(objects, "packs/x", b"")
+    (tmp_path / "store" / "packs").rename(tmp_path / "elsewhere")
+    (tmp_path / "store" / "packs").write_text("no folder")
+    return objects
+
+
+def test_a_store_that_does_not_answer_is_one_sentence(
+    unreachable: ObjectStore, tmp_path: Path, pack: BrandPack
+) -> None:
+    shelf = Shelf(unreachable, tmp_path / "copies", root=None, bundled=None)
+    with pytest.raises(StorageUnreachable, match=r"does not answer \(.*\)\. Try again, or run `onbrand doctor`\."):
+        shelf.add(pack.directory)
