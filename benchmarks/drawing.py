@@ -16,8 +16,8 @@ import torch
 
 from benchmarks.report import Figure
 from onbrand.config import load_settings
-from onbrand.hidream.benchmark.diffusers_baseline import load_stock
-from onbrand.hidream.load import load_illustrator
+from onbrand.hidream.benchmark.diffusers_baseline import load_baseline
+from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.text.embedding_cache import PromptCache
 from onbrand.images.png import encode
 from onbrand.jobs.models import image_seeds
@@ -32,9 +32,9 @@ def measure() -> Iterator[Figure]:
     settings = load_settings()
     base, pack = configured_base(settings), load_pack(Path(settings.model_place) / SAMPLE)
     started = time.perf_counter()
-    illustrator = load_illustrator(base, pack)
+    illustrator = load_pipeline(base, pack)
     yield Figure("load the model, imports done", "s", [time.perf_counter() - started])
-    stock = load_stock(base, pack.manifest, torch.device("cpu"))
+    stock = load_baseline(base, pack.manifest, torch.device("cpu"))
     stock.pipeline.load_lora_weights(pack.path(pack.manifest.lora.file))
     seeds = image_seeds(1)
 

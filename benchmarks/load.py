@@ -132,7 +132,7 @@ async def _claims(house: House, where: str) -> list[Figure]:
         for _ in range(CLAIMS):
             async with database.transaction() as connection:
                 started = time.perf_counter()
-                job_id = await attempts.whose_turn(connection)
+                job_id = await attempts.next_job(connection)
                 assert job_id is not None
                 assert await attempts.claim(connection, job_id, "benchmark", pack=_PACK, lease_seconds=45)
                 samples.append((time.perf_counter() - started) * 1000)

@@ -27,17 +27,17 @@ from onbrand.database.migrations import migrate
 from onbrand.database.pool import Database
 from onbrand.hidream.decoding import preview
 from onbrand.hidream.decoding.preview import Projection
-from onbrand.hidream.load import load_illustrator
-from onbrand.hidream.pipeline import Illustrator
+from onbrand.hidream.load import load_pipeline
+from onbrand.hidream.pipeline import Pipeline
 from onbrand.images.store import ImageStore
 from onbrand.jobs import service
 from onbrand.jobs.models import Owner, Progress, Status, image_seeds
 from onbrand.jobs.service import Limits
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.packs.manifest import SAMPLE, load_base, load_pack
-from onbrand.packs.store import Shelf
+from onbrand.packs.store import PackStore
 from onbrand.storage.files import open_folder
-from onbrand.worker.job_runner import Drawer
+from onbrand.worker.job_runner import JobRunner
 from onbrand.worker.model_process import ModelProcess, model_command
 from onbrand.worker.switching import PackInUse
 
@@ -58,14 +58,14 @@ def measure() -> Iterator[Figure]:
     """Seconds with and without, their ratio pair by pair; bytes; decibels."""
     settings = load_settings()
     base = load_base(open_folder(settings, settings.model_place))
-    illustrator = load_illustrator(base, load_pack(Path(settings.model_place) / SAMPLE))
+    illustrator = load_pipeline(base, load_pack(Path(settings.model_place) / SAMPLE))
     yield from _of_the_model(illustrator)
     yield from _of_the_projection(illustrator)
     del illustrator
     yield from asyncio.run(_of_the_worker(settings))
 
 
-def _of_the_model(illustrator: Illustrator) -> Iterator[Figure]:
+def _of_the_model(illustrator: Pipeline) -> Iterator[Figure]:
     sizes: list[int] = []
 
     def note(progress: Progress) -> None:
@@ -96,7 +96,7 @@ async def _of_the_worker(settings: Settings) -> list[Figure]:
         migrate(server.url)
         database = Database(server.url, application_name="benchmark", max_connections=4)
         images = ImageStore.on_disk(Path(folder) / "images")
-        shelf, base = Shelf.open(settings), load_base(open_folder(settings, settings.model_place))
+        shelf, base = PackStore.open(settings), load_base(open_folder(settings, settings.model_place))
         commands = (model_command, lambda pack_dir: [sys.executable, "-c", _WITHOUT, str(pack_dir)])
         models = [ModelProcess() for _ in commands]
         packs = [
@@ -104,7 +104,7 @@ async def _of_the_worker(settings: Settings) -> list[Figure]:
             for model, command in zip(models, commands, strict=True)
         ]
         drawers = [
-            Drawer(settings, database, images, model, in_use, "benchmark", asyncio.Event())
+            JobRunner(settings, database, images, model, in_use, "benchmark", asyncio.Event())
             for model, in_use in zip(models, packs, strict=True)
         ]
         await database.open()
@@ -123,7 +123,7 @@ async def _of_the_worker(settings: Settings) -> list[Figure]:
     return list(_compared("claim to publishing", pairs))
 
 
-async def _generate(database: Database, drawer: Drawer) -> float:
+async def _generate(database: Database, drawer: JobRunner) -> float:
     limits = Limits(unfinished_per_user=10, submitted_per_minute=10, waiting=10)
     owner = Owner(uuid4(), uuid4())
     async with database.transaction() as connection:
@@ -142,18 +142,18 @@ def _compared(what: str, pairs: list[tuple[float, float]]) -> Iterator[Figure]:
     yield Figure(f"{what}, ratio", "×", [own / other for own, other in pairs], "≤ 1.03")
 
 
-def _of_the_projection(illustrator: Illustrator) -> Iterator[Figure]:
+def _of_the_projection(illustrator: Pipeline) -> Iterator[Figure]:
     with torch.inference_mode():
         latents = torch.cat([_latents(illustrator, prompt) for prompt in PROMPTS])
         decoded = torch.cat([illustrator.decoder.decode(latent[None]) for latent in latents])
         pictures = F.interpolate(decoded, size=(128, 128), mode="area")
     half = len(latents) // 2
-    fitted = preview.fit(latents[:half], pictures[:half])
+    fitted = preview.fit_projection(latents[:half], pictures[:half])
     for name, projection in (("its linear part", illustrator.decoder.projection), ("a fitted one", fitted)):
         yield Figure(f"the decoder's picture and {name}", "dB", _psnr(projection, latents[half:], pictures[half:]))
 
 
-def _latents(illustrator: Illustrator, prompt: str) -> Tensor:
+def _latents(illustrator: Pipeline, prompt: str) -> Tensor:
     return illustrator._denoise(illustrator.encode(prompt), image_seeds(1), lambda _step, _clean: None)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.report import Figure
 from onbrand.hidream.weights import stream
 from onbrand.packs.manifest import verify_file
-from onbrand.storage.files import LocalFolder, PackFile
+from onbrand.storage.files import LocalFolder, ManifestFile
 
 ROUNDS = 5
 SHARDS, EACH, SIDE = 4, 16, 4096  # bfloat16 matrices of 32 MiB
@@ -43,7 +43,7 @@ def measure() -> Iterator[Figure]:
             yield from _compared(directory, files, model, state)
 
 
-def _compared(directory: Path, files: Sequence[PackFile], model: Model, state: str) -> Iterator[Figure]:
+def _compared(directory: Path, files: Sequence[ManifestFile], model: Model, state: str) -> Iterator[Figure]:
     folder = LocalFolder(directory)
     paths = [directory / file.path for file in files]
 
@@ -75,13 +75,13 @@ def _compared(directory: Path, files: Sequence[PackFile], model: Model, state: s
         yield Figure("… the processor's time for a gigabyte of it", "s", [processor for _, processor in runs])
 
 
-def _shard(directory: Path, number: int) -> PackFile:
+def _shard(directory: Path, number: int) -> ManifestFile:
     generator = torch.Generator().manual_seed(number)
     bits = torch.randint(-(2**15), 2**15, (EACH, SIDE, SIDE), dtype=torch.int16, generator=generator)
     path = directory / f"model-{number}.safetensors"
     save_file({f"layers.{number}.{n}": matrix.view(torch.bfloat16) for n, matrix in enumerate(bits)}, path)
     with path.open("rb") as file:
-        return PackFile(path.name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        return ManifestFile(path.name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _fill(model: Model, tensors: Iterable[tuple[str, Tensor]]) -> None:

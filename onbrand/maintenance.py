@@ -50,7 +50,7 @@ class Collected:
     held: bool = False
 
 
-class Upkeep:
+class Maintenance:
     """The upkeep of one database and the image store that belongs to it."""
 
     def __init__(self, settings: Settings, database: Database, images: ImageStore) -> None:

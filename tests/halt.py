@@ -31,7 +31,7 @@ from onbrand.database.pool import Connection, Database
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, service, workers
 from onbrand.jobs.models import StoredImage, image_key
-from onbrand.worker.job_runner import Drawer
+from onbrand.worker.job_runner import JobRunner
 
 _OWNERS = {
     "submit": service,
@@ -53,7 +53,7 @@ def install(point: str) -> None:
     """Have this process halt at a point, each time that it gets there."""
     match point.split():
         case ["fetched"]:
-            _instead(Drawer, "draw", _before)
+            _instead(JobRunner, "draw", _before)
         case ["drawing"]:
             _instead(attempts, "record_progress", _after(_STEPS_BEFORE))
         case ["stored", images]:

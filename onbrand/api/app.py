@@ -29,7 +29,7 @@ from onbrand.database.pool import Database
 from onbrand.errors import KeysUnavailable, PortBusy
 from onbrand.identity.tokens import TokenVerifier
 from onbrand.images.store import ImageStore
-from onbrand.maintenance import Upkeep
+from onbrand.maintenance import Maintenance
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ async def _load_keys(verifier: TokenVerifier) -> None:
 
 async def _upkeep(held: Services) -> None:
     # Here, because with scale-to-zero there may be no worker to do it.
-    await Upkeep(held.settings, held.database, held.images).run()
+    await Maintenance(held.settings, held.database, held.images).run()
 
 
 def _operation_id(route: APIRoute) -> str:

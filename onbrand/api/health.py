@@ -17,7 +17,7 @@ from onbrand.config import Settings, SignIn
 from onbrand.database import migrations
 from onbrand.errors import DatabaseUnavailable
 from onbrand.jobs import eta, metrics, workers
-from onbrand.jobs.eta import whole
+from onbrand.jobs.eta import round_seconds
 
 router = APIRouter()
 metrics_router = APIRouter()  # in production only on a port of its own, since it asks for no token
@@ -106,4 +106,6 @@ async def prometheus(services: ServicesOfProcess) -> Response:
                 usual = await eta.usual_drawing(connection)
     except DatabaseUnavailable:
         found = None  # that is the answer
-    return Response(services.metrics.text(found, whole(usual.typical) if usual else None), media_type=CONTENT_TYPE)
+    return Response(
+        services.metrics.text(found, round_seconds(usual.typical) if usual else None), media_type=CONTENT_TYPE
+    )

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from onbrand.errors import ProblemError, job_failure
-from onbrand.jobs.eta import Outlook, UsualDrawing, whole
+from onbrand.jobs.eta import Outlook, UsualDrawing, round_seconds
 from onbrand.jobs.models import IMAGES_PER_JOB, Job, Phase, Status
 from onbrand.jobs.workers import LiveStyle
 
@@ -222,7 +222,7 @@ def present(job: Job, outlook: Outlook) -> JobView:
 
 def present_usual(usual: UsualDrawing | None) -> UsualSeconds | None:
     """How long drawing takes, in whole seconds."""
-    return None if usual is None else UsualSeconds(typical=whole(usual.typical), slow=whole(usual.slow))
+    return None if usual is None else UsualSeconds(typical=round_seconds(usual.typical), slow=round_seconds(usual.slow))
 
 
 def present_refusal(refusal: ProblemError | None) -> Refusal | None:

@@ -10,7 +10,7 @@ from onbrand.database import migrations
 from onbrand.database.pool import Database
 from onbrand.images.store import ImageStore
 from onbrand.jobs import retention
-from onbrand.maintenance import Collected, Expired, Upkeep
+from onbrand.maintenance import Collected, Expired, Maintenance
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ async def clean(settings: Settings, database_url: str, *, confirmed: bool) -> Cl
     try:
         async with database.transaction() as connection:
             await migrations.require_current(connection)
-        upkeep = Upkeep(settings, database, images)
+        upkeep = Maintenance(settings, database, images)
         expired = await upkeep.expire(confirmed=confirmed)
         async with database.transaction() as connection:
             await retention.may_collect(connection, 0)  # whatever the time, it is our turn

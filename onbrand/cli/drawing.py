@@ -21,7 +21,7 @@ from onbrand.packs.manifest import BrandPack, configured_base
 from onbrand.storage.files import derived_folder
 
 if TYPE_CHECKING:
-    from onbrand.hidream.pipeline import Illustrator
+    from onbrand.hidream.pipeline import Pipeline
 
 _STAGES = 4  # of `hidream.load`
 _LOADING_SHARE = 20  # percent of the bar, once the imports are done
@@ -60,7 +60,7 @@ class Bar:
         self._progress.update(self._task, total=100, completed=_LOADING_SHARE * self._stages / _STAGES)
 
     def on_drawing(self, step: Step) -> None:
-        """What `Illustrator.draw` reports."""
+        """What `Pipeline.draw` reports."""
         if step.phase is Phase.DRAWING:
             completed = _LOADING_SHARE + (99 - _LOADING_SHARE) * step.step / step.steps
             description = f"Drawing, step {step.step} of {step.steps}"
@@ -71,16 +71,16 @@ class Bar:
         self._progress.update(self._task, description=sentence, completed=100)
 
 
-def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: Bar) -> Illustrator:
+def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: Bar) -> Pipeline:
     """The settings' model with a brand pack, in this process.
 
     Raises:
-        WeightsMissing, WeightsDamaged, SetupError: as `load_illustrator`.
+        WeightsMissing, WeightsDamaged, SetupError: as `load_pipeline`.
     """
     bar.say("Loading the model")
-    from onbrand.hidream.load import load_illustrator  # seconds of imports: the bar is there before them
+    from onbrand.hidream.load import load_pipeline  # seconds of imports: the bar is there before them
 
-    return load_illustrator(
+    return load_pipeline(
         configured_base(settings),
         pack,
         precision=precision,

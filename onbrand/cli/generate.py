@@ -14,7 +14,7 @@ from onbrand.images.png import check, encode
 from onbrand.jobs import prompt
 from onbrand.jobs.models import download_name, image_seeds, new_seed
 from onbrand.packs.manifest import BrandPack
-from onbrand.packs.store import Shelf
+from onbrand.packs.store import PackStore
 
 
 def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list[Path]:
@@ -54,7 +54,7 @@ def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list
 
 def _pack(settings: Settings) -> BrandPack:
     """The pack that ONBRAND_PACK names by its id; aliases are in the database, so otherwise the one of the base."""
-    shelf = Shelf.open(settings)
+    shelf = PackStore.open(settings)
     if len(settings.pack) == 64:
         return shelf.fetch(settings.pack)
     if shelf.bundled is None:

@@ -23,7 +23,7 @@ from onbrand.images.store import ImageStore
 from onbrand.packs import promotion
 from onbrand.packs.manifest import BrandPack, configured_base
 from onbrand.packs.promotion import Alias, Moved, SignOff, short
-from onbrand.packs.store import OnShelf, Shelf
+from onbrand.packs.store import PackStore, StoredPack
 
 _UNKNOWN = "?"
 _COLUMNS = ("Name", "Version", "Id", "Model", "Alias", "Sign-off", "Where")
@@ -77,7 +77,7 @@ async def catalogue(settings: Settings, database_url: str) -> Catalogue:
         DatabaseNotReady, DatabaseUnavailable: the database's schema is older, or it does not answer.
         StorageRefused, StorageUnreachable: the object store does not answer, or not to us.
     """
-    shelf = Shelf.open(settings)
+    shelf = PackStore.open(settings)
     shelved = {pack.id: pack for pack in shelf.list()}
     async with _transaction(database_url) as connection:
         pointed = await promotion.aliases(connection)
@@ -96,11 +96,11 @@ async def catalogue(settings: Settings, database_url: str) -> Catalogue:
 
 
 async def add(settings: Settings, database_url: str, directory: Path) -> BrandPack:
-    """Put a pack on the shelf and have the database know it; errors as for `Shelf.add` and `catalogue`."""
+    """Put a pack on the shelf and have the database know it; errors as for `PackStore.add` and `catalogue`."""
     async with _transaction(database_url):
         pass  # whether both are there is found out before anything is copied
     await ImageStore.open(settings).check()
-    pack = Shelf.open(settings).add(directory)
+    pack = PackStore.open(settings).add(directory)
     async with _transaction(database_url) as connection:
         await promotion.register(connection, pack.id, pack.manifest, by=_user())
     return pack
@@ -108,14 +108,14 @@ async def add(settings: Settings, database_url: str, directory: Path) -> BrandPa
 
 async def promote(
     settings: Settings, database_url: str, beginning: str, to: Alias, without_sign_off: str | None
-) -> tuple[OnShelf, Moved]:
+) -> tuple[StoredPack, Moved]:
     """Verify every byte of a pack on the shelf, then move the alias to it.
 
     Raises:
         PackNotFound, PackUnfit, NotSignedOff, WeightsMissing, WeightsDamaged: nothing was moved.
         DatabaseNotReady, DatabaseUnavailable, StorageRefused, StorageUnreachable: as for `catalogue`.
     """
-    shelf, by = Shelf.open(settings), _user()
+    shelf, by = PackStore.open(settings), _user()
     found = shelf.find(beginning)
     manifest = shelf.verify(found.id)
     with suppress(WeightsMissing):  # whoever promotes need not have the weights; a worker compares again
@@ -163,7 +163,7 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def _described(shelved: OnShelf | None, known: promotion.Registered | None) -> tuple[str, str, str]:
+def _described(shelved: StoredPack | None, known: promotion.Registered | None) -> tuple[str, str, str]:
     source = shelved.manifest if shelved is not None and shelved.manifest is not None else known
     return (source.name, source.version, source.base_model) if source is not None else (_UNKNOWN,) * 3
 
@@ -172,7 +172,7 @@ def _verdict(signed: SignOff | None) -> tuple[str | None, str | None, datetime |
     return (None, None, None) if signed is None else (signed.verdict, signed.reviewer, signed.signed_at)
 
 
-def _where(shelved: OnShelf | None) -> str:
+def _where(shelved: StoredPack | None) -> str:
     if shelved is None:
         return "missing"
     if shelved.manifest is None:

@@ -58,7 +58,7 @@ def verify(
     """Read every byte of a pack, and say whether it is whole."""
     from onbrand.packs.manifest import load_pack
     from onbrand.packs.promotion import short
-    from onbrand.packs.store import Shelf
+    from onbrand.packs.store import PackStore
 
     _quietly()
     settings = load_settings()
@@ -68,7 +68,7 @@ def verify(
         one = load_pack(Path(pack))
         checks[one.id] = one.verify
     else:
-        shelf = Shelf.open(settings)
+        shelf = PackStore.open(settings)
         for found in shelf.list() if pack is None else [shelf.find(pack)]:
             checks[found.id] = partial(shelf.verify, found.id)
     for pack_id, check in checks.items():
@@ -182,11 +182,11 @@ def prepare(
     """Fuse and quantise a pack's model once, so that workers start with it sooner."""
     from onbrand.hidream.packaging.prepare import prepare as derive
     from onbrand.packs.manifest import configured_base
-    from onbrand.packs.store import Shelf
+    from onbrand.packs.store import PackStore
     from onbrand.storage.files import DERIVED, derived_folder
 
     _quietly()
-    settings, shelf = load_settings(), Shelf.open(load_settings())
+    settings, shelf = load_settings(), PackStore.open(load_settings())
     derive(
         configured_base(settings),
         shelf.fetch(shelf.find(pack).id),

@@ -23,7 +23,7 @@ from onbrand.images import png
 from onbrand.jobs import prompt as prompts
 from onbrand.jobs import service
 from onbrand.local.postgres import running_url
-from onbrand.packs.store import Shelf
+from onbrand.packs.store import PackStore
 
 # Of 255, which nobody sees. Another number of threads, another batch and other kernels moved the mini model's pictures
 # by 1 (measured).
@@ -106,7 +106,7 @@ def reproduce(settings: Settings, picture: Path, *, prompt: str | None, out: Pat
     pixels, provenance = _read(picture)
     _require_model(settings, provenance.model)
     text = _prompt_of(settings, provenance.job_id) if prompt is None else prompts.normalise(prompt)
-    pack = Shelf.open(settings).fetch(provenance.pack_id)
+    pack = PackStore.open(settings).fetch(provenance.pack_id)
     precision = settings.precision
     if precision is PrecisionChoice.AUTO:
         precision = PrecisionChoice(provenance.precision)

@@ -14,7 +14,7 @@ from onbrand.errors import SetupError, WeightsMissing
 from onbrand.identity.jwks import fetch_keys
 from onbrand.images.store import ImageStore
 from onbrand.packs.manifest import configured_base, verify_file
-from onbrand.packs.store import Shelf
+from onbrand.packs.store import PackStore
 
 STORE_SECONDS = 8.0
 WEIGHTS_SECONDS = 1800.0  # 33 GB from a slow disk
@@ -33,7 +33,7 @@ def model(settings: Settings, *, skip_weights: bool, tell: Callable[[str], None]
             if file.size > _LARGE_BYTES:
                 tell(f"Reading the weights: file {number} of {len(files)}, {file.size / 2**20:.0f} MB")
             verify_file(base.folder, file)
-        bundled = Shelf.open(settings).bundled
+        bundled = PackStore.open(settings).bundled
         if bundled is not None:
             bundled.verify()
     except WeightsMissing as error:

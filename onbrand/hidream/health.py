@@ -27,7 +27,7 @@ _MOST_CHANGE = 0.25
 
 
 @torch.inference_mode()
-def answer(transformer: Any) -> tuple[float, ...]:
+def probe_output(transformer: Any) -> tuple[float, ...]:
     """Sixty-four numbers that stand for the transformer's output on a fixed input of 16 image tokens.
 
     They are projections of the output on fixed random directions, so they are as far apart as the outputs are (Johnson

@@ -1,4 +1,4 @@
-"""From a base and a brand pack to an `Illustrator` in memory: streamed, verified, strict.
+"""From a base and a brand pack to an `Pipeline` in memory: streamed, verified, strict.
 
 Text encoders come first, so that a prompt can be read while the transformer still streams. Networks are built without
 memory and filled as their tensors arrive; the brand's LoRA is fused on the way. There is no pickle, no remote code, and
@@ -29,7 +29,7 @@ from onbrand.hidream.decoding.vae import PcaDecoder, PcaVae
 from onbrand.hidream.memory import Placement, Plan, Sizes, plan
 from onbrand.hidream.models import MODELS, Model, Precision
 from onbrand.hidream.network.transformer import empty_transformer, offload_blocks
-from onbrand.hidream.pipeline import Illustrator
+from onbrand.hidream.pipeline import Pipeline
 from onbrand.hidream.text.embedding_cache import PromptCache
 from onbrand.hidream.text.encoders import load_text_encoder
 from onbrand.hidream.weights.fuse import fused
@@ -85,7 +85,7 @@ def _telling_of_memory() -> Iterator[None]:
 
 
 @_telling_of_memory()
-def load_illustrator(
+def load_pipeline(
     base: Base,
     pack: BrandPack,
     *,
@@ -95,7 +95,7 @@ def load_illustrator(
     on_plan: Callable[[str], None] = lambda _: None,
     on_stage: Callable[[Stage], None] = lambda _: None,
     on_encoder: Callable[[Callable[[str], object]], None] = lambda _: None,
-) -> Illustrator:
+) -> Pipeline:
     """Load the base's weights with the pack's LoRA, onto a GPU if there is one, and check that they answer.
 
     `artefacts` may hold derived weights (`derive.py`), which are taken if they are there. `cache` is for the small
@@ -139,21 +139,21 @@ def load_illustrator(
     with stages.stage("decoder"):
         decoder = load_decoder(base, model, chosen.precision, device, stages.count)
     with stages.stage("check"):
-        health.check(health.answer(transformer), manifest.probe)
-    return Illustrator(pack.pack, manifest, transformer, encoder, decoder, chosen, prompts)
+        health.check(health.probe_output(transformer), manifest.probe)
+    return Pipeline(pack.pack, manifest, transformer, encoder, decoder, chosen, prompts)
 
 
 def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
     """What a pack of this base and LoRA records: the transformer is loaded without and with it, in turn.
 
     Raises:
-        WeightsMissing, WeightsDamaged, SetupError: as for `load_illustrator`; or the LoRA changes next to nothing.
+        WeightsMissing, WeightsDamaged, SetupError: as for `load_pipeline`; or the LoRA changes next to nothing.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = choose(base, _model(base), device, PrecisionChoice.AUTO)
     answers = []
     for adapter in (None, (lora_file, lora)):
-        answers.append(health.answer(load_transformer(base, adapter, chosen, device)))
+        answers.append(health.probe_output(load_transformer(base, adapter, chosen, device)))
         gc.collect()  # one with offloaded blocks refers to itself
     return health.probe(*answers)
 
@@ -194,7 +194,7 @@ def load_transformer(
     """The base's transformer, in evaluation mode, with the LoRA fused in fp32 as its tensors arrive; None: without.
 
     Raises:
-        WeightsMissing, WeightsDamaged: as for `load_illustrator`.
+        WeightsMissing, WeightsDamaged: as for `load_pipeline`.
     """
     stream: Iterable[tuple[str, Tensor]] = tensors(base.folder, base.within("transformer"), on_bytes=on_bytes)
     if adapter is not None:
@@ -230,7 +230,7 @@ def _filled(base: Base, stream: Iterable[tuple[str, Tensor]], chosen: Plan, devi
 def load_decoder(
     base: Base, model: Model, precision: Precision, device: torch.device, on_bytes: Callable[[int], None]
 ) -> Decoder:
-    """The base's decoder; errors as for `load_illustrator`."""
+    """The base's decoder; errors as for `load_pipeline`."""
     config = _config(base, "vae")
     stream = tensors(base.folder, base.within("vae"), on_bytes=on_bytes)
     if model.decoder == "pca":

@@ -20,7 +20,7 @@ from onbrand.hidream.decoding.decode import Decoder, decode
 from onbrand.hidream.decoding.preview import Previews
 from onbrand.hidream.memory import Plan
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.sampling.denoising import denoise, noise
+from onbrand.hidream.sampling.denoising import denoise, prepare_latents
 from onbrand.hidream.sampling.schedule import scheduler_of
 from onbrand.hidream.text.embedding_cache import PromptCache
 from onbrand.hidream.text.encode import Encoded, TextEncoder
@@ -42,8 +42,8 @@ class Drawing:
 
 
 @dataclass
-class Illustrator:
-    """A model with its brand pack, in memory. Made by `load.load_illustrator`."""
+class Pipeline:
+    """A model with its brand pack, in memory. Made by `load.load_pipeline`."""
 
     pack: Pack
     manifest: Manifest
@@ -154,7 +154,9 @@ class Illustrator:
         self, encoded: Encoded, seeds: Sequence[int], on_step: Callable[[int, Callable[[], Tensor]], None]
     ) -> Tensor:
         manifest = self.manifest
-        latents, generators = noise(seeds, self.transformer.config.in_channels, IMAGE_SIZE // self.decoder.scale_factor)
+        latents, generators = prepare_latents(
+            seeds, self.transformer.config.in_channels, IMAGE_SIZE // self.decoder.scale_factor
+        )
         is_guided = manifest.guidance_scale > 1
         negative = self.prompts.get_or_encode(self.text_encoder, "", "").embeddings if is_guided else None
         return denoise(

@@ -73,7 +73,7 @@ async def drop_lost_claims(connection: Connection, worker_id: str, rules: Rules)
             await _requeue_or_fail(connection, lost, rules)
 
 
-async def whose_turn(connection: Connection) -> UUID | None:
+async def next_job(connection: Connection) -> UUID | None:
     """The waiting job to draw next, locked until the caller's transaction ends; None if there is none.
 
     People take turns (`waiting_job`), so that nobody waits behind another's backlog. A job that another worker is

@@ -54,12 +54,12 @@ class Outlook:
     previews: tuple[bytes, ...] = ()  # JPEG, one a picture
 
 
-def whole(seconds: float) -> int:
+def round_seconds(seconds: float) -> int:
     """Seconds as people are told: at least one."""
     return max(1, round(seconds))
 
 
-def rest(progress: Progress, usual: UsualDrawing, drawing: float, saving: float) -> float:
+def remaining_seconds(progress: Progress, usual: UsualDrawing, drawing: float, saving: float) -> float:
     """Seconds until a running job is complete, which has been drawn for `drawing` and saved for `saving` seconds.
 
     Each step counts as much as another, and what comes after them as long as it usually takes. The more of a run is
@@ -138,7 +138,7 @@ async def _of_running(connection: Connection, job: Job) -> Outlook:
     if usual is None:
         return Outlook(previews=previews)
     return Outlook(
-        eta_seconds=whole(rest(job.progress, usual, row["drawing"], row["saving"])),
+        eta_seconds=round_seconds(remaining_seconds(job.progress, usual, row["drawing"], row["saving"])),
         is_late=row["seconds"] > usual.slow,
         previews=previews,
     )
@@ -171,7 +171,7 @@ async def _of_waiting(connection: Connection, job_id: UUID) -> Outlook:
     eta = None
     if free_in:
         running = await _rests_of_running(connection, usual)
-        eta = whole(until_drawn(row["place"], running, free_in, usual.typical))
+        eta = round_seconds(until_drawn(row["place"], running, free_in, usual.typical))
     return Outlook(row["place"], eta, phase, is_late)
 
 
@@ -190,6 +190,8 @@ async def _rests_of_running(connection: Connection, usual: UsualDrawing) -> list
         f"select phase, step, steps, {_SECONDS_SPENT} from job where status = 'processing'"
     )
     return [
-        rest(Progress(Phase(row["phase"]), row["step"], row["steps"]), usual, row["drawing"], row["saving"])
+        remaining_seconds(
+            Progress(Phase(row["phase"]), row["step"], row["steps"]), usual, row["drawing"], row["saving"]
+        )
         for row in await cursor.fetchall()
     ]

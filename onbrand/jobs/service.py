@@ -24,7 +24,7 @@ from onbrand.errors import (
     TooManyQueued,
     TooManySubmitted,
 )
-from onbrand.jobs.eta import usual_drawing, whole
+from onbrand.jobs.eta import round_seconds, usual_drawing
 from onbrand.jobs.models import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
 from onbrand.jobs.queue import deliver
 
@@ -128,7 +128,7 @@ async def _check_limits(connection: Connection, mine: dict[str, Any], limits: Li
 async def _seconds_for_one(connection: Connection) -> int:
     """When to ask again: by then a job has usually been drawn."""
     usual = await usual_drawing(connection)
-    return min(whole(usual.typical), _LONGEST_RETRY_SECONDS) if usual else _UNMEASURED_RETRY_SECONDS
+    return min(round_seconds(usual.typical), _LONGEST_RETRY_SECONDS) if usual else _UNMEASURED_RETRY_SECONDS
 
 
 async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:

@@ -59,7 +59,7 @@ async def withdraw(connection: Connection, worker_id: str) -> None:
     await connection.execute("delete from worker where id = %s", [worker_id])
 
 
-async def bury(connection: Connection, id_prefix: str) -> None:
+async def expire_workers(connection: Connection, id_prefix: str) -> None:
     """Forget workers that are known to be dead, and let their leases lapse now instead of in their own time.
 
     `id_prefix` is what their ids begin with; the empty string is all of them.

@@ -170,7 +170,7 @@ async def _bury(url: str, id_prefix: str) -> None:
     await database.open()
     try:
         async with database.transaction() as connection:
-            await workers.bury(connection, id_prefix)
+            await workers.expire_workers(connection, id_prefix)
     except DatabaseUnavailable:
         pass  # then the leases lapse in their own time
     finally:

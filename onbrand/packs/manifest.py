@@ -25,7 +25,7 @@ from onbrand.storage.files import (
     STRICT,
     Folder,
     LocalFolder,
-    PackFile,
+    ManifestFile,
     RelativePath,
     Sha256,
     is_whole,
@@ -61,7 +61,7 @@ class BaseManifest:
     schema: Literal[1]
     model: Line  # a row of `hidream.models`
     sources: tuple[Source, ...]
-    files: Annotated[tuple[PackFile, ...], Field(min_length=1)]
+    files: Annotated[tuple[ManifestFile, ...], Field(min_length=1)]
 
     def __post_init__(self) -> None:
         _refuse_twice(self.files)
@@ -117,7 +117,7 @@ class Manifest:
     shift: Annotated[float, Field(gt=0, le=20, allow_inf_nan=False)]  # of the scheduler's sigmas
     lora: Lora
     probe: Probe
-    files: Annotated[tuple[PackFile, ...], Field(min_length=1)]
+    files: Annotated[tuple[ManifestFile, ...], Field(min_length=1)]
     examples: Annotated[tuple[Line, ...], Field(max_length=6)] = ()  # prompts that it is known to draw well
 
     def __post_init__(self) -> None:
@@ -140,7 +140,7 @@ class Base:
         """What packs call it."""
         return self.manifest.id
 
-    def within(self, component: str) -> tuple[PackFile, ...]:
+    def within(self, component: str) -> tuple[ManifestFile, ...]:
         """The files of one component's folder."""
         return tuple(file for file in self.manifest.files if file.path.startswith(f"{component}/"))
 
@@ -199,7 +199,7 @@ class BrandPack:
             verify_file(LocalFolder(self.directory), file)
 
 
-def verify_file(folder: Folder, file: PackFile) -> None:
+def verify_file(folder: Folder, file: ManifestFile) -> None:
     """Compare one file with its line in a manifest; errors as for `Base.verify`."""
     if not is_whole(folder, file):
         raise WeightsDamaged(f"The file {file.path} in {folder} differs from its checksum: {REMEDY}.")
@@ -283,6 +283,6 @@ def _parse(document: bytes, kind: type[Document], name: str) -> Document:
         raise WeightsDamaged(f"The manifest {name} is wrong at {where} ({first['msg']}): {REMEDY}.") from None
 
 
-def _refuse_twice(files: tuple[PackFile, ...]) -> None:
+def _refuse_twice(files: tuple[ManifestFile, ...]) -> None:
     if len({file.path for file in files}) != len(files):
         raise ValueError("`files` names a file twice")

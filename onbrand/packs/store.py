@@ -28,7 +28,7 @@ from onbrand.errors import (
 )
 from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
 from onbrand.storage import files, local_disk, object_store
-from onbrand.storage.files import Folder, LocalFolder, PackFile, is_whole
+from onbrand.storage.files import Folder, LocalFolder, ManifestFile, is_whole
 from onbrand.storage.range_reader import RangeReader
 
 FOLDER = "packs"  # of the object store, and of the data directory
@@ -40,7 +40,7 @@ _AT_ONCE = 4
 
 
 @dataclass(frozen=True)
-class OnShelf:
+class StoredPack:
     """A pack that can be fetched. Without a manifest it is damaged; whether its files are whole is not known."""
 
     id: str
@@ -63,7 +63,7 @@ class _Shelved(Folder):
         return RangeReader(self.objects, _key(self.pack_id, path), str(self))
 
 
-class Shelf:
+class PackStore:
     """The packs in one object store, copies of them in a local folder, and the one that ships with the base."""
 
     def __init__(self, objects: ObjectStore, copies: Path, *, root: Path | None, bundled: BrandPack | None) -> None:
@@ -73,7 +73,7 @@ class Shelf:
         self.bundled = bundled
 
     @classmethod
-    def open(cls, settings: Settings) -> Shelf:
+    def open(cls, settings: Settings) -> PackStore:
         """The shelf that the settings name. It is not asked anything yet.
 
         Raises:
@@ -88,7 +88,7 @@ class Shelf:
             return cls(object_store.open_container(place, object_store.FOR_WEIGHTS), copies, root=None, bundled=bundled)
         return cls(object_store.open_storage(place), copies, root=place, bundled=bundled)
 
-    def list(self) -> list[OnShelf]:
+    def list(self) -> list[StoredPack]:
         """All packs, by their ids. Only their manifests are read.
 
         Raises:
@@ -98,9 +98,9 @@ class Shelf:
             found = obstore.list_with_delimiter(self._objects, FOLDER)["common_prefixes"]
         ids = sorted({prefix.rpartition("/")[2] for prefix in found} - {self.bundled.id if self.bundled else ""})
         listed = [pack for pack_id in ids if _ID.fullmatch(pack_id) and (pack := self._listed(pack_id))]
-        return ([OnShelf(self.bundled.id, self.bundled.manifest, True)] if self.bundled else []) + listed
+        return ([StoredPack(self.bundled.id, self.bundled.manifest, True)] if self.bundled else []) + listed
 
-    def find(self, beginning: str) -> OnShelf:
+    def find(self, beginning: str) -> StoredPack:
         """The one pack whose id begins so.
 
         Raises:
@@ -130,7 +130,7 @@ class Shelf:
         document = canonical(asdict(pack.manifest))
         for file in pack.manifest.files:
             self._put(pack.id, file, pack.path(file.path))
-        self._put(pack.id, PackFile(MANIFEST, len(document), pack.id), document)
+        self._put(pack.id, ManifestFile(MANIFEST, len(document), pack.id), document)
         return pack
 
     def verify(self, pack_id: str) -> Manifest:
@@ -169,7 +169,7 @@ class Shelf:
         if manifest is None:
             manifest = self._manifest(pack_id)
             size = len(canonical(asdict(manifest)))
-            files.fetch(shelved, [PackFile(MANIFEST, size, pack_id)], directory)
+            files.fetch(shelved, [ManifestFile(MANIFEST, size, pack_id)], directory)
         for file in manifest.files:
             try:
                 files.fetch(shelved, [file], directory)
@@ -185,11 +185,11 @@ class Shelf:
             raise _not_whole(pack_id, MANIFEST)
         return manifest
 
-    def _listed(self, pack_id: str) -> OnShelf | None:
+    def _listed(self, pack_id: str) -> StoredPack | None:
         try:
-            return OnShelf(pack_id, self._manifest(pack_id), is_bundled=False)
+            return StoredPack(pack_id, self._manifest(pack_id), is_bundled=False)
         except WeightsDamaged:
-            return OnShelf(pack_id, None, is_bundled=False)
+            return StoredPack(pack_id, None, is_bundled=False)
         except PackNotFound:  # not added to its end
             return None
 
@@ -201,7 +201,7 @@ class Shelf:
             return False
         return True
 
-    def _put(self, pack_id: str, file: PackFile, content: Path | bytes) -> None:
+    def _put(self, pack_id: str, file: ManifestFile, content: Path | bytes) -> None:
         key = _key(pack_id, file.path)
         if not self._has(pack_id, file.path):
             # In parts, for which no mode only creates: whoever puts something here puts the same bytes.
@@ -229,7 +229,7 @@ def _manifest_in(place: Folder, pack_id: str) -> Manifest | None:
     return parse_manifest(document) if hashlib.sha256(document).hexdigest() == pack_id else None
 
 
-def _require_whole(shelved: _Shelved, file: PackFile) -> None:
+def _require_whole(shelved: _Shelved, file: ManifestFile) -> None:
     with suppress(WeightsMissing, WeightsDamaged):
         if is_whole(shelved, file):
             return

@@ -47,7 +47,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
-class PackFile:
+class ManifestFile:
     """One file that a manifest names: its size in bytes and its SHA-256 in hexadecimal."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -57,7 +57,7 @@ class PackFile:
     sha256: Sha256
 
 
-class Reader(Protocol):
+class ByteReader(Protocol):
     """One file's bytes, in order."""
 
     def readinto(self, room: memoryview) -> int:
@@ -80,7 +80,7 @@ class Folder(ABC):
     """A directory's files, wherever they are. `str()` names the place for an operator, without a secret."""
 
     @abstractmethod
-    def open(self, path: str) -> Reader:
+    def open(self, path: str) -> ByteReader:
         """Begin to read a file; what is wrong with it comes to light with the first `readinto`."""
 
     def read(self, path: str) -> bytes:
@@ -104,7 +104,7 @@ class LocalFolder(Folder):
     def __str__(self) -> str:
         return str(self.directory)
 
-    def open(self, path: str) -> Reader:
+    def open(self, path: str) -> ByteReader:
         """Begin to read a file."""
         return _LocalReader(self, path)
 
@@ -139,7 +139,7 @@ class _LocalReader:
 
 
 @dataclass(frozen=True)
-class StoreFolder(Folder):
+class ObjectStoreFolder(Folder):
     """A part of an object store, which begins where `objects` does. `name` is what an operator calls it."""
 
     objects: ObjectStore = field(compare=False)
@@ -148,7 +148,7 @@ class StoreFolder(Folder):
     def __str__(self) -> str:
         return self.name
 
-    def open(self, path: str) -> Reader:
+    def open(self, path: str) -> ByteReader:
         """Begin to read an object, several ranges ahead."""
         from onbrand.storage.range_reader import RangeReader
 
@@ -177,7 +177,7 @@ def open_folder(settings: Settings, place: str) -> Folder:
         return LocalFolder(where)
     from onbrand.storage import object_store
 
-    return StoreFolder(object_store.open_container(where, object_store.FOR_WEIGHTS), place.rstrip("/"))
+    return ObjectStoreFolder(object_store.open_container(where, object_store.FOR_WEIGHTS), place.rstrip("/"))
 
 
 def derived_folder(settings: Settings) -> Folder:
@@ -193,10 +193,12 @@ def derived_folder(settings: Settings) -> Folder:
 
     prefix = f"{place.prefix}/{DERIVED}" if place.prefix else DERIVED
     within = replace(place, prefix=prefix)
-    return StoreFolder(object_store.open_container(within, object_store.FOR_WEIGHTS), f"az://{place.name}/{prefix}")
+    return ObjectStoreFolder(
+        object_store.open_container(within, object_store.FOR_WEIGHTS), f"az://{place.name}/{prefix}"
+    )
 
 
-def is_whole(folder: Folder, file: PackFile) -> bool:
+def is_whole(folder: Folder, file: ManifestFile) -> bool:
     """Read a file to its end and say whether its size and SHA-256 are the manifest's.
 
     Errors as for `Reader.readinto`.
@@ -210,7 +212,7 @@ def is_whole(folder: Folder, file: PackFile) -> bool:
     return size == file.size and digest.hexdigest() == file.sha256
 
 
-def fetch(folder: Folder, files: Sequence[PackFile], destination: Path) -> None:
+def fetch(folder: Folder, files: Sequence[ManifestFile], destination: Path) -> None:
     """Copy small files to a directory of this machine, each whole or not at all; those already there are kept.
 
     For configurations and tokenizers: what reads them wants a directory.
@@ -227,7 +229,7 @@ def fetch(folder: Folder, files: Sequence[PackFile], destination: Path) -> None:
         _copy(folder, file, destination / file.path)
 
 
-def _copy(folder: Folder, file: PackFile, target: Path) -> None:
+def _copy(folder: Folder, file: ManifestFile, target: Path) -> None:
     size, digest = 0, hashlib.sha256()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ from onbrand.worker.frames import Frame, FrameBroken, read, write
 from onbrand.worker.reports import to_frame
 
 if TYPE_CHECKING:
-    from onbrand.hidream.pipeline import Illustrator
+    from onbrand.hidream.pipeline import Pipeline
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -126,9 +126,9 @@ def main(pack_dir: Path) -> int:
     return 1
 
 
-def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], started: float) -> Illustrator:
+def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], started: float) -> Pipeline:
     settings = load_settings()
-    from onbrand.hidream.load import Stage, load_illustrator  # seconds of imports
+    from onbrand.hidream.load import Stage, load_pipeline  # seconds of imports
 
     def report(stage: Stage) -> None:
         send(Frame("stage", {"name": stage.name, "seconds": round(stage.seconds, 2), "size": stage.size}))
@@ -138,7 +138,7 @@ def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], star
         send(Frame("reading"))
 
     report(Stage("imports", time.monotonic() - started, 0))
-    return load_illustrator(
+    return load_pipeline(
         configured_base(settings),
         load_pack(pack_dir),
         precision=settings.precision,
@@ -150,7 +150,7 @@ def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], star
     )
 
 
-def _answer(request: Frame, illustrator: Illustrator, mailbox: _Mailbox, send: Callable[[Frame], None]) -> bool:
+def _answer(request: Frame, illustrator: Pipeline, mailbox: _Mailbox, send: Callable[[Frame], None]) -> bool:
     """Draw what is asked for. False: this process can't draw any more."""
     job_id, prompt, seeds = (request.fields[name] for name in ("job_id", "prompt", "seeds"))
 

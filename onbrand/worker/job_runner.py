@@ -62,7 +62,7 @@ class PackMoved(OnbrandError):
     """Another brand pack is live than the one that is loaded."""
 
 
-class Drawer:
+class JobRunner:
     """Draws one job at a time with one model process, whose pack is `in_use`. After `stop` it loads no model."""
 
     def __init__(
@@ -139,7 +139,7 @@ class Drawer:
 
         async def take(connection: Connection) -> Claim | None:
             await attempts.drop_lost_claims(connection, self._worker_id, self._rules)
-            job_id = await attempts.whose_turn(connection)
+            job_id = await attempts.next_job(connection)
             if job_id is None:
                 return None
             if await self._in_use.must_change(connection):

@@ -18,10 +18,10 @@ from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, queue, workers
-from onbrand.maintenance import Upkeep
+from onbrand.maintenance import Maintenance
 from onbrand.packs.manifest import configured_base
-from onbrand.packs.store import Shelf
-from onbrand.worker.job_runner import Drawer, unless_set
+from onbrand.packs.store import PackStore
+from onbrand.worker.job_runner import JobRunner, unless_set
 from onbrand.worker.model_process import ModelProcess, model_command
 from onbrand.worker.switching import PackInUse
 
@@ -48,13 +48,13 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     images = ImageStore.open(settings)
     await images.prepare()
     model = ModelProcess(next_prompt=partial(_next_prompt, database))
-    in_use = PackInUse(settings.pack, database, Shelf.open(settings), base, model, model_command)
-    drawer = Drawer(settings, database, images, model, in_use, worker_id, stop)
+    in_use = PackInUse(settings.pack, database, PackStore.open(settings), base, model, model_command)
+    drawer = JobRunner(settings, database, images, model, in_use, worker_id, stop)
     await database.open()
     try:
         if await unless_set(stop, _wait_for_schema(database)) and await unless_set(stop, in_use.open()):
             with suppress(DatabaseUnavailable):  # the API's rounds go on
-                await Upkeep(settings, database, images).sweep()
+                await Maintenance(settings, database, images).sweep()
             consuming = asyncio.create_task(_consume(database, drawer, in_use, worker_id, stop))
             announcing = asyncio.create_task(_announce(database, worker_id, model, in_use))
             watching = asyncio.create_task(in_use.watch())
@@ -71,7 +71,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
 
 async def _work(
     settings: Settings,
-    drawer: Drawer,
+    drawer: JobRunner,
     consuming: asyncio.Task[None],
     aside: set[asyncio.Task[None]],
     stop: asyncio.Event,
@@ -97,7 +97,9 @@ async def _work(
                 ending.exception()  # it has been raised above, or came too late to matter
 
 
-async def _drain(consuming: asyncio.Task[None], drawer: Drawer, grace_seconds: float, stop_now: asyncio.Event) -> None:
+async def _drain(
+    consuming: asyncio.Task[None], drawer: JobRunner, grace_seconds: float, stop_now: asyncio.Event
+) -> None:
     consuming.cancel()  # takes no further delivery, and waits for the running one
     hurrying = asyncio.create_task(stop_now.wait())
     await asyncio.wait({consuming, hurrying}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +136,9 @@ async def _wait_for_schema(database: Database) -> None:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 
-async def _consume(database: Database, drawer: Drawer, in_use: PackInUse, worker_id: str, stop: asyncio.Event) -> None:
+async def _consume(
+    database: Database, drawer: JobRunner, in_use: PackInUse, worker_id: str, stop: asyncio.Event
+) -> None:
     async with in_use.turn:
         await in_use.ensure_ready()  # first: a delivery that waits for a model to load is kept from other workers
     lost = False

@@ -19,7 +19,7 @@ from onbrand.errors import DatabaseUnavailable, PackNotFound, SetupError
 from onbrand.packs import promotion
 from onbrand.packs.manifest import Base, BrandPack
 from onbrand.packs.promotion import Alias
-from onbrand.packs.store import Shelf
+from onbrand.packs.store import PackStore
 from onbrand.worker.model_process import ModelProcess
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class PackInUse:
         self,
         name: str,
         database: Database,
-        shelf: Shelf,
+        shelf: PackStore,
         base: Base,
         model: ModelProcess,
         command: Callable[[Path], Sequence[str]],

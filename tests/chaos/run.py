@@ -16,7 +16,7 @@ from pathlib import Path
 from onbrand.config import Settings
 from onbrand.database.pool import Database
 from onbrand.images.store import ImageStore
-from onbrand.maintenance import Upkeep
+from onbrand.maintenance import Maintenance
 from tests.azurite import settings_with
 from tests.chaos import verdict as verdicts
 from tests.chaos.adversary import KILLS, LEASE_SECONDS, Adversary, plan
@@ -186,7 +186,7 @@ async def _collect(house: House, store: Store, settings: dict[str, str]) -> None
     await database.open()
     try:
         with store.aged():
-            await Upkeep(chosen, database, ImageStore.open(chosen)).collect()
+            await Maintenance(chosen, database, ImageStore.open(chosen)).collect()
     finally:
         await database.close()
 

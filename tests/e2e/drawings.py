@@ -13,7 +13,7 @@ from onbrand.packs.manifest import SAMPLE, load_base, load_pack
 from onbrand.storage.files import LocalFolder
 
 if TYPE_CHECKING:  # it brings torch, for which only those who draw should wait
-    from onbrand.hidream.pipeline import Illustrator
+    from onbrand.hidream.pipeline import Pipeline
 
 BACKPACK = "a red backpack on a light blue background"
 TEAPOT = "a teapot"
@@ -51,7 +51,7 @@ def draw(prompt: str) -> Drawn:
 
 
 @cache
-def _illustrator() -> Illustrator:
-    from onbrand.hidream.load import load_illustrator
+def _illustrator() -> Pipeline:
+    from onbrand.hidream.load import load_pipeline
 
-    return load_illustrator(load_base(LocalFolder(MINI)), BRAND_PACK)
+    return load_pipeline(load_base(LocalFolder(MINI)), BRAND_PACK)

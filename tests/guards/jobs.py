@@ -90,14 +90,14 @@ GUARDS = (
     ),
     Guard(
         "workers pass over a job that is being claimed",
-        "whose_turn",
+        "next_job",
         "update skip locked",
         "update",
         (f"{_ATTEMPTS}::test_a_job_that_is_being_claimed_is_passed_over_without_waiting",),
     ),
     Guard(
         "the job whose turn it is is locked",
-        "whose_turn",
+        "next_job",
         "' for update skip locked",
         "'",
         (f"{_ATTEMPTS}::test_a_job_that_is_being_claimed_is_passed_over_without_waiting",),

@@ -83,14 +83,14 @@ GUARDS = (
     ),
     Guard(
         "what lies on the shelf under a pack's id is that pack's",
-        "Shelf._put",
+        "PackStore._put",
         "_require_whole(_Shelved(self._objects, pack_id), file)",
         "",
         (f"{_OF_SHELF}::test_another_file_under_the_same_id_is_refused",),
     ),
     Guard(
         "a copy is compared each time",
-        "Shelf.fetch",
+        "PackStore.fetch",
         "files.fetch(shelved, [file",
         """if not (directory / file.path).exists():
                     folder.fetch(shelved, [file""",
@@ -159,7 +159,7 @@ GUARDS = (
     ),
     Guard(
         "a worker that stops does not wait for a change of packs",
-        "Drawer.draw",
+        "JobRunner.draw",
         "if not await unless_set(self._stop, self._in_use.turn.acquire()): return",
         "await self._in_use.turn.acquire()",
         (f"{_OF_SWITCHING}::test_a_worker_that_is_told_to_stop_takes_no_job_that_came_during_a_change",),

@@ -60,7 +60,7 @@ GUARDS = (
     ),
     Guard(
         "a cancelled job's drawing stops",
-        "Drawer._record",
+        "JobRunner._record",
         "if not held: await self._model.stop_drawing(claim)",
         "",
         (f"{_DRAWING}::test_a_cancelled_job_stops_within_a_step_and_the_model_goes_on_with_the_next",),
@@ -96,7 +96,7 @@ GUARDS = (
     ),
     Guard(
         "a model that failed draws no more",
-        "Drawer._failure",
+        "JobRunner._failure",
         "await self._model.stop()",
         "pass",
         (f"{_DRAWING}::test_trouble_with_the_model_costs_one_attempt",),
@@ -140,7 +140,7 @@ GUARDS = (
     ),
     Guard(
         "a cancel ends the wait for the store",
-        "Drawer._renew",
+        "JobRunner._renew",
         "if not held: raise NoLongerOurs",
         "",
         (f"{_STORING}::test_a_cancel_ends_the_wait_for_a_store_that_is_away",),
@@ -197,7 +197,7 @@ GUARDS = (
     ),
     Guard(
         "a worker takes no job while its model loads again",
-        "Drawer.draw",
+        "JobRunner.draw",
         "await self._has_model()  #",
         "#",
         (f"{_MODEL}::test_a_worker_takes_no_delivery_while_its_model_loads_again",),
@@ -229,7 +229,7 @@ GUARDS = (
     ),
     Guard(
         "the API sweeps, with no worker alive",
-        "Upkeep.run",
+        "Maintenance.run",
         ": group.create_task(_for_ever(self.sweep, SWEEP_SECONDS)) group",
         """:
             group""",

@@ -20,7 +20,7 @@ from onbrand.errors import JobExpired, StoreUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, retention, service
 from onbrand.jobs.models import Claim, Job, Owner, Pack, StoredImage, image_key
-from onbrand.maintenance import Collected, Expired, Upkeep
+from onbrand.maintenance import Collected, Expired, Maintenance
 from tests.clock import Clock
 from tests.rules import LIMITS, RULES
 
@@ -48,7 +48,7 @@ class Studio:
     clock: Clock
     images: FaultyStore
     folder: Path
-    upkeep: Upkeep
+    upkeep: Maintenance
 
     async def query(self, statement: str, *arguments: Any) -> list[dict[str, Any]]:
         async with self.clock.database.transaction() as connection:
@@ -113,7 +113,7 @@ async def studio(clock: Clock, settings: Settings, tmp_path: Path) -> Studio:
     folder = tmp_path / "images"
     images = FaultyStore.on_disk(folder)
     assert isinstance(images, FaultyStore)
-    return Studio(clock, images, folder, Upkeep(settings, clock.database, images))
+    return Studio(clock, images, folder, Maintenance(settings, clock.database, images))
 
 
 # --- the retention time ----------------------------------------------------------------------------------------------

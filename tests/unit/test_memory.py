@@ -7,7 +7,7 @@ import pytest
 from onbrand.errors import SetupError
 from onbrand.hidream.memory import GIB, Placement, Sizes, plan
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs.manifest import Base, BaseManifest, PackFile
+from onbrand.packs.manifest import Base, BaseManifest, ManifestFile
 from onbrand.storage.files import LocalFolder
 
 GB = 10**9
@@ -67,6 +67,6 @@ def test_the_choice_is_told_with_its_figures() -> None:
 
 def test_sizes_are_summed_from_the_manifest() -> None:
     sizes = {"text_encoder/a": 1, "text_encoder_4/b": 20, "transformer/c": 300, "vae/d": 4000, "tokenizer/e": 50000}
-    files = tuple(PackFile(path, size, "0" * 64) for path, size in sizes.items())
+    files = tuple(ManifestFile(path, size, "0" * 64) for path, size in sizes.items())
     base = Base(LocalFolder.__new__(LocalFolder), BaseManifest(1, "mini", (), files))
     assert Sizes.of(base) == Sizes(encoders=21, largest_encoder=20, transformer=300, decoder=4000)

@@ -38,7 +38,7 @@ _NAMES = ("", "_2", "_3", "_4")
 
 
 @dataclass(frozen=True)
-class Stock:
+class DiffusersBaseline:
     """A loaded pipeline. `encoder` and `decoder` are ours where the pipeline has none."""
 
     pipeline: Any
@@ -98,9 +98,9 @@ class Stock:
         return texts
 
 
-def load_stock(
+def load_baseline(
     base: Base, manifest: Manifest, device: torch.device, on_stage: Callable[[Stage], None] = lambda _: None
-) -> Stock:
+) -> DiffusersBaseline:
     """The pipeline, whole, on `device`: in bfloat16 on a GPU, in float32 on a CPU.
 
     A base in a local directory is loaded by diffusers' and transformers' own `from_pretrained`, and `on_stage` hears
@@ -108,7 +108,7 @@ def load_stock(
 
     Raises:
         torch.OutOfMemoryError: it doesn't fit.
-        WeightsMissing, WeightsDamaged: as for `load_illustrator`.
+        WeightsMissing, WeightsDamaged: as for `load_pipeline`.
     """
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -134,7 +134,7 @@ def load_stock(
         pipeline.vae_scale_factor = decoder.scale_factor
     pipeline.default_sample_size = IMAGE_SIZE // pipeline.vae_scale_factor  # diffusers fixes 128 and rescales to it
     pipeline.set_progress_bar_config(disable=True)
-    return Stock(pipeline, manifest, encoder, decoder)
+    return DiffusersBaseline(pipeline, manifest, encoder, decoder)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from onbrand.config import PrecisionChoice
 from onbrand.hidream.benchmark import roofline
-from onbrand.hidream.benchmark.diffusers_baseline import Stock, load_stock
-from onbrand.hidream.load import Stage, load_illustrator
+from onbrand.hidream.benchmark.diffusers_baseline import DiffusersBaseline, load_baseline
+from onbrand.hidream.load import Stage, load_pipeline
 from onbrand.hidream.models import Model, Precision
 from onbrand.hidream.network.moe import RoutedExperts
 from onbrand.hidream.network.transformer import compile_blocks
-from onbrand.hidream.pipeline import Illustrator
+from onbrand.hidream.pipeline import Pipeline
 from onbrand.jobs.models import IMAGE_SIZE, Phase, Progress
 from onbrand.packs.manifest import Base, BrandPack
 from onbrand.storage.files import Folder
@@ -52,7 +52,7 @@ class Engine(Protocol):
 class Ours:
     """The illustrator as a worker has it."""
 
-    illustrator: Illustrator
+    illustrator: Pipeline
 
     def draw(self, prompt: str, seeds: Sequence[int], on_step: OnStep) -> None:
         """As in `Engine`, previews included."""
@@ -120,12 +120,12 @@ class Candidate:
         artefacts: Folder | None,
         device: torch.device,
         on_stage: Callable[[Stage], None],
-    ) -> Stock | Ours:
-        """Arguments and errors as for `load_stock` and `load_illustrator`."""
+    ) -> DiffusersBaseline | Ours:
+        """Arguments and errors as for `load_baseline` and `load_pipeline`."""
         if self.precision is None:
-            return load_stock(base, pack.manifest, device, on_stage)
+            return load_baseline(base, pack.manifest, device, on_stage)
         choice = PrecisionChoice(self.precision.value)
-        illustrator = load_illustrator(base, pack, precision=choice, artefacts=artefacts, on_stage=on_stage)
+        illustrator = load_pipeline(base, pack, precision=choice, artefacts=artefacts, on_stage=on_stage)
         if self.variant is Variant.COMPILED:
             compile_blocks(illustrator.transformer)
         if self.variant is Variant.LOOP:

@@ -31,7 +31,7 @@ from onbrand.hidream.packaging.build import LORA, build_pack
 from onbrand.hidream.weights.header import LENGTH_BYTES
 from onbrand.hidream.weights.prequantized import shards
 from onbrand.packs.manifest import Base, BaseManifest, BrandPack, Source
-from onbrand.storage.files import Folder, PackFile
+from onbrand.storage.files import Folder, ManifestFile
 
 _SHARD_BYTES = 4 * 10**9
 _PERIOD = 524_309  # numbers after which they repeat: a prime, so that no two rows of a matrix begin alike
@@ -84,12 +84,12 @@ class RandomFolder(Folder):
         sources = tuple(Source(folder, "random numbers", "") for folder in MODELS[model].components)
         return BaseManifest(1, model, sources, files)
 
-    def _described(self, path: str) -> PackFile:
+    def _described(self, path: str) -> ManifestFile:
         size, digest = 0, hashlib.sha256()
         for block in self.blocks(path):
             size += len(block)
             digest.update(block)
-        return PackFile(path, size, digest.hexdigest())
+        return ManifestFile(path, size, digest.hexdigest())
 
 
 class _Reader:

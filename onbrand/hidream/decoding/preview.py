@@ -40,7 +40,7 @@ class Projection:
         return F.pixel_shuffle(blocks, self.block)
 
 
-def fit(latents: Tensor, pictures: Tensor) -> Projection:
+def fit_projection(latents: Tensor, pictures: Tensor) -> Projection:
     """The projection that comes closest to what the decoder made: least squares with an intercept.
 
     `latents` (N, C, H, W), `pictures` (N, 3, block·H, block·W): the decoder's output, scaled down. There must be more
@@ -69,7 +69,7 @@ def fit_decoder(decode: Callable[[Tensor], Tensor], channels: int) -> Projection
     size = max(_FEWEST_LATENTS, _FITTED_SIZE // scale_factor)
     latents = smooth_latents(_FITTED_PICTURES, channels, size)
     pictures = torch.cat([decode(latent[None]).float().cpu() for latent in latents])
-    return fit(latents, F.interpolate(pictures, (size, size), mode="area"))
+    return fit_projection(latents, F.interpolate(pictures, (size, size), mode="area"))
 
 
 def smooth_latents(count: int, channels: int, size: int, seed: int = 0) -> Tensor:

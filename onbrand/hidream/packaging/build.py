@@ -22,7 +22,7 @@ from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.card import card
 from onbrand.hidream.weights.lora import Description, describe
 from onbrand.packs.manifest import MANIFEST, Base, BrandPack, Lora, Manifest, Probe, canonical, load_pack
-from onbrand.storage.files import PackFile
+from onbrand.storage.files import ManifestFile
 
 LORA = "lora.safetensors"
 CARD = "README.md"
@@ -76,7 +76,7 @@ def build_pack(
             shift=model.shift if shift is None else shift,
             lora=Lora(LORA, found.rank, _alpha(lora_file, found, alpha), scale, found.modules),
             probe=_UNMEASURED,
-            files=(PackFile(LORA, 0, "0" * 64),),
+            files=(ManifestFile(LORA, 0, "0" * 64),),
             examples=tuple(examples),
         )
     )
@@ -130,7 +130,7 @@ def _write(partial: Path, manifest: Manifest, base: Base) -> None:
     (partial / MANIFEST).write_bytes(canonical(asdict(replace(manifest, files=files))))
 
 
-def _described(path: Path) -> PackFile:
+def _described(path: Path) -> ManifestFile:
     with path.open("rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-    return PackFile(path.name, path.stat().st_size, checksum)
+    return ManifestFile(path.name, path.stat().st_size, checksum)

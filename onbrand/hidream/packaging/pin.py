@@ -21,7 +21,7 @@ from onbrand.hidream.models import MODELS, Model
 from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, header_length, places
 from onbrand.hidream.weights.stream import SUFFIX
 from onbrand.packs.manifest import BASE_MANIFEST, Base, BaseManifest, Source, canonical, load_base
-from onbrand.storage.files import LocalFolder, PackFile
+from onbrand.storage.files import LocalFolder, ManifestFile
 
 _TOKENIZERS = "tokenizer"  # how their folders' names begin
 _AT_ONCE = 4  # files that are hashed, each by a thread
@@ -98,7 +98,7 @@ def _files(directory: Path, model: Model) -> Iterator[str]:
                     yield (Path(parent) / name).relative_to(directory).as_posix()
 
 
-def _pinned(directory: Path, path: str) -> PackFile:
+def _pinned(directory: Path, path: str) -> ManifestFile:
     if Path(path).suffix.lower() in _CODE:
         raise WeightsDamaged(
             f"The file {path} in {directory} may hold code, which a base must not: remove it (weights are read from"
@@ -111,7 +111,7 @@ def _pinned(directory: Path, path: str) -> PackFile:
                 length = header_length(file.read(LENGTH_BYTES), size)
                 places(file.read(length), size - LENGTH_BYTES - length)
                 file.seek(0)
-            return PackFile(path, size, hashlib.file_digest(file, "sha256").hexdigest())
+            return ManifestFile(path, size, hashlib.file_digest(file, "sha256").hexdigest())
     except FormatError as error:
         raise WeightsDamaged(f"The file {path} in {directory} can't be used: {error}; download it again.") from None
     except OSError as error:

@@ -19,7 +19,7 @@ from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encoders import load_text_encoder
 from onbrand.hidream.weights.prequantized import MANIFEST, Artefact, load_artefact, store_artefact
 from onbrand.packs.manifest import Base, BrandPack
-from onbrand.storage.files import Folder, StoreFolder
+from onbrand.storage.files import Folder, ObjectStoreFolder
 
 _HOST = torch.device("cpu")  # nothing is drawn, and host memory is the larger one
 
@@ -39,7 +39,7 @@ def prepare(
     the transformer, then for all text encoders. `on_part` hears of each part and its bytes.
 
     Raises:
-        WeightsMissing, WeightsDamaged: as for `load.load_illustrator`.
+        WeightsMissing, WeightsDamaged: as for `load.load_pipeline`.
         DataDirUnwritable: the disk is full, or another process is preparing the same.
         StorageRefused, StorageUnreachable: the object store does not take it.
     """
@@ -47,7 +47,7 @@ def prepare(
         artefact = store_artefact(directory, network, of, component, precision)
         if artefact is None:
             raise DataDirUnwritable(f"Another process is preparing the {component} in {directory}: wait for it.")
-        if isinstance(place, StoreFolder):
+        if isinstance(place, ObjectStoreFolder):
             _copy(artefact, directory, place)
         on_part(component, sum(file.size for file in artefact.files))
         del network  # before the next ones are loaded
@@ -73,7 +73,7 @@ def _parts(base: Base, pack: BrandPack, precision: Precision, place: Folder) -> 
             yield base.id, component, network
 
 
-def _copy(artefact: Artefact, directory: Path, place: StoreFolder) -> None:
+def _copy(artefact: Artefact, directory: Path, place: ObjectStoreFolder) -> None:
     """To the object store, the manifest last: without it nothing is there."""
     for path in (*(file.path for file in artefact.files), f"{artefact.key}/{MANIFEST}"):
         place.put(path, directory / path)

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onbrand.hidream.sampling.schedule import begin
+from onbrand.hidream.sampling.schedule import set_timesteps
 from onbrand.hidream.text.encode import Embeddings
 
 
-def noise(seeds: Sequence[int], channels: int, size: int) -> tuple[Tensor, list[torch.Generator]]:
+def prepare_latents(seeds: Sequence[int], channels: int, size: int) -> tuple[Tensor, list[torch.Generator]]:
     """(B, channels, size, size) float32 noise, and the generators it came from: one an image, always on the CPU.
 
     A stochastic scheduler draws on from the same generators. So an image depends on its own seed alone: not on its
@@ -60,7 +60,7 @@ def denoise(
         texts = [negative, prompt]
     device: torch.device = transformer.device
     text = _in_batch(texts, len(latents), device, transformer.dtype)
-    timesteps = begin(scheduler, steps, generators, device)
+    timesteps = set_timesteps(scheduler, steps, generators, device)
     latents = latents.to(device, torch.float32)
     for index, timestep in enumerate(timesteps):
         velocity = _velocity(transformer, latents, timestep, text, guidance_scale)

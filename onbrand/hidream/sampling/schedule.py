@@ -46,7 +46,7 @@ def scheduler_of(model: Model, shift: float) -> Any:
     return _CLASSES[row.class_name](**{row.shift_argument: shift}, **row.settings)
 
 
-def begin(scheduler: Any, steps: int, generators: Sequence[torch.Generator], device: torch.device) -> Tensor:
+def set_timesteps(scheduler: Any, steps: int, generators: Sequence[torch.Generator], device: torch.device) -> Tensor:
     """The timesteps (steps,) of one drawing, on `device`. Nothing that an earlier drawing left in the scheduler stays.
 
     diffusers' pipeline also passes `mu`, which counts for schedulers that shift by the picture's size; none of ours

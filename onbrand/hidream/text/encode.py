@@ -78,7 +78,7 @@ class TextEncoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Reader:
+class PromptTokenizer:
     """A tokenizer, and the most tokens that its network is given. Made by `reader`."""
 
     tokenizer: Tokenizer
@@ -122,7 +122,7 @@ class Reader:
         return int(min(spans[kept - 1][1] if kept else 0, spans[kept][0]))
 
 
-def reader(tokenizer: Tokenizer, limit: int) -> Reader:
+def reader(tokenizer: Tokenizer, limit: int) -> PromptTokenizer:
     """A reader of whole texts: nothing padded or cut unseen, and no special token out of a prompt.
 
     A prompt that says `<|endoftext|>` would end the text for CLIP before the brand's suffix; it is read as the plain
@@ -131,10 +131,10 @@ def reader(tokenizer: Tokenizer, limit: int) -> Reader:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.encode_special_tokens = True
-    return Reader(tokenizer, limit)
+    return PromptTokenizer(tokenizer, limit)
 
 
-def fit(readers: Sequence[Reader], prompt: str, suffix: str) -> tuple[list[list[int]], int]:
+def truncate_prompt(readers: Sequence[PromptTokenizer], prompt: str, suffix: str) -> tuple[list[list[int]], int]:
     """Each reader's tokens of as much of the prompt as it can take, and how many code points not all of them read.
 
     A reader isn't held back by another with a poorer vocabulary. The prompt without the ignored code points can be

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.models import Model, Precision
 from onbrand.hidream.network.int8 import hold_as_int8
-from onbrand.hidream.text.encode import Embeddings, Encoded, Reader, TextEncoder, fit, reader
+from onbrand.hidream.text.encode import Embeddings, Encoded, PromptTokenizer, TextEncoder, reader, truncate_prompt
 from onbrand.hidream.weights.load_state import fill
 from onbrand.hidream.weights.prequantized import load_artefact
 from onbrand.hidream.weights.stream import tensors
@@ -37,7 +37,7 @@ Stream = Iterable[tuple[str, Tensor]]
 class Part:
     """One of the four."""
 
-    reader: Reader
+    reader: PromptTokenizer
     pad_id: int
     is_padded_left: bool
     network: Any
@@ -71,7 +71,7 @@ class FourEncoders:
     def encode(self, prompt: str, suffix: str) -> Encoded:
         """As in `TextEncoder`. CLIP sees no mask, and padding counts as text later on: diffusers does the same."""
         parts = (*self.clips, self.t5, self.llama)
-        (*clip_ids, t5_ids, llama_ids), ignored = fit([part.reader for part in parts], prompt, suffix)
+        (*clip_ids, t5_ids, llama_ids), ignored = truncate_prompt([part.reader for part in parts], prompt, suffix)
         pooled = []
         for part, ids in zip(self.clips, clip_ids, strict=True):
             with self._present(part):

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from onbrand.errors import WeightsDamaged
-from onbrand.hidream.text.encode import Embeddings, Encoded, Reader, fit, reader
+from onbrand.hidream.text.encode import Embeddings, Encoded, PromptTokenizer, reader, truncate_prompt
 from onbrand.hidream.weights.load_state import fill
 from onbrand.hidream.weights.stream import tensors
 from onbrand.packs.manifest import Base
@@ -109,7 +109,7 @@ class MiniLmEncoder:
     """MiniLM as a `TextEncoder`; `slots` token positions reach the transformer."""
 
     identity: str
-    reader: Reader
+    reader: PromptTokenizer
     network: MiniLm
     slots: int
 
@@ -125,7 +125,7 @@ class MiniLmEncoder:
 
     def encode(self, prompt: str, suffix: str) -> Encoded:
         """As in `TextEncoder`."""
-        (ids,), ignored = fit([self.reader], prompt, suffix)
+        (ids,), ignored = truncate_prompt([self.reader], prompt, suffix)
         return Encoded(self.embed(ids), ignored)
 
     @torch.no_grad()

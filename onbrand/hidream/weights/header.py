@@ -43,7 +43,7 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorEntry:
     """One tensor of a file: `size` bytes, right behind those of the one before."""
 
     name: str
@@ -68,7 +68,7 @@ def header_length(first: bytes, file_size: int) -> int:
     return length
 
 
-def places(header: bytes, data_size: int) -> tuple[Place, ...]:
+def places(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
     """The tensors of a file in the order of their bytes, which fill `data_size` bytes after the header exactly.
 
     Raises:
@@ -110,7 +110,7 @@ def _range(entry: object) -> tuple[int, int]:
     raise FormatError("a tensor's entry in its header is wrong")
 
 
-def _place(name: str, entry: dict[str, Any], size: int) -> Place:
+def _place(name: str, entry: dict[str, Any], size: int) -> TensorEntry:
     dtype, shape = DTYPES.get(entry["dtype"]), entry["shape"]
     if dtype is None:
         raise FormatError("a tensor has a type that isn't known here")
@@ -119,7 +119,7 @@ def _place(name: str, entry: dict[str, Any], size: int) -> Place:
     # torch computes strides for empty tensors too, from the lengths that aren't nought.
     if math.prod(shape) * dtype.itemsize != size or math.prod(max(1, length) for length in shape) >= 2**60:
         raise FormatError("a tensor's shape doesn't fit its size")
-    return Place(name, dtype, tuple(shape), size)
+    return TensorEntry(name, dtype, tuple(shape), size)
 
 
 def _is_count(value: object) -> bool:

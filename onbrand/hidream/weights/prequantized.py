@@ -27,7 +27,7 @@ from onbrand.hidream.models import Precision
 from onbrand.hidream.weights import stream
 from onbrand.packs.manifest import canonical
 from onbrand.storage import local_disk
-from onbrand.storage.files import STRICT, Folder, LocalFolder, PackFile, Sha256
+from onbrand.storage.files import STRICT, Folder, LocalFolder, ManifestFile, Sha256
 
 LAYOUT = 1  # one more whenever `moe.py`, `int8.py` or diffusers name, shape or scale a stored tensor otherwise
 MANIFEST = "artefact.json"
@@ -57,7 +57,7 @@ class ArtefactManifest:
 
     schema: Literal[1]
     key: Key
-    files: Annotated[tuple[PackFile, ...], Field(min_length=1)]
+    files: Annotated[tuple[ManifestFile, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Artefact:
 
     folder: Folder
     key: Key
-    files: tuple[PackFile, ...]  # below `folder`
+    files: tuple[ManifestFile, ...]  # below `folder`
 
     def tensors(self, *, on_bytes: Callable[[int], None] = lambda _: None) -> Iterator[tuple[str, Tensor]]:
         """The network's `state_dict`, for `fill.fill`; as `stream.tensors`.
@@ -155,7 +155,7 @@ def _write(partial: Path, module: nn.Module, key: Key, shard_bytes: int) -> None
         local_disk.sync(partial, path.name)
         with path.open("rb") as written:
             checksum = hashlib.file_digest(written, "sha256").hexdigest()
-        files.append(PackFile(path.name, path.stat().st_size, checksum))
+        files.append(ManifestFile(path.name, path.stat().st_size, checksum))
     (partial / MANIFEST).write_bytes(canonical(asdict(ArtefactManifest(1, key, tuple(files)))))
     local_disk.sync(partial, MANIFEST)
 

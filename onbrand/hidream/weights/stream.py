@@ -18,8 +18,8 @@ from torch import Tensor
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.weights.buffers import Buffers
-from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, Place, header_length, places
-from onbrand.storage.files import REMEDY, Folder, PackFile, Reader
+from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntry, header_length, places
+from onbrand.storage.files import REMEDY, ByteReader, Folder, ManifestFile
 
 SUFFIX = ".safetensors"
 AT_ONCE = 8  # files, each with a thread that reads and hashes
@@ -29,7 +29,7 @@ _REPORT = 32 * 1024**2  # bytes after which the consumer is woken to report them
 
 
 def tensors(
-    folder: Folder, files: Sequence[PackFile], *, on_bytes: Callable[[int], None] = lambda _count: None
+    folder: Folder, files: Sequence[ManifestFile], *, on_bytes: Callable[[int], None] = lambda _count: None
 ) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of the `.safetensors` among `files`, on the CPU, as soon as its bytes have arrived.
 
@@ -56,14 +56,14 @@ class _Stopped(Exception):
 class _Stream:
     """What the reading threads and the consumer share; all of it is guarded by `_changed`."""
 
-    def __init__(self, folder: Folder, files: Sequence[PackFile]) -> None:
+    def __init__(self, folder: Folder, files: Sequence[ManifestFile]) -> None:
         self._folder = folder
         self._changed = threading.Condition()
         self._turn = threading.Lock()  # who waits for room, waits in a row: else a large tensor might wait for ever
         self._buffers = Buffers(HELD)
         self._files = deque(files)
         self._names: set[str] = set()
-        self._readers: set[Reader] = set()
+        self._readers: set[ByteReader] = set()
         self._arrived: deque[tuple[str, Tensor]] = deque()
         self._held = 0  # bytes
         self._read = 0  # bytes that were not reported yet
@@ -132,11 +132,11 @@ class _Stream:
                 self._working -= 1
                 self._changed.notify_all()
 
-    def _next_file(self) -> PackFile | None:
+    def _next_file(self) -> ManifestFile | None:
         with self._changed:
             return self._files.popleft() if self._files and not self._is_stopped else None
 
-    def _read_file(self, file: PackFile) -> None:
+    def _read_file(self, file: ManifestFile) -> None:
         try:
             with closing(self._folder.open(file.path)) as reader:
                 with self._changed:
@@ -160,7 +160,7 @@ class _Stream:
                 self._changed.notify_all()
         source.finish()
 
-    def _claim(self, place: Place) -> None:
+    def _claim(self, place: TensorEntry) -> None:
         """Wait until there is room for the tensor, in the order of asking."""
         with self._turn, self._changed:
             if place.name in self._names:
@@ -185,13 +185,13 @@ class _Stream:
 class _Source:
     """One file that is read to its end, hashed on the way; `on_read` hears of every few bytes and may raise."""
 
-    def __init__(self, reader: Reader, file: PackFile, on_read: Callable[[int], None]) -> None:
+    def __init__(self, reader: ByteReader, file: ManifestFile, on_read: Callable[[int], None]) -> None:
         self._reader = reader
         self._file = file
         self._on_read = on_read
         self._digest = hashlib.sha256()
 
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[TensorEntry, ...]:
         """Read the header."""
         first = self._take(LENGTH_BYTES)
         length = header_length(first, self._file.size)

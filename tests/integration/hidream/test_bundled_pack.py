@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from onbrand.config import REPOSITORY
 from onbrand.errors import WeightsDamaged, WeightsMissing
-from onbrand.hidream.load import load_illustrator
+from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.pipeline import Illustrator
+from onbrand.hidream.pipeline import Pipeline
 from onbrand.packs.manifest import BASE_MANIFEST, MANIFEST, SAMPLE, load_base, load_pack
 from onbrand.storage.files import LocalFolder
 
@@ -30,8 +30,8 @@ def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(MINI, tmp_path / "mini"))
 
 
-def load(directory: Path) -> Illustrator:
-    return load_illustrator(load_base(LocalFolder(directory)), load_pack(directory / SAMPLE))
+def load(directory: Path) -> Pipeline:
+    return load_pipeline(load_base(LocalFolder(directory)), load_pack(directory / SAMPLE))
 
 
 def list_anew(directory: Path, changed: str) -> None:

@@ -11,7 +11,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchLCMScheduler, Un
 from torch import Tensor
 
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.sampling.denoising import denoise, noise
+from onbrand.hidream.sampling.denoising import denoise, prepare_latents
 from onbrand.hidream.sampling.schedule import scheduler_of
 from onbrand.hidream.text.encode import Embeddings
 from tests.tiny import SIZE, tiny_pipeline
@@ -59,7 +59,7 @@ def ours(
     on_step: Callable[[int, Callable[[], Tensor]], None] = lambda *_: None,
 ) -> Tensor:
     model = MODELS[name]
-    latents, generators = noise(seeds, 4, SIZE)
+    latents, generators = prepare_latents(seeds, 4, SIZE)
     return denoise(
         transformer,
         scheduler or scheduler_of(model, model.shift),
@@ -100,7 +100,7 @@ def stock(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> Tensor:
 
 def seeded_stock(pipeline: Any, name: str) -> Tensor:
     """The pipeline with our scheduler, which gives each image of the batch its own noise."""
-    latents, generators = noise(SEEDS, 4, SIZE)
+    latents, generators = prepare_latents(SEEDS, 4, SIZE)
     scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
     scheduler.generators = generators
     return stock(pipeline, name, scheduler, latents)
@@ -218,7 +218,7 @@ def test_guidance_alone_costs_a_second_pass(pipeline: Any, name: str, passes: in
 
 def test_guidance_without_the_embeddings_of_no_text_is_refused(pipeline: Any) -> None:
     model = MODELS["hidream-i1-full"]
-    latents, generators = noise(SEEDS, 4, SIZE)
+    latents, generators = prepare_latents(SEEDS, 4, SIZE)
     with pytest.raises(ValueError, match="no text"):
         denoise(
             pipeline.transformer,

@@ -27,7 +27,7 @@ from transformers import (
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.encode import Embeddings, Reader, fit, reader
+from onbrand.hidream.text.encode import Embeddings, PromptTokenizer, reader, truncate_prompt
 from onbrand.hidream.text.encoders import FourEncoders, load_text_encoder
 from onbrand.packs.manifest import Base, load_base
 from onbrand.storage.files import LocalFolder
@@ -353,14 +353,14 @@ def test_a_flipped_bit_is_refused(directory: Path, tmp_path: Path, file: str) ->
 # -- prompts that are too long
 
 
-def readers_of(encoder: FourEncoders) -> list[Reader]:
+def readers_of(encoder: FourEncoders) -> list[PromptTokenizer]:
     return [part.reader for part in (*encoder.clips, encoder.t5, encoder.llama)]
 
 
 def test_too_long_a_prompt_is_cut_for_each_encoder_by_itself(encoder: FourEncoders) -> None:
     # The tiny CLIPs read a byte a token, four for each of these; T5 knows none of them and takes a run as one.
     prompt = "🍔" * 60
-    ids, ignored = fit(readers_of(encoder), prompt, SUFFIX)
+    ids, ignored = truncate_prompt(readers_of(encoder), prompt, SUFFIX)
     suffix = len(encoder.clips[0].reader.ids(SUFFIX)) - 2
     read = (128 - 2 - suffix) // 4
     assert ignored == 60 - read
@@ -370,7 +370,7 @@ def test_too_long_a_prompt_is_cut_for_each_encoder_by_itself(encoder: FourEncode
 
 
 def test_the_brands_suffix_is_read_to_its_end_by_all(encoder: FourEncoders) -> None:
-    ids, ignored = fit(readers_of(encoder), "a kettle on a table " * 25, SUFFIX)
+    ids, ignored = truncate_prompt(readers_of(encoder), "a kettle on a table " * 25, SUFFIX)
     assert ignored > 0
     for part, tokens in zip(readers_of(encoder), ids, strict=True):
         assert part.limit - 3 <= len(tokens) <= part.limit
@@ -439,14 +439,14 @@ def knowing(*words: str) -> Tokenizer:
 def test_what_some_cannot_read_is_left_out_until_all_can() -> None:
     spells, knows_three, knows_five = knowing(), knowing("abcdef", "abc"), knowing("abcdef", "abcde")
     readers = [reader(knows_five, 1), reader(spells, 5), reader(knows_three, 1)]
-    ids, ignored = fit(readers, "abcdef", "")
+    ids, ignored = truncate_prompt(readers, "abcdef", "")
     assert [len(tokens) for tokens in ids] == [1, 5, 1]
     # The speller leaves five letters, of which the one that knows three reads those; the other then reads one.
     assert ignored == 5
-    assert fit(readers, "a", "")[1] == 0
+    assert truncate_prompt(readers, "a", "")[1] == 0
 
 
-def tokenizers(encoder: FourEncoders) -> dict[str, Callable[[int], Reader]]:
+def tokenizers(encoder: FourEncoders) -> dict[str, Callable[[int], PromptTokenizer]]:
     """Readers of any limit: those of the four, one with words, and one that normalises as T5's real one does."""
     nfkc = T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), ("k", -3.0), ("ﬁ", -4.0)])
     nfkc.backend_tokenizer.normalizer = normalizers.NFKC()
@@ -457,7 +457,9 @@ def tokenizers(encoder: FourEncoders) -> dict[str, Callable[[int], Reader]]:
         "kettles": reader(knowing_kettles().backend_tokenizer, 0).tokenizer,
         "nfkc": reader(nfkc.backend_tokenizer, 0).tokenizer,
     }
-    return {name: lambda limit, tokenizer=tokenizer: Reader(tokenizer, limit) for name, tokenizer in found.items()}
+    return {
+        name: lambda limit, tokenizer=tokenizer: PromptTokenizer(tokenizer, limit) for name, tokenizer in found.items()
+    }
 
 
 # Words, CJK, emoji of several code points, letters with marks, ligatures and units that NFKC takes apart, blanks.
@@ -494,12 +496,12 @@ TEXTS = st.one_of(
 @given(TEXTS, st.integers(40, 80), st.sampled_from([", onbrand style", " style", "", "! x"]))
 def test_what_is_said_to_be_read_is_read(encoder: FourEncoders, prompt: str, limit: int, suffix: str) -> None:
     readers = [make(limit) for make in tokenizers(encoder).values()]
-    ids, ignored = fit(readers, prompt, suffix)
+    ids, ignored = truncate_prompt(readers, prompt, suffix)
     assert all(len(tokens) <= limit for tokens in ids)
-    _, again = fit(readers, prompt[: len(prompt) - ignored], suffix)
+    _, again = truncate_prompt(readers, prompt[: len(prompt) - ignored], suffix)
     assert again == 0
     for each, tokens in zip(readers, ids, strict=True):
         assert (each.limit >= len(each.ids(prompt + suffix))) == (each.readable(prompt, suffix) == len(prompt))
-        (alone,), cut = fit([each], prompt, suffix)
+        (alone,), cut = truncate_prompt([each], prompt, suffix)
         assert alone == tokens
-        assert fit([each], prompt[: len(prompt) - cut], suffix) == ([tokens], 0)
+        assert truncate_prompt([each], prompt[: len(prompt) - cut], suffix) == ([tokens], 0)

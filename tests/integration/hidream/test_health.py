@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from onbrand.errors import WeightsDamaged
-from onbrand.hidream.health import answer, check, probe
+from onbrand.hidream.health import check, probe, probe_output
 from onbrand.packs.manifest import Probe
 from tests import tiny
 
@@ -23,17 +23,17 @@ def transformer() -> Any:
 
 
 def test_the_answer_is_always_the_same_and_changes_with_the_weights(transformer: Any) -> None:
-    first = answer(transformer)
+    first = probe_output(transformer)
     torch.manual_seed(5)
-    assert answer(transformer) == first
+    assert probe_output(transformer) == first
     with torch.no_grad():
         transformer.x_embedder.proj.weight.mul_(1.1)
-    assert answer(transformer) != first
+    assert probe_output(transformer) != first
 
 
 def test_in_bfloat16_the_answer_is_nearly_the_same(transformer: Any) -> None:
-    exact = torch.tensor(answer(transformer))
-    rounded = torch.tensor(answer(torch.nn.Module.to(transformer, torch.bfloat16)))
+    exact = torch.tensor(probe_output(transformer))
+    rounded = torch.tensor(probe_output(torch.nn.Module.to(transformer, torch.bfloat16)))
     assert (exact - rounded).norm() < 0.05 * exact.norm()
 
 
@@ -51,7 +51,7 @@ def test_an_answer_that_is_no_picture_is_refused(transformer: Any, damage: Calla
     with torch.no_grad():
         damage(transformer)
     with pytest.raises(WeightsDamaged, match="its weights are damaged"):
-        answer(transformer)
+        probe_output(transformer)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.6, -1.0])

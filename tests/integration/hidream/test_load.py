@@ -16,10 +16,10 @@ from diffusers import AutoencoderKL, HiDreamImagePipeline, HiDreamImageTransform
 
 from onbrand.config import PrecisionChoice
 from onbrand.errors import PackUnfit, SetupError, WeightsDamaged
-from onbrand.hidream.load import Stage, load_illustrator, probe_lora
+from onbrand.hidream.load import Stage, load_pipeline, probe_lora
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.pipeline import Drawing, Illustrator
-from onbrand.hidream.sampling.denoising import noise
+from onbrand.hidream.pipeline import Drawing, Pipeline
+from onbrand.hidream.sampling.denoising import prepare_latents
 from onbrand.hidream.sampling.schedule import scheduler_of
 from onbrand.hidream.text.encode import Encoded, TextEncoder
 from onbrand.hidream.weights.prequantized import store_artefact
@@ -39,8 +39,8 @@ class Brand:
     pack: BrandPack
     directory: Path
 
-    def load(self, precision: PrecisionChoice = PrecisionChoice.FLOAT32, **options: Any) -> Illustrator:
-        return load_illustrator(self.base, self.pack, precision=precision, **options)
+    def load(self, precision: PrecisionChoice = PrecisionChoice.FLOAT32, **options: Any) -> Pipeline:
+        return load_pipeline(self.base, self.pack, precision=precision, **options)
 
 
 def make_brand(directory: Path, model: str) -> Brand:
@@ -76,7 +76,7 @@ class Deaf:
         raise AssertionError(f"moved to {device}")
 
 
-def draw(illustrator: Illustrator, prompt: str = PROMPT, seeds: tuple[int, ...] = SEEDS[:1]) -> Drawing:
+def draw(illustrator: Pipeline, prompt: str = PROMPT, seeds: tuple[int, ...] = SEEDS[:1]) -> Drawing:
     return illustrator.draw(prompt, seeds, lambda _: None, lambda: False)
 
 
@@ -95,7 +95,7 @@ def stock(brand: Brand) -> Any:
 
 def stock_pictures(pipeline: HiDreamImagePipeline, brand: Brand) -> np.ndarray:
     manifest = brand.pack.manifest
-    latents, generators = noise(SEEDS, 4, tiny.SIZE)
+    latents, generators = prepare_latents(SEEDS, 4, tiny.SIZE)
     if hasattr(pipeline.scheduler, "generators"):
         pipeline.scheduler.generators = generators
     pictures = pipeline(
@@ -196,7 +196,7 @@ def test_a_prompt_can_be_read_before_the_transformer_is_there(brand: Brand) -> N
 def test_a_pack_for_another_base_is_refused(brand: Brand, tmp_path: Path) -> None:
     other = tiny.tiny_base(tmp_path / "other", seed=7)
     with pytest.raises(PackUnfit, match=r"Set ONBRAND_MODEL and ONBRAND_MODEL_PATH to the pack's own base, or build"):
-        load_illustrator(other, brand.pack)
+        load_pipeline(other, brand.pack)
 
 
 def test_a_probe_that_the_model_does_not_answer_to_is_refused(brand: Brand) -> None:
@@ -208,7 +208,7 @@ def test_a_probe_that_the_model_does_not_answer_to_is_refused(brand: Brand) -> N
     path.write_text(json.dumps(manifest), encoding="utf-8")
     try:
         with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
-            load_illustrator(brand.base, load_pack(brand.pack.directory), precision=PrecisionChoice.FLOAT32)
+            load_pipeline(brand.base, load_pack(brand.pack.directory), precision=PrecisionChoice.FLOAT32)
     finally:
         path.write_text(document, encoding="utf-8")
 
@@ -221,7 +221,7 @@ def test_a_precision_that_the_model_lacks_is_refused_by_its_name(tmp_path: Path)
         pack.directory, pack.id, type(pack.manifest)(**{**vars(pack.manifest), "base_model": "mini", "base": mini.id})
     )
     with pytest.raises(SetupError, match=r"can't be held as int8; set ONBRAND_PRECISION to one of float32"):
-        load_illustrator(mini, mini_pack, precision=PrecisionChoice.INT8)
+        load_pipeline(mini, mini_pack, precision=PrecisionChoice.INT8)
 
 
 def test_loading_uses_no_network_and_leaves_no_thread(brand: Brand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from onbrand.cli.bench import Choice
 from onbrand.config import ModelName, Settings
 from onbrand.errors import ConfigError, WeightsDamaged
 from onbrand.hidream.benchmark import engines
-from onbrand.hidream.benchmark.diffusers_baseline import load_stock
+from onbrand.hidream.benchmark.diffusers_baseline import load_baseline
 from onbrand.hidream.benchmark.engines import Candidate, Variant, candidates, with_steps
 from onbrand.hidream.benchmark.measure import Bench, Effort, measure
 from onbrand.hidream.benchmark.random_base import random_pack
@@ -185,7 +185,7 @@ def test_the_loop_computes_what_the_grouped_product_computes() -> None:
 def test_stock_and_ours_read_the_same_prompt(base: Base, pack: BrandPack) -> None:
     """So the two rows are of the same work: 128 tokens each, the brand's suffix included."""
     manifest = pack.manifest
-    texts = load_stock(base, manifest, CPU)._texts("a kettle", 1)
+    texts = load_baseline(base, manifest, CPU)._texts("a kettle", 1)
     encoder = load_text_encoder(
         base, MODELS["hidream-i1-fast"], token_limit=128, precision=Precision.FLOAT32, device=CPU
     )

@@ -18,7 +18,7 @@ from transformers import BertModel, PreTrainedTokenizerFast
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.encode import TextEncoder, fit
+from onbrand.hidream.text.encode import TextEncoder, truncate_prompt
 from onbrand.hidream.text.encoders import load_text_encoder
 from onbrand.hidream.text.minilm import MiniLmEncoder
 from onbrand.packs.manifest import Base, load_base
@@ -54,7 +54,7 @@ def bert() -> BertModel:
 def test_it_gives_what_the_mini_model_was_trained_with(encoder: MiniLmEncoder, bert: BertModel, prompt: str) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(MINI / "text_encoder", local_files_only=True)
     ids = tokenizer(prompt + SUFFIX).input_ids
-    assert fit([encoder.reader], prompt, SUFFIX) == ([ids], 0)
+    assert truncate_prompt([encoder.reader], prompt, SUFFIX) == ([ids], 0)
     output = bert(input_ids=torch.tensor([ids]), output_hidden_states=True)
     layers = F.layer_norm(torch.stack(output.hidden_states[1:]), (384,))[:, :, :16]
     pooled = F.normalize(output.last_hidden_state.mean(dim=1), dim=-1) * 384**0.5
@@ -71,7 +71,7 @@ def test_it_gives_what_the_mini_model_was_trained_with(encoder: MiniLmEncoder, b
 
 def test_a_long_prompt_is_cut_and_the_suffix_is_not(encoder: MiniLmEncoder) -> None:
     prompt = "kettle " * 200
-    (ids,), ignored = fit([encoder.reader], prompt, SUFFIX)
+    (ids,), ignored = truncate_prompt([encoder.reader], prompt, SUFFIX)
     suffix = encoder.reader.ids(SUFFIX)[1:]
     assert len(ids) == LIMIT
     assert ids[-len(suffix) :] == suffix
@@ -82,9 +82,9 @@ def test_a_long_prompt_is_cut_and_the_suffix_is_not(encoder: MiniLmEncoder) -> N
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs"]), min_size=40, max_size=400))
 def test_what_is_said_to_be_read_is_read(encoder: MiniLmEncoder, prompt: str) -> None:
-    ids, ignored = fit([encoder.reader], prompt, SUFFIX)
+    ids, ignored = truncate_prompt([encoder.reader], prompt, SUFFIX)
     assert len(ids[0]) <= LIMIT
-    assert fit([encoder.reader], prompt[: len(prompt) - ignored], SUFFIX) == (ids, 0)
+    assert truncate_prompt([encoder.reader], prompt[: len(prompt) - ignored], SUFFIX) == (ids, 0)
 
 
 def test_special_tokens_are_plain_text_in_a_prompt(encoder: MiniLmEncoder) -> None:
@@ -126,8 +126,8 @@ def test_loading_it_imports_neither_transformers_nor_diffusers() -> None:
 import sys
 from pathlib import Path
 import torch
-from onbrand.folder import LocalFolder
-from onbrand.hidream.encoders import load_text_encoder
+from onbrand.storage.files import LocalFolder
+from onbrand.hidream.text.encoders import load_text_encoder
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.packs import load_base
 

@@ -18,8 +18,8 @@ import torch
 from onbrand.config import REPOSITORY
 from onbrand.errors import BadImage, Cancelled, GpuMemory
 from onbrand.hidream.decoding.decode import decode, to_pixels
-from onbrand.hidream.load import load_illustrator
-from onbrand.hidream.pipeline import Drawing, Illustrator
+from onbrand.hidream.load import load_pipeline
+from onbrand.hidream.pipeline import Drawing, Pipeline
 from onbrand.jobs.models import Phase, Progress
 from onbrand.packs.manifest import SAMPLE, load_base, load_pack
 from onbrand.storage.files import LocalFolder
@@ -29,21 +29,21 @@ PROMPT = "a red backpack on a light blue background"
 SEEDS = (1, 2, 3, 2**53 - 1)
 
 
-def draw(illustrator: Illustrator, prompt: str = PROMPT, seeds: tuple[int, ...] = SEEDS) -> Drawing:
+def draw(illustrator: Pipeline, prompt: str = PROMPT, seeds: tuple[int, ...] = SEEDS) -> Drawing:
     return illustrator.draw(prompt, seeds, lambda _: None, lambda: False)
 
 
-def load() -> Illustrator:
-    return load_illustrator(load_base(LocalFolder(MINI)), load_pack(MINI / SAMPLE))
+def load() -> Pipeline:
+    return load_pipeline(load_base(LocalFolder(MINI)), load_pack(MINI / SAMPLE))
 
 
 @pytest.fixture(scope="module")
-def illustrator() -> Illustrator:
+def illustrator() -> Pipeline:
     return load()
 
 
 @pytest.fixture(scope="module")
-def drawing(illustrator: Illustrator) -> Drawing:
+def drawing(illustrator: Pipeline) -> Drawing:
     return draw(illustrator)
 
 
@@ -65,11 +65,11 @@ def test_the_pictures_show_the_object_on_the_brands_cream_ground(drawing: Drawin
         assert (middle.max(axis=1) - middle.min(axis=1)).mean() > 80
 
 
-def test_the_same_seeds_give_the_same_pixels(illustrator: Illustrator, drawing: Drawing) -> None:
+def test_the_same_seeds_give_the_same_pixels(illustrator: Pipeline, drawing: Drawing) -> None:
     assert (draw(illustrator).pixels == drawing.pixels).all()
 
 
-def test_a_seed_drawn_alone_gives_its_picture_of_the_batch(illustrator: Illustrator, drawing: Drawing) -> None:
+def test_a_seed_drawn_alone_gives_its_picture_of_the_batch(illustrator: Pipeline, drawing: Drawing) -> None:
     """Up to rounding: another batch size is another order of summation. Measured: 1 of 256 levels in 0.003 %."""
     alone = draw(illustrator, seeds=SEEDS[1:2]).pixels[0].astype(int)
     difference = np.abs(alone - drawing.pixels[1])
@@ -77,12 +77,12 @@ def test_a_seed_drawn_alone_gives_its_picture_of_the_batch(illustrator: Illustra
     assert (difference > 0).mean() < 0.001
 
 
-def test_another_prompt_gives_another_picture(illustrator: Illustrator, drawing: Drawing) -> None:
+def test_another_prompt_gives_another_picture(illustrator: Pipeline, drawing: Drawing) -> None:
     teapot = draw(illustrator, "a teapot", SEEDS[:1]).pixels[0].astype(int)
     assert np.abs(teapot - drawing.pixels[0]).mean() > 10
 
 
-def test_progress_rises_to_the_last_step(illustrator: Illustrator) -> None:
+def test_progress_rises_to_the_last_step(illustrator: Pipeline) -> None:
     seen: list[Progress] = []
     illustrator.draw(PROMPT, SEEDS[:1], seen.append, lambda: False)
     assert seen[0] == Progress(Phase.ENCODING)
@@ -94,14 +94,14 @@ def test_progress_rises_to_the_last_step(illustrator: Illustrator) -> None:
 
 
 @pytest.mark.parametrize("step", [0, 5, 12])
-def test_it_stops_at_the_step_at_which_it_is_asked_to(illustrator: Illustrator, step: int) -> None:
+def test_it_stops_at_the_step_at_which_it_is_asked_to(illustrator: Pipeline, step: int) -> None:
     seen: list[Progress] = []
     with pytest.raises(Cancelled):
         illustrator.draw(PROMPT, SEEDS[:1], seen.append, lambda: seen[-1].step == step)
     assert replace(seen[-1], previews=()) == Progress(Phase.DRAWING, step, 12)
 
 
-def test_after_a_stop_it_draws_as_before(illustrator: Illustrator, drawing: Drawing) -> None:
+def test_after_a_stop_it_draws_as_before(illustrator: Pipeline, drawing: Drawing) -> None:
     seen: list[Progress] = []
     with pytest.raises(Cancelled):
         illustrator.draw("a teapot", SEEDS, seen.append, lambda: seen[-1].step == 3)
@@ -121,7 +121,7 @@ class ScarceMemory:
             raise torch.OutOfMemoryError
 
     @contextmanager
-    def around(self, illustrator: Illustrator) -> Iterator[None]:
+    def around(self, illustrator: Pipeline) -> Iterator[None]:
         handle = illustrator.transformer.register_forward_pre_hook(self, with_kwargs=True)
         try:
             yield
@@ -130,7 +130,7 @@ class ScarceMemory:
             illustrator.at_once = None
 
 
-def test_with_too_little_memory_the_pictures_are_drawn_one_by_one(illustrator: Illustrator, drawing: Drawing) -> None:
+def test_with_too_little_memory_the_pictures_are_drawn_one_by_one(illustrator: Pipeline, drawing: Drawing) -> None:
     seen: list[Progress] = []
     memory = ScarceMemory(pictures=1)
     with memory.around(illustrator):
@@ -145,7 +145,7 @@ def test_with_too_little_memory_the_pictures_are_drawn_one_by_one(illustrator: I
 
 
 def test_without_memory_for_a_single_picture_the_drawing_fails_and_the_next_one_works(
-    illustrator: Illustrator, drawing: Drawing
+    illustrator: Pipeline, drawing: Drawing
 ) -> None:
     memory = ScarceMemory(pictures=0)
     with memory.around(illustrator), pytest.raises(GpuMemory):
@@ -162,19 +162,19 @@ class DeadGpu:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
-def test_only_a_device_that_answers_can_draw_on(illustrator: Illustrator) -> None:
+def test_only_a_device_that_answers_can_draw_on(illustrator: Pipeline) -> None:
     assert illustrator.can_draw()
     assert not replace(illustrator, transformer=DeadGpu()).can_draw()
 
 
-def test_a_prompt_that_does_not_fit_the_encoder_is_reported(illustrator: Illustrator, drawing: Drawing) -> None:
+def test_a_prompt_that_does_not_fit_the_encoder_is_reported(illustrator: Pipeline, drawing: Drawing) -> None:
     assert drawing.ignored == 0
     ignored = draw(illustrator, "漢字" * 250, SEEDS[:1]).ignored
     assert 0 < ignored < 500
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_latents_that_are_not_numbers_are_refused(illustrator: Illustrator, value: float) -> None:
+def test_latents_that_are_not_numbers_are_refused(illustrator: Pipeline, value: float) -> None:
     """A NaN would be cast to black without an error."""
     latents = torch.zeros(2, 32, 16, 16)
     latents[1, 0, 8, 8] = value

@@ -19,9 +19,9 @@ from torch import Tensor
 from onbrand.config import REPOSITORY
 from onbrand.hidream.decoding import preview
 from onbrand.hidream.decoding.decode import decode_kl
-from onbrand.hidream.decoding.preview import Previews, Projection, fit, fit_decoder, smooth_latents, to_jpegs
-from onbrand.hidream.load import load_illustrator
-from onbrand.hidream.pipeline import Drawing, Illustrator
+from onbrand.hidream.decoding.preview import Previews, Projection, fit_decoder, fit_projection, smooth_latents, to_jpegs
+from onbrand.hidream.load import load_pipeline
+from onbrand.hidream.pipeline import Drawing, Pipeline
 from onbrand.jobs.models import Progress
 from onbrand.packs.manifest import SAMPLE, load_base, load_pack
 from onbrand.storage.files import LocalFolder
@@ -33,8 +33,8 @@ SEEDS = (1, 2, 3, 4)
 
 
 @pytest.fixture(scope="module")
-def illustrator() -> Illustrator:
-    return load_illustrator(load_base(LocalFolder(MINI)), load_pack(MINI / SAMPLE))
+def illustrator() -> Pipeline:
+    return load_pipeline(load_base(LocalFolder(MINI)), load_pack(MINI / SAMPLE))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "_SECONDS_APART", 0.0)
 
 
-def draw(illustrator: Illustrator) -> tuple[Drawing, list[Progress]]:
+def draw(illustrator: Pipeline) -> tuple[Drawing, list[Progress]]:
     seen: list[Progress] = []
     return illustrator.draw(PROMPT, SEEDS, seen.append, lambda: False), seen
 
@@ -55,7 +55,7 @@ def opened(jpeg: bytes) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("always")
-def test_each_step_brings_four_small_jpegs_that_come_closer_to_the_pictures(illustrator: Illustrator) -> None:
+def test_each_step_brings_four_small_jpegs_that_come_closer_to_the_pictures(illustrator: Pipeline) -> None:
     drawing, seen = draw(illustrator)
     assert [len(progress.previews) for progress in seen] == [0, 0] + [4] * 12  # encoding and noise have none
     assert max(len(jpeg) for progress in seen for jpeg in progress.previews) < 6000
@@ -73,7 +73,7 @@ def test_each_step_brings_four_small_jpegs_that_come_closer_to_the_pictures(illu
 
 
 @pytest.mark.usefixtures("always")
-def test_a_preview_shows_where_the_drawing_is_heading_and_not_the_noise_it_stands_in(illustrator: Illustrator) -> None:
+def test_a_preview_shows_where_the_drawing_is_heading_and_not_the_noise_it_stands_in(illustrator: Pipeline) -> None:
     _, seen = draw(illustrator)
     early = opened(seen[4].previews[0])  # after three of twelve steps
     ground = np.concatenate([early[:12, :12], early[:12, -12:]]).reshape(-1, 3)
@@ -82,7 +82,7 @@ def test_a_preview_shows_where_the_drawing_is_heading_and_not_the_noise_it_stand
 
 
 @pytest.mark.usefixtures("always")
-def test_previews_change_no_pixel(illustrator: Illustrator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_previews_change_no_pixel(illustrator: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     drawing, _ = draw(illustrator)
     monkeypatch.setattr(preview, "_SECONDS_APART", math.inf)
     without, seen = draw(illustrator)
@@ -92,7 +92,7 @@ def test_previews_change_no_pixel(illustrator: Illustrator, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_preview_that_cannot_be_made_does_not_stop_the_drawing(illustrator: Illustrator, value: float) -> None:
+def test_a_preview_that_cannot_be_made_does_not_stop_the_drawing(illustrator: Pipeline, value: float) -> None:
     projection = illustrator.decoder.projection
     broken = copy(illustrator.decoder)
     broken.projection = Projection(projection.weight * value, projection.bias, 8)
@@ -111,7 +111,7 @@ def test_no_memory_for_a_preview_is_no_reason_to_fail(caplog: pytest.LogCaptureF
     assert [line.levelname for line in caplog.records] == ["WARNING"]
 
 
-def test_a_fast_model_has_fewer_previews(illustrator: Illustrator) -> None:
+def test_a_fast_model_has_fewer_previews(illustrator: Pipeline) -> None:
     previews, latents = Previews(illustrator.decoder.projection), torch.zeros(4, 32, 16, 16)
     assert [len(previews.at(lambda: latents)) for _ in range(3)] == [4, 0, 0]
     assert len(Previews(illustrator.decoder.projection).at(lambda: latents)) == 4  # the next drawing's own
@@ -124,7 +124,7 @@ def test_fitting_finds_a_linear_decoder_exactly(channels: int, size: int, block:
         torch.randn(3 * block**2, channels, generator=chance), torch.randn(3 * block**2, generator=chance), block
     )
     latents = torch.randn(8, channels, size, size, generator=chance)
-    found = fit(latents, decoder(latents))
+    found = fit_projection(latents, decoder(latents))
     assert torch.allclose(found.weight, decoder.weight, atol=1e-5)
     assert torch.allclose(found.bias, decoder.bias, atol=1e-5)
     assert found(latents).shape == (8, 3, size * block, size * block)
@@ -135,7 +135,7 @@ def test_fitting_finds_what_comes_closest_to_a_decoder_that_is_not_linear() -> N
     latents = torch.randn(64, 4, 16, 16, generator=chance)
     weight = torch.randn(3, 4, generator=chance)
     pictures = torch.tanh(torch.einsum("nkhw,ck->nchw", latents, weight) + 0.2)
-    found = fit(latents, pictures)
+    found = fit_projection(latents, pictures)
     error = F.mse_loss(found(latents), pictures)
     for scale in (0.9, 1.1):
         other = Projection(found.weight * scale, found.bias, 1)
@@ -143,7 +143,7 @@ def test_fitting_finds_what_comes_closest_to_a_decoder_that_is_not_linear() -> N
     assert error < F.mse_loss(Projection(found.weight, found.bias + 0.05, 1)(latents), pictures)
 
 
-def test_a_decoder_without_a_linear_part_is_fitted_with_one_pixel_a_latent(illustrator: Illustrator) -> None:
+def test_a_decoder_without_a_linear_part_is_fitted_with_one_pixel_a_latent(illustrator: Pipeline) -> None:
     """The mini model's decoder, whose network has learnt to draw: 3 % of the variance is left (measured)."""
     decode = illustrator.decoder.decode
     found = fit_decoder(decode, 32)
@@ -178,7 +178,7 @@ def test_hidreams_previews_are_128_pixels_wide() -> None:
 
 
 @pytest.mark.usefixtures("always")
-def test_latents_that_cannot_be_told_are_no_reason_to_fail(illustrator: Illustrator) -> None:
+def test_latents_that_cannot_be_told_are_no_reason_to_fail(illustrator: Pipeline) -> None:
     def no_sigma() -> Tensor:
         raise IndexError("index 13 is out of bounds")
 
@@ -187,7 +187,7 @@ def test_latents_that_cannot_be_told_are_no_reason_to_fail(illustrator: Illustra
 
 @pytest.mark.usefixtures("always")
 def test_overshooting_latents_are_not_shown_in_glaring_colours_and_faint_ones_not_in_stronger(
-    illustrator: Illustrator,
+    illustrator: Pipeline,
 ) -> None:
     previews, latents = Previews(illustrator.decoder.projection), torch.randn(1, 32, 16, 16)
     latents /= latents.square().mean().sqrt()

@@ -8,7 +8,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchLCMScheduler, Un
 from torch import Tensor
 
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.sampling.schedule import SeededLCMScheduler, begin, scheduler_of
+from onbrand.hidream.sampling.schedule import SeededLCMScheduler, scheduler_of, set_timesteps
 
 CPU = torch.device("cpu")
 STOCHASTIC = ("hidream-i1-fast", "hidream-i1-dev")
@@ -19,7 +19,7 @@ def generators(*seeds: int) -> list[torch.Generator]:
 
 
 def stepped(scheduler: SeededLCMScheduler, *seeds: int) -> Tensor:
-    timesteps = begin(scheduler, 4, generators(*seeds), CPU)
+    timesteps = set_timesteps(scheduler, 4, generators(*seeds), CPU)
     still = torch.zeros(len(seeds), 4, 8, 8)
     (latents,) = scheduler.step(still, timesteps[0], still, return_dict=False)
     return latents
@@ -57,7 +57,7 @@ def test_an_images_noise_is_its_own_seeds(name: str) -> None:
 def test_without_a_generator_for_each_image_it_does_not_draw(name: str) -> None:
     """diffusers would use the process's noise, and no seed would be worth anything."""
     scheduler = scheduler_of(MODELS[name], 3.0)
-    timesteps = begin(scheduler, 4, generators(1), CPU)
+    timesteps = set_timesteps(scheduler, 4, generators(1), CPU)
     two = torch.zeros(2, 4, 8, 8)
     with pytest.raises(ValueError, match="generator"):
         scheduler.step(two, timesteps[0], two)
@@ -68,7 +68,7 @@ def test_without_a_generator_for_each_image_it_does_not_draw(name: str) -> None:
 def test_any_schedule_a_pack_may_ask_for_runs_to_its_end(name: str, steps: int, shift: float) -> None:
     """With 200 steps and shift 20 UniPC's first timesteps are the same whole number."""
     scheduler = scheduler_of(MODELS[name], shift)
-    timesteps = begin(scheduler, steps, generators(1), CPU)
+    timesteps = set_timesteps(scheduler, steps, generators(1), CPU)
     assert len(timesteps) == steps
     latents = torch.randn(1, 4, 8, 8, generator=generators(1)[0])
     for index, timestep in enumerate(timesteps):

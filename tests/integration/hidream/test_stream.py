@@ -28,7 +28,7 @@ from onbrand.hidream.weights import stream
 from onbrand.hidream.weights.header import DTYPES, FormatError, places
 from onbrand.hidream.weights.stream import tensors
 from onbrand.packs.manifest import Base
-from onbrand.storage.files import Folder, LocalFolder, PackFile, Reader
+from onbrand.storage.files import ByteReader, Folder, LocalFolder, ManifestFile
 from tests.system import wait_until
 from tests.tiny import tiny_base
 
@@ -50,17 +50,17 @@ def reading_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "weights"]
 
 
-def described(path: Path) -> PackFile:
+def described(path: Path) -> ManifestFile:
     content = path.read_bytes()
-    return PackFile(path.name, len(content), hashlib.sha256(content).hexdigest())
+    return ManifestFile(path.name, len(content), hashlib.sha256(content).hexdigest())
 
 
-def written(directory: Path, content: bytes, name: str = "model.safetensors") -> PackFile:
+def written(directory: Path, content: bytes, name: str = "model.safetensors") -> ManifestFile:
     (directory / name).write_bytes(content)
     return described(directory / name)
 
 
-def streamed(directory: Path, *files: PackFile) -> dict[str, Tensor]:
+def streamed(directory: Path, *files: ManifestFile) -> dict[str, Tensor]:
     found = list(tensors(LocalFolder(directory), files))
     assert len(dict(found)) == len(found)
     return dict(found)
@@ -117,7 +117,7 @@ def test_a_file_without_tensors_and_no_file_at_all_give_nothing(tmp_path: Path) 
 
 
 def test_other_files_than_safetensors_are_not_opened(tmp_path: Path) -> None:
-    others = [PackFile(name, 1, "0" * 64) for name in ("config.json", "pytorch_model.bin", "safetensors")]
+    others = [ManifestFile(name, 1, "0" * 64) for name in ("config.json", "pytorch_model.bin", "safetensors")]
     assert same(streamed(tmp_path, *others, written(tmp_path, SMALL)), load(SMALL))
 
 
@@ -256,7 +256,7 @@ def test_a_header_that_claims_to_be_huge_costs_no_memory(tmp_path: Path, length:
     try:
         for size in (file.size, 2**42):  # also where the manifest lies
             with pytest.raises(WeightsDamaged):
-                streamed(tmp_path, PackFile(file.path, size, file.sha256))
+                streamed(tmp_path, ManifestFile(file.path, size, file.sha256))
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
@@ -272,7 +272,7 @@ class Watched(Folder):
     directory: Path
     count: list[int] = field(default_factory=list)
 
-    def open(self, path: str) -> Reader:
+    def open(self, path: str) -> ByteReader:
         reader, count = LocalFolder(self.directory).open(path), self.count
 
         class Counting:
@@ -300,7 +300,7 @@ class Watched(Folder):
 
 
 @pytest.fixture
-def shards(tmp_path: Path) -> list[PackFile]:
+def shards(tmp_path: Path) -> list[ManifestFile]:
     """Four files of 2 MB, each of twenty tensors."""
     for n in range(4):
         save_file(
@@ -310,7 +310,7 @@ def shards(tmp_path: Path) -> list[PackFile]:
 
 
 def test_a_slow_consumer_keeps_no_more_waiting_than_agreed(
-    tmp_path: Path, shards: list[PackFile], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "HELD", 1_000_000)
     folder = Watched(tmp_path)
@@ -326,7 +326,7 @@ def test_a_slow_consumer_keeps_no_more_waiting_than_agreed(
 
 
 def test_a_tensor_larger_than_what_may_wait_comes_nevertheless(
-    tmp_path: Path, shards: list[PackFile], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "HELD", 250_000)
     save_file({"large": torch.ones(3_000_000, dtype=torch.uint8)}, tmp_path / "large.safetensors")
@@ -337,20 +337,20 @@ def test_a_tensor_larger_than_what_may_wait_comes_nevertheless(
         assert len(streamed(tmp_path, *order)) == 81
 
 
-def test_what_was_read_is_reported_in_the_consumers_thread(tmp_path: Path, shards: list[PackFile]) -> None:
+def test_what_was_read_is_reported_in_the_consumers_thread(tmp_path: Path, shards: list[ManifestFile]) -> None:
     reports: list[int] = []
 
     def note(count: int) -> None:
         assert threading.current_thread() is threading.main_thread()
         reports.append(count)
 
-    for _ in tensors(LocalFolder(tmp_path), [*shards, PackFile("config.json", 5, "0" * 64)], on_bytes=note):
+    for _ in tensors(LocalFolder(tmp_path), [*shards, ManifestFile("config.json", 5, "0" * 64)], on_bytes=note):
         pass
     assert sum(reports) == sum(file.size for file in shards)
 
 
 def test_closing_it_early_ends_its_threads(
-    tmp_path: Path, shards: list[PackFile], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "HELD", 1_000_000)
     with closing(tensors(LocalFolder(tmp_path), shards)) as arriving:
@@ -360,12 +360,12 @@ def test_closing_it_early_ends_its_threads(
 
 
 def test_a_damaged_file_ends_the_reading_of_all(
-    tmp_path: Path, shards: list[PackFile], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "HELD", 300_000)
     folder = Watched(tmp_path)
     with pytest.raises(WeightsDamaged):
-        dict(tensors(folder, [PackFile("0.safetensors", shards[0].size, "0" * 64), *shards[1:]]))
+        dict(tensors(folder, [ManifestFile("0.safetensors", shards[0].size, "0" * 64), *shards[1:]]))
     assert not reading_threads()
 
 
@@ -378,10 +378,10 @@ def test_a_process_may_end_in_the_middle(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
-from onbrand.folder import LocalFolder, PackFile
-from onbrand.hidream.stream import tensors
+from onbrand.storage.files import LocalFolder, ManifestFile
+from onbrand.hidream.weights.stream import tensors
 directory = Path({str(tmp_path)!r})
-files = [PackFile(path.name, path.stat().st_size, "0" * 64) for path in directory.iterdir()]
+files = [ManifestFile(path.name, path.stat().st_size, "0" * 64) for path in directory.iterdir()]
 arriving = tensors(LocalFolder(directory), files)
 next(arriving)
 sys.exit(7)
@@ -390,7 +390,7 @@ sys.exit(7)
     assert (ended.returncode, ended.stderr) == (7, b"")
 
 
-def test_nothing_is_read_before_the_first_is_wanted(tmp_path: Path, shards: list[PackFile]) -> None:
+def test_nothing_is_read_before_the_first_is_wanted(tmp_path: Path, shards: list[ManifestFile]) -> None:
     folder = Watched(tmp_path)
     arriving = tensors(folder, shards)
     assert not folder.count

@@ -220,7 +220,7 @@ async def test_of_two_sweeps_at_once_one_works(database: Database) -> None:
 async def turn(database: Database, worker: str = "worker") -> UUID | None:
     """Claim the job whose turn it is."""
     async with database.transaction() as connection:
-        job_id = await attempts.whose_turn(connection)
+        job_id = await attempts.next_job(connection)
         if job_id is not None:
             assert await attempts.claim(connection, job_id, worker, pack=PACK, lease_seconds=45)
         return job_id
@@ -290,7 +290,7 @@ async def test_deliveries_of_cancelled_jobs_do_not_pile_up(database: Database) -
 async def test_a_job_that_is_being_claimed_is_passed_over_without_waiting(database: Database) -> None:
     first, second = await submit(database), await submit(database)
     async with database.transaction() as connection:
-        assert await attempts.whose_turn(connection) == first
+        assert await attempts.next_job(connection) == first
         assert await turn(database) == second
         assert await turn(database) is None
 

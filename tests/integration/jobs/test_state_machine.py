@@ -146,18 +146,18 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(is_answer_lost=st.booleans())
     def take(self, is_answer_lost: bool = False) -> None:
         """A worker takes a delivery and claims the job whose turn it is, and may never hear that it has it."""
-        if self.studio.whose_turn() is None:
+        if self.studio.next_job() is None:
             self.submit(OWNERS[len(self.studio.jobs) % 3])
         self.tick()
         if not self.idle or (delivery := self.world.take_delivery()) is None:
             return
         worker_id = self.idle.pop(0)
         self.studio.drop_lost_claims(worker_id)
-        turn = self.studio.whose_turn()
+        turn = self.studio.next_job()
 
         async def change(connection: Connection) -> Claim | None:
             await attempts.drop_lost_claims(connection, worker_id, RULES)
-            assert await attempts.whose_turn(connection) == (turn and turn.id)
+            assert await attempts.next_job(connection) == (turn and turn.id)
             if turn is None:
                 return None
             claim = await attempts.claim(connection, turn.id, worker_id, pack=PACK, lease_seconds=LEASE)
@@ -304,7 +304,7 @@ class LifeCycle(RuleBasedStateMachine):
         if "sweep" in meanwhile:
             self.sweep()
         if "others" in meanwhile:
-            while self.idle and self.studio.whose_turn() is not None and self.world.deliveries("todo"):
+            while self.idle and self.studio.next_job() is not None and self.world.deliveries("todo"):
                 self.take()
 
     @rule(what=st.sampled_from(ACCIDENTS))
@@ -348,7 +348,7 @@ class LifeCycle(RuleBasedStateMachine):
             if not any(job.is_unfinished for job in self.studio.jobs.values()):
                 break
             self.wait(LAPSE, "the sweep")
-            while self.studio.whose_turn() is not None and self.any_run(0):
+            while self.studio.next_job() is not None and self.any_run(0):
                 self.finish(0, "publish")
         self.everything_is_as_promised()
         assert not any(job.is_unfinished for job in self.studio.jobs.values())

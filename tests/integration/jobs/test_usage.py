@@ -17,7 +17,7 @@ from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, service, usage
 from onbrand.jobs.models import IMAGES_PER_JOB, Claim, Owner, Pack, StoredImage
 from onbrand.jobs.usage import Remark, Usage
-from onbrand.maintenance import Upkeep
+from onbrand.maintenance import Maintenance
 from tests.clock import Clock
 from tests.rules import LIMITS, RULES
 
@@ -37,7 +37,7 @@ class Studio:
     """A database with a clock, the upkeep of it, and somebody who works there."""
 
     clock: Clock
-    upkeep: Upkeep
+    upkeep: Maintenance
     anna: Owner
 
     async def query(self, statement: str, *arguments: Any) -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ class Studio:
 @pytest.fixture
 async def studio(clock: Clock, settings: Settings, tmp_path: Path) -> Studio:
     await clock.set(datetime(2026, 11, 10, 12, tzinfo=UTC))
-    upkeep = Upkeep(settings, clock.database, ImageStore.on_disk(tmp_path / "images"))
+    upkeep = Maintenance(settings, clock.database, ImageStore.on_disk(tmp_path / "images"))
     return Studio(clock, upkeep, Owner(uuid4(), uuid4()))
 
 

@@ -20,7 +20,7 @@ from onbrand.config import Settings
 from onbrand.database.pool import Connection, Database
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Claim, Owner, Status, StoredImage, image_key
-from onbrand.maintenance import Upkeep
+from onbrand.maintenance import Maintenance
 from tests.integration.life_cycle.studio import Expected
 
 Result = TypeVar("Result")
@@ -53,7 +53,7 @@ class World:
         self.eye.execute(_STANDING_STILL)
         self._folder = settings.data_dir / "images"
         self._images = ImageStore.on_disk(self._folder)
-        self.upkeep = Upkeep(settings, self._database, self._images)
+        self.upkeep = Maintenance(settings, self._database, self._images)
         self.run(self._database.open())
 
     def close(self) -> None:

@@ -14,16 +14,16 @@ from onbrand.cli.clean import clean
 from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import DataDirUnwritable, PackNotFound, StorageUnreachable, WeightsDamaged, WeightsMissing
 from onbrand.packs.manifest import MANIFEST, BrandPack
-from onbrand.packs.store import OnShelf, Shelf
+from onbrand.packs.store import PackStore, StoredPack
 from tests.packs import FILES, SAMPLE, make_pack
 
 PATHS = [*FILES, MANIFEST]
 
 
 @pytest.fixture
-def shelf(settings: Settings) -> Shelf:
+def shelf(settings: Settings) -> PackStore:
     """As the settings name it: in a folder, with the sample brand's pack bundled."""
-    return Shelf.open(settings)
+    return PackStore.open(settings)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_pack_comes_back_as_it_was_added(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+def test_a_pack_comes_back_as_it_was_added(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
     assert shelf.add(pack.directory) == pack
     fetched = shelf.fetch(pack.id)
     assert (fetched.id, fetched.manifest, fetched.directory) == (pack.id, pack.manifest, copy(settings, pack))
@@ -63,7 +63,7 @@ def test_a_pack_comes_back_as_it_was_added(shelf: Shelf, settings: Settings, pac
 
 
 def test_adding_a_pack_again_changes_nothing_and_completes_what_was_cut_off(
-    shelf: Shelf, settings: Settings, pack: BrandPack
+    shelf: PackStore, settings: Settings, pack: BrandPack
 ) -> None:
     shelf.add(pack.directory)
     before = contents(place(settings, pack))
@@ -77,7 +77,7 @@ def test_adding_a_pack_again_changes_nothing_and_completes_what_was_cut_off(
 
 @pytest.mark.parametrize("path", PATHS)
 def test_another_file_under_the_same_id_is_refused(
-    shelf: Shelf, settings: Settings, pack: BrandPack, path: str
+    shelf: PackStore, settings: Settings, pack: BrandPack, path: str
 ) -> None:
     target = place(settings, pack) / path
     target.parent.mkdir(parents=True)
@@ -87,7 +87,7 @@ def test_another_file_under_the_same_id_is_refused(
     assert target.read_bytes() == b"something else"
 
 
-def test_a_pack_that_is_not_whole_is_not_added(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+def test_a_pack_that_is_not_whole_is_not_added(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
     flip(pack.path("lora.safetensors"))
     with pytest.raises(WeightsDamaged, match=r"lora\.safetensors .* differs from its checksum"):
         shelf.add(pack.directory)
@@ -97,7 +97,7 @@ def test_a_pack_that_is_not_whole_is_not_added(shelf: Shelf, settings: Settings,
 @pytest.mark.parametrize("path", [path for path in PATHS if FILES.get(path) != 0])
 @pytest.mark.parametrize("bit", [0, 5, 7])
 def test_one_flipped_bit_on_the_shelf_is_refused(
-    shelf: Shelf, settings: Settings, pack: BrandPack, path: str, bit: int
+    shelf: PackStore, settings: Settings, pack: BrandPack, path: str, bit: int
 ) -> None:
     shelf.add(pack.directory)
     flip(place(settings, pack) / path, at=(place(settings, pack) / path).stat().st_size - 1, bit=bit)
@@ -105,11 +105,11 @@ def test_one_flipped_bit_on_the_shelf_is_refused(
         with pytest.raises(WeightsDamaged, match=f"The pack {pack.id[:12]} on the shelf is damaged: {path} "):
             use(pack.id)
     assert [one for one in shelf.list() if one.manifest is None] == (
-        [OnShelf(pack.id, None, is_bundled=False)] if path == MANIFEST else []
+        [StoredPack(pack.id, None, is_bundled=False)] if path == MANIFEST else []
     )
 
 
-def test_each_bit_of_the_manifest_counts(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+def test_each_bit_of_the_manifest_counts(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
     shelf.add(pack.directory)
     manifest = place(settings, pack) / MANIFEST
     size = manifest.stat().st_size
@@ -124,7 +124,7 @@ def test_each_bit_of_the_manifest_counts(shelf: Shelf, settings: Settings, pack:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("harm", ["flipped", "truncated", "longer", "gone"])
 def test_a_damaged_copy_is_fetched_anew(
-    shelf: Shelf, settings: Settings, pack: BrandPack, path: str, harm: str
+    shelf: PackStore, settings: Settings, pack: BrandPack, path: str, harm: str
 ) -> None:
     shelf.add(pack.directory)
     shelf.fetch(pack.id)
@@ -143,14 +143,14 @@ def test_a_damaged_copy_is_fetched_anew(
     assert contents(copy(settings, pack)) == before
 
 
-def test_a_whole_copy_needs_no_store(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+def test_a_whole_copy_needs_no_store(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
     shelf.add(pack.directory)
     shelf.fetch(pack.id)
     shutil.rmtree(settings.data_dir / "images")
     assert shelf.fetch(pack.id).manifest == pack.manifest
 
 
-def test_a_damaged_copy_of_a_damaged_pack_is_refused(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+def test_a_damaged_copy_of_a_damaged_pack_is_refused(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
     shelf.add(pack.directory)
     shelf.fetch(pack.id)
     for directory in (copy(settings, pack), place(settings, pack)):
@@ -159,7 +159,7 @@ def test_a_damaged_copy_of_a_damaged_pack_is_refused(shelf: Shelf, settings: Set
         shelf.fetch(pack.id)
 
 
-def test_several_processes_may_fetch_the_same_pack_at_once(shelf: Shelf, pack: BrandPack) -> None:
+def test_several_processes_may_fetch_the_same_pack_at_once(shelf: PackStore, pack: BrandPack) -> None:
     shelf.add(pack.directory)
     with ThreadPoolExecutor(4) as pool:
         fetched = list(pool.map(lambda _: shelf.fetch(pack.id), range(8)))
@@ -167,13 +167,13 @@ def test_several_processes_may_fetch_the_same_pack_at_once(shelf: Shelf, pack: B
         one.verify()
 
 
-def test_the_bundled_pack_is_on_the_shelf_where_it_lies(shelf: Shelf, settings: Settings, tmp_path: Path) -> None:
-    assert shelf.list() == [OnShelf(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
+def test_the_bundled_pack_is_on_the_shelf_where_it_lies(shelf: PackStore, settings: Settings, tmp_path: Path) -> None:
+    assert shelf.list() == [StoredPack(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
     assert shelf.fetch(SAMPLE.id) == SAMPLE
     shelf.add(SAMPLE.directory)
-    assert shelf.list() == [OnShelf(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
+    assert shelf.list() == [StoredPack(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
     # Without the base that brings it along it is a pack like any other.
-    later = Shelf.open(settings.model_copy(update={"model_path": str(tmp_path)}))
+    later = PackStore.open(settings.model_copy(update={"model_path": str(tmp_path)}))
     assert later.bundled is None
     assert later.fetch(SAMPLE.id).manifest == SAMPLE.manifest
 
@@ -181,16 +181,16 @@ def test_the_bundled_pack_is_on_the_shelf_where_it_lies(shelf: Shelf, settings: 
 def test_a_damaged_bundled_pack_is_refused(settings: Settings, tmp_path: Path) -> None:
     base = shutil.copytree(REPOSITORY / "models" / "mini" / "sample", tmp_path / "base" / "sample").parent
     flip(base / "sample" / "lora.safetensors", at=1000)
-    shelf = Shelf.open(settings.model_copy(update={"model_path": str(base)}))
+    shelf = PackStore.open(settings.model_copy(update={"model_path": str(base)}))
     for use in (shelf.verify, shelf.fetch):
         with pytest.raises(WeightsDamaged):
             use(SAMPLE.id)
 
 
 @pytest.mark.parametrize("digits", [6, 12, 64])
-def test_a_pack_is_found_by_the_beginning_of_its_id(shelf: Shelf, pack: BrandPack, digits: int) -> None:
+def test_a_pack_is_found_by_the_beginning_of_its_id(shelf: PackStore, pack: BrandPack, digits: int) -> None:
     shelf.add(pack.directory)
-    assert shelf.find(pack.id[:digits]) == OnShelf(pack.id, pack.manifest, is_bundled=False)
+    assert shelf.find(pack.id[:digits]) == StoredPack(pack.id, pack.manifest, is_bundled=False)
 
 
 @pytest.mark.parametrize(
@@ -204,12 +204,12 @@ def test_a_pack_is_found_by_the_beginning_of_its_id(shelf: Shelf, pack: BrandPac
         ("abcdef", r"No pack has an id that begins with abcdef; `onbrand pack list` shows them\."),
     ],
 )
-def test_what_is_no_id_of_a_pack_finds_none(shelf: Shelf, beginning: str, sentence: str) -> None:
+def test_what_is_no_id_of_a_pack_finds_none(shelf: PackStore, beginning: str, sentence: str) -> None:
     with pytest.raises(PackNotFound, match=sentence):
         shelf.find(beginning)
 
 
-def test_a_beginning_that_several_ids_share_finds_none(shelf: Shelf, settings: Settings) -> None:
+def test_a_beginning_that_several_ids_share_finds_none(shelf: PackStore, settings: Settings) -> None:
     for end in "01":
         (settings.data_dir / "images" / "packs" / ("abcdef" + end * 58)).mkdir(parents=True)
         (settings.data_dir / "images" / "packs" / ("abcdef" + end * 58) / MANIFEST).write_text("{}")
@@ -217,19 +217,19 @@ def test_a_beginning_that_several_ids_share_finds_none(shelf: Shelf, settings: S
         shelf.find("abcdef")
 
 
-def test_a_pack_that_is_not_there_is_said_to_be_so(shelf: Shelf) -> None:
+def test_a_pack_that_is_not_there_is_said_to_be_so(shelf: PackStore) -> None:
     for use in (shelf.verify, shelf.fetch):
         with pytest.raises(PackNotFound, match=r"is not on the shelf\. Add it with `onbrand pack add DIR`"):
             use("a" * 64)
 
 
-def test_a_folder_without_a_pack_is_not_added(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_folder_without_a_pack_is_not_added(shelf: PackStore, tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="There is no brand pack"):
         shelf.add(tmp_path)
 
 
 async def test_cleaning_up_leaves_packs_alone(
-    shelf: Shelf, settings: Settings, database_url: str, pack: BrandPack
+    shelf: PackStore, settings: Settings, database_url: str, pack: BrandPack
 ) -> None:
     shelf.add(pack.directory)
     cleaned = await clean(settings, database_url, confirmed=True)
@@ -237,7 +237,7 @@ async def test_cleaning_up_leaves_packs_alone(
     shelf.verify(pack.id)
 
 
-def test_a_copy_that_cannot_be_written_is_one_sentence(shelf: Shelf, settings: Settings, pack: BrandPack) -> None:
+def test_a_copy_that_cannot_be_written_is_one_sentence(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
     shelf.add(pack.directory)
     (settings.data_dir / "packs").write_text("in the way")
     with pytest.raises(DataDirUnwritable, match="can't be written"):
@@ -258,6 +258,6 @@ def unreachable(tmp_path: Path) -> ObjectStore:
 def test_a_store_that_does_not_answer_is_one_sentence(
     unreachable: ObjectStore, tmp_path: Path, pack: BrandPack
 ) -> None:
-    shelf = Shelf(unreachable, tmp_path / "copies", root=None, bundled=None)
+    shelf = PackStore(unreachable, tmp_path / "copies", root=None, bundled=None)
     with pytest.raises(StorageUnreachable, match=r"does not answer \(.*\)\. Try again, or run `onbrand doctor`\."):
         shelf.add(pack.directory)

@@ -27,7 +27,7 @@ from onbrand.errors import (
 )
 from onbrand.hidream.weights.stream import tensors
 from onbrand.storage import object_store, range_reader
-from onbrand.storage.files import Folder, LocalFolder, PackFile, fetch, is_whole, open_folder
+from onbrand.storage.files import Folder, LocalFolder, ManifestFile, fetch, is_whole, open_folder
 from onbrand.storage.object_store import Patience
 from tests.azurite import ACCOUNT, KEY, Azurite, settings_with
 from tests.integration.storage.places import Place, Proxy
@@ -69,13 +69,13 @@ def in_azure(settings: Settings) -> Folder:
     return open_folder(settings, f"{settings.storage_url}/models/tiny")
 
 
-async def put(place: Path | Place, path: str, content: bytes) -> PackFile:
+async def put(place: Path | Place, path: str, content: bytes) -> ManifestFile:
     if isinstance(place, Path):
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_bytes(content)
     else:
         await place.put(f"models/tiny/{path}", content)
-    return PackFile(path, len(content), hashlib.sha256(content).hexdigest())
+    return ManifestFile(path, len(content), hashlib.sha256(content).hexdigest())
 
 
 # --- the same everywhere ---------------------------------------------------------------------------------------------

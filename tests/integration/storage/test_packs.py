@@ -9,7 +9,7 @@ import pytest
 
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import StorageRefused, WeightsDamaged
-from onbrand.packs.store import OnShelf, Shelf
+from onbrand.packs.store import PackStore, StoredPack
 from tests import packs
 from tests.azurite import Azurite, settings_with
 from tests.integration.storage.places import Place
@@ -22,10 +22,10 @@ async def test_a_pack_comes_back_from_azure_as_it_was_added(
     azure: Place, on_azure: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(packs.FILES, "lora.safetensors", LARGE)
-    pack, shelf = make_pack(tmp_path / "pack"), Shelf.open(on_azure)
+    pack, shelf = make_pack(tmp_path / "pack"), PackStore.open(on_azure)
     for _ in range(2):
         shelf.add(pack.directory)
-    assert shelf.list()[1:] == [OnShelf(pack.id, pack.manifest, is_bundled=False)]
+    assert shelf.list()[1:] == [StoredPack(pack.id, pack.manifest, is_bundled=False)]
     assert shelf.find(pack.id[:12]).id == pack.id
     fetched = shelf.fetch(pack.id)
     assert fetched.path("lora.safetensors").read_bytes() == pack.path("lora.safetensors").read_bytes()
@@ -37,11 +37,11 @@ async def test_a_pack_comes_back_from_azure_as_it_was_added(
 
 async def test_an_empty_container_has_the_bundled_pack_alone(azure: Place, on_azure: Settings) -> None:
     assert azure.folder is None
-    assert [one.id for one in Shelf.open(on_azure).list()] == [SAMPLE.id]
+    assert [one.id for one in PackStore.open(on_azure).list()] == [SAMPLE.id]
 
 
 async def test_a_container_that_does_not_exist_is_refused(on_azure: Settings, tmp_path: Path) -> None:
-    shelf, pack = Shelf.open(on_azure), make_pack(tmp_path / "pack")
+    shelf, pack = PackStore.open(on_azure), make_pack(tmp_path / "pack")
     with pytest.raises(StorageRefused, match=r"refuses the brand packs \(404 ContainerNotFound\)"):
         shelf.add(pack.directory)
 
@@ -55,5 +55,5 @@ async def test_a_key_that_is_not_ours_is_refused_without_being_told(
     key = "bm90IHRoZSBrZXk="
     wrong = settings_with(on_azure, **azurite.settings(container.name) | {"STORAGE_AZURE_KEY": key})
     with pytest.raises(StorageRefused) as caught:
-        Shelf.open(wrong).list()
+        PackStore.open(wrong).list()
     assert key not in caught.value.message

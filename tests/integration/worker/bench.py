@@ -26,9 +26,9 @@ from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, service
 from onbrand.jobs.models import Job, Owner, Status, image_key
-from onbrand.packs.store import Shelf
+from onbrand.packs.store import PackStore
 from onbrand.worker import run
-from onbrand.worker.job_runner import Drawer
+from onbrand.worker.job_runner import JobRunner
 from onbrand.worker.model_process import ModelProcess
 from onbrand.worker.switching import PackInUse
 from tests.integration.worker.stub_worker import STUB_MODEL
@@ -210,15 +210,19 @@ class Bench:
             await worker.ended()
 
     @asynccontextmanager
-    async def drawer(self, worker_id: str, images: ImageStore | None = None, **settings: Any) -> AsyncIterator[Drawer]:
+    async def drawer(
+        self, worker_id: str, images: ImageStore | None = None, **settings: Any
+    ) -> AsyncIterator[JobRunner]:
         """What a worker does with a delivery, without the deliveries."""
         model = ModelProcess()
         chosen = self.settings.model_copy(update=settings)
         store_ = images or ImageStore.on_disk(self.images_dir)
-        in_use = PackInUse(chosen.pack, self.database, Shelf.open(chosen), MINI, model, partial(self.model_command, ""))
+        in_use = PackInUse(
+            chosen.pack, self.database, PackStore.open(chosen), MINI, model, partial(self.model_command, "")
+        )
         try:
             await in_use.open()
-            yield Drawer(chosen, self.database, store_, model, in_use, worker_id, asyncio.Event())
+            yield JobRunner(chosen, self.database, store_, model, in_use, worker_id, asyncio.Event())
         finally:
             await model.stop()
 

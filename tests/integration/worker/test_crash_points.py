@@ -18,7 +18,7 @@ from onbrand.config import LOCAL_TENANT_ID, REPOSITORY
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Owner
 from onbrand.local.issuer import Issuer
-from onbrand.maintenance import Upkeep
+from onbrand.maintenance import Maintenance
 from tests.integration.worker.bench import Bench
 from tests.system import environment, free_port, is_alive, wait_until
 
@@ -39,7 +39,7 @@ async def tidy(bench: Bench) -> None:
     then = time.time() - HOURS_OLD * 3600
     for path in bench.images_dir.rglob("*"):
         os.utime(path, (then, then))
-    await Upkeep(bench.settings, bench.database, ImageStore.on_disk(bench.images_dir)).collect()
+    await Maintenance(bench.settings, bench.database, ImageStore.on_disk(bench.images_dir)).collect()
     await bench.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days' returning id")
     await bench.sweep()
 

@@ -13,7 +13,7 @@ from onbrand.errors import StorageUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Status
 from onbrand.worker import job_runner
-from onbrand.worker.job_runner import Drawer
+from onbrand.worker.job_runner import JobRunner
 from tests.integration.worker.bench import Bench, until
 
 Write = Callable[[str, bytes], Awaitable[object]]
@@ -122,7 +122,7 @@ async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(bench: Bench)
             assert (await bench.ended(job_id)).status is Status.COMPLETE
 
 
-async def drawn_without_a_store(bench: Bench, then: Callable[[Drawer, UUID], Awaitable[None]]) -> UUID:
+async def drawn_without_a_store(bench: Bench, then: Callable[[JobRunner, UUID], Awaitable[None]]) -> UUID:
     """A job whose images no store takes; `then` happens meanwhile, and is the end of the attempt."""
     tried = asyncio.Event()
 
@@ -140,14 +140,14 @@ async def drawn_without_a_store(bench: Bench, then: Callable[[Drawer, UUID], Awa
 
 
 async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(bench: Bench) -> None:
-    async def cancel(_: Drawer, job_id: UUID) -> None:
+    async def cancel(_: JobRunner, job_id: UUID) -> None:
         await bench.cancel(job_id)
 
     await bench.check_nothing_published(await drawn_without_a_store(bench, cancel))
 
 
 async def test_a_worker_that_must_stop_hands_back_a_job_whose_store_is_away(bench: Bench) -> None:
-    async def stop(drawer: Drawer, _: UUID) -> None:
+    async def stop(drawer: JobRunner, _: UUID) -> None:
         drawer.hand_back()
 
     job_id = await drawn_without_a_store(bench, stop)

@@ -21,7 +21,7 @@ from onbrand.jobs.models import Owner, Status
 from onbrand.packs import promotion
 from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias, Moved, Verdict
-from onbrand.packs.store import Shelf
+from onbrand.packs.store import PackStore
 from onbrand.worker import switching
 from tests.integration.worker.bench import Bench, until
 from tests.packs import SAMPLE, known, make_pack, sign
@@ -38,7 +38,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def shelved(bench: Bench, count: int = 1, name: str = "Brand", **options: str) -> list[BrandPack]:
     """So many packs, on the shelf and known to the database, with the bundled one."""
-    shelf = Shelf.open(bench.settings)
+    shelf = PackStore.open(bench.settings)
     packs = [
         make_pack(bench.notes_dir.parent / f"pack-{uuid4()}", name=name, version=str(n), **options)
         for n in range(1, count + 1)
@@ -157,7 +157,7 @@ async def test_what_is_claimed_after_a_promotion_is_never_drawn_with_the_old_pac
 
 
 def _promoting(bench: Bench, live: BrandPack, has_model):  # type: ignore[no-untyped-def]
-    """`Drawer._has_model` as it is, and right after it somebody promotes a pack: the latest moment before a claim."""
+    """`JobRunner._has_model`, and right after it somebody promotes a pack: the latest moment before a claim."""
     done = False
 
     async def then_promote(drawer):  # type: ignore[no-untyped-def]
@@ -273,7 +273,7 @@ async def test_a_refused_pack_is_tried_again_after_a_while_or_when_the_alias_mov
 
         await until(refused_again)
         shutil.rmtree(bench.images_dir / "packs" / pack.id)
-        Shelf.open(bench.settings).add(pack.directory)
+        PackStore.open(bench.settings).add(pack.directory)
         now += 59
         await bench.ended(await bench.submit())
         await announced(bench, other)
