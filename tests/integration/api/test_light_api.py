@@ -16,7 +16,7 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 from onbrand.api.app import create_app
-from onbrand.cli import app
+from onbrand.cli.main import app
 from onbrand.config import load_settings
 print("/generate" in create_app(load_settings(), "postgresql://", stand_in=None, web_dir=None).openapi()["paths"])
 """

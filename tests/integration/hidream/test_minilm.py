@@ -129,7 +129,7 @@ import torch
 from onbrand.storage.files import LocalFolder
 from onbrand.hidream.text.encoders import load_text_encoder
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs import load_base
+from onbrand.packs.manifest import load_base
 
 base = load_base(LocalFolder(Path({str(MINI)!r})))
 cpu = torch.device("cpu")

@@ -103,7 +103,7 @@ import asyncio, resource, sys
 from pathlib import Path
 from uuid import UUID
 from onbrand.errors import StoreUnavailable
-from onbrand.images import ImageStore
+from onbrand.images.store import ImageStore
 
 async def main(folder, job_id):
     images, png = ImageStore.on_disk(Path(folder)), bytes(200_000)
@@ -180,7 +180,7 @@ KILLED = """
 import asyncio, os, sys
 from pathlib import Path
 from uuid import UUID
-from onbrand.images import ImageStore
+from onbrand.images.store import ImageStore
 
 async def main(folder, job_id):
     images = ImageStore.on_disk(Path(folder))
