@@ -104,7 +104,7 @@ class Studio:
 
     # Workers
 
-    def whose_turn(self) -> Expected | None:
+    def next_job(self) -> Expected | None:
         """What was interrupted, then whoever was served longest ago; each person's jobs in the order they came."""
         firsts: dict[Owner, Expected] = {}
         waiting = sorted(self._in(Status.QUEUED), key=lambda job: (job.created_at, job.id))
