@@ -22,6 +22,7 @@ from benchmarks.client import Client
 from benchmarks.report import Figure, percentile
 from onbrand.database.pool import Database
 from onbrand.jobs import attempts
+from onbrand.jobs.fairness import next_job
 from onbrand.jobs.models import Pack
 from tests.chaos.house import House, running_house, until
 
@@ -132,7 +133,7 @@ async def _claims(house: House, where: str) -> list[Figure]:
         for _ in range(CLAIMS):
             async with database.transaction() as connection:
                 started = time.perf_counter()
-                job_id = await attempts.next_job(connection)
+                job_id = await next_job(connection)
                 assert job_id is not None
                 assert await attempts.claim(connection, job_id, "benchmark", pack=_PACK, lease_seconds=45)
                 samples.append((time.perf_counter() - started) * 1000)

@@ -31,8 +31,8 @@ from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.pipeline import Pipeline
 from onbrand.images.store import ImageStore
 from onbrand.jobs import service
+from onbrand.jobs.limits import Limits
 from onbrand.jobs.models import Owner, Progress, Status, image_seeds
-from onbrand.jobs.service import Limits
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.packs.manifest import SAMPLE, load_base, load_pack
 from onbrand.packs.store import PackStore

@@ -17,8 +17,9 @@ from onbrand.config import Settings
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable, StoreUnavailable
 from onbrand.images.store import ImageStore, StoredKey
-from onbrand.jobs import attempts, retention, usage
-from onbrand.jobs.attempts import Rules, Swept
+from onbrand.jobs import retention, usage
+from onbrand.jobs.attempts import Rules
+from onbrand.jobs.sweep import Swept, sweep_jobs
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +67,9 @@ class Maintenance:
             group.create_task(_for_ever(self._collect_in_turn, _COLLECT_ASK_SECONDS))
 
     async def sweep(self) -> Swept:
-        """Find work that was lost: `attempts.sweep`."""
+        """Find work that was lost: `sweep_jobs`."""
         async with self._database.transaction() as connection:
-            swept = await attempts.sweep(connection, self._rules)
+            swept = await sweep_jobs(connection, self._rules)
         for job_id in swept.requeued:
             logger.warning(
                 "The job's worker was lost; it is queued again", extra={"action": "sweep", "job_id": str(job_id)}

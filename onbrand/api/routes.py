@@ -32,8 +32,8 @@ from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageNotReady, Pro
 from onbrand.identity.tokens import Identity
 from onbrand.jobs import eta, prompt, service, usage, workers
 from onbrand.jobs import models as jobs
+from onbrand.jobs.limits import Limits
 from onbrand.jobs.models import Status
-from onbrand.jobs.service import Limits
 
 logger = logging.getLogger(__name__)
 

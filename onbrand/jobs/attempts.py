@@ -1,11 +1,12 @@
-"""What workers and the sweep do to jobs: claim, progress, publish, fail, give back.
+"""What a worker does to a job: claim it, report progress, publish images, fail, or give it back.
 
-Each change is a compare-and-set on `(id, attempt, status)`: the attempt number is the fencing token, and no row
-changed means that somebody else owns the job by now. Each change of state and its delivery are one transaction, the
-caller's. The database's clock is the only one.
+Each change is a compare-and-set on `(id, attempt, status)`. The attempt number is the fencing token: a statement that
+changes no row means that the job was cancelled or belongs to another attempt by now. A change of state and the queue
+entry (delivery) that belongs to it are one transaction, the caller's. The database's clock is the only one.
 
-`attempt` only ever grows. `tries` counts the attempts that used up one of `MAX_ATTEMPTS`; an attempt that a stopping
-worker gives back is taken off it again. A job's deadline counts from the beginning of its first attempt.
+`attempt` only ever grows. `tries` counts the attempts that used up one of `ONBRAND_MAX_ATTEMPTS`. An attempt that a
+stopping worker gives back is subtracted from `tries` again. A job's deadline counts from the start of its first
+attempt. ADR 8 says why there are two numbers.
 """
 
 from __future__ import annotations
@@ -18,14 +19,9 @@ from psycopg.rows import DictRow
 
 from onbrand.config import Settings
 from onbrand.database.pool import Connection
-from onbrand.errors import BadImage, DeadlinePassed, JobFailure, NoCapacity, WorkerLost
+from onbrand.errors import BadImage, DeadlinePassed, JobFailure, WorkerLost
 from onbrand.jobs.models import IMAGES_PER_JOB, Claim, Pack, Progress, Status, StoredImage, image_seeds, new_seed
-from onbrand.jobs.queue import deliver, deliveries_waiting, forget_abandoned, forget_surplus
-
-SWEEP_LOCK = 0x7377656570  # "sweep"; whoever holds it keeps the sweeps away
-_BATCH = 100
-_RENEWAL_SECONDS = 60  # in which whoever draws is heard of, after the clock was set back
-_DELIVERY_SECONDS = 10  # a job that has waited so long should have been taken, or have a delivery that waits
+from onbrand.jobs.queue import deliver
 
 
 @dataclass(frozen=True)
@@ -33,13 +29,13 @@ class Rules:
     """When a job is given up: after so many tries, or so long after it was first claimed or last queued."""
 
     max_attempts: int
-    deadline_seconds: float
-    max_waiting_seconds: float
-    retention_hours: int  # how long what has ended is kept
+    deadline_seconds: float  # since the first claim
+    max_waiting_seconds: float  # since the job was last queued
+    retention_hours: int  # how long an ended job is kept
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
-        """The rules as they are set."""
+        """The rules that the settings name."""
         return cls(
             settings.max_attempts,
             settings.job_deadline_seconds,
@@ -48,59 +44,27 @@ class Rules:
         )
 
 
-@dataclass(frozen=True)
-class Swept:
-    """What a sweep did: jobs requeued, jobs failed with the reason's code, deliveries made again."""
-
-    requeued: tuple[UUID, ...] = ()
-    failed: tuple[tuple[UUID, str], ...] = ()
-    delivered_again: int = 0
-
-
 async def drop_lost_claims(connection: Connection, worker_id: str, rules: Rules) -> None:
-    """End the attempts of a worker that is not drawing: claims whose commit it never heard of.
+    """End the attempts of a worker that asks for work, and so is not working on any job.
 
-    A worker that asks for work has nothing in hand. Without this such a job would wait until its lease lapses.
+    Such an attempt exists when the claim was committed but the answer to the commit was lost. Without this call the
+    job would wait until its lease lapses.
     """
     cursor = await connection.execute(
         "select id, attempt, tries, percent from job where status = 'processing' and worker_id = %s for update",
         [worker_id],
     )
     for lost in await cursor.fetchall():
-        if lost["percent"] == 0:  # not a step was drawn, so it costs no try
+        if lost["percent"] == 0:  # the model never began, so the attempt counts as no try
             await _requeue(connection, lost["id"], lost["attempt"], tries_used=0)
         else:
-            await _requeue_or_fail(connection, lost, rules)
-
-
-async def next_job(connection: Connection) -> UUID | None:
-    """The waiting job to draw next, locked until the caller's transaction ends; None if there is none.
-
-    People take turns (`waiting_job`), so that nobody waits behind another's backlog. A job that another worker is
-    claiming at this moment is passed over.
-    """
-    cursor = await connection.execute(
-        # One row after the other: joined as a whole, a planner with old statistics reads all of them for each.
-        "select locked.id from (select id from waiting_job order by place) as turn cross join lateral"
-        " (select id from job where job.id = turn.id and status = 'queued' for update skip locked) as locked limit 1"
-    )
-    row = await cursor.fetchone()
-    return row["id"] if row else None
-
-
-async def next_prompt(connection: Connection) -> str | None:
-    """The prompt of the job that would be drawn next, if any waits: to be read while a model still loads."""
-    cursor = await connection.execute(
-        "select job.prompt from waiting_job join job using (id) order by waiting_job.place limit 1"
-    )
-    row = await cursor.fetchone()
-    return row["prompt"] if row else None
+            await requeue_or_fail(connection, lost, rules)
 
 
 async def claim(
     connection: Connection, job_id: UUID, worker_id: str, *, pack: Pack, lease_seconds: float
 ) -> Claim | None:
-    """Take the next attempt at a job that waits; None if it does not wait (any more)."""
+    """Start the next attempt at a queued job; None if the job is not queued any more."""
     cursor = await connection.execute(
         "update job set status = 'processing', attempt = attempt + 1, tries = tries + 1, worker_id = %(worker)s,"
         " phase = 'encoding', step = 0, steps = 0, percent = 0, drawn_at = null,"
@@ -141,7 +105,7 @@ async def record_progress(connection: Connection, claim: Claim, progress: Progre
     )
     if cursor.rowcount != 1:
         return False
-    if progress.previews:  # the row that was just changed is locked, so the attempt is still ours
+    if progress.previews:  # the update above has locked the job's row, so the attempt is still ours
         await connection.execute(
             "insert into preview (job_id, attempt, pictures) values (%s, %s, %s) on conflict (job_id)"
             " do update set attempt = excluded.attempt, pictures = excluded.pictures",
@@ -151,7 +115,7 @@ async def record_progress(connection: Connection, claim: Claim, progress: Progre
 
 
 async def renew(connection: Connection, claim: Claim, *, lease_seconds: float) -> bool:
-    """Renew the lease of an attempt that waits with nothing new to report. False: it is no longer ours, stop."""
+    """Renew the lease of an attempt that has no progress to report. False: the attempt is no longer ours, stop."""
     cursor = await connection.execute(
         "update job set lease_until = now() + make_interval(secs => %s)"
         " where id = %s and attempt = %s and status = 'processing'",
@@ -168,10 +132,13 @@ async def publish(
     prompt_ignored: int,
     retention_hours: int,
 ) -> bool:
-    """Make four stored images the job's result, in the caller's transaction. False: nothing was changed, we are late.
+    """Make four stored images the job's result. False: nothing was changed, the attempt is no longer ours.
 
-    The row is changed first: it is the fence, and the images are only inserted behind it. Safe to repeat after a
-    commit whose answer was lost: an attempt that is already the result stays it.
+    The job's row is changed first, because that statement is the fence: the images are inserted only after it has
+    succeeded. Calling this again after a commit whose answer was lost is safe: it returns True and adds nothing.
+
+    Raises:
+        ValueError: the images are not exactly number 1 to 4.
     """
     if sorted(image.n for image in images) != list(range(1, IMAGES_PER_JOB + 1)):
         raise ValueError("a job has exactly the images 1 to 4")
@@ -200,8 +167,8 @@ async def publish(
     return True
 
 
-async def holds(connection: Connection, claim: Claim) -> bool:
-    """Whether the attempt is still the job's running one; a cancelled or requeued job's is not."""
+async def is_current(connection: Connection, claim: Claim) -> bool:
+    """Whether this attempt is the job's running one. It is not after a cancel or when the job was queued again."""
     cursor = await connection.execute(
         "select from job where id = %s and attempt = %s and status = 'processing'", [claim.job_id, claim.attempt]
     )
@@ -209,7 +176,10 @@ async def holds(connection: Connection, claim: Claim) -> bool:
 
 
 async def end_attempt(connection: Connection, claim: Claim, failure: type[JobFailure], rules: Rules) -> Status | None:
-    """End an attempt that brought no images: requeue the job with a new delivery, or fail it. None: no longer ours."""
+    """End an attempt that produced no images: queue the job again with a new delivery, or fail it.
+
+    Returns the job's new status; None if the attempt is no longer ours.
+    """
     cursor = await connection.execute(
         "select tries, first_started_at + make_interval(secs => %s) < now() as late from job"
         " where id = %s and attempt = %s and status = 'processing' for update",
@@ -222,99 +192,38 @@ async def end_attempt(connection: Connection, claim: Claim, failure: type[JobFai
         await _requeue(connection, claim.job_id, claim.attempt, new_seeds=failure is BadImage)
         return Status.QUEUED
     reason = DeadlinePassed if row["late"] and failure.retryable else failure
-    await _fail(connection, claim.job_id, reason, rules)
+    await fail(connection, claim.job_id, reason, rules)
     return Status.FAILED
 
 
 async def give_back(connection: Connection, claim: Claim) -> bool:
-    """Hand an attempt back because the worker must stop; it does not count as a try. False: no longer ours."""
+    """Queue the job of an attempt again because its worker must stop; that costs the job no try.
+
+    Returns False if the attempt is no longer ours.
+    """
     return await _requeue(connection, claim.job_id, claim.attempt, tries_used=0)
 
 
-async def sweep(connection: Connection, rules: Rules) -> Swept:
-    """Requeue or fail what nobody works on any more or what took too long, and make lost deliveries again.
+async def requeue_or_fail(connection: Connection, lost: DictRow, rules: Rules) -> Status:
+    """Queue a job again whose worker is gone, or fail it if it has no try left. Returns the new status.
 
-    Safe to run anywhere at any time; of several at once, one works.
+    `lost` is the job's row (id, attempt, tries), which the caller's transaction has locked.
     """
-    cursor = await connection.execute("select pg_try_advisory_xact_lock(%s) as mine", [SWEEP_LOCK])
-    row = await cursor.fetchone()
-    if row is None or not row["mine"]:
-        return Swept()
-    await _outlive_a_clock_set_back(connection)
-    failed = await _fail_late(connection, rules)
-    cursor = await connection.execute(
-        "select id, attempt, tries from job where status = 'processing' and lease_until < now()"
-        " order by lease_until limit %s for update skip locked",
-        [_BATCH],
-    )
-    requeued = []
-    for lapsed in await cursor.fetchall():
-        if await _requeue_or_fail(connection, lapsed, rules) is Status.QUEUED:
-            requeued.append(lapsed["id"])
-        else:
-            failed.append((lapsed["id"], WorkerLost.code))
-    delivered_again = await _deliver_again(connection)
-    await forget_abandoned(connection)
-    await forget_surplus(connection)
-    await connection.execute("update upkeep set swept_at = now()")
-    return Swept(tuple(requeued), tuple(failed), delivered_again)
-
-
-async def _outlive_a_clock_set_back(connection: Connection) -> None:
-    """What lies ahead counts from now, or it would wait until the clock is there again. A live worker renews its lease.
-
-    One that was set back by less than an attempt has been running is not noticed: that delays nothing past a deadline.
-    """
-    await connection.execute(
-        "update job set queued_at = now() where status in ('queued', 'processing') and queued_at > now()"
-    )
-    await connection.execute(
-        "update job set started_at = now(), first_started_at = least(first_started_at, now()), lease_until ="
-        " case status when 'processing' then least(lease_until, now() + make_interval(secs => %s)) end"
-        " where status in ('queued', 'processing') and started_at > now()",
-        [_RENEWAL_SECONDS],
-    )
-
-
-async def _fail_late(connection: Connection, rules: Rules) -> list[tuple[UUID, str]]:
-    """Fail what is past its deadline, drawn at this moment or not, and what no worker took in time."""
-    cursor = await connection.execute(
-        "select id, first_started_at is not null as was_started from job"
-        " where status in ('queued', 'processing')"
-        " and (first_started_at + make_interval(secs => %s) < now()"
-        "  or (status = 'queued' and queued_at + make_interval(secs => %s) < now()))"
-        " order by created_at limit %s for update skip locked",
-        [rules.deadline_seconds, rules.max_waiting_seconds, _BATCH],
-    )
-    failed = []
-    for late in await cursor.fetchall():
-        failure = DeadlinePassed if late["was_started"] else NoCapacity
-        await _fail(connection, late["id"], failure, rules)
-        failed.append((late["id"], failure.code))
-    return failed
-
-
-async def _requeue_or_fail(connection: Connection, lost: DictRow, rules: Rules) -> Status:
-    """What becomes of a processing job that nobody draws, whose row the caller's transaction has locked."""
     if lost["tries"] < rules.max_attempts:
         await _requeue(connection, lost["id"], lost["attempt"])
         return Status.QUEUED
-    await _fail(connection, lost["id"], WorkerLost, rules)
+    await fail(connection, lost["id"], WorkerLost, rules)
     return Status.FAILED
 
 
-async def _deliver_again(connection: Connection) -> int:
-    """Make up for deliveries that were lost. Any delivery serves any job, so their numbers are compared."""
-    cursor = await connection.execute(
-        "select id from job where status = 'queued' and queued_at < now() - make_interval(secs => %s)"
-        " order by queued_at limit %s",
-        [_DELIVERY_SECONDS, _BATCH],
+async def fail(connection: Connection, job_id: UUID, failure: type[JobFailure], rules: Rules) -> None:
+    """Fail an unfinished job whose row the caller's transaction has locked."""
+    await connection.execute(
+        "update job set status = 'failed', error_code = %(code)s, lease_until = null, completed_at = now(),"
+        " expires_at = now() + make_interval(hours => %(hours)s)"
+        " where id = %(id)s and status in ('queued', 'processing')",
+        {"code": failure.code, "hours": rules.retention_hours, "id": job_id},
     )
-    waiting = [row["id"] for row in await cursor.fetchall()]
-    lost = waiting[await deliveries_waiting(connection) :]
-    for job_id in lost:
-        await deliver(connection, job_id)
-    return len(lost)
 
 
 async def _requeue(
@@ -328,20 +237,10 @@ async def _requeue(
     )
     if cursor.rowcount != 1:
         return False
-    if new_seeds:  # the same ones would bring the same unusable picture again
+    if new_seeds:  # the same seeds would produce the same unusable image again
         seed = new_seed()
         await connection.execute(
             "update job set seed = %s, seeds = %s where id = %s", [seed, list(image_seeds(seed)), job_id]
         )
     await deliver(connection, job_id)
     return True
-
-
-async def _fail(connection: Connection, job_id: UUID, failure: type[JobFailure], rules: Rules) -> None:
-    """Fail an unfinished job, whose row the caller's transaction has locked."""
-    await connection.execute(
-        "update job set status = 'failed', error_code = %(code)s, lease_until = null, completed_at = now(),"
-        " expires_at = now() + make_interval(hours => %(hours)s)"
-        " where id = %(id)s and status in ('queued', 'processing')",
-        {"code": failure.code, "hours": rules.retention_hours, "id": job_id},
-    )

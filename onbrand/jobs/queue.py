@@ -73,7 +73,7 @@ async def deliveries_waiting(connection: Connection) -> int:
     return row["waiting"] if row else 0
 
 
-async def forget_abandoned(connection: Connection) -> int:
+async def delete_abandoned(connection: Connection) -> int:
     """Delete deliveries that a dead worker had taken: nothing reads them again. How many there were.
 
     Procrastinate unties them from a worker whose heartbeat stops (`worker_id` becomes null) once another worker runs.
@@ -88,7 +88,7 @@ async def forget_abandoned(connection: Connection) -> int:
     return cursor.rowcount
 
 
-async def forget_surplus(connection: Connection) -> None:
+async def delete_surplus(connection: Connection) -> None:
     """Delete the newest deliveries that are more than the jobs that wait; cancelled ones would pile up otherwise."""
     await connection.execute(
         "delete from procrastinate_jobs where status = 'todo' and id in ("

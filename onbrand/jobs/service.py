@@ -1,60 +1,39 @@
-"""Jobs as their owners use them: submit, look, cancel. What workers do to them is in `attempts`.
+"""Jobs as their owners use them: submit, find, cancel. What workers do to jobs is in `attempts`.
 
-Functions take the caller's connection: whoever opened the transaction decides when it commits. Ownership is part of
-each statement, except in `prompt_of`. The database's clock is the only one.
+Functions take the caller's connection: the caller opened the transaction and decides when it commits. Each statement
+compares the owner, except those of `prompt_of` and `find_image`. The database's clock is the only one.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 from psycopg.rows import DictRow
 
-from onbrand.config import Settings
 from onbrand.database.pool import Connection
 from onbrand.errors import (
     Cancelled,
     IdempotencyKeyReused,
     JobExpired,
     JobNotFound,
-    QueueFull,
-    TooManyQueued,
-    TooManySubmitted,
 )
-from onbrand.jobs.eta import round_seconds, usual_drawing
+from onbrand.jobs.limits import Limits, check_limits
 from onbrand.jobs.models import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
 from onbrand.jobs.queue import deliver
 
-# Named: after a migration that adds a column, a prepared `select *` fails once for each connection.
+# Not `select *`: once a migration adds a column, a prepared `select *` fails once on each open connection.
 _COLUMNS: LiteralString = (
     "id, tenant_id, user_id, prompt, prompt_truncated, prompt_ignored, seeds, status, phase, step, steps, percent,"
     " attempt, result_attempt, error_code, pack_id, pack_name, pack_version, created_at, started_at, completed_at,"
     " expires_at"
 )
-_LONGEST_RETRY_SECONDS = 60
-_UNMEASURED_RETRY_SECONDS = 10
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much may be asked for. All but the last are exact; that one may be passed by a few submitted at once."""
-
-    unfinished_per_user: int
-    submitted_per_minute: int  # by one user
-    waiting: int  # by everybody
-
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        """The limits as they are set."""
-        return cls(settings.max_queued_per_user, settings.max_submitted_per_minute, settings.max_queued)
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job that is on disk. `is_new` is False when its Idempotency-Key had been used before."""
+    """A job that is stored. `is_new` is False if an earlier request with the same Idempotency-Key stored it."""
 
     job_id: UUID
     is_new: bool
@@ -68,10 +47,10 @@ async def submit(
     The same key with the same prompt returns the first job again.
 
     Raises:
-        IdempotencyKeyReused: the key came with another prompt before.
-        TooManyQueued, TooManySubmitted, QueueFull: a limit is reached.
+        IdempotencyKeyReused: an earlier request used the key with another prompt.
+        TooManyQueued, TooManySubmitted, QueueFull: see `check_limits`.
     """
-    # One submission of a person at a time, so that neither their limits nor the key can be raced.
+    # One submission of a person at a time: two at once could both pass the limits, or both miss the key.
     lock = f"{owner.tenant_id}/{owner.user_id}"
     await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
     mine: dict[str, Any] = {"tenant": owner.tenant_id, "user": owner.user_id, "key": idempotency_key}
@@ -80,7 +59,7 @@ async def submit(
             "update job set idempotency_key = null where tenant_id = %(tenant)s and user_id = %(user)s"
             " and idempotency_key = %(key)s and (expires_at <= now() or expiring_at is not null)",
             mine,
-        )  # a job that nobody can see any more answers nothing
+        )  # nobody can see an expired job any more, so its key may be used again
         cursor = await connection.execute(
             "select id, prompt from job where tenant_id = %(tenant)s and user_id = %(user)s"
             " and idempotency_key = %(key)s",
@@ -90,7 +69,7 @@ async def submit(
             if earlier["prompt"] != prompt:
                 raise IdempotencyKeyReused
             return Submitted(earlier["id"], is_new=False)
-    await _check_limits(connection, mine, limits)
+    await check_limits(connection, owner, limits)
     job_id, seed = uuid4(), new_seed()
     await connection.execute(
         "insert into job (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds, is_more)"
@@ -104,39 +83,12 @@ async def submit(
     return Submitted(job_id, is_new=True)
 
 
-async def _check_limits(connection: Connection, mine: dict[str, Any], limits: Limits) -> None:
-    cursor = await connection.execute(
-        "select"
-        " (select count(*) from job where tenant_id = %(tenant)s and user_id = %(user)s"
-        "  and status in ('queued', 'processing')) as unfinished,"
-        " (select count(*) from job where status = 'queued') as waiting,"
-        " (select extract(epoch from created_at + interval '1 minute' - now())::float8 from job"
-        "  where tenant_id = %(tenant)s and user_id = %(user)s and created_at <= now()"  # a clock may be set back
-        "  order by created_at desc offset %(rate)s - 1 limit 1) as seconds_to_wait",
-        mine | {"rate": limits.submitted_per_minute},
-    )
-    row = await cursor.fetchone()
-    assert row is not None  # a select without a table always has a row
-    if row["unfinished"] >= limits.unfinished_per_user:
-        raise TooManyQueued(retry_after_seconds=await _seconds_for_one(connection))
-    if row["seconds_to_wait"] is not None and row["seconds_to_wait"] > 0:
-        raise TooManySubmitted(retry_after_seconds=math.ceil(row["seconds_to_wait"]))
-    if row["waiting"] >= limits.waiting:
-        raise QueueFull(retry_after_seconds=await _seconds_for_one(connection))
-
-
-async def _seconds_for_one(connection: Connection) -> int:
-    """When to ask again: by then a job has usually been drawn."""
-    usual = await usual_drawing(connection)
-    return min(round_seconds(usual.typical), _LONGEST_RETRY_SECONDS) if usual else _UNMEASURED_RETRY_SECONDS
-
-
 async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
     """The owner's job.
 
     Raises:
-        JobNotFound: unknown, or somebody else's.
-        JobExpired: kept for its full time.
+        JobNotFound: there is no such job, or it belongs to another person.
+        JobExpired: its retention time is over.
     """
     cursor = await connection.execute(
         f"select {_COLUMNS}, expiring_at is not null or coalesce(expires_at <= now(), false) as expired from job"
@@ -156,9 +108,9 @@ async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
 
 
 async def prompt_of(connection: Connection, job_id: UUID) -> str | None:
-    """The prompt of anybody's job while it is kept; None if there is no such job.
+    """The prompt of any person's job while the job is kept; None if there is no such job.
 
-    For `onbrand reproduce` alone, whose user has the database's password. A request must ask `find`.
+    Only for `onbrand reproduce`, whose user has the database's password. A request must use `find`.
     """
     cursor = await connection.execute(
         "select prompt from job where id = %s and coalesce(expires_at > now(), true) and expiring_at is null", [job_id]
@@ -168,19 +120,19 @@ async def prompt_of(connection: Connection, job_id: UUID) -> str | None:
 
 
 async def find_image(connection: Connection, job_id: UUID, n: int) -> StoredImage | None:
-    """The published image `n` of a job that `find` has returned, or None."""
+    """The published image `n` of a job that `find` has returned; None if there is none."""
     cursor = await connection.execute("select n, sha256, size from image where job_id = %s and n = %s", [job_id, n])
     row = await cursor.fetchone()
     return StoredImage(row["n"], row["sha256"], row["size"]) if row else None
 
 
 async def cancel(connection: Connection, owner: Owner, job_id: UUID, *, retention_hours: int) -> Job:
-    """End an unfinished job as cancelled; a finished one stays as it is. Returns the job.
+    """End an unfinished job as cancelled, and return it; a finished job stays as it is.
 
-    The worker learns of it at its next progress write, within one denoising step.
+    The worker notices when it next writes progress, so within one denoising step.
 
     Raises:
-        JobNotFound, JobExpired: as `find`.
+        JobNotFound, JobExpired: see `find`.
     """
     await connection.execute(
         "update job set status = 'failed', error_code = %(code)s, lease_until = null, completed_at = now(),"

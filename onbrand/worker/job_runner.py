@@ -33,6 +33,7 @@ from onbrand.images.png import check
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts
 from onbrand.jobs.attempts import Rules
+from onbrand.jobs.fairness import next_job
 from onbrand.jobs.models import IMAGES_PER_JOB, Claim, Phase, Progress, Status, StoredImage
 from onbrand.worker.model_process import ModelProcess
 from onbrand.worker.reports import from_frame
@@ -139,7 +140,7 @@ class JobRunner:
 
         async def take(connection: Connection) -> Claim | None:
             await attempts.drop_lost_claims(connection, self._worker_id, self._rules)
-            job_id = await attempts.next_job(connection)
+            job_id = await next_job(connection)
             if job_id is None:
                 return None
             if await self._in_use.must_change(connection):
@@ -208,7 +209,7 @@ class JobRunner:
                     return
             with suppress(DatabaseUnavailable):
                 async with self._database.transaction() as connection:
-                    held = await attempts.holds(connection, claim)
+                    held = await attempts.is_current(connection, claim)
                 if not held:
                     await self._model.stop_drawing(claim)
 

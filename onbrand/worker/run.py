@@ -17,7 +17,8 @@ from onbrand.database import migrations
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
-from onbrand.jobs import attempts, queue, workers
+from onbrand.jobs import queue, workers
+from onbrand.jobs.fairness import next_prompt
 from onbrand.maintenance import Maintenance
 from onbrand.packs.manifest import configured_base
 from onbrand.packs.store import PackStore
@@ -112,7 +113,7 @@ async def _drain(
 async def _next_prompt(database: Database) -> str | None:
     try:
         async with database.transaction() as connection:
-            return await attempts.next_prompt(connection)
+            return await next_prompt(connection)
     except DatabaseUnavailable:
         return None  # it is read when it is drawn
 

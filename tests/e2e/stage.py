@@ -29,6 +29,7 @@ from onbrand.errors import JobFailure
 from onbrand.jobs import attempts, service, workers
 from onbrand.jobs.attempts import Rules
 from onbrand.jobs.models import Claim, Owner, Phase, Progress
+from onbrand.jobs.sweep import sweep_jobs
 from onbrand.local.people import PEOPLE
 from onbrand.local.postgres import EmbeddedPostgres
 from tests.e2e.drawings import BRAND_PACK, STEPS, Drawn
@@ -195,7 +196,7 @@ class Stage:
 
         async def sweep() -> None:
             async with self.service.transaction() as connection:
-                await attempts.sweep(connection, Rules.of(self.service.settings))
+                await sweep_jobs(connection, Rules.of(self.service.settings))
 
         def is_failed() -> bool:
             self._do(sweep())

@@ -46,14 +46,14 @@ GUARDS = (
     ),
     Guard(
         "a stale attempt does not hold the job",
-        "holds",
+        "attempts.is_current",
         "attempt = %s",
         "(attempt = %s or true)",
         (_STALE,),
     ),
     Guard(
         "a cancelled job has no running attempt",
-        "holds",
+        "attempts.is_current",
         "s and status = 'processing'",
         "s",
         (f"{_ATTEMPTS}::test_a_cancelled_job_stays_cancelled_whatever_its_worker_does",),
@@ -125,8 +125,8 @@ GUARDS = (
     ),
     Guard(
         "deliveries of cancelled jobs are forgotten",
-        "attempts.sweep",
-        ") await forget_surplus(connection) await",
+        "sweep_jobs",
+        ") await delete_surplus(connection) await",
         """)
     await""",
         (f"{_ATTEMPTS}::test_deliveries_of_cancelled_jobs_do_not_pile_up",),
@@ -167,7 +167,7 @@ GUARDS = (
     ),
     Guard(
         "a job that kills its workers is not tried for ever",
-        "_requeue_or_fail",
+        "requeue_or_fail",
         'lost["tries"] < rules.max_attempts',
         "True",
         (f"{_ATTEMPTS}::test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one",),
@@ -209,21 +209,21 @@ GUARDS = (
     ),
     Guard(
         "a lapsed lease is found",
-        "attempts.sweep",
+        "sweep_jobs",
         '< now()"',
         "< now() - interval '1 hour'\"",
         (f"{_ATTEMPTS}::test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one",),
     ),
     Guard(
         "a live lease is left alone",
-        "attempts.sweep",
+        "sweep_jobs",
         "' and lease_until < now()",
         "'",
         (f"{_ATTEMPTS}::test_progress_renews_the_lease_and_never_moves_back",),
     ),
     Guard(
         "of several sweeps one works",
-        "attempts.sweep",
+        "sweep_jobs",
         'None or not row["mine"]',
         "None",
         (f"{_ATTEMPTS}::test_of_two_sweeps_at_once_one_works",),
@@ -231,7 +231,7 @@ GUARDS = (
     Guard(
         "a lost delivery is made again",
         "_deliver_again",
-        "] for job_id in lost: await deliver(connection, job_id) return",
+        "] for job_id in without_delivery: await deliver(connection, job_id) return",
         """]
     return""",
         (f"{_ATTEMPTS}::test_the_sweep_delivers_again_what_waits_without_a_queue_entry",),
@@ -245,15 +245,15 @@ GUARDS = (
     ),
     Guard(
         "what a dead worker had taken is forgotten",
-        "attempts.sweep",
-        ") await forget_abandoned(connection) await",
+        "sweep_jobs",
+        ") await delete_abandoned(connection) await",
         """)
     await""",
         (f"{_ATTEMPTS}::test_the_sweep_forgets_deliveries_that_a_dead_worker_had_taken",),
     ),
     Guard(
         "a live worker's delivery is not forgotten",
-        "forget_abandoned",
+        "delete_abandoned",
         "> now() -",
         "> now() +",
         (f"{_ATTEMPTS}::test_the_sweep_forgets_deliveries_that_a_dead_worker_had_taken",),

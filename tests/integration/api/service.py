@@ -25,6 +25,7 @@ from onbrand.database.pool import Connection
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts
 from onbrand.jobs.models import Claim, Owner, Pack, StoredImage
+from onbrand.jobs.sweep import SWEEP_LOCK
 from onbrand.local.issuer import Issuer
 from tests.system import wait_until
 
@@ -71,7 +72,7 @@ class Service:
     async def unswept(self) -> AsyncIterator[None]:
         """Keep the sweep away, which forgets deliveries that outnumber the waiting jobs, of all tests together."""
         async with self.transaction() as connection:
-            await connection.execute("select pg_advisory_xact_lock(%s)", [attempts.SWEEP_LOCK])
+            await connection.execute("select pg_advisory_xact_lock(%s)", [SWEEP_LOCK])
             yield
 
     async def execute(self, sql: str, *values: object) -> list[dict[str, Any]]:

@@ -13,7 +13,9 @@ import pytest
 from onbrand.database.pool import Database
 from onbrand.errors import BadImage, Cancelled, DeadlinePassed, NoCapacity, WorkerLost
 from onbrand.jobs import attempts, service
+from onbrand.jobs.fairness import next_job
 from onbrand.jobs.models import Claim, Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds
+from onbrand.jobs.sweep import Swept, sweep_jobs
 from tests.clock import Clock
 from tests.rules import LIMITS, RULES
 
@@ -53,9 +55,9 @@ async def publish(database: Database, held: Claim) -> bool:
         return await attempts.publish(connection, held, IMAGES, prompt_ignored=0, retention_hours=720)
 
 
-async def sweep(database: Database, *, max_attempts: int = 3) -> attempts.Swept:
+async def sweep(database: Database, *, max_attempts: int = 3) -> Swept:
     async with database.transaction() as connection:
-        return await attempts.sweep(connection, replace(RULES, max_attempts=max_attempts))
+        return await sweep_jobs(connection, replace(RULES, max_attempts=max_attempts))
 
 
 async def count(database: Database, table: str) -> int:
@@ -101,7 +103,7 @@ async def test_progress_renews_the_lease_and_never_moves_back(database: Database
     first = (await find(database, job_id)).percent
     assert await record(database, held, Progress(Phase.DRAWING, 3, 12))
     assert (await find(database, job_id)).percent == first
-    assert await sweep(database) == attempts.Swept()  # the lease is live again
+    assert await sweep(database) == Swept()  # the lease is live again
 
 
 async def test_a_stale_attempt_can_neither_report_nor_publish_nor_fail(database: Database) -> None:
@@ -114,7 +116,7 @@ async def test_a_stale_attempt_can_neither_report_nor_publish_nor_fail(database:
     async with database.transaction() as connection:
         ended = await attempts.end_attempt(connection, stale, BadImage, RULES)
         given_back = await attempts.give_back(connection, stale)
-        assert [await attempts.holds(connection, held) for held in (stale, current)] == [False, True]
+        assert [await attempts.is_current(connection, held) for held in (stale, current)] == [False, True]
         assert not await attempts.renew(connection, stale, lease_seconds=45)
     assert (ended, given_back, await count(database, "image")) == (None, False, 0)
     assert await publish(database, current)
@@ -155,7 +157,7 @@ async def test_a_cancelled_job_stays_cancelled_whatever_its_worker_does(database
     assert not await record(database, held, Progress(Phase.DRAWING, 1, 12))
     assert not await publish(database, held)
     async with database.transaction() as connection:
-        assert not await attempts.holds(connection, held)
+        assert not await attempts.is_current(connection, held)
         assert not await attempts.renew(connection, held, lease_seconds=45)
     assert (await find(database, job_id)).error_code == Cancelled.code
 
@@ -185,11 +187,11 @@ async def test_an_attempt_that_is_given_back_does_not_count(database: Database) 
 async def test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one(database: Database) -> None:
     job_id = await submit(database)
     await claimed(database, job_id, lease_seconds=0)
-    assert await sweep(database) == attempts.Swept(requeued=(job_id,))
+    assert await sweep(database) == Swept(requeued=(job_id,))
     job = await find(database, job_id)
     assert (job.status, job.percent, await count(database, "procrastinate_jobs")) == (Status.QUEUED, 0, 1)
     await claimed(database, job_id, lease_seconds=0)
-    assert await sweep(database, max_attempts=2) == attempts.Swept(failed=((job_id, WorkerLost.code),))
+    assert await sweep(database, max_attempts=2) == Swept(failed=((job_id, WorkerLost.code),))
     assert (await find(database, job_id)).error_code == WorkerLost.code
 
 
@@ -197,10 +199,10 @@ async def test_the_sweep_delivers_again_what_waits_without_a_queue_entry(databas
     job_id = await submit(database)
     async with database.transaction() as connection:
         await connection.execute("delete from procrastinate_jobs")
-    assert await sweep(database) == attempts.Swept()  # it may be on its way to a worker
+    assert await sweep(database) == Swept()  # it may be on its way to a worker
     async with database.transaction() as connection:
         await connection.execute("update job set queued_at = now() - interval '11 seconds'")
-    assert await sweep(database) == attempts.Swept(delivered_again=1)
+    assert await sweep(database) == Swept(delivered_again=1)
     async with database.transaction() as connection:
         cursor = await connection.execute("select args from procrastinate_jobs")
         assert [row["args"] for row in await cursor.fetchall()] == [{"job_id": str(job_id)}]
@@ -212,15 +214,15 @@ async def test_of_two_sweeps_at_once_one_works(database: Database) -> None:
         await connection.execute("delete from procrastinate_jobs")
         await connection.execute("update job set queued_at = now() - interval '11 seconds'")
     async with database.transaction() as connection:
-        assert await attempts.sweep(connection, RULES) == attempts.Swept(delivered_again=1)
-        assert await sweep(database) == attempts.Swept()
+        assert await sweep_jobs(connection, RULES) == Swept(delivered_again=1)
+        assert await sweep(database) == Swept()
     assert await count(database, "procrastinate_jobs") == 1
 
 
 async def turn(database: Database, worker: str = "worker") -> UUID | None:
     """Claim the job whose turn it is."""
     async with database.transaction() as connection:
-        job_id = await attempts.next_job(connection)
+        job_id = await next_job(connection)
         if job_id is not None:
             assert await attempts.claim(connection, job_id, worker, pack=PACK, lease_seconds=45)
         return job_id
@@ -290,7 +292,7 @@ async def test_deliveries_of_cancelled_jobs_do_not_pile_up(database: Database) -
 async def test_a_job_that_is_being_claimed_is_passed_over_without_waiting(database: Database) -> None:
     first, second = await submit(database), await submit(database)
     async with database.transaction() as connection:
-        assert await attempts.next_job(connection) == first
+        assert await next_job(connection) == first
         assert await turn(database) == second
         assert await turn(database) is None
 
@@ -325,9 +327,9 @@ async def test_a_claim_whose_commit_was_never_heard_of_is_queued_again_at_its_wo
 async def test_a_job_nobody_took_in_time_fails_for_want_of_capacity(clock: Clock) -> None:
     waiting = await submit(clock.database)
     await clock.move(timedelta(seconds=RULES.max_waiting_seconds - 1))
-    assert await sweep(clock.database) == attempts.Swept(delivered_again=0)
+    assert await sweep(clock.database) == Swept(delivered_again=0)
     await clock.move(timedelta(seconds=2))
-    assert await sweep(clock.database) == attempts.Swept(failed=((waiting, NoCapacity.code),))
+    assert await sweep(clock.database) == Swept(failed=((waiting, NoCapacity.code),))
     assert (await find(clock.database, waiting)).error_code == NoCapacity.code
 
 
@@ -336,9 +338,9 @@ async def test_a_job_past_its_deadline_fails_though_its_lease_is_live_and_its_wo
     held = await claimed(clock.database, job_id)
     await clock.move(timedelta(seconds=RULES.deadline_seconds - 1))
     assert await record(clock.database, held, Progress(Phase.DRAWING, 1, 12))
-    assert await sweep(clock.database) == attempts.Swept()
+    assert await sweep(clock.database) == Swept()
     await clock.move(timedelta(seconds=2))
-    assert await sweep(clock.database) == attempts.Swept(failed=((job_id, DeadlinePassed.code),))
+    assert await sweep(clock.database) == Swept(failed=((job_id, DeadlinePassed.code),))
     assert not await record(clock.database, held, Progress(Phase.DRAWING, 2, 12))
     assert not await publish(clock.database, held)
 

@@ -12,6 +12,7 @@ from onbrand.database.pool import Connection, Database
 from onbrand.errors import BadImage, GpuMemory
 from onbrand.jobs import attempts, retention
 from onbrand.jobs.models import Claim, Phase, Progress
+from onbrand.jobs.sweep import sweep_jobs
 from tests.clock import Clock
 from tests.jobs import IMAGES, cancel, claim, draw, outlook, report, submit
 from tests.rules import RULES
@@ -82,12 +83,12 @@ async def _give_back(connection: Connection, held: Claim) -> None:
 
 async def _lapse(connection: Connection, held: Claim) -> None:
     await connection.execute("update job set lease_until = now() - interval '1 second' where id = %s", [held.job_id])
-    await attempts.sweep(connection, RULES)
+    await sweep_jobs(connection, RULES)
 
 
 async def _pass_the_deadline(connection: Connection, held: Claim) -> None:
     await connection.execute("update job set first_started_at = now() - interval '1 day' where id = %s", [held.job_id])
-    await attempts.sweep(connection, RULES)
+    await sweep_jobs(connection, RULES)
 
 
 @pytest.mark.parametrize("end", [_publish, _fail, _requeue, _give_back, _lapse, _pass_the_deadline])

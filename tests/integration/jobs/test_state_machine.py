@@ -34,8 +34,10 @@ from onbrand.config import Settings
 from onbrand.database.pool import Connection
 from onbrand.errors import BadImage, JobExpired, JobNotFound, WorkerLost
 from onbrand.jobs import attempts, retention, service
+from onbrand.jobs.fairness import next_job
 from onbrand.jobs.models import Claim, Job, Owner, Pack, Phase, Progress, Status, StoredImage
 from onbrand.jobs.queue import deliver
+from onbrand.jobs.sweep import sweep_jobs
 from tests.integration.life_cycle.studio import DAY, HOUR, LEASE, LIMITS, Studio
 from tests.integration.life_cycle.world import World
 from tests.rules import RULES
@@ -157,7 +159,7 @@ class LifeCycle(RuleBasedStateMachine):
 
         async def change(connection: Connection) -> Claim | None:
             await attempts.drop_lost_claims(connection, worker_id, RULES)
-            assert await attempts.next_job(connection) == (turn and turn.id)
+            assert await next_job(connection) == (turn and turn.id)
             if turn is None:
                 return None
             claim = await attempts.claim(connection, turn.id, worker_id, pack=PACK, lease_seconds=LEASE)
@@ -279,7 +281,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     def sweep(self) -> None:
         waiting = self.world.deliveries("todo")
-        swept = self.world.commit(lambda connection: attempts.sweep(connection, RULES))
+        swept = self.world.commit(lambda connection: sweep_jobs(connection, RULES))
         requeued, failed = self.studio.sweep()
         assert (set(swept.requeued), dict(swept.failed)) == (requeued, failed)
         lacking = self.studio.lacking_deliveries(waiting + len(requeued))

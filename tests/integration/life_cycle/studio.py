@@ -18,8 +18,8 @@ from onbrand.errors import (
     TooManySubmitted,
     WorkerLost,
 )
+from onbrand.jobs.limits import Limits
 from onbrand.jobs.models import Claim, Owner, Progress, Status
-from onbrand.jobs.service import Limits
 from tests.rules import RULES
 
 HOUR, DAY = 3600, 86400

@@ -24,8 +24,9 @@ from onbrand.config import REPOSITORY, Settings
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
-from onbrand.jobs import attempts, service
+from onbrand.jobs import service
 from onbrand.jobs.models import Job, Owner, Status, image_key
+from onbrand.jobs.sweep import Swept, sweep_jobs
 from onbrand.packs.store import PackStore
 from onbrand.worker import run
 from onbrand.worker.job_runner import JobRunner
@@ -252,10 +253,10 @@ class Bench:
             for pid in filter(is_alive, self.model_pids):
                 os.kill(pid, signal.SIGKILL)
 
-    async def sweep(self, max_attempts: int = 3) -> attempts.Swept:
+    async def sweep(self, max_attempts: int = 3) -> Swept:
         """What the API does every five seconds."""
         async with self.database.transaction() as connection:
-            return await attempts.sweep(connection, replace(RULES, max_attempts=max_attempts))
+            return await sweep_jobs(connection, replace(RULES, max_attempts=max_attempts))
 
     @asynccontextmanager
     async def sweeping(self, max_attempts: int = 3) -> AsyncIterator[None]:

@@ -10,7 +10,6 @@ import sys
 import pytest
 
 from onbrand.errors import SetupError, WeightsDamaged
-from onbrand.jobs import attempts
 from onbrand.worker import model_process
 from onbrand.worker.model_process import ModelProcess
 from tests.integration.worker.bench import Bench, until
@@ -44,11 +43,11 @@ async def test_while_a_model_loads_the_prompt_that_waits_first_is_read_and_each_
     await bench.submit("a teapot")
     await bench.submit("a lamp")
 
-    async def next_prompt() -> str | None:
+    async def prompt_to_read() -> str | None:
         async with bench.database.transaction() as connection:
-            return await attempts.next_prompt(connection)
+            return await next_prompt(connection)
 
-    process = ModelProcess([sys.executable, str(STUB_MODEL), str(bench.notes_dir), "reads"], next_prompt)
+    process = ModelProcess([sys.executable, str(STUB_MODEL), str(bench.notes_dir), "reads"], prompt_to_read)
     await process.ensure_ready()
     await process.stop()
     assert bench.notes.count("read a teapot") == 1
