@@ -129,7 +129,7 @@ async def _generate(database: Database, drawer: JobRunner) -> float:
     async with database.transaction() as connection:
         submitted = await service.submit(connection, owner, PROMPTS[0], idempotency_key=None, limits=limits)
     started = time.perf_counter()
-    await drawer.draw()
+    await drawer.run_next_job()
     seconds = time.perf_counter() - started
     async with database.transaction() as connection:
         assert (await service.find(connection, owner, submitted.job_id)).status is Status.COMPLETE

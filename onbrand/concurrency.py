@@ -1,40 +1,60 @@
-"""Blocking work beside an event loop, in a thread that nobody has to wait for."""
+"""Two helpers for asyncio: blocking work in a thread, and work that an event may interrupt."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-async def in_thread(work: Callable[[], Found]) -> Found:
-    """Run blocking work in a thread that nobody waits for once the caller has given up.
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """Run blocking work in a daemon thread. If the caller is cancelled, nobody waits for the thread.
 
-    `asyncio.to_thread` would not do: the interpreter waits for its threads when it ends.
+    `asyncio.to_thread` does not do here: the interpreter waits for its threads when the process ends.
     """
     loop = asyncio.get_running_loop()
-    result: asyncio.Future[Found] = loop.create_future()
+    future: asyncio.Future[Result] = loop.create_future()
 
-    def settle(found: Found | None, error: BaseException | None) -> None:
-        if result.done():
+    def settle(result: Result | None, error: BaseException | None) -> None:
+        if future.done():
             return
         if error is not None:
-            result.set_exception(error)
+            future.set_exception(error)
         else:
-            result.set_result(found)  # type: ignore[arg-type]
+            future.set_result(result)  # type: ignore[arg-type]
 
     def run() -> None:
-        found, error = None, None
+        result, error = None, None
         try:
-            found = work()
-        except BaseException as met:  # it is raised where the result is awaited
-            error = met
+            result = work()
+        except BaseException as raised:  # it is raised again where the future is awaited
+            error = raised
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, found, error)
+            loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=run, name="blocking", daemon=True).start()
-    return await result
+    return await future
+
+
+async def unless_set(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Do the work to its end, or cancel it when the event is set first. Whether the work was done."""
+    doing, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end_tasks(doing, waiting)
+    if doing.cancelled():
+        return False
+    doing.result()
+    return True
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and return when they have ended. Their exceptions are not raised."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

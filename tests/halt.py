@@ -53,7 +53,7 @@ def install(point: str) -> None:
     """Have this process halt at a point, each time that it gets there."""
     match point.split():
         case ["fetched"]:
-            _instead(JobRunner, "draw", _before)
+            _instead(JobRunner, "run_next_job", _before)
         case ["drawing"]:
             _instead(attempts, "record_progress", _after(_STEPS_BEFORE))
         case ["stored", images]:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal
 
 from onbrand import logs
+from onbrand.concurrency import unless_set
 from onbrand.config import Settings
 from onbrand.database import migrations
 from onbrand.database.pool import Database
@@ -22,7 +23,7 @@ from onbrand.jobs.fairness import next_prompt
 from onbrand.maintenance import Maintenance
 from onbrand.packs.manifest import configured_base
 from onbrand.packs.store import PackStore
-from onbrand.worker.job_runner import JobRunner, unless_set
+from onbrand.worker.job_runner import JobRunner
 from onbrand.worker.model_process import ModelProcess, model_command
 from onbrand.worker.switching import PackInUse
 
@@ -50,17 +51,17 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     await images.prepare()
     model = ModelProcess(next_prompt=partial(_next_prompt, database))
     in_use = PackInUse(settings.pack, database, PackStore.open(settings), base, model, model_command)
-    drawer = JobRunner(settings, database, images, model, in_use, worker_id, stop)
+    runner = JobRunner(settings, database, images, model, in_use, worker_id, stop)
     await database.open()
     try:
         if await unless_set(stop, _wait_for_schema(database)) and await unless_set(stop, in_use.open()):
             with suppress(DatabaseUnavailable):  # the API's rounds go on
                 await Maintenance(settings, database, images).sweep()
-            consuming = asyncio.create_task(_consume(database, drawer, in_use, worker_id, stop))
+            consuming = asyncio.create_task(_consume(database, runner, in_use, worker_id, stop))
             announcing = asyncio.create_task(_announce(database, worker_id, model, in_use))
             watching = asyncio.create_task(in_use.watch())
             try:
-                await _work(settings, drawer, consuming, {announcing, watching}, stop, stop_now)
+                await _work(settings, runner, consuming, {announcing, watching}, stop, stop_now)
             finally:
                 with suppress(DatabaseUnavailable):
                     async with database.transaction() as connection:
@@ -72,21 +73,21 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
 
 async def _work(
     settings: Settings,
-    drawer: JobRunner,
+    runner: JobRunner,
     consuming: asyncio.Task[None],
     aside: set[asyncio.Task[None]],
     stop: asyncio.Event,
     stop_now: asyncio.Event,
 ) -> None:
     stopping = asyncio.create_task(stop.wait())
-    endings: set[asyncio.Future[Any]] = {consuming, *aside, drawer.broken, stopping}
+    endings: set[asyncio.Future[Any]] = {consuming, *aside, runner.broken, stopping}
     try:
         await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         for ended in endings - {stopping}:
             if ended.done():
                 ended.result()  # raises: none of them ends otherwise
         logger.info("Stopping after the running job", extra={"action": "stop"})
-        await _drain(consuming, drawer, settings.shutdown_grace_seconds, stop_now)
+        await _drain(consuming, runner, settings.shutdown_grace_seconds, stop_now)
     finally:
         stop.set()
         for ending in endings:
@@ -99,14 +100,14 @@ async def _work(
 
 
 async def _drain(
-    consuming: asyncio.Task[None], drawer: JobRunner, grace_seconds: float, stop_now: asyncio.Event
+    consuming: asyncio.Task[None], runner: JobRunner, grace_seconds: float, stop_now: asyncio.Event
 ) -> None:
     consuming.cancel()  # takes no further delivery, and waits for the running one
     hurrying = asyncio.create_task(stop_now.wait())
     await asyncio.wait({consuming, hurrying}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
     hurrying.cancel()
     if not consuming.done():
-        drawer.hand_back()
+        runner.hand_back()
         await asyncio.wait({consuming}, timeout=_ENDING_SECONDS)
 
 
@@ -138,14 +139,14 @@ async def _wait_for_schema(database: Database) -> None:
 
 
 async def _consume(
-    database: Database, drawer: JobRunner, in_use: PackInUse, worker_id: str, stop: asyncio.Event
+    database: Database, runner: JobRunner, in_use: PackInUse, worker_id: str, stop: asyncio.Event
 ) -> None:
     async with in_use.turn:
         await in_use.ensure_ready()  # first: a delivery that waits for a model to load is kept from other workers
     lost = False
     while not stop.is_set():  # not just until cancelled: a database that is lost meanwhile hides the cancellation
         try:
-            await queue.consume(database.pool, drawer.draw, worker_name=worker_id)
+            await queue.consume(database.pool, runner.run_next_job, worker_name=worker_id)
         except queue.QueueLost:
             if not lost:
                 logger.warning("The database is away; work goes on when it is back", extra={"action": "database_lost"})

@@ -18,7 +18,7 @@ GUARDS = (
     ),
     Guard(
         "a stale attempt publishes nothing",
-        "publish",
+        "attempts.publish",
         "attempt = %(attempt)s and status",
         "status",
         (_STALE,),
@@ -60,7 +60,7 @@ GUARDS = (
     ),
     Guard(
         "a cancelled job is never published",
-        "publish",
+        "attempts.publish",
         "\" \" where id = %(id)s and attempt = %(attempt)s and status = 'processing'",
         """, error_code = null"
         " where id = %(id)s and attempt = %(attempt)s""",
@@ -68,14 +68,14 @@ GUARDS = (
     ),
     Guard(
         "publishing again after a lost answer is success",
-        "publish",
+        "attempts.publish",
         "cursor.rowcount == 1",
         "False",
         (f"{_ATTEMPTS}::test_publishing_again_after_a_lost_answer_is_no_failure_and_adds_nothing",),
     ),
     Guard(
         "a job has exactly four images",
-        "publish",
+        "attempts.publish",
         "sorted(image.n for image in images) != list(range(1, IMAGES_PER_JOB + 1))",
         "not images",
         (f"{_ATTEMPTS}::test_publishing_anything_but_four_images_is_refused",),
@@ -133,7 +133,7 @@ GUARDS = (
     ),
     Guard(
         "nothing is drawn while the store stays away",
-        "_attempt",
+        "_run_attempt",
         ": self._store_failed = isinstance(failure, StorageUnavailable) try",
         """:
             try""",

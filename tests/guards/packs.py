@@ -159,7 +159,7 @@ GUARDS = (
     ),
     Guard(
         "a worker that stops does not wait for a change of packs",
-        "JobRunner.draw",
+        "JobRunner.run_next_job",
         "if not await unless_set(self._stop, self._in_use.turn.acquire()): return",
         "await self._in_use.turn.acquire()",
         (f"{_OF_SWITCHING}::test_a_worker_that_is_told_to_stop_takes_no_job_that_came_during_a_change",),

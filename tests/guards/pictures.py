@@ -67,22 +67,21 @@ GUARDS = (
     Guard(
         "a drawn picture is checked before it is stored",
         "_store",
-        ": await asyncio.to_thread(check, png) started",
-        """:
-        started""",
+        "await asyncio.to_thread(check, png)",
+        "pass",
         (f"{_DRAWING}::test_anything_but_four_whole_pictures_is_never_published",),
     ),
     Guard(
         "a drawing has four pictures",
-        "_publish",
-        "len(pngs) != IMAGES_PER_JOB or {n for n, _ in pngs} != set(range(1, IMAGES_PER_JOB + 1))",
+        "PublishingStage.publish",
+        "len(drawn.pngs) != IMAGES_PER_JOB or {n for n, _ in drawn.pngs} != set(range(1, IMAGES_PER_JOB + 1))",
         "False",
         (f"{_DRAWING}::test_anything_but_four_whole_pictures_is_never_published",),
     ),
     Guard(
         "the stored images of an attempt that lost are removed",
-        "_attempt",
-        ") await self._discard(claim) except",
+        "_run_attempt",
+        ") await self._publishing.discard(claim) except",
         """)
         except""",
         (f"{_STORING}::test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_images",),

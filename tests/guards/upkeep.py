@@ -10,7 +10,7 @@ _IMAGES = "tests/integration/storage/test_images.py"
 GUARDS = (
     Guard(
         "720 hours are not 30 days",
-        "publish",
+        "attempts.publish",
         "hours => %(hours)s",
         "days => %(hours)s / 24",
         (f"{_UPKEEP}::test_720_hours_are_720_hours_in_every_time_zone_and_season",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guards.guard import Cut, Guard
+from tests.guards.guard import Guard
 
 _WORKER = "tests/integration/worker"
 _STOPPING = f"{_WORKER}/test_stopping.py"
@@ -10,13 +10,12 @@ _DRAWING = f"{_WORKER}/test_drawing.py"
 _OUTAGES = f"{_WORKER}/test_outages.py"
 _STORING = f"{_WORKER}/test_storing.py"
 _MODEL = f"{_WORKER}/test_model_process.py"
-_BETWEEN_STEPS = Cut("_watch", "if not held: await self._model.stop_drawing(claim)", "")
 
 GUARDS = (
     Guard(
         "a stopping worker gives its job back",
-        "_attempt",
-        ": await self._patiently(lambda connection: attempts.give_back(connection, claim)) logger",
+        "_run_attempt",
+        ": await self._commit(lambda connection: attempts.give_back(connection, claim)) logger",
         """:
             logger""",
         (f"{_STOPPING}::test_a_second_signal_gives_the_job_back_at_once_even_from_a_model_that_hangs",),
@@ -24,7 +23,7 @@ GUARDS = (
     Guard(
         "a job that outlasts the grace is given back",
         "_drain",
-        ": drawer.hand_back() await",
+        ": runner.hand_back() await",
         """:
         await""",
         (f"{_STOPPING}::test_a_job_that_outlasts_the_grace_is_given_back_and_completed_elsewhere",),
@@ -60,24 +59,23 @@ GUARDS = (
     ),
     Guard(
         "a cancelled job's drawing stops",
-        "JobRunner._record",
-        "if not held: await self._model.stop_drawing(claim)",
-        "",
+        "_go_on_only_if",
+        "await self._model.stop_drawing(claim)",
+        "pass",
         (f"{_DRAWING}::test_a_cancelled_job_stops_within_a_step_and_the_model_goes_on_with_the_next",),
-        (_BETWEEN_STEPS,),
     ),
     Guard(
         "a cancel is heard between two steps",
         "_watch",
-        "if not held: await self._model.stop_drawing(claim)",
-        "",
+        "await self._go_on_only_if(is_ours, claim)",
+        "pass",
         (f"{_DRAWING}::test_a_cancelled_job_stops_within_a_step_and_the_model_goes_on_with_the_next",),
     ),
     Guard(
         "progress keeps the lease",
-        "_record",
-        "self._settings.lease_seconds",
-        "0",
+        "DrawingStage._record",
+        "lease_seconds=self._lease_seconds",
+        "lease_seconds=0",
         (f"{_DRAWING}::test_a_slow_model_keeps_its_lease",),
     ),
     Guard(
@@ -96,14 +94,14 @@ GUARDS = (
     ),
     Guard(
         "a model that failed draws no more",
-        "JobRunner._failure",
+        "DrawingStage._failure",
         "await self._model.stop()",
         "pass",
         (f"{_DRAWING}::test_trouble_with_the_model_costs_one_attempt",),
     ),
     Guard(
         "a finished drawing waits for the database",
-        "job_runner",
+        "worker.retries",
         "300.0  #",
         "0.0  #",
         (f"{_OUTAGES}::test_four_finished_images_wait_for_the_database_to_be_published",),
@@ -111,28 +109,28 @@ GUARDS = (
     Guard(
         "a drawing goes on while the database is away",
         "_record",
-        "return if",
+        "return await self._go_on_only_if",
         """raise
-        if""",
+        await self._go_on_only_if""",
         (f"{_OUTAGES}::test_a_drawing_survives_a_restart_of_the_database",),
     ),
     Guard(
         "a worker that must go does not wait for the database",
-        "_patiently",
-        "_STOPPING_PATIENCE_SECONDS if self._must_stop.is_set() else _PATIENCE_SECONDS",
+        "commit_with_retries",
+        "_STOPPING_PATIENCE_SECONDS if must_stop.is_set() else _PATIENCE_SECONDS",
         "_PATIENCE_SECONDS",
         (f"{_OUTAGES}::test_a_worker_that_must_go_does_not_wait_for_the_database",),
     ),
     Guard(
         "a finished drawing waits for the store",
-        "job_runner",
-        "= 30.0  #",
-        "= 0.0  #",
+        "worker.publishing",
+        "_STORE_PATIENCE_SECONDS = 30.0",
+        "_STORE_PATIENCE_SECONDS = 0.0",
         (f"{_STORING}::test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_the_lease_is_shorter",),
     ),
     Guard(
         "the lease is kept while the store is away",
-        "_store",
+        "PublishingStage._store",
         "Stopping await self._renew(claim) await",
         """Stopping
             await""",
@@ -140,14 +138,14 @@ GUARDS = (
     ),
     Guard(
         "a cancel ends the wait for the store",
-        "JobRunner._renew",
-        "if not held: raise NoLongerOurs",
+        "PublishingStage._renew",
+        "if not is_ours: raise NoLongerOurs",
         "",
         (f"{_STORING}::test_a_cancel_ends_the_wait_for_a_store_that_is_away",),
     ),
     Guard(
         "a worker that must go does not wait for the store",
-        "_store",
+        "PublishingStage._store",
         "error if self._must_stop.is_set(): raise Stopping await",
         """error
             await""",
@@ -197,9 +195,9 @@ GUARDS = (
     ),
     Guard(
         "a worker takes no job while its model loads again",
-        "JobRunner.draw",
-        "await self._has_model()  #",
-        "#",
+        "JobRunner.run_next_job",
+        "await self._has_model() except",
+        "pass\n        except",
         (f"{_MODEL}::test_a_worker_takes_no_delivery_while_its_model_loads_again",),
     ),
     Guard(
@@ -219,8 +217,8 @@ GUARDS = (
     ),
     Guard(
         "a cut-off host removes what it had stored",
-        "_attempt",
-        ") await self._discard(claim) except",
+        "_run_attempt",
+        ") await self._publishing.discard(claim) except",
         """)
         except""",
         (

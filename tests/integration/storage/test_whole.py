@@ -13,7 +13,7 @@ from onbrand.config import Settings
 from onbrand.database.pool import Database
 from onbrand.images import store
 from onbrand.jobs.models import Status
-from onbrand.worker import job_runner
+from onbrand.worker import job_runner, publishing
 from tests.azurite import KEY, Azurite
 from tests.integration.api.service import PNGS, Person, Service, assert_problem, running
 from tests.integration.storage.places import Place
@@ -103,7 +103,7 @@ async def test_a_job_that_cannot_be_stored_waits_for_the_store_and_is_then_drawn
 ) -> None:
     monkeypatch.setattr(store, "WRITE_SECONDS", 1.0)
     monkeypatch.setattr(store, "DELETE_SECONDS", 1.0)
-    monkeypatch.setattr(job_runner, "_STORE_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
     monkeypatch.setattr(job_runner, "_STORE_CHECK_SECONDS", 0.1)
 
     async def has_failed_once() -> bool:

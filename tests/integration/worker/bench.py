@@ -211,7 +211,7 @@ class Bench:
             await worker.ended()
 
     @asynccontextmanager
-    async def drawer(
+    async def runner(
         self, worker_id: str, images: ImageStore | None = None, **settings: Any
     ) -> AsyncIterator[JobRunner]:
         """What a worker does with a delivery, without the deliveries."""

@@ -49,6 +49,6 @@ async def test_a_claim_that_a_worker_never_heard_of_is_drawn_at_its_next_turn(be
     job_id = await bench.submit()
     async with bench.database.transaction() as connection:
         assert await attempts.claim(connection, job_id, "worker", pack=SAMPLE.pack, lease_seconds=45)
-    async with bench.drawer("worker") as drawer:
-        await drawer.draw()
+    async with bench.runner("worker") as runner:
+        await runner.run_next_job()
     await bench.check_result(job_id, attempt=2)

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from onbrand.errors import SetupError, WeightsDamaged
+from onbrand.jobs.fairness import next_prompt
 from onbrand.worker import model_process
 from onbrand.worker.model_process import ModelProcess
 from tests.integration.worker.bench import Bench, until

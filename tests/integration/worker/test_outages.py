@@ -16,7 +16,7 @@ from onbrand.database.migrations import migrate
 from onbrand.errors import DatabaseNotReady
 from onbrand.jobs import queue
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.worker import job_runner
+from onbrand.worker import retries
 from tests.integration.worker.bench import Bench, until
 
 
@@ -69,9 +69,9 @@ async def test_a_job_whose_claim_finds_no_database_is_drawn_when_it_is_back(
 ) -> None:
     job_id = await bench.submit()
     bench.database.pool.timeout = 0.2  # the least that a connection is waited for
-    async with bench.drawer("worker") as drawer:
+    async with bench.runner("worker") as runner:
         server.stop()
-        drawing = asyncio.create_task(drawer.draw())
+        drawing = asyncio.create_task(runner.run_next_job())
         await bench.ready()
         await asyncio.sleep(1.5)  # that is the outage; the claim is tried again and again
         server.start()
@@ -88,8 +88,8 @@ async def test_four_finished_images_wait_for_the_database_to_be_published(
     job_id = await bench.submit()
     connection = await psycopg.AsyncConnection.connect(server.url)
     await connection.execute("lock table image in exclusive mode")
-    async with bench.drawer("worker") as drawer:
-        drawing = asyncio.create_task(drawer.draw())
+    async with bench.runner("worker") as runner:
+        drawing = asyncio.create_task(runner.run_next_job())
         await until(is_publishing)
         server.stop()
         await connection.close()
@@ -117,7 +117,7 @@ async def test_a_worker_that_starts_before_its_database_waits_for_it_or_for_the_
 async def test_a_worker_that_must_go_does_not_wait_for_the_database(
     bench: Bench, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_runner, "_STOPPING_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(retries, "_STOPPING_PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(pool, "PATIENCE_SECONDS", 1.2)
     async with bench.worker() as worker:
         await bench.drawing(await bench.submit("slow"))

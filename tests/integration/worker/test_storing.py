@@ -12,7 +12,7 @@ from obstore.store import LocalStore
 from onbrand.errors import StorageUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Status
-from onbrand.worker import job_runner
+from onbrand.worker import job_runner, publishing
 from onbrand.worker.job_runner import JobRunner
 from tests.integration.worker.bench import Bench, until
 
@@ -43,8 +43,8 @@ async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_
         return stored
 
     job_id = await bench.submit()
-    async with bench.drawer("late", ImageStore(Store(bench, put))) as late, bench.drawer("other") as other:
-        drawing = asyncio.create_task(late.draw())
+    async with bench.runner("late", ImageStore(Store(bench, put))) as late, bench.runner("other") as other:
+        drawing = asyncio.create_task(late.run_next_job())
 
         async def has_stored() -> bool:
             return bench.stored(job_id) == [f"1/{n}.png" for n in (1, 2, 3, 4)]
@@ -52,7 +52,7 @@ async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_
         await until(has_stored)
         await bench.query("update job set lease_until = now() - interval '1 second' returning id")
         await bench.sweep()
-        await other.draw()
+        await other.run_next_job()
         gate.set()
         await drawing
     await bench.check_result(job_id, attempt=2)
@@ -64,8 +64,8 @@ async def test_a_job_that_is_cancelled_while_its_images_are_stored_has_none(benc
         return await write(path, file)
 
     job_id = await bench.submit()
-    async with bench.drawer("worker", ImageStore(Store(bench, put))) as drawer:
-        await drawer.draw()
+    async with bench.runner("worker", ImageStore(Store(bench, put))) as runner:
+        await runner.run_next_job()
     assert (await bench.find(job_id)).status is Status.FAILED
     await bench.check_nothing_published(job_id)
 
@@ -75,8 +75,8 @@ async def test_what_a_store_has_not_kept_whole_is_not_published(bench: Bench) ->
         return await write(path, file[:-1])
 
     job_id = await bench.submit()
-    async with bench.drawer("worker", ImageStore(Store(bench, put)), max_attempts=1) as drawer:
-        await drawer.draw()
+    async with bench.runner("worker", ImageStore(Store(bench, put)), max_attempts=1) as runner:
+        await runner.run_next_job()
     job = await bench.find(job_id)
     assert (job.status, job.error_code) == (Status.FAILED, StorageUnavailable.code)
     await bench.check_nothing_published(job_id)
@@ -93,8 +93,8 @@ async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_t
         return await write(path, file)
 
     job_id = await bench.submit()
-    async with bench.drawer("worker", ImageStore(Store(bench, put)), lease_seconds=1) as drawer, bench.sweeping():
-        drawing = asyncio.create_task(drawer.draw())
+    async with bench.runner("worker", ImageStore(Store(bench, put)), lease_seconds=1) as runner, bench.sweeping():
+        drawing = asyncio.create_task(runner.run_next_job())
         await asyncio.sleep(3)  # the outage itself
         outage.set()
         await drawing
@@ -102,7 +102,7 @@ async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_t
 
 
 async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(bench: Bench) -> None:
-    bench.monkeypatch.setattr(job_runner, "_STORE_PATIENCE_SECONDS", 0)
+    bench.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
     bench.monkeypatch.setattr(job_runner, "_STORE_CHECK_SECONDS", 0.05)
     async with bench.worker(max_attempts=2):
         await bench.ready()
@@ -131,10 +131,10 @@ async def drawn_without_a_store(bench: Bench, then: Callable[[JobRunner, UUID], 
         raise OSError
 
     job_id = await bench.submit()
-    async with bench.drawer("worker", ImageStore(Store(bench, put))) as drawer, asyncio.timeout(15):
-        drawing = asyncio.create_task(drawer.draw())
+    async with bench.runner("worker", ImageStore(Store(bench, put))) as runner, asyncio.timeout(15):
+        drawing = asyncio.create_task(runner.run_next_job())
         await tried.wait()
-        await then(drawer, job_id)
+        await then(runner, job_id)
         await drawing
     return job_id
 
@@ -147,8 +147,8 @@ async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(bench: Bench) -> 
 
 
 async def test_a_worker_that_must_stop_hands_back_a_job_whose_store_is_away(bench: Bench) -> None:
-    async def stop(drawer: JobRunner, _: UUID) -> None:
-        drawer.hand_back()
+    async def stop(runner: JobRunner, _: UUID) -> None:
+        runner.hand_back()
 
     job_id = await drawn_without_a_store(bench, stop)
     (row,) = await bench.query("select status, tries from job where id = %s", job_id)
@@ -169,11 +169,11 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
     async def has_written() -> bool:
         return len(written) == 3
 
-    bench.monkeypatch.setattr(job_runner, "_STORE_PATIENCE_SECONDS", 0)
+    bench.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
 
     job_id = await bench.submit()
-    async with bench.drawer("worker", ImageStore(Store(bench, put)), max_attempts=1) as drawer:
-        await drawer.draw()
+    async with bench.runner("worker", ImageStore(Store(bench, put)), max_attempts=1) as runner:
+        await runner.run_next_job()
         await until(has_written)
     assert (await bench.find(job_id)).error_code == StorageUnavailable.code
     await bench.check_nothing_published(job_id)
@@ -182,7 +182,7 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
 async def test_a_store_that_can_be_written_again_costs_no_more_than_the_attempts_before(bench: Bench) -> None:
     bench.images_dir.mkdir(parents=True)
     (bench.images_dir / "jobs").write_text("in the way")
-    bench.monkeypatch.setattr(job_runner, "_STORE_PATIENCE_SECONDS", 0)
+    bench.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
     async with bench.worker(max_attempts=2):
         job = await bench.ended(await bench.submit())
         (bench.images_dir / "jobs").unlink()

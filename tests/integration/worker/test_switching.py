@@ -144,14 +144,14 @@ async def test_what_is_claimed_after_a_promotion_is_never_drawn_with_the_old_pac
 ) -> None:
     monkeypatch.setattr(switching, "LOOK_EVERY_SECONDS", 60.0)  # nobody but the one who claims looks in time
     pack, other = await shelved(bench, 2)
-    async with bench.drawer("worker") as drawer:
+    async with bench.runner("worker") as runner:
         await bench.submit()
-        await drawer.draw()
+        await runner.run_next_job()
         for live in (pack, other, pack):
             # The drawer has looked for the last time at its end, and looks next when it claims.
-            monkeypatch.setattr(type(drawer), "_has_model", _promoting(bench, live, type(drawer)._has_model))
+            monkeypatch.setattr(type(runner), "_has_model", _promoting(bench, live, type(runner)._has_model))
             job_id = await bench.submit()
-            await drawer.draw()
+            await runner.run_next_job()
             assert drawn_with(bench, job_id) == [live.id]
             await check_packs(bench, [job_id])
 
@@ -160,9 +160,9 @@ def _promoting(bench: Bench, live: BrandPack, has_model):  # type: ignore[no-unt
     """`JobRunner._has_model`, and right after it somebody promotes a pack: the latest moment before a claim."""
     done = False
 
-    async def then_promote(drawer):  # type: ignore[no-untyped-def]
+    async def then_promote(runner):  # type: ignore[no-untyped-def]
         nonlocal done
-        found = await has_model(drawer)
+        found = await has_model(runner)
         if not done:
             done = True
             await promote(bench, live)
