@@ -1,7 +1,7 @@
-"""What must happen while nobody asks for anything: lost work is found, what is due is deleted, the store is compared.
+"""What happens without a request: lost jobs are found, due jobs are deleted, rows and stored images are compared.
 
-Runs in the API process, so that it works with no worker alive, and once at a worker's start. Any number of processes
-may do it at the same time, and each may die on any line: every step is one transaction or may be repeated.
+It runs in each API process, so it works with no worker alive; a worker also sweeps once at its start. Any number of
+processes may run it at the same time, and each may die on any line: every step is one transaction or may be repeated.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 5.0
 EXPIRE_SECONDS = 60.0
 _COLLECT_EVERY_HOURS = 6
-_COLLECT_ASK_SECONDS = 300.0
+_COLLECT_CHECK_SECONDS = 300.0  # how often each process asks whether the six hours are over
 _BATCH = 100
-_AT_ONCE = 8  # jobs whose images are deleted side by side
-_FOREIGN_SHARE = 0.1  # of stored images without a job: more, and this is hardly the database they belong to
+_AT_ONCE = 8  # jobs whose images are deleted at the same time
+_FOREIGN_SHARE = 0.1  # if more of the stored images have no job, this is probably not their database
 
 
 @dataclass(frozen=True)
 class Expired:
-    """What a deletion did: jobs deleted, jobs whose images the store did not let go, or whether all of it waits."""
+    """What a round of deletion did: jobs deleted, jobs whose images the store did not delete, whether all must wait."""
 
     deleted: int = 0
     unfinished: int = 0
@@ -43,7 +43,7 @@ class Expired:
 
 @dataclass(frozen=True)
 class Collected:
-    """What a comparison found: stored images deleted, half-written files deleted, published images missing."""
+    """What a comparison did: stored images deleted, half-written files deleted, published images found missing."""
 
     deleted: int = 0
     leftovers: int = 0
@@ -52,7 +52,7 @@ class Collected:
 
 
 class Maintenance:
-    """The upkeep of one database and the image store that belongs to it."""
+    """Looks after one database and the image store that belongs to it."""
 
     def __init__(self, settings: Settings, database: Database, images: ImageStore) -> None:
         self._rules = Rules.of(settings)
@@ -60,14 +60,14 @@ class Maintenance:
         self._images = images
 
     async def run(self) -> None:
-        """Look after everything until cancelled; what goes wrong in a round is logged and tried again."""
+        """Do everything in turns until cancelled. An error in one round is logged, and the next round tries again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(_for_ever(self.sweep, SWEEP_SECONDS))
             group.create_task(_for_ever(self.expire, EXPIRE_SECONDS))
-            group.create_task(_for_ever(self._collect_in_turn, _COLLECT_ASK_SECONDS))
+            group.create_task(_for_ever(self._collect_in_turn, _COLLECT_CHECK_SECONDS))
 
     async def sweep(self) -> Swept:
-        """Find work that was lost: `sweep_jobs`."""
+        """Find lost jobs and late jobs (`jobs.sweep`), and log what was done."""
         async with self._database.transaction() as connection:
             swept = await sweep_jobs(connection, self._rules)
         for job_id in swept.requeued:
@@ -87,37 +87,40 @@ class Maintenance:
         return swept
 
     async def expire(self, *, confirmed: bool = False) -> Expired:
-        """Delete the jobs whose time is over. `confirmed`: also when it is so much that a wrong clock is likelier."""
+        """Delete the jobs whose retention time is over.
+
+        `confirmed`: also when so many are due at once that the clock is probably wrong.
+        """
         async with self._database.transaction() as connection:
-            held = await retention.is_held(connection) and not confirmed
-        if held:
+            is_held = await retention.is_deletion_held(connection) and not confirmed
+        if is_held:
             logger.error(
-                "More than half of all jobs are due for deletion at once. Is the database's clock right? They are"
-                " deleted in some hours; `onbrand clean --confirm` does it now.",
+                "More than half of all jobs are due for deletion at once. Is the database's clock right? They will be"
+                " deleted in some hours; `onbrand clean --confirm` deletes them now.",
                 extra={"action": "expire_held"},
             )
             return Expired(held=True)
         deleted = unfinished = 0
         while True:
             async with self._database.transaction() as connection:
-                begun = await retention.begin(connection, _BATCH)
-            if not begun:
+                marked = await retention.mark_for_deletion(connection, _BATCH)
+            if not marked:
                 break
             gate = asyncio.Semaphore(_AT_ONCE)
-            done = await asyncio.gather(*(self._delete(job_id, gate) for job_id in begun))
+            done = await asyncio.gather(*(self._delete(job_id, gate) for job_id in marked))
             deleted, unfinished = deleted + sum(done), unfinished + done.count(False)
             if unfinished:
                 logger.warning("The image store does not answer", extra={"action": "store_lost"})
                 break
         async with self._database.transaction() as connection:
-            await retention.forget(connection)
+            await retention.delete_old_traces(connection)
             await usage.forget(connection)
             overdue = await retention.overdue(connection)
         if deleted:
-            logger.info("%d jobs were kept for their full time and are deleted", deleted, extra={"action": "expire"})
+            logger.info("%d jobs were deleted after their retention time", deleted, extra={"action": "expire"})
         if overdue:
             logger.error(
-                "%d jobs should have been deleted a day ago, but their images can't be",
+                "%d jobs should have been deleted a day ago, but their images can't be deleted",
                 overdue,
                 extra={"action": "expire_overdue"},
             )
@@ -128,44 +131,43 @@ class Maintenance:
             try:
                 await self._images.delete_job(job_id)
             except StoreUnavailable:
-                return False  # it stays marked, and is taken up again
+                return False  # the job stays marked, and a later round deletes it
             async with self._database.transaction() as connection:
-                await retention.finish(connection, job_id)
+                await retention.delete_row(connection, job_id)
             return True
 
     async def collect(self, *, confirmed: bool = False) -> Collected:
-        """Compare rows and stored images, both ways: delete what belongs to no result, note what is missing.
+        """Compare rows and stored images, both ways: delete images of no result, note published images that are gone.
 
-        `confirmed`: also when so many images belong to no job that this may not be their database.
+        `confirmed`: delete also when so many images belong to no job that this is probably not their database.
         """
         orphans: list[StoredKey] = []
-        strangers = total = 0
+        without_job = total = 0
         seen: set[tuple[UUID, int, int]] = set()
-        oldest = datetime.now(UTC) - timedelta(
-            hours=retention.ORPHAN_HOURS
-        )  # by this clock; the grace is for its error
+        # This machine's clock, not the database's; two hours are more than its error.
+        before = datetime.now(UTC) - timedelta(hours=retention.ORPHAN_HOURS)
         async for batch in self._images.stored():
             async with self._database.transaction() as connection:
-                known = await retention.known(connection, {key.job_id for key in batch})
+                kept_attempts = await retention.attempts_to_keep(connection, {key.job_id for key in batch})
             for key in batch:
                 seen.add((key.job_id, key.attempt, key.n))
-                kept = known.get(key.job_id)
-                if key.modified < oldest and (kept is None or kept.attempt != key.attempt):
+                kept = kept_attempts.get(key.job_id)
+                if key.modified < before and (kept is None or kept.attempt != key.attempt):
                     orphans.append(key)
-                    strangers += kept is None
+                    without_job += kept is None
             total += len(batch)
-        held = strangers > _FOREIGN_SHARE * total and not confirmed
+        is_held = without_job > _FOREIGN_SHARE * total and not confirmed
         async with self._database.transaction() as connection:
-            await retention.note_held(connection, held=held)
-        if held:
+            await retention.note_collection_held(connection, is_held=is_held)
+        if is_held:
             logger.error(
                 "%d of %d stored images belong to no job. Is this the right database for them? Nothing is deleted;"
-                " `onbrand clean --confirm` does it.",
-                strangers,
+                " `onbrand clean --confirm` deletes them.",
+                without_job,
                 total,
                 extra={"action": "collect_held"},
             )
-        deleted = 0 if held else await self._images.delete(orphans)
+        deleted = 0 if is_held else await self._images.delete(orphans)
         leftovers = await self._images.sweep_leftovers(timedelta(hours=retention.ORPHAN_HOURS))
         missing = await self._note_missing(seen)
         if deleted or leftovers:
@@ -175,14 +177,14 @@ class Maintenance:
                 leftovers,
                 extra={"action": "collect"},
             )
-        return Collected(deleted, leftovers, missing, held)
+        return Collected(deleted, leftovers, missing, is_held)
 
     async def _note_missing(self, seen: set[tuple[UUID, int, int]]) -> int:
         missing: list[tuple[UUID, int]] = []
         after: UUID | None = None
         while True:
             async with self._database.transaction() as connection:
-                published = await retention.published(connection, after, _BATCH)
+                published = await retention.published_images(connection, after, _BATCH)
             if not published:
                 break
             missing += [(job_id, image.n) for job_id, n, image in published if (job_id, n, image.n) not in seen]
@@ -197,26 +199,26 @@ class Maintenance:
 
     async def _collect_in_turn(self) -> None:
         async with self._database.transaction() as connection:
-            mine = await retention.may_collect(connection, _COLLECT_EVERY_HOURS)
-        if mine:
+            is_our_turn = await retention.start_collection(connection, _COLLECT_EVERY_HOURS)
+        if is_our_turn:
             await self.collect()
 
 
 async def _for_ever(work: Callable[[], Awaitable[object]], seconds: float) -> None:
-    lost = False
+    is_lost = False
     while True:
         try:
             await work()
         except DatabaseUnavailable:
-            if not lost:
+            if not is_lost:
                 logger.warning("The database does not answer", extra={"action": "database_lost"})
-            lost = True
+            is_lost = True
         except StoreUnavailable:
-            if not lost:
+            if not is_lost:
                 logger.warning("The image store does not answer", extra={"action": "store_lost"})
-            lost = True
-        except Exception:  # the loop must outlive whatever one round meets
-            logger.exception("A round of upkeep failed", extra={"action": "sweep_failed"})
+            is_lost = True
+        except Exception:  # an unforeseen error in one round must not end the loop
+            logger.exception("A round of maintenance failed", extra={"action": "sweep_failed"})
         else:
-            lost = False
+            is_lost = False
         await asyncio.sleep(seconds)

@@ -84,7 +84,7 @@ async def clean(settings: Settings, database_url: str, *, confirmed: bool) -> Cl
         upkeep = Maintenance(settings, database, images)
         expired = await upkeep.expire(confirmed=confirmed)
         async with database.transaction() as connection:
-            await retention.may_collect(connection, 0)  # whatever the time, it is our turn
+            await retention.start_collection(connection, 0)  # whatever the time, it is our turn
         return Cleaned(expired, await upkeep.collect(confirmed=confirmed))
     finally:
         await database.close()

@@ -1,1 +1,1 @@
-"""A job's whole life, with the SQL that decides it: submitted, waiting, drawn, kept, deleted."""
+"""A job's whole life, with the SQL that decides it: submitted, queued, drawn, kept, deleted."""

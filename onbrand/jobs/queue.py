@@ -1,8 +1,8 @@
 """The queue: Procrastinate delivers `{job_id}` to one worker, and nothing else.
 
-Procrastinate neither recovers nor retries here: attempts, leases and requeueing are ours (`attempts`). A delivery says
-that there is work; which job is drawn is decided by whose turn it is, so one too many finds nothing to do, and one too
-few is made again by the sweep. The prompt never enters the queue.
+Procrastinate neither recovers nor retries here: attempts, leases and queueing again are ours (`attempts`, `sweep`). A
+delivery says that there is work, and `fairness` decides which job is drawn. So a surplus delivery finds nothing to do,
+and the sweep replaces a missing one. The prompt never enters the queue.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from onbrand.database.pool import Connection
 
 QUEUE = "generate"
 TASK = "onbrand.generate"
-POLL_SECONDS = 1.0  # deliveries come by NOTIFY; the poll is for those that come while nobody listens
+POLL_SECONDS = 1.0  # deliveries come by NOTIFY; the poll finds those that came while nobody listened
 _LISTEN_AGAIN_SECONDS = 1.0
 
 QueueLost = exceptions.ConnectorException
 
 
 class _Deliveries(JobManager):
-    """Procrastinate's bookkeeping, made to outlive a database that is away while a delivery is being worked on.
+    """Procrastinate's bookkeeping, changed so that it survives an outage of the database.
 
-    Its worker is meant to stop when its listener or its heartbeat fails, but version 3.10 waits for the first of its
-    side tasks only, and that is the one for periodic tasks, which ends at once where there are none. From then on
-    nobody would listen, for as long as the process runs.
+    Procrastinate's worker is meant to stop when its listener or its heartbeat fails. But version 3.10 waits only for
+    the first of its side tasks to end. That is the task for periodic tasks, which ends at once where there are none.
+    After a failure nobody would listen any more, for as long as the process runs.
     """
 
     async def listen_for_jobs(
@@ -50,22 +50,22 @@ class _Deliveries(JobManager):
             await super().update_heartbeat(worker_id)
 
     async def finish_job(self, job: Job, status: DeliveryStatus, delete_job: bool) -> None:
-        # Nobody reads that row again; the exception would end in a task that nobody waits for.
+        # Nobody reads that row again, and nobody awaits the task in which the exception would be raised.
         with suppress(QueueLost):
             await super().finish_job(job, status, delete_job)
 
 
-# Never opened: it only words the INSERT that `deliver` runs on the caller's connection.
+# Never opened: it only builds the INSERT that `deliver` runs on the caller's connection.
 _deferrer = procrastinate.App(connector=procrastinate.PsycopgConnector())
 
 
 async def deliver(connection: Connection, job_id: UUID) -> None:
-    """Queue a delivery inside the caller's transaction: it exists if and only if that commits."""
+    """Queue a delivery inside the caller's transaction: it exists if and only if the transaction commits."""
     await _deferrer.configure_task(TASK, queue=QUEUE, connection=connection).defer_async(job_id=str(job_id))
 
 
 async def deliveries_waiting(connection: Connection) -> int:
-    """How many deliveries no worker has taken yet."""
+    """The number of deliveries that no worker has taken yet."""
     cursor = await connection.execute(
         "select count(*) as waiting from procrastinate_jobs where queue_name = %s and status = 'todo'", [QUEUE]
     )
@@ -74,10 +74,11 @@ async def deliveries_waiting(connection: Connection) -> int:
 
 
 async def delete_abandoned(connection: Connection) -> int:
-    """Delete deliveries that a dead worker had taken: nothing reads them again. How many there were.
+    """Delete deliveries that a dead worker had taken, because nothing reads them again. Returns their number.
 
-    Procrastinate unties them from a worker whose heartbeat stops (`worker_id` becomes null) once another worker runs.
-    A worker that is stopping has no heartbeat either, so one that nobody has buried yet is given a day.
+    When a worker's heartbeat stops and another worker runs, Procrastinate deletes the dead worker's row, and
+    `worker_id` of its deliveries becomes null. A worker that is stopping sends no heartbeat either. So as long as its
+    row exists, its deliveries are kept until the heartbeat is a day old.
     """
     cursor = await connection.execute(
         "delete from procrastinate_jobs delivery where queue_name = %s and status = 'doing' and not exists ("
@@ -89,7 +90,7 @@ async def delete_abandoned(connection: Connection) -> int:
 
 
 async def delete_surplus(connection: Connection) -> None:
-    """Delete the newest deliveries that are more than the jobs that wait; cancelled ones would pile up otherwise."""
+    """If more deliveries wait than jobs, delete the newest ones: those of cancelled jobs would pile up otherwise."""
     await connection.execute(
         "delete from procrastinate_jobs where status = 'todo' and id in ("
         " select id from procrastinate_jobs where queue_name = %s and status = 'todo'"
@@ -101,21 +102,23 @@ async def delete_surplus(connection: Connection) -> None:
 
 async def consume(
     pool: AsyncConnectionPool[Connection],
-    draw: Callable[[], Awaitable[None]],
+    run_next_job: Callable[[], Awaitable[None]],
     *,
     worker_name: str,
 ) -> None:
-    """Take deliveries one at a time and `draw` for each, until cancelled; a running `draw` is then waited for.
+    """Take one delivery after the other and call `run_next_job` for each, until cancelled.
+
+    On a cancel, it returns when a running `run_next_job` has ended.
 
     Raises:
-        QueueLost: the database went away; call again when it is back.
+        QueueLost: the database did not answer; call again when it does.
     """
     app = procrastinate.App(connector=procrastinate.PsycopgConnector())
     app.job_manager = _Deliveries(app.connector)
 
     @app.task(name=TASK, queue=QUEUE)
-    async def generate(job_id: str) -> None:  # noqa: ARG001  (it says who asked, not whose turn it is)
-        await draw()
+    async def generate(job_id: str) -> None:  # noqa: ARG001  (`fairness` decides which job is drawn)
+        await run_next_job()
 
     async with app.open_async(pool):
         await app.run_worker_async(

@@ -1,8 +1,11 @@
-"""Deleting jobs whose retention time is over, and telling stored images that belong to no result.
+"""How long a job is kept: which jobs are due for deletion, and which stored images belong to a result.
 
-Only the statements; `upkeep` decides when, and deletes the images. The database's clock is the only one. A job goes in
-three steps, each of which may be repeated: it is marked (from then on nobody sees it, whatever the clock does), its
-images are deleted, its row becomes one line that says that it was there.
+Here are only the statements; `maintenance` runs them in turns and deletes the images. The database's clock is the only
+one. A job is deleted in three steps, each of which may be repeated:
+
+1. `mark_for_deletion` marks its row. From then on nobody sees the job, whatever the clock does.
+2. Its images are deleted.
+3. `delete_row` deletes its row, and keeps one line that says that there was a job.
 """
 
 from __future__ import annotations
@@ -14,28 +17,28 @@ from uuid import UUID
 from onbrand.database.pool import Connection
 from onbrand.jobs.models import StoredImage
 
-# More jobs at once than this, and more than this share of all: more likely a wrong clock than an old studio.
+# When more jobs than this, and more than this share of all jobs, are due at once, the clock is probably wrong.
 _MANY_JOBS = 100
 _MANY_SHARE = 0.5
 _HOLD_HOURS = 12
-_STALE_MINUTES = 10
-_TOMBSTONE_DAYS = 90
+_STALE_MINUTES = 10  # after which another process takes over a deletion that was begun
+_TOMBSTONE_DAYS = 90  # how long the owner of a deleted job is told "deleted" instead of "never existed"
 ORPHAN_HOURS = 2  # younger images may belong to an attempt that is about to publish
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What the row of a stored image's job says: which attempt may still be, or become, the result."""
+    """The one attempt at a job whose stored images must stay."""
 
     job_id: UUID
     attempt: int
 
 
-async def is_held(connection: Connection) -> bool:
-    """Whether a deletion must wait because it is so large that the clock is more likely wrong.
+async def is_deletion_held(connection: Connection) -> bool:
+    """Whether the deletion must wait because so many jobs are due at once that the clock is probably wrong.
 
-    Held, the jobs are unreachable but whole, so a clock that is set right brings them back. After twelve hours it is
-    believed, because people were promised that their images are gone within a day.
+    Meanwhile nobody can reach the jobs, but nothing of them is deleted, so they are back once the clock is right. After
+    twelve hours they are deleted all the same, because people were promised that their images are gone within a day.
     """
     cursor = await connection.execute(
         "select exists (select from job where expires_at <= now() and expiring_at is null offset %s)", [_MANY_JOBS]
@@ -62,10 +65,11 @@ async def is_held(connection: Connection) -> bool:
     return row is not None and bool(row["held"])
 
 
-async def begin(connection: Connection, limit: int) -> list[UUID]:
-    """Mark up to `limit` jobs whose time is over, and take up what another process left unfinished.
+async def mark_for_deletion(connection: Connection, limit: int) -> list[UUID]:
+    """Mark up to `limit` jobs: those whose retention time is over, and those whose deletion was begun and not ended.
 
-    A mark may be a little ahead of `now()`: it stands still within a transaction, and another one began later.
+    A mark may be a little later than `now()`: `now()` is the time when this transaction began, and the transaction that
+    wrote the mark may have begun after it. So marks up to one minute ahead count as fresh.
     """
     cursor = await connection.execute(
         "update job set expiring_at = now() where id in ("
@@ -77,8 +81,8 @@ async def begin(connection: Connection, limit: int) -> list[UUID]:
     return [row["id"] for row in await cursor.fetchall()]
 
 
-async def finish(connection: Connection, job_id: UUID) -> None:
-    """Delete the row of a marked job whose images are gone; what is left says neither prompt nor picture."""
+async def delete_row(connection: Connection, job_id: UUID) -> None:
+    """Delete the row of a marked job whose images are deleted. What is kept names neither its prompt nor its images."""
     await connection.execute(
         "with gone as (delete from job where id = %s and expiring_at is not null returning *),"
         " told as (insert into expired_job (id, tenant_id, user_id, expired_at)"
@@ -96,8 +100,8 @@ async def finish(connection: Connection, job_id: UUID) -> None:
     )
 
 
-async def forget(connection: Connection) -> None:
-    """Delete what still tells of jobs that went long ago, and note that the deletion was looked after."""
+async def delete_old_traces(connection: Connection) -> None:
+    """Delete what is kept of jobs that were deleted 90 days ago, and note the time of this round of deletion."""
     await connection.execute(
         "delete from expired_job where expired_at < now() - make_interval(days => %s)", [_TOMBSTONE_DAYS]
     )
@@ -105,14 +109,14 @@ async def forget(connection: Connection) -> None:
 
 
 async def overdue(connection: Connection) -> int:
-    """How many jobs should have been deleted a day ago."""
+    """The number of jobs that should have been deleted a day ago."""
     cursor = await connection.execute("select count(*) as jobs from job where expires_at < now() - interval '24 hours'")
     row = await cursor.fetchone()
     return row["jobs"] if row else 0
 
 
-async def may_collect(connection: Connection, every_hours: int) -> bool:
-    """Take the turn at comparing rows and stored images, unless somebody did within so many hours."""
+async def start_collection(connection: Connection, every_hours: int) -> bool:
+    """Whether this process shall compare rows and stored images now. False: another one did within so many hours."""
     cursor = await connection.execute(
         "update upkeep set collected_at = now() where collected_at is null"
         " or collected_at not between now() - make_interval(hours => %s) and now() + interval '1 minute'",
@@ -121,18 +125,19 @@ async def may_collect(connection: Connection, every_hours: int) -> bool:
     return cursor.rowcount == 1
 
 
-async def note_held(connection: Connection, *, held: bool) -> None:
-    """Remember since when so many images belong to no job that none of them is deleted."""
+async def note_collection_held(connection: Connection, *, is_held: bool) -> None:
+    """Note since when so many stored images belong to no job that none of them is deleted."""
     await connection.execute(
-        "update upkeep set collection_held_since = case when %s then coalesce(collection_held_since, now()) end", [held]
+        "update upkeep set collection_held_since = case when %s then coalesce(collection_held_since, now()) end",
+        [is_held],
     )
 
 
-async def known(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, Kept]:
+async def attempts_to_keep(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, Kept]:
     """The jobs among these that exist, each with the one attempt whose images must stay.
 
-    That is the result of a complete job, and the running or the next attempt of an unfinished one. A failed job keeps
-    none (attempt 0).
+    For a complete job this is its result, for an unfinished job its latest attempt. A failed job keeps no images, so
+    its attempt is 0 here.
     """
     cursor = await connection.execute(
         "select id, case status when 'complete' then result_attempt when 'failed' then 0 else attempt end as attempt"
@@ -142,10 +147,12 @@ async def known(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID,
     return {row["id"]: Kept(row["id"], row["attempt"]) for row in await cursor.fetchall()}
 
 
-async def published(connection: Connection, after: UUID | None, limit: int) -> list[tuple[UUID, int, StoredImage]]:
-    """Published images in the order of their jobs' ids, with their attempt: the next `limit` jobs behind `after`.
+async def published_images(
+    connection: Connection, after: UUID | None, limit: int
+) -> list[tuple[UUID, int, StoredImage]]:
+    """The published images of the next `limit` jobs after the id `after`, in the order of ids: job, attempt, image.
 
-    Only of jobs that ended a while ago, so that whoever lists the store beforehand has seen them.
+    Jobs that ended in the last two hours are left out, because the caller may have listed the store before they ended.
     """
     cursor = await connection.execute(
         "select job.id, job.result_attempt, image.n, image.sha256, image.size from ("
@@ -160,7 +167,7 @@ async def published(connection: Connection, after: UUID | None, limit: int) -> l
 
 
 async def note_missing(connection: Connection, missing: Sequence[tuple[UUID, int]]) -> None:
-    """Remember which published images (job and number) the store no longer has, and which it has again."""
+    """Note which published images (job and number) the store no longer has; those not named here are there again."""
     job_ids, numbers = [job_id for job_id, _ in missing], [n for _, n in missing]
     await connection.execute(
         "update image set missing_since = now() from unnest(%s::uuid[], %s::int[]) as gone (job_id, n)"

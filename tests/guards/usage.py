@@ -64,7 +64,7 @@ GUARDS = (
     # --- counting ----------------------------------------------------------------------------------------------------
     Guard(
         "a deleted run goes on counting",
-        "retention.finish",
+        "retention.delete_row",
         '"  from gone)"',
         '"  from gone where false)"',
         (f"{_USAGE}::test_a_deleted_run_counts_as_it_did_before",),

@@ -234,7 +234,7 @@ async def test_only_a_job_whose_deletion_has_begun_is_deleted(studio: Studio) ->
     job_id = await studio.complete()
     await studio.clock.move(RETENTION)
     async with studio.clock.database.transaction() as connection:
-        await retention.finish(connection, job_id)
+        await retention.delete_row(connection, job_id)
     assert (await studio.jobs(), studio.files) == (1, 4)
 
 
@@ -468,7 +468,7 @@ async def test_the_comparison_is_made_by_one_of_many_every_six_hours(studio: Stu
 
     async def may() -> bool:
         async with studio.clock.database.transaction() as connection:
-            return await retention.may_collect(connection, 6)
+            return await retention.start_collection(connection, 6)
 
     assert sorted(await asyncio.gather(*(may() for _ in range(5)))) == [False, False, False, False, True]
     await studio.clock.move(timedelta(hours=5))

@@ -118,8 +118,8 @@ async def test_nothing_of_a_preview_outlives_its_job(clock: Clock) -> None:
         await connection.execute("insert into preview values (%s, 1, %s)", [job_id, list(EARLY)])
     await clock.move(timedelta(hours=721))
     async with clock.database.transaction() as connection:
-        assert await retention.begin(connection, 10) == [job_id]
-        await retention.finish(connection, job_id)
+        assert await retention.mark_for_deletion(connection, 10) == [job_id]
+        await retention.delete_row(connection, job_id)
     assert await stored(clock.database) == 0
 
 

@@ -277,7 +277,7 @@ class LifeCycle(RuleBasedStateMachine):
     def begin_to_expire(self) -> None:
         """A deletion that dies behind the mark."""
         due = self.studio.expire(is_interrupted=True)
-        assert set(self.world.commit(lambda connection: retention.begin(connection, 100))) == due
+        assert set(self.world.commit(lambda connection: retention.mark_for_deletion(connection, 100))) == due
 
     def sweep(self) -> None:
         waiting = self.world.deliveries("todo")
