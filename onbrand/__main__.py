@@ -1,4 +1,4 @@
-"""`onbrand` and `python -m onbrand` are the command."""
+"""The command line: `onbrand` and `python -m onbrand` both start here."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from onbrand.cli.main import main
 
 
 def run() -> None:
-    """Run the command, and end without the interpreter's own ending.
+    """Run the command, then end the process without the interpreter's own shutdown.
 
-    A thread of obstore's that lets go of a Python object during that aborts the process: 22 of 80 scripts that ended
-    after asking the store for something did, with Python 3.11 and obstore 0.12.
+    During that shutdown, a thread of obstore that releases a Python object aborts the process. That happened in 22 of
+    80 scripts that had called the store before they ended (Python 3.11, obstore 0.12).
     """
     exit_code = 0
     try:
@@ -21,7 +21,7 @@ def run() -> None:
     except SystemExit as ending:
         exit_code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # whoever was to read it has gone
+        with suppress(OSError):  # the reader of the stream has gone
             stream.flush()
     os._exit(exit_code)
 

@@ -1,6 +1,7 @@
 """Logging: one line per change of state, a sentence for people and a stable `action` for machines.
 
-Never a prompt, a token or a key: what may be logged besides the sentence are the fields below.
+No line holds a prompt, a token or a key. Besides the sentence, a line has only the three fields below and what `extra`
+names.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ ACTIONS = {
     "database_lost": "the database did not answer",
     "deliver_again": "the sweep delivered waiting jobs whose queue entry was lost",
     "expire": "jobs were deleted because their retention time is over",
-    "expire_held": "so many jobs are due for deletion at once that it waits",
+    "expire_held": "so many jobs are due for deletion at once that the deletion waits",
     "expire_overdue": "jobs should have been deleted a day ago",
-    "fail_attempt": "an attempt brought no images",
+    "fail_attempt": "an attempt produced no images",
     "fail_late": "the sweep failed jobs that took or waited too long",
     "give_back": "a stopping worker handed its attempt back",
     "image_corrupt": "a stored image does not match its checksum",
@@ -42,10 +43,10 @@ ACTIONS = {
     "model_lost": "the model process ended by itself or stopped answering",
     "model_output": "the model process printed something, such as a library's warning",
     "model_ready": "the model is loaded",
-    "model_plan": "how exactly, and where, a model is going to be held",
-    "model_stage": "a part of loading the model has ended, with its seconds",
+    "model_plan": "in which precision, and in which memory, a model is going to be loaded",
+    "model_stage": "a part of loading the model has ended; the line has its seconds",
     "model_start": "a model process was started",
-    "pack_refused": "a worker could not change to the brand pack that is live, and draws on with the one before",
+    "pack_refused": "a worker could not change to the live brand pack, and goes on drawing with the one before",
     "publish_job": "four images became a job's result",
     "restart": "the supervisor starts a process again",
     "start": "a process starts",
@@ -55,7 +56,7 @@ ACTIONS = {
     "submit_job": "a job was accepted",
     "switch_pack": "a worker changes to another brand pack",
     "sweep": "jobs with a lapsed lease were requeued or failed",
-    "sweep_failed": "a round of upkeep met something unforeseen",
+    "sweep_failed": "a round of maintenance had an unforeseen error",
     "system_ready": "everything runs",
     "worker_stale": "a worker noticed that its attempt is no longer its own",
 }
@@ -65,7 +66,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 def configure(settings: Settings, process: str) -> None:
-    """Send all logging of this process to standard error as `ONBRAND_LOG_FORMAT` says."""
+    """Send all logging of this process to standard error, in the format that `ONBRAND_LOG_FORMAT` names."""
     chosen = settings.log_format or (LogFormat.JSON if settings.env is Environment.PRODUCTION else LogFormat.TEXT)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(process) if chosen is LogFormat.JSON else TextFormatter(process))
@@ -73,13 +74,13 @@ def configure(settings: Settings, process: str) -> None:
     logging.captureWarnings(True)
     # Procrastinate logs each delivery with its arguments, and a traceback for each lost connection.
     logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
-    # The pool alone knows why there is no connection (a wrong password, a refused one), but says it at every attempt.
+    # Only the pool knows why there is no connection (such as a wrong password), but it logs that at every attempt.
     logging.getLogger("psycopg.pool").addFilter(_Repetitions())
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are what anybody's bad requests cause
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # anybody's bad requests cause its warnings
 
 
 class _Repetitions(logging.Filter):
-    """Drops a line that says what the one before it said, for a minute."""
+    """Drops a line that repeats the line before it, for a minute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, so that no text can forge a second line."""
+    """Each line is one JSON object, so that no text can forge a second line."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -121,7 +122,7 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     """A readable line for a terminal: time, process, sentence, and the job's first digits.
 
-    What cannot be printed is escaped, and a traceback is indented, so that no text can pass for another line.
+    Unprintable characters are escaped and tracebacks are indented, so that no text can look like another line.
     """
 
     def __init__(self, process: str) -> None:
@@ -141,5 +142,5 @@ class TextFormatter(logging.Formatter):
 
 
 def _printable(text: str) -> str:
-    """The text with line breaks, escape sequences, bidi controls and the like spelled out."""
+    """The text with line breaks, escape sequences, bidi controls and the like written as escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -114,7 +114,7 @@ class Maintenance:
                 break
         async with self._database.transaction() as connection:
             await retention.delete_old_traces(connection)
-            await usage.forget(connection)
+            await usage.delete_old(connection)
             overdue = await retention.overdue(connection)
         if deleted:
             logger.info("%d jobs were deleted after their retention time", deleted, extra={"action": "expire"})

@@ -1,7 +1,7 @@
-"""What the database says about itself, and about what went wrong in it. Only reads, for whoever looks for a fault.
+"""What `onbrand doctor` reads from the database: the server, the session, and what went wrong with jobs.
 
-What is watched all the time is `figures`'; statements that change something are in `store`, `attempts`, `workers` and
-`expiry`. The database's clock is the only one.
+Nothing is changed here. The numbers that an operator watches all the time are in `jobs/metrics`. The database's clock
+is the only one.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from onbrand.errors import Cancelled
 
 @dataclass(frozen=True)
 class Server:
-    """The server, the role we are, and the session it gave us."""
+    """The server, the role that Onbrand has there, and this session."""
 
     version: int  # 180004 is 18.4
     now: datetime
     time_zone: str
-    statement_timeout: str  # with its unit; "0" is none
+    statement_timeout: str  # with its unit; "0" means no limit
     is_encrypted: bool
     is_read_only: bool
     is_superuser: bool
     may_make_roles_or_databases: bool
-    connections: int  # of everybody, at this moment
+    connections: int  # of all clients, at this moment
     max_connections: int
-    free_connections: int  # for this role and this database, reserved ones taken off
+    free_connections: int  # for this role and this database, without the reserved ones
 
 
 @dataclass(frozen=True)
 class Endings:
-    """What became of the jobs that ended in the last 24 hours. Cancelled ones are no failures."""
+    """How the jobs of the last 24 hours ended. A cancelled job is not a failure."""
 
     complete: int
-    failed: dict[str, int]  # by the reason's code, the most frequent first
+    failed: dict[str, int]  # the number for each error code, the most frequent first
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Published images that the store no longer had when it was last compared."""
+    """Published images that the store no longer had when rows and images were last compared."""
 
     images: int
     jobs: tuple[UUID, ...]  # the first few
 
 
 async def server(connection: Connection) -> Server:
-    """The server as this session sees it; needs no table and no right."""
+    """The server as this session sees it. It needs no table and no privilege."""
     cursor = await connection.execute(
         "select current_setting('server_version_num')::int as version, now() as now,"
         " current_setting('TimeZone') as time_zone, current_setting('statement_timeout') as statement_timeout,"
@@ -74,7 +74,7 @@ async def server(connection: Connection) -> Server:
 
 
 async def forbidden(connection: Connection) -> list[str]:
-    """The tables, views and sequences that came with ours and that this role may not use as our statements do."""
+    """The tables, views and sequences of Onbrand and Procrastinate that lack a privilege that our statements need."""
     cursor = await connection.execute(
         "select other.relname as name from pg_class ours join pg_class other"
         "  on other.relowner = ours.relowner and other.relnamespace = ours.relnamespace"
@@ -89,7 +89,7 @@ async def forbidden(connection: Connection) -> list[str]:
 
 
 async def lapsed(connection: Connection, seconds: float) -> int:
-    """Running jobs whose lease was over so long ago that a sweep should have met them."""
+    """The number of running jobs whose lease lapsed so long ago that a sweep should have found them."""
     cursor = await connection.execute(
         "select count(*) as jobs from job where status = 'processing'"
         " and lease_until < now() - make_interval(secs => %s)",
@@ -114,7 +114,7 @@ async def endings(connection: Connection) -> Endings:
 
 
 async def missing(connection: Connection, named: int) -> Missing:
-    """Images that are gone, and the ids of so many of their jobs, the oldest loss first."""
+    """Published images that are missing, and the ids of the first `named` of their jobs, the oldest loss first."""
     cursor = await connection.execute(
         "select job_id, count(*) as images from image where missing_since is not null"
         " group by job_id order by min(missing_since), job_id"

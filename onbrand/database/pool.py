@@ -1,6 +1,7 @@
-"""Connections to PostgreSQL, with bounded patience: a database that is away is an error in seconds, never a hang.
+"""Connections to PostgreSQL with time limits: a database that does not answer is an error in seconds, never a hang.
 
-Nothing here knows a table; the statements are in `store` and `migrations`.
+Nothing here knows a table. SQL is only in `database`, `jobs/*` and `packs/promotion`; the import contracts in
+`pyproject.toml` hold that, because only these import psycopg.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from onbrand.errors import ConfigError, DatabaseUnavailable
 
 Connection = psycopg.AsyncConnection[DictRow]
 
-PATIENCE_SECONDS = 2.5  # so that a request is answered within three
-_CHECK_SECONDS = 1.0  # for an idle connection to show that it still leads somewhere
-_RECONNECT_SECONDS = 5.0  # then the pool stops retrying by itself, and the next request tries at once
-# Keepalives and the user timeout notice a peer that vanished without a word within about ten seconds.
+PATIENCE_SECONDS = 2.5  # so that a request is answered within three seconds
+_CHECK_SECONDS = 1.0  # an idle connection must answer within this time before it is used again
+_RECONNECT_SECONDS = 5.0  # after this time the pool stops retrying by itself, and the next request tries at once
+# Keepalives and the user timeout notice within about ten seconds that the other side has vanished without closing.
 _CONNECT_ARGUMENTS: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 5,
@@ -34,12 +35,12 @@ _CONNECT_ARGUMENTS: dict[str, Any] = {
     "options": "-c timezone=UTC -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000",
     "row_factory": dict_row,
 }
-# A full disk is an OperationalError, too.
-_AWAY = (
+# The errors that mean that the database is unavailable. A full disk is an OperationalError, too.
+_UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.errors.ReadOnlySqlTransaction,
-    psycopg.errors.IdleInTransactionSessionTimeout,  # we stood still, frozen with a transaction open
+    psycopg.errors.IdleInTransactionSessionTimeout,  # this process was frozen while a transaction was open
 )
 
 
@@ -47,7 +48,7 @@ class Database:
     """A bounded pool of connections to one database.
 
     `application_name` is what `pg_stat_activity` shows. `open` does not wait for the server: a process may start
-    before its database, and says so in `/readyz`.
+    before its database; meanwhile `/readyz` says that the database does not answer.
     """
 
     def __init__(self, url: str, *, application_name: str, max_connections: int) -> None:
@@ -60,7 +61,7 @@ class Database:
             kwargs=_CONNECT_ARGUMENTS | {"application_name": application_name},
             min_size=1,
             max_size=max_connections,
-            timeout=PATIENCE_SECONDS - _CHECK_SECONDS,  # a check that begins just in time ends in time
+            timeout=PATIENCE_SECONDS - _CHECK_SECONDS,  # so even a check that begins last ends within PATIENCE_SECONDS
             reconnect_timeout=_RECONNECT_SECONDS,
             check=_check,
             open=False,
@@ -71,7 +72,7 @@ class Database:
         await self.pool.open(wait=False)
 
     async def close(self) -> None:
-        """Give every connection back to the server."""
+        """Close every connection."""
         await self.pool.close()
 
     @asynccontextmanager
@@ -79,52 +80,53 @@ class Database:
         """One transaction, committed when the block ends and rolled back when it raises.
 
         Raises:
-            DatabaseUnavailable: no connection, a lost one, no answer within `PATIENCE_SECONDS`, no room on the
-                server's disk, or a server that takes no changes.
+            DatabaseUnavailable: there is no connection, it was lost, no answer came within `PATIENCE_SECONDS`, the
+                server's disk is full, or the server takes no writes.
         """
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         try:
             connection = await self.pool.getconn()
             try:
-                with _hung_up_at(deadline, connection):
-                    async with connection:  # commits or rolls back; the pool keeps it open
+                with _closed_at(deadline, connection):
+                    async with connection:  # commits or rolls back; the pool keeps the connection open
                         yield connection
             except psycopg.errors.ReadOnlySqlTransaction:
-                await connection.close()  # its server has become a standby; another connection may reach the primary
+                await connection.close()  # this server has become a standby; a new connection may reach the primary
                 raise
             finally:
                 await self.pool.putconn(connection)
         except Exception as error:
-            met = error if isinstance(error, psycopg.Error) else error.__cause__  # Procrastinate wraps what it meets
-            if isinstance(met, _AWAY):
+            # Procrastinate wraps the error it got.
+            cause = error if isinstance(error, psycopg.Error) else error.__cause__
+            if isinstance(cause, _UNAVAILABLE):
                 raise DatabaseUnavailable(retry_after_seconds=5) from error
-            if isinstance(met, psycopg.Error) and met.diag.message_primary:
-                met.args = (met.diag.message_primary,)  # without the DETAIL, which quotes rows, and so prompts
+            if isinstance(cause, psycopg.Error) and cause.diag.message_primary:
+                cause.args = (cause.diag.message_primary,)  # without DETAIL, which quotes rows and so prompts
             raise
 
 
 async def _check(connection: Connection) -> None:
-    with _hung_up_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection):
+    with _closed_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection):
         await AsyncConnectionPool.check_connection(connection)
 
 
 @contextmanager
-def _hung_up_at(deadline: float, connection: Connection) -> Iterator[None]:
-    """Hang up at the deadline (the loop's clock): whoever waits for the server then gets an OperationalError at once.
+def _closed_at(deadline: float, connection: Connection) -> Iterator[None]:
+    """Shut the connection down at the deadline (the loop's clock): the waiting statement then raises OperationalError.
 
-    Not `asyncio.timeout`: psycopg answers a cancellation by asking the server to cancel and waiting for it, up to ten
-    seconds for one that does not answer (measured with a stopped server).
+    `asyncio.timeout` does not do: when psycopg is cancelled, it asks the server to cancel the statement and waits for
+    the answer, up to ten seconds if the server does not answer (measured with a stopped server).
     """
-    timer = asyncio.get_running_loop().call_at(deadline, _hang_up, connection)
+    timer = asyncio.get_running_loop().call_at(deadline, _shut_down, connection)
     try:
         yield
     finally:
         timer.cancel()
 
 
-def _hang_up(connection: Connection) -> None:
+def _shut_down(connection: Connection) -> None:
     with (
-        suppress(psycopg.OperationalError, OSError),  # it has ended by itself
+        suppress(psycopg.OperationalError, OSError),  # the connection has already ended
         socket.socket(fileno=os.dup(connection.fileno())) as wire,
     ):
         wire.shutdown(socket.SHUT_RDWR)

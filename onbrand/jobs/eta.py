@@ -1,7 +1,8 @@
-"""How long a job still takes, from what was measured. Unknown stays None; nothing here is guessed, or decides anything.
+"""How long a job still takes, from what was measured. What was never measured is None: nothing is guessed.
 
-What is measured: the latest complete jobs, from claim to result, and the latest times a model was loaded. Brand packs
-differ in steps, so only jobs of the one that is live count, once there are a few. The database's clock is the only one.
+Measured are the latest complete jobs, from claim to result, and the latest times a model was loaded. Brand packs differ
+in their number of steps, so only jobs of the live pack count, once there are a few. Nothing else in Onbrand decides
+anything by these seconds. The database's clock is the only one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from onbrand.database.pool import Connection
 from onbrand.jobs.models import Job, Phase, Progress, Status
 
 _JOBS_MEASURED = 20
-_FEW = 3  # of the live pack; with fewer, those of all packs tell more
-_STEADY = 2.0  # times slower or quicker than usual: what is further off is a pause, and will not go on
+_FEW = 3  # with fewer jobs of the live pack, jobs of all packs are the better measure
+_STEADY = 2.0  # a job more than two times slower or faster than usual had a pause, and will not go on like that
 _SECONDS_TAKEN: LiteralString = (
     "extract(epoch from completed_at - started_at)::float8 as seconds,"
     " extract(epoch from completed_at - drawn_at)::float8 as saving"
@@ -30,7 +31,7 @@ _SECONDS_SPENT: LiteralString = (
 
 @dataclass(frozen=True)
 class Usual:
-    """Seconds: half of the latest took less than `typical`, nine in ten less than `slow`."""
+    """Seconds: half of the latest took less than `typical` (median), nine in ten less than `slow` (90th percentile)."""
 
     typical: float
     slow: float
@@ -38,47 +39,47 @@ class Usual:
 
 @dataclass(frozen=True)
 class UsualDrawing(Usual):
-    """From claim to result. `saving` is the part after the last denoising step, typically."""
+    """Seconds from claim to result. `saving` is the median of the part after the last denoising step."""
 
     saving: float
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a waiting person wants to know. None means unknown, or not applicable."""
+    """What a waiting person is told. None means unknown or not applicable."""
 
     queue_position: int | None = None  # 1 is next
     eta_seconds: int | None = None
-    phase: Phase | None = None  # of a queued job, when there is more to say than "waiting"
+    phase: Phase | None = None  # of a queued job: which part of starting a worker it waits for
     is_late: bool = False  # it takes longer than nine in ten did
-    previews: tuple[bytes, ...] = ()  # JPEG, one a picture
+    previews: tuple[bytes, ...] = ()  # JPEG files, one for each image
 
 
 def round_seconds(seconds: float) -> int:
-    """Seconds as people are told: at least one."""
+    """Whole seconds, at least one: what people are told."""
     return max(1, round(seconds))
 
 
 def remaining_seconds(progress: Progress, usual: UsualDrawing, drawing: float, saving: float) -> float:
-    """Seconds until a running job is complete, which has been drawn for `drawing` and saved for `saving` seconds.
+    """Seconds until a running job is complete that was drawn for `drawing` and then saved for `saving` seconds so far.
 
-    Each step counts as much as another, and what comes after them as long as it usually takes. The more of a run is
-    done, the more its own pace counts: a machine that is busy with something else stays slow.
+    All steps are assumed to take the same time, and saving as long as it usually takes. The more steps are done, the
+    more the job's own pace counts: if the machine is busy with something else, it probably stays slow.
     """
     usual_drawing = usual.typical - usual.saving
     if not progress.steps or usual_drawing <= 0:
         return usual.typical
     share = progress.step / progress.steps
-    until_now = min(1.0, share + 0.5 / progress.steps)  # it is somewhere within the next step
+    until_now = min(1.0, share + 0.5 / progress.steps)  # on average, half of the next step is done too
     pace = min(max(drawing / (usual_drawing * until_now), 1 / _STEADY), _STEADY)
     return max(0.0, (1 + share * (pace - 1)) * (usual_drawing * (1 - share) + usual.saving) - saving)
 
 
 def until_drawn(place: int, running: Sequence[float], free_in: Sequence[float], typical: float) -> float:
-    """Seconds until the waiting job at `place` (1 is next) is complete.
+    """Seconds until the queued job at `place` (1 is next) is complete.
 
-    `running`: how long each running job still takes; `free_in`: in how many seconds each worker could have begun, were
-    there no jobs. A worker takes the next job as soon as it is free.
+    `running`: the remaining seconds of each running job. `free_in`: for each worker, the seconds until its model is
+    loaded (0 if it is). A worker takes the next job as soon as it is free.
     """
     free = sorted(free_in)
     for seconds in [*running, *[typical] * (place - 1)]:
@@ -87,7 +88,7 @@ def until_drawn(place: int, running: Sequence[float], free_in: Sequence[float], 
 
 
 async def outlook(connection: Connection, job: Job) -> Outlook:
-    """Position, seconds to go, what a queued job waits for, how a running one looks."""
+    """The position, the remaining seconds, what a queued job waits for, and the previews of a running one."""
     match job.status:
         case Status.QUEUED:
             return await _of_waiting(connection, job.id)
@@ -98,7 +99,7 @@ async def outlook(connection: Connection, job: Job) -> Outlook:
 
 
 async def usual_drawing(connection: Connection) -> UsualDrawing | None:
-    """How long drawing takes, from the latest 20 complete jobs of the live pack, or of all; None before the first."""
+    """How long a job takes, by the latest 20 complete jobs of the live pack, or of all packs; None before the first."""
     cursor = await connection.execute(
         f"with of_live_pack as materialized (select {_SECONDS_TAKEN} from job where status = 'complete'"
         "  and pack_id = (select pack_id from live_worker order by started_at desc limit 1)"
@@ -119,7 +120,7 @@ async def usual_drawing(connection: Connection) -> UsualDrawing | None:
 
 
 async def remember(connection: Connection, job_id: UUID, eta_seconds: int | None) -> None:
-    """Keep what was forecast for a job when it was submitted: once that has passed by far, it is late."""
+    """Store the seconds that were told when the job was submitted: a job that takes much longer is late."""
     await connection.execute("update job set forecast_seconds = %s where id = %s", [eta_seconds, job_id])
 
 
@@ -131,7 +132,7 @@ async def _of_running(connection: Connection, job: Job) -> Outlook:
         [job.id, job.attempt],
     )
     row = await cursor.fetchone()
-    if row is None:  # it has ended since the caller looked
+    if row is None:  # the job has ended since the caller read it
         return Outlook()
     previews = tuple(row["pictures"] or ())
     usual = await usual_drawing(connection)
@@ -154,7 +155,7 @@ async def _of_waiting(connection: Connection, job_id: UUID) -> Outlook:
         {"id": job_id},
     )
     row = await cursor.fetchone()
-    if row is None or row["place"] is None:  # claimed or cancelled since the caller looked
+    if row is None or row["place"] is None:  # the job was claimed or cancelled since the caller read it
         return Outlook()
     phase, free_in, is_late = None, [0.0] * row["ready"], False
     if not row["ready"]:
@@ -170,13 +171,13 @@ async def _of_waiting(connection: Connection, job_id: UUID) -> Outlook:
         is_late |= row["seconds"] * usual.typical > row["forecast_seconds"] * usual.slow
     eta = None
     if free_in:
-        running = await _rests_of_running(connection, usual)
+        running = await _remaining_of_running(connection, usual)
         eta = round_seconds(until_drawn(row["place"], running, free_in, usual.typical))
     return Outlook(row["place"], eta, phase, is_late)
 
 
 async def _usual_load(connection: Connection) -> Usual | None:
-    """How long a worker takes to load its model; None before the first."""
+    """How long a worker takes to load its model; None before the first was loaded."""
     cursor = await connection.execute(
         "select percentile_cont(0.5) within group (order by seconds) as typical,"
         " percentile_cont(0.9) within group (order by seconds) as slow from model_load"
@@ -185,7 +186,7 @@ async def _usual_load(connection: Connection) -> Usual | None:
     return Usual(row["typical"], row["slow"]) if row and row["typical"] is not None else None
 
 
-async def _rests_of_running(connection: Connection, usual: UsualDrawing) -> list[float]:
+async def _remaining_of_running(connection: Connection, usual: UsualDrawing) -> list[float]:
     cursor = await connection.execute(
         f"select phase, step, steps, {_SECONDS_SPENT} from job where status = 'processing'"
     )

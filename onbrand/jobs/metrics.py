@@ -1,6 +1,7 @@
-"""What an operator watches, read from the database in one statement; how it is shown is `api/metrics`'.
+"""The numbers that an operator watches, read from the database in one statement. `api/metrics` formats them.
 
-Cheap at any size: with 100,000 finished jobs it reads indexes and counts of days, never the whole of a table.
+The statement is cheap at any size: with 100,000 ended jobs it reads indexes and the counts of each day, never a whole
+table.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ from upkeep
 
 @dataclass(frozen=True)
 class Figures:
-    """The state of all jobs, workers and upkeep at one moment; times are in seconds."""
+    """The state of all jobs, workers and maintenance at one moment; times are in seconds."""
 
     queued: int
     processing: int
-    complete: int  # since the beginning, with those that are deleted by now
-    failed: int
+    complete: int  # since the installation, including deleted jobs
+    failed: int  # likewise
     workers: dict[str, int]  # live ones, by their state
-    images_missing: int  # of complete jobs, though the store should have them
-    oldest_waiting: float  # how long the job at the front has been waiting; 0 when none waits
-    since_upkeep: dict[str, float]  # of each task, how long ago it was last done; one that never was is left out
-    retention_held: float  # how long a deletion too large to be right has been waiting; 0 when there is none
+    images_missing: int  # published images that the store has lost
+    oldest_waiting: float  # how long the oldest queued job has been waiting; 0 if none is queued
+    since_upkeep: dict[str, float]  # for each maintenance task, when it was last done; without tasks never done
+    retention_held: float  # how long a suspiciously large deletion has been held back; 0 if none is
     collection_held: float  # how long so many images have belonged to no job that none of them is deleted; else 0
 
 

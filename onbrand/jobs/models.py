@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 
 class Phase(StrEnum):
-    """What is happening within `queued` (the first three) and `processing` (the others)."""
+    """What happens within the status `queued` (the first three) and `processing` (the others)."""
 
     WAITING = "waiting"
     STARTING_GPU = "starting_gpu"
@@ -43,16 +43,16 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an attempt stands: `step` of `steps` denoising steps."""
+    """How far an attempt is: `step` of `steps` denoising steps."""
 
     phase: Phase
     step: int = 0
     steps: int = 0
-    previews: tuple[bytes, ...] = field(default=(), repr=False)  # JPEG, one a picture, or none at all at this step
+    previews: tuple[bytes, ...] = field(default=(), repr=False)  # four JPEG files, or nothing
 
     @property
     def percent(self) -> int:
-        """0–99, never falling within an attempt; 100 belongs to a published job alone."""
+        """0–99; it never decreases within an attempt. Only a published job has 100."""
         match self.phase:
             case Phase.DRAWING:
                 share = self.step / self.steps if self.steps else 0
@@ -67,7 +67,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Owner:
-    """A person: the directory's tenant and the object id in it, never a name or an address."""
+    """A person: the directory's tenant and the object id in it, never a name or an e-mail address."""
 
     tenant_id: UUID
     user_id: UUID
@@ -75,7 +75,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Pack:
-    """The brand pack a job ran on."""
+    """The brand pack that a job was drawn with."""
 
     id: str
     name: str
@@ -89,8 +89,8 @@ class Job:
     id: UUID
     owner: Owner
     prompt: str
-    prompt_truncated: bool | None  # None until the model's encoders have read it
-    prompt_ignored: int | None  # code points at its end that they could not read
+    prompt_truncated: bool | None  # None until the job is complete
+    prompt_ignored: int | None  # code points at the prompt's end that the model's encoders could not read
     seeds: tuple[int, ...]
     status: Status
     progress: Progress
@@ -126,15 +126,15 @@ class StoredImage:
 
 
 def new_seed() -> int:
-    """A job's own seed, from the system's randomness."""
+    """A new seed for a job, from the operating system's randomness."""
     return random.SystemRandom().randint(0, MAX_SEED)
 
 
 def image_seeds(job_seed: int) -> tuple[int, ...]:
     """Four different image seeds from one job seed; the same on every machine and Python version.
 
-    `random.Random` is the Mersenne Twister, whose integer methods Python keeps stable; `sample` is not promised to be,
-    so the numbers are drawn one by one from `getrandbits`.
+    `random.Random` is the Mersenne Twister. Python promises that `getrandbits` keeps its numbers, but not that `sample`
+    does, so the seeds come one by one from `getrandbits`.
     """
     generator = random.Random(job_seed)
     seeds: list[int] = []
@@ -146,7 +146,11 @@ def image_seeds(job_seed: int) -> tuple[int, ...]:
 
 
 def image_key(job_id: UUID, attempt: int, n: int) -> str:
-    """The object store's key of an image: `jobs/{id}/{attempt}/{n}.png`."""
+    """The object store's key of an image: `jobs/{id}/{attempt}/{n}.png`.
+
+    Raises:
+        ValueError: `n` is not 1 to 4, or `attempt` is not at least 1.
+    """
     if not 1 <= n <= IMAGES_PER_JOB or attempt < 1:
         raise ValueError("n is 1 to 4 and attempt at least 1")
     return f"jobs/{job_id}/{attempt}/{n}.png"

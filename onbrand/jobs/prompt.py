@@ -1,6 +1,6 @@
 """The prompt rule: what a person may type, how it is normalised and how its length is counted.
 
-The page follows the same rule; `tests/vectors/prompts.json` is read by the tests of both. Nothing here knows a model.
+The page has the same rule, and the tests of both read `tests/vectors/prompts.json`. Nothing here knows a model.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Whether Onbrand is used and found useful: who signed in, what became of runs, and one question now and then.
+"""Whether Onbrand is used and found useful: who signed in, how jobs ended, and the answers to one question.
 
-Runs are not counted as they happen: the job's row says what became of it, and `expiry.finish` keeps what counts when
-the row goes. So nothing is counted twice or forgotten, and submitting and publishing cost nothing more. No prompt is
-kept. Times are the database's, days and months those of UTC.
+Jobs are not counted while they happen. A job's row says how it ended, and when the row is deleted,
+`retention.delete_row` keeps what is counted. So no job is counted twice or forgotten, and submitting and publishing do
+no extra work. No prompt is kept. Times are the database's; days and months are those of UTC.
+
+The commands and tables here call a job, deleted or not, a *run*: the view `run` has them all.
 """
 
 from __future__ import annotations
@@ -23,19 +25,19 @@ _DAYS_BETWEEN_QUESTIONS = 14
 
 @dataclass(frozen=True)
 class Remark:
-    """What somebody wrote beside their answer; whose it is isn't told."""
+    """A comment that somebody wrote with an answer. It does not say who wrote it."""
 
-    useful: bool | None  # None: closed without an answer
+    useful: bool | None  # None: they closed the question without an answer
     comment: str
 
 
 @dataclass(frozen=True)
 class Usage:
-    """One month. A run belongs to the month in which it was submitted, an answer to that of its question."""
+    """One month. A job belongs to the month in which it was submitted, an answer to the month of its question."""
 
     month: date  # its first day
     is_over: bool
-    is_kept: bool  # False: some of it is so long ago that it is deleted
+    is_kept: bool  # False: a part of the month is so long ago that its records are deleted
     people_signed_in: int
     people_with_pictures: int
     submitted: int
@@ -43,20 +45,20 @@ class Usage:
     failed: int
     cancelled: int
     unfinished: int
-    saved: int  # complete runs of which at least one picture was saved
-    more: int  # submitted for more pictures of a prompt that was drawn before
-    median_seconds: float | None  # from submitting to pictures, of the complete ones, waiting included
+    saved: int  # complete jobs of which at least one image was saved
+    more: int  # submitted with a prompt of which the person already had images
+    median_seconds: float | None  # of complete jobs, from submission to result, including the time in the queue
     asked: int
     useful: int
     not_yet: int
     remarks: tuple[Remark, ...]
 
 
-# --- noting ----------------------------------------------------------------------------------------------------------
+# --- recording -------------------------------------------------------------------------------------------------------
 
 
 async def has_signed_in_today(connection: Connection, owner: Owner) -> bool:
-    """Whether `note_sign_in` has nothing to do; asked first, because reading works where writing doesn't."""
+    """Whether `note_sign_in` has nothing to do. Ask first: a database that takes no writes can still answer this."""
     cursor = await connection.execute(
         "select from sign_in_day where day = (now() at time zone 'UTC')::date and tenant_id = %s and user_id = %s",
         [owner.tenant_id, owner.user_id],
@@ -65,7 +67,7 @@ async def has_signed_in_today(connection: Connection, owner: Owner) -> bool:
 
 
 async def note_sign_in(connection: Connection, owner: Owner) -> None:
-    """Note that this person came today."""
+    """Note that this person signed in today."""
     await connection.execute(
         "insert into sign_in_day (day, tenant_id, user_id) values ((now() at time zone 'UTC')::date, %s, %s)"
         " on conflict do nothing",
@@ -74,12 +76,12 @@ async def note_sign_in(connection: Connection, owner: Owner) -> None:
 
 
 async def note_saved(connection: Connection, job_id: UUID) -> None:
-    """Note that a picture of this run was saved; which and how many is nobody's business."""
+    """Note that an image of this job was saved. Which one and how many is not stored."""
     await connection.execute("update job set is_saved = true where id = %s and not is_saved", [job_id])
 
 
-async def forget(connection: Connection) -> None:
-    """Delete what is older than `KEPT_DAYS`."""
+async def delete_old(connection: Connection) -> None:
+    """Delete the records that are older than `KEPT_DAYS`."""
     for statement in (
         "delete from sign_in_day where day < (now() at time zone 'UTC')::date - %s",
         "delete from past_run where created_at < now() - make_interval(days => %s)",
@@ -92,14 +94,15 @@ async def forget(connection: Connection) -> None:
 
 
 async def ask(connection: Connection, job: Job) -> bool:
-    """Whether to ask the job's owner now if its pictures were useful: once in 14 days, about a complete run.
+    """Whether to ask the job's owner now if its images were useful: once in 14 days, about a complete job.
 
-    Until it is answered, the same run is granted again: the page may have been closed meanwhile.
+    As long as the question about a job is not answered, asking again about the same job returns True again, because the
+    page may have been closed meanwhile.
     """
     if job.status is not Status.COMPLETE:
         return False
     mine = {"tenant": job.owner.tenant_id, "user": job.owner.user_id, "job": job.id, "days": _DAYS_BETWEEN_QUESTIONS}
-    # One tab of a person at a time, or each would find that nobody was asked yet.
+    # One browser tab of a person at a time: otherwise each tab would find that the person was not asked yet.
     lock = f"question/{job.owner.tenant_id}/{job.owner.user_id}"
     await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
     await connection.execute(
@@ -117,12 +120,12 @@ async def ask(connection: Connection, job: Job) -> bool:
 
 
 async def answer(connection: Connection, job: Job, *, useful: bool | None, comment: str | None) -> None:
-    """Keep what the owner says of the job, in place of what was said before.
+    """Store the owner's answer about a job; it replaces an earlier answer.
 
-    `useful` None: they closed the question, which takes back nothing.
+    `useful` None: they closed the question. That does not delete an earlier answer.
 
     Raises:
-        NotAsked: `ask` never granted it for this job.
+        NotAsked: `ask` never returned True for this job.
         CommentTooLong, CommentInvalid: see `normalise_comment`.
     """
     cursor = await connection.execute(
@@ -142,7 +145,7 @@ async def answer(connection: Connection, job: Job, *, useful: bool | None, comme
 
 
 def normalise_comment(text: str | None) -> str | None:
-    """The comment as it is kept: by the rule for prompts, but shorter; None when nothing visible is left.
+    """The comment as it is stored, normalised like a prompt; None if nothing visible is left.
 
     Raises:
         CommentTooLong: more than 200 code points are left.
@@ -176,7 +179,7 @@ async def this_month(connection: Connection) -> date:
 
 
 async def of_month(connection: Connection, month: date) -> Usage:
-    """What is known of the month that begins on `month`."""
+    """The usage of the month whose first day is `month`."""
     begins = datetime(month.year, month.month, 1, tzinfo=UTC)
     ends = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
     within = {"begins": begins, "ends": ends, "first": begins.date(), "behind": ends.date(), "kept": KEPT_DAYS}
@@ -203,7 +206,7 @@ async def of_month(connection: Connection, month: date) -> Usage:
     assert row is not None  # aggregates always have a row
     cursor = await connection.execute(
         "select useful, comment from question where asked_at >= %(begins)s and asked_at < %(ends)s"
-        " and comment is not null order by useful desc nulls last, comment",  # by nothing that tells whose it is
+        " and comment is not null order by useful desc nulls last, comment",  # an order that reveals no author
         within,
     )
     remarks = tuple(Remark(said["useful"], said["comment"]) for said in await cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Which workers are alive. Only for showing: what decides about a job is its lease."""
+"""Which workers are alive. This is only shown; what decides about a job is its lease."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SEEN_EVERY_SECONDS = 5.0  # a worker counts as alive for 30 s (`live_worker`)
 
 @dataclass(frozen=True)
 class LiveStyle:
-    """The brand pack that the workers draw with. `reviewed`: the latest sign-off of exactly this pack approves it."""
+    """The brand pack that the workers draw with. `reviewed`: the latest sign-off of this very pack is an approval."""
 
     pack: Pack
     reviewed: bool
-    examples: tuple[str, ...] = ()  # prompts that it is known to draw well
+    examples: tuple[str, ...] = ()  # prompts that the pack is known to draw well
 
 
 async def announce(
@@ -29,7 +29,7 @@ async def announce(
     pack: Pack,
     examples: Sequence[str] = (),
 ) -> None:
-    """Say that this worker is alive, with which pack, and if its model is loaded; how long loading took is kept."""
+    """Record that this worker is alive, its pack, and whether its model is loaded; also how long loading took."""
     await connection.execute(
         "with loaded as (insert into model_load (seconds) select extract(epoch from now() - state_since) from worker"
         " where id = %(id)s and state = 'loading' and %(state)s = 'ready' and state_since <= now())"
@@ -55,14 +55,14 @@ async def announce(
 
 
 async def withdraw(connection: Connection, worker_id: str) -> None:
-    """This worker stops."""
+    """Record that this worker stops."""
     await connection.execute("delete from worker where id = %s", [worker_id])
 
 
 async def expire_workers(connection: Connection, id_prefix: str) -> None:
-    """Forget workers that are known to be dead, and let their leases lapse now instead of in their own time.
+    """Delete workers that are known to be dead, and end their jobs' leases now, so that the next sweep finds the jobs.
 
-    `id_prefix` is what their ids begin with; the empty string is all of them.
+    `id_prefix` is what the workers' ids begin with; the empty string means all workers.
     """
     await connection.execute(
         "update job set lease_until = now() where status = 'processing' and starts_with(worker_id, %s)", [id_prefix]
@@ -71,12 +71,12 @@ async def expire_workers(connection: Connection, id_prefix: str) -> None:
 
 
 def id_of(host: str, pid: int) -> str:
-    """What the id of the worker with this process number begins with; the rest is random, as numbers are reused."""
+    """How the id of the worker with this process id begins; the rest is random, because process ids are reused."""
     return f"{host}-{pid}-"
 
 
 async def live_style(connection: Connection) -> LiveStyle | None:
-    """The pack of the worker that started last; None when no worker is alive."""
+    """The pack of the worker that started last; None if no worker is alive."""
     cursor = await connection.execute(
         "select pack_id, pack_name, pack_version, examples, coalesce((select verdict = 'approved' from sign_off"
         " where sign_off.pack_id = live_worker.pack_id order by id desc limit 1), false) as reviewed"
@@ -90,7 +90,7 @@ async def live_style(connection: Connection) -> LiveStyle | None:
 
 
 async def ready_workers(connection: Connection) -> int:
-    """How many live workers have their model loaded."""
+    """The number of live workers whose model is loaded."""
     cursor = await connection.execute("select count(*) as ready from live_worker where state = 'ready'")
     row = await cursor.fetchone()
     return row["ready"] if row else 0

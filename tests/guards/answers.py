@@ -88,13 +88,13 @@ GUARDS = (
     Guard(
         "a database that does not answer is not waited for",
         "transaction",
-        "_hung_up_at(deadline, connection)",
+        "_closed_at(deadline, connection)",
         "suppress()",
         (f"{_OUTAGE}::test_a_database_that_is_away_is_an_answer_within_seconds",),
         (
             Cut(
                 "pool._check",
-                "_hung_up_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection)",
+                "_closed_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection)",
                 "suppress()",
             ),
         ),
@@ -124,7 +124,7 @@ GUARDS = (
     Guard(
         "a host that vanishes without a word is noticed",
         "transaction",
-        "_hung_up_at(deadline, connection)",
+        "_closed_at(deadline, connection)",
         "suppress()",
         (
             "tests/integration/test_hosts.py::test_an_api_that_is_cut_off_from_the_database_says_so_in_time_and_recovers_by_itself",
@@ -132,7 +132,7 @@ GUARDS = (
         (
             Cut(
                 "pool._check",
-                "_hung_up_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection)",
+                "_closed_at(asyncio.get_running_loop().time() + _CHECK_SECONDS, connection)",
                 "suppress()",
             ),
         ),

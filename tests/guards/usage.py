@@ -100,7 +100,7 @@ GUARDS = (
     Guard(
         "what is kept of usage is deleted in the end",
         "expire",
-        ") await usage.forget(connection) overdue",
+        ") await usage.delete_old(connection) overdue",
         """)
             overdue""",
         (f"{_USAGE}::test_what_is_kept_of_usage_is_deleted_after_400_days",),

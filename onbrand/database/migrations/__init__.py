@@ -1,7 +1,7 @@
 """Numbered SQL files, applied in order, each once. Procrastinate's own schema comes first.
 
-`migrate` is safe to run from several processes at the same time: an advisory lock lets one of them work. There is no
-way back: a change is undone by the next number.
+Several processes may run `migrate` at the same time: an advisory lock lets one of them work. There are no downward
+migrations: a change is undone by a file with the next number.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _TABLE: LiteralString = """
 
 @dataclass(frozen=True)
 class Migration:
-    """One step: `version` is the number in the file's name."""
+    """One migration: `version` is the number in the file's name."""
 
     version: int
     name: str
-    sql: LiteralString  # from files of this package and of Procrastinate's, never from input
+    sql: LiteralString  # from files of this package and of Procrastinate, never from input
 
 
 def migrations() -> list[Migration]:
-    """Every step in order; number 0 is Procrastinate's schema."""
+    """Every migration in order; number 0 is Procrastinate's schema."""
     files = sorted(entry.name for entry in resources.files(__name__).iterdir() if entry.name.endswith(".sql"))
     steps = [Migration(0, "procrastinate", SchemaManager.get_schema())]
     for name in files:
@@ -47,10 +47,10 @@ def migrations() -> list[Migration]:
 
 
 def migrate(url: str) -> list[str]:
-    """Bring the database to this version's schema; return the names of the steps that were applied.
+    """Bring the database to this version's schema; return the names of the migrations that were applied.
 
     Raises:
-        ConfigError: the address is none.
+        ConfigError: the URL is not a PostgreSQL address.
         DatabaseNotReady: the server cannot be reached, or refuses a statement.
     """
     applied: list[str] = []
@@ -76,7 +76,7 @@ def migrate(url: str) -> list[str]:
 def _connect(url: str) -> psycopg.Connection[TupleRow]:
     try:
         return psycopg.connect(url, connect_timeout=5, autocommit=True, options="-c timezone=UTC")
-    except psycopg.ProgrammingError:  # its message repeats the address, with the password in it
+    except psycopg.ProgrammingError:  # its message repeats the address with the password
         raise ConfigError("ONBRAND_DATABASE_URL is not a PostgreSQL address (postgresql://…)") from None
     except psycopg.Error as error:
         raise DatabaseNotReady(
@@ -89,23 +89,23 @@ def _first_line(error: psycopg.Error) -> str:
 
 
 async def is_current(connection: Connection) -> bool:
-    """Whether every step of this version has been applied (a newer schema counts as current)."""
+    """Whether every migration of this version has been applied. A newer schema counts as current."""
     applied = await version(connection)
     return applied is not None and applied >= max(step.version for step in migrations())
 
 
 async def require_current(connection: Connection) -> None:
-    """Do nothing if `is_current`.
+    """Do nothing if the schema is current (`is_current`).
 
     Raises:
-        DatabaseNotReady: it isn't.
+        DatabaseNotReady: it is older than this version.
     """
     if not await is_current(connection):
         raise DatabaseNotReady("The database's schema is older than this version. Run `onbrand migrate`.")
 
 
 async def version(connection: Connection) -> int | None:
-    """The number of the latest step that was applied; None if there was none, or none that this role may see."""
+    """The number of the latest applied migration; None if there is none, or none that this role may see."""
     cursor = await connection.execute("select to_regclass('schema_migration') is not null as known")
     row = await cursor.fetchone()
     if row is None or not row["known"]:
