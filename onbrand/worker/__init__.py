@@ -1,1 +1,1 @@
-"""The worker: a parent that holds jobs and their leases, and a child process that holds the model."""
+"""The worker: a parent process that claims jobs and keeps their leases, and a child process that has the model."""

@@ -1,22 +1,23 @@
-"""The model process: `python -m onbrand.worker.child PACK_DIR`. Owns the model and nothing else.
+"""The model process: `python -m onbrand.worker.child PACK_DIR`. It owns the model and nothing else.
 
-Where the model's weights are it reads from the settings; it knows no database and no user. What it is told and tells
-are frames on standard input and output:
+The settings say where the model's weights are. The process knows no database and no user. It talks with the worker in
+frames on standard input and output:
 
-    in   read {prompt}                   will be drawn next: to be encoded while the transformer still loads
-         draw {job_id, prompt, seeds}   stop {job_id}
-    out  plan {text}                     how exactly the model is held, and where
-         stage {name, seconds, size}     a part of loading has ended
-         reading {}                      the text encoders are loaded: `read` makes sense from here on
+    in   read {prompt}                   this prompt is drawn next: encode it while the transformer still loads
+         draw {job_id, prompt, seeds}    draw four images
+         stop {job_id}                   stop drawing this job
+    out  plan {text}                     in which precision, and in which memory, the model will be loaded
+         stage {name, seconds, size}     a part of loading has ended; size in bytes
+         reading {}                      the text encoders are loaded: from now on `read` is useful
          ready {}                        the model is loaded
-         refused {message, is_passing}   the weights can't be loaded (now, if that is passing); the process ends
-         progress {job_id, phase, step, steps, previews} + JPEGs, whose sizes `previews` tells
-         image {job_id, n} + PNG         four of them, then
+         refused {message, is_passing}   the weights can't be loaded, and the process ends; is_passing: try again later
+         progress {job_id, phase, step, steps, previews} + JPEG files, whose sizes in bytes are in `previews`
+         image {job_id, n} + PNG file    four of them, then
          drawn {job_id, prompt_ignored}
-         failed {job_id, code, reason}   instead of images; `stop` answers with the code of Cancelled
+         failed {job_id, code, reason}   instead of images; after `stop`, the code is that of Cancelled
 
-When standard input ends, the worker is gone and the process ends with it. On Linux it does so even while it hangs. It
-also ends, after `failed`, when the GPU has refused an operation: from then on a GPU refuses everything of this process.
+When standard input ends, the worker is gone and this process ends too; on Linux even while it hangs. It also ends after
+`failed` when the GPU has refused an operation, because then the GPU refuses all later operations of this process.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class _Mailbox:
-    """Reads standard input in a thread: one request at a time for the model, and stops that overtake it."""
+    """Reads standard input in a thread. `draw` frames wait for the model; `stop` and `read` frames work at once."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -64,11 +65,11 @@ class _Mailbox:
         return self._requests.get()
 
     def read_ahead(self, encode: Callable[[str], object]) -> None:
-        """From here on encode, in a thread of its own, each prompt that is about to be drawn."""
+        """From now on, encode the prompt of each `read` frame in a thread of its own."""
 
         def read_prompts() -> None:
             while True:
-                # A prompt that can't be read now fails when it is drawn, where it is reported.
+                # A prompt that fails here fails again when it is drawn, and is reported there.
                 with suppress(Exception):
                     encode(self._to_read.get())
 
@@ -92,43 +93,46 @@ class _Mailbox:
         except FrameBroken:
             pass
         finally:
-            os._exit(0)  # the model's own threads may be deep in a step; nobody is left to tell
+            os._exit(0)  # at once: the model's threads may be in the middle of a step, and nobody waits for the result
 
 
 def main(pack_dir: Path) -> int:
     """Load the model and draw until standard input ends."""
     if sys.platform == "linux":
-        # A call that hangs with the interpreter locked keeps the mailbox from noticing, and the memory from the next.
+        # A call that hangs while it has the interpreter's lock stops the mailbox's thread, too. Then only this signal
+        # ends the process, and frees the memory for the next one.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # Ctrl-C reaches the whole terminal; the worker decides what becomes of a drawing.
+    # Ctrl-C reaches all processes of the terminal; the worker decides whether the drawing is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Frames go out on a private copy: whatever a library prints must not end up between them.
+    # Frames are written to a copy of standard output: what a library prints must not get between them.
     frames_out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve the worker on a busy machine
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "passive"
+    )  # on a busy machine, spinning threads leave the worker no CPU time
     one_at_a_time = threading.Lock()
 
     def send(frame: Frame) -> None:
         with one_at_a_time:
             write(frames_out, frame)
 
-    mailbox = _Mailbox(os.fdopen(os.dup(0), "rb"))  # not sys.stdin, which the interpreter locks when it ends
+    mailbox = _Mailbox(os.fdopen(os.dup(0), "rb"))  # not sys.stdin: the interpreter locks it at its shutdown
     started = time.monotonic()
     try:
-        illustrator = _load(pack_dir, mailbox, send, started)
+        pipeline = _load(pack_dir, mailbox, send, started)
     except SetupError as error:
         is_passing = isinstance(error, StorageUnreachable)
         send(Frame("refused", {"message": error.message, "is_passing": is_passing}))
         return error.exit_code
     send(Frame("ready"))
-    while _answer(mailbox.next(), illustrator, mailbox, send):
+    while _answer(mailbox.next(), pipeline, mailbox, send):
         pass
     return 1
 
 
 def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], started: float) -> Pipeline:
     settings = load_settings()
-    from onbrand.hidream.load import Stage, load_pipeline  # seconds of imports
+    from onbrand.hidream.load import Stage, load_pipeline  # here, because importing torch takes seconds
 
     def report(stage: Stage) -> None:
         send(Frame("stage", {"name": stage.name, "seconds": round(stage.seconds, 2), "size": stage.size}))
@@ -150,23 +154,23 @@ def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], star
     )
 
 
-def _answer(request: Frame, illustrator: Pipeline, mailbox: _Mailbox, send: Callable[[Frame], None]) -> bool:
-    """Draw what is asked for. False: this process can't draw any more."""
+def _answer(request: Frame, pipeline: Pipeline, mailbox: _Mailbox, send: Callable[[Frame], None]) -> bool:
+    """Draw what a `draw` frame asks for. False: this process can't draw any more."""
     job_id, prompt, seeds = (request.fields[name] for name in ("job_id", "prompt", "seeds"))
 
     def report(progress: Progress) -> None:
         send(to_frame(job_id, progress))
 
     try:
-        drawing = illustrator.draw(prompt, seeds, report, lambda: mailbox.is_stopped(job_id))
+        drawing = pipeline.draw(prompt, seeds, report, lambda: mailbox.is_stopped(job_id))
     except JobFailure as failure:
         send(Frame("failed", {"job_id": job_id, "code": failure.code, "reason": type(failure.__cause__).__name__}))
         return True
-    except Exception as error:  # whatever the model raises costs this attempt, not the process
+    except Exception as error:  # any error of the model ends this attempt, not the process
         send(Frame("failed", {"job_id": job_id, "code": ModelFailed.code, "reason": type(error).__name__}))
-        return illustrator.can_draw()
-    provenance = (illustrator.provenance(seed, seeds, job_id) for seed in seeds)
-    with ThreadPoolExecutor(len(seeds)) as pool:  # zlib releases the interpreter
+        return pipeline.can_draw()
+    provenance = (pipeline.provenance(seed, seeds, job_id) for seed in seeds)
+    with ThreadPoolExecutor(len(seeds)) as pool:  # zlib releases the interpreter's lock
         for n, png in enumerate(pool.map(encode, drawing.pixels, provenance), start=1):
             send(Frame("image", {"job_id": job_id, "n": n}, png))
     send(Frame("drawn", {"job_id": job_id, "prompt_ignored": drawing.ignored}))

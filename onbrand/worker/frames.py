@@ -1,6 +1,7 @@
 """The pipe between the worker and its model process: length-prefixed frames of a JSON header and raw bytes.
 
-Not pickle: the two run the same code, but a frame that is torn by a crash must be an error and never an object.
+The format is not pickle, although both sides run the same code: a frame that a crash has cut off must be an error, and
+must never become an object.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Frame:
-    """One message. `kind` says what the fields mean; see `child` for the kinds."""
+    """One message. `kind` says what the fields mean; `child` lists the kinds."""
 
     kind: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -26,7 +27,7 @@ class Frame:
 
 
 class FrameBroken(Exception):
-    """The other side sent something that is not a frame, or stopped in the middle of one."""
+    """The other side sent bytes that are not a frame, or ended in the middle of one."""
 
 
 def pack(frame: Frame) -> bytes:
@@ -36,10 +37,11 @@ def pack(frame: Frame) -> bytes:
 
 
 def write(stream: BinaryIO, frame: Frame) -> None:
-    """Send all of a frame.
+    """Write a whole frame to a raw stream.
 
-    A raw stream may take only a part at a time: a process that is stopped while it writes into a full pipe, by SIGSTOP
-    or by a container's freezer, goes on with a short count (64 KiB of 1 MB, measured on Linux).
+    One call of `stream.write` may write only a part. That happens when SIGSTOP or a container's freezer stops the
+    process while it writes into a full pipe: afterwards the call returns a short count (64 KiB of 1 MB, measured on
+    Linux).
     """
     left = memoryview(pack(frame))
     while left:
@@ -47,10 +49,10 @@ def write(stream: BinaryIO, frame: Frame) -> None:
 
 
 def read(stream: BinaryIO) -> Frame | None:
-    """The next frame of a blocking stream; None at its end.
+    """Read the next frame of a blocking stream; None at its end.
 
     Raises:
-        FrameBroken: as the class says.
+        FrameBroken: the bytes are not a whole frame.
     """
     prefix = stream.read(_PREFIX.size)
     if not prefix:
@@ -65,7 +67,7 @@ def read(stream: BinaryIO) -> Frame | None:
 
 
 async def read_async(stream: asyncio.StreamReader) -> Frame | None:
-    """As `read`, without blocking."""
+    """Read the next frame without blocking; otherwise like `read`."""
     try:
         header_size, payload_size = _sizes(await stream.readexactly(_PREFIX.size))
         header = await stream.readexactly(header_size)

@@ -1,6 +1,7 @@
-"""The worker's side of the model process: start it, talk to it, notice when it is gone, start it again.
+"""The worker's side of the model process: start it, talk to it, notice its end, start it again.
 
-A crash, a hang or an out-of-memory kill of the model costs one attempt at one job and a reload; never the worker.
+A crash, a hang or an out-of-memory kill of the model costs one attempt at one job and the time to load the model again.
+The worker itself goes on.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ from onbrand.worker.frames import Frame, FrameBroken, pack, read_async
 
 logger = logging.getLogger(__name__)
 
-_LOAD_SECONDS = 1800.0  # 62 GB at 40 MB/s: slower than any store that is worth waiting for
+_LOAD_SECONDS = 1800.0  # enough for 62 GB at 40 MB/s, a very slow store
 _LOAD_ATTEMPTS = 3
 _PAUSE_SECONDS = 1.0
 _ENDING_SECONDS = 0.5
 _STREAM_LIMIT = 16 * 1024 * 1024
-_LONGEST_LINE = 500  # characters of what a library prints
+_LONGEST_LINE = 500  # characters of a library's output that are logged
 
 
 def model_command(pack_dir: Path) -> list[str]:
-    """The command that runs `child` with a brand pack; which base that is for, the environment says."""
+    """The command that runs `child` with a brand pack. The environment names the base model."""
     return [sys.executable, "-m", "onbrand.worker.child", str(pack_dir)]
 
 
 async def _no_prompt() -> None:
-    """Nothing waits to be drawn."""
+    """No job is queued."""
 
 
 class ModelProcess:
-    """One model process at a time; `command` starts it and speaks the frames that `child` describes.
+    """One model process at a time. `command` starts a program that speaks the frames that `child` describes.
 
-    `next_prompt` is asked once the process can read: what waits first is encoded while the rest of the model loads.
+    `next_prompt` is called once the text encoders are loaded: its prompt is encoded while the rest of the model loads.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class ModelProcess:
         self._is_ready = False
         self._starting = asyncio.Lock()
         self._listening: asyncio.Task[None] | None = None
-        self.changed = asyncio.Event()  # set whenever `is_ready` may have changed; whoever waits clears it
+        self.changed = asyncio.Event()  # set whenever `is_ready` may have changed; the reader clears it
 
     @property
     def is_ready(self) -> bool:
@@ -81,7 +82,7 @@ class ModelProcess:
         raise SetupError("The model process died each time it was loaded. Is there enough memory?")
 
     async def use(self, command: Sequence[str]) -> None:
-        """From now on start this command; the process of the one before is ended."""
+        """From now on start this command. The process of the previous command is ended."""
         async with self._starting:
             self._command = command
             await self.stop()
@@ -101,7 +102,7 @@ class ModelProcess:
             self._listening = asyncio.create_task(_log_output(self._process))
             async with asyncio.timeout(_LOAD_SECONDS):
                 frame = await self._loaded()
-        except (FrameBroken, OSError, TimeoutError):  # OSError: the system has no memory or process to spare
+        except (FrameBroken, OSError, TimeoutError):  # OSError: the system has no memory or no process left
             return False
         match frame:
             case Frame("ready"):
@@ -120,7 +121,7 @@ class ModelProcess:
         return True
 
     async def _loaded(self) -> Frame | None:
-        """The frame that ends loading; what comes before is logged, and answered with the prompt that is drawn next."""
+        """The frame that ends loading. Frames before it are logged; `reading` is answered with the next prompt."""
         while True:
             match frame := await self._receive():
                 case Frame("stage", {"name": str(name), "seconds": float(seconds), "size": int(size)}):
@@ -141,14 +142,14 @@ class ModelProcess:
                     return frame
 
     async def draw(self, claim: Claim, *, patience_seconds: float) -> AsyncGenerator[Frame, None]:
-        """Have a claim drawn; yields the frames about it up to `drawn` or `failed`.
+        """Have a claim drawn. Yields the frames about it, up to `drawn` or `failed`.
 
-        Close the generator (`contextlib.aclosing`): one that is left before its last frame ends the process, for what
-        the model would still say belongs to no later drawing.
+        Close the generator (`contextlib.aclosing`). If it is closed before its last frame, the process is killed:
+        otherwise the remaining frames would look like answers to the next claim.
 
         Raises:
-            WorkerLost: the process died, or does not speak the protocol.
-            GenerationTimedOut: it sent nothing for `patience_seconds`; it is killed.
+            WorkerLost: the process died, or sent something that is not a frame about this job.
+            GenerationTimedOut: the process sent nothing for `patience_seconds`, and was killed.
         """
         job_id = str(claim.job_id)
         is_over, ending_seconds = False, 0.0
@@ -162,7 +163,7 @@ class ModelProcess:
                 is_over = frame.kind in ("drawn", "failed")
                 yield frame
         except TimeoutError:
-            logger.warning("The model made no progress and was ended", extra={"action": "model_lost"})
+            logger.warning("The model made no progress and was killed", extra={"action": "model_lost"})
             raise GenerationTimedOut from None
         except (FrameBroken, OSError):
             ending_seconds = _ENDING_SECONDS
@@ -173,7 +174,7 @@ class ModelProcess:
                 await self.stop(ending_seconds=ending_seconds)
 
     async def stop_drawing(self, claim: Claim) -> None:
-        """Ask for the drawing to end at its next step; a process that is gone draws no more anyway."""
+        """Ask the process to stop drawing at its next step. Does nothing if the process is gone."""
         with suppress(OSError):
             await self._send(Frame("stop", {"job_id": str(claim.job_id)}))
 
@@ -183,18 +184,18 @@ class ModelProcess:
         self.changed.set()
         if process is None:
             return
-        # One whose pipe has ended is about to be reaped; a kill at that moment would lose its exit code.
+        # A process whose pipe has ended is about to exit by itself; a kill at that moment would hide its exit code.
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ending_seconds):
                     await process.wait()
-        finally:  # also when whoever waits here is cancelled
+        finally:  # also when the caller is cancelled
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     process.kill()
         await process.wait()
         if self._listening is not None:
-            # To the end of what it said; but not for ever, should a process of its own still hold the pipe.
+            # Log its output to the end, but with a time limit: a child of the process may still have the pipe open.
             await asyncio.wait({self._listening}, timeout=_ENDING_SECONDS)
             self._listening.cancel()
 
@@ -211,13 +212,13 @@ class ModelProcess:
 
 
 async def _log_output(process: asyncio.subprocess.Process) -> None:
-    """Log what the libraries print, as lines of ours: the log stays one object a line. Ends with the process."""
+    """Log what the libraries print to standard error, each line as one log line. Ends with the process."""
     if process.stderr is None:
         return
     while True:
         try:
             line = await process.stderr.readline()
-        except ValueError:  # longer than the stream's limit, and dropped
+        except ValueError:  # the line is longer than the stream's limit, and is dropped
             continue
         if not line:
             return

@@ -1,4 +1,4 @@
-"""Progress as it crosses the pipe: both directions in one place, so that they cannot drift apart."""
+"""Progress in a frame, and back. Both directions are in one file, so that a change reaches both."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from onbrand.jobs.models import IMAGES_PER_JOB, Phase, Progress
 from onbrand.worker.frames import Frame
 
-_MAX_PREVIEW_BYTES = 32 * 1024  # many times what one has; what is larger would only fill the database
+_MAX_PREVIEW_BYTES = 32 * 1024  # a preview has about 3 kB; a much larger one would only fill the database
 
 
 def to_frame(job_id: str, progress: Progress) -> Frame:
-    """A `progress` frame; its payload are the previews, one behind the other."""
+    """A `progress` frame. Its payload is the previews, one after the other."""
     fields = {
         "job_id": job_id,
         "phase": progress.phase,
@@ -24,7 +24,7 @@ def to_frame(job_id: str, progress: Progress) -> Frame:
 
 
 def from_frame(frame: Frame) -> Progress:
-    """The progress in a frame. Previews that are not four small JPEGs are left out: the drawing goes on without."""
+    """The progress in a frame. If the previews are not four small JPEG files, they are left out and drawing goes on."""
     fields = frame.fields
     previews = _cut(frame.payload, fields.get("previews"))
     return Progress(Phase(fields["phase"]), fields["step"], fields["steps"], previews)

@@ -1,4 +1,4 @@
-"""The worker process: loads the model, takes deliveries until told to stop, then finishes or hands back its job."""
+"""The worker process: it loads the model and takes deliveries. When told to stop, it finishes or hands back its job."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 4
 _RECONNECT_SECONDS = 1.0
-_ENDING_SECONDS = 10.0  # for what waits for a database that does not answer, once the worker must be gone
+_ENDING_SECONDS = 10.0  # at the end, tasks that wait for a database that does not answer get this long
 
 
 async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
-    """Work until `stop` is set; a running job then has `shutdown_grace_seconds`, or until `stop_now`, to finish.
+    """Work until `stop` is set. Then a running job has `shutdown_grace_seconds`, or until `stop_now`, to finish.
 
     Raises:
         WeightsMissing, WeightsDamaged, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
@@ -55,7 +55,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     await database.open()
     try:
         if await unless_set(stop, _wait_for_schema(database)) and await unless_set(stop, in_use.open()):
-            with suppress(DatabaseUnavailable):  # the API's rounds go on
+            with suppress(DatabaseUnavailable):  # the API processes sweep every five seconds anyway
                 await Maintenance(settings, database, images).sweep()
             consuming = asyncio.create_task(_consume(database, runner, in_use, worker_id, stop))
             announcing = asyncio.create_task(_announce(database, worker_id, model, in_use))
@@ -75,28 +75,28 @@ async def _work(
     settings: Settings,
     runner: JobRunner,
     consuming: asyncio.Task[None],
-    aside: set[asyncio.Task[None]],
+    others: set[asyncio.Task[None]],
     stop: asyncio.Event,
     stop_now: asyncio.Event,
 ) -> None:
     stopping = asyncio.create_task(stop.wait())
-    endings: set[asyncio.Future[Any]] = {consuming, *aside, runner.broken, stopping}
+    endings: set[asyncio.Future[Any]] = {consuming, *others, runner.broken, stopping}
     try:
         await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         for ended in endings - {stopping}:
             if ended.done():
-                ended.result()  # raises: none of them ends otherwise
+                ended.result()  # raises: these tasks end only with an exception
         logger.info("Stopping after the running job", extra={"action": "stop"})
         await _drain(consuming, runner, settings.shutdown_grace_seconds, stop_now)
     finally:
         stop.set()
         for ending in endings:
             ending.cancel()
-        # Not for ever: against a server that is there but does not answer, a cancellation waits too.
+        # With a time limit: a cancelled task waits for a server that accepts connections but does not answer.
         done, _ = await asyncio.wait(endings, timeout=_ENDING_SECONDS)
         for ending in done:
             if not ending.cancelled():
-                ending.exception()  # it has been raised above, or came too late to matter
+                ending.exception()  # so that asyncio does not report it; it was raised above, or no longer matters
 
 
 async def _drain(
@@ -116,25 +116,25 @@ async def _next_prompt(database: Database) -> str | None:
         async with database.transaction() as connection:
             return await next_prompt(connection)
     except DatabaseUnavailable:
-        return None  # it is read when it is drawn
+        return None  # the prompt is encoded later, when it is drawn
 
 
 async def _wait_for_schema(database: Database) -> None:
-    """Return once the database answers, with a schema that this version can work with.
+    """Return once the database answers and has a schema that this version can work with.
 
     Raises:
-        DatabaseNotReady: it has an older one.
+        DatabaseNotReady: the schema is older.
     """
-    lost = False
+    is_reported = False
     while True:
         try:
             async with database.transaction() as connection:
                 await migrations.require_current(connection)
             return
         except DatabaseUnavailable:
-            if not lost:
-                logger.warning("The database is away; waiting for it", extra={"action": "database_lost"})
-            lost = True
+            if not is_reported:
+                logger.warning("The database does not answer; waiting for it", extra={"action": "database_lost"})
+            is_reported = True
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 
@@ -142,17 +142,19 @@ async def _consume(
     database: Database, runner: JobRunner, in_use: PackInUse, worker_id: str, stop: asyncio.Event
 ) -> None:
     async with in_use.turn:
-        await in_use.ensure_ready()  # first: a delivery that waits for a model to load is kept from other workers
-    lost = False
-    while not stop.is_set():  # not just until cancelled: a database that is lost meanwhile hides the cancellation
+        await in_use.ensure_ready()  # first: while this worker loads a model, other workers can take the deliveries
+    is_reported = False
+    while not stop.is_set():  # `while True` would not do: QueueLost may replace the exception of a cancellation
         try:
             await queue.consume(database.pool, runner.run_next_job, worker_name=worker_id)
         except queue.QueueLost:
-            if not lost:
-                logger.warning("The database is away; work goes on when it is back", extra={"action": "database_lost"})
-            lost = True
+            if not is_reported:
+                logger.warning(
+                    "The database does not answer; work goes on when it does", extra={"action": "database_lost"}
+                )
+            is_reported = True
         else:
-            lost = False
+            is_reported = False
         with suppress(TimeoutError):
             async with asyncio.timeout(_RECONNECT_SECONDS):
                 await stop.wait()
@@ -163,7 +165,7 @@ async def _announce(database: Database, worker_id: str, model: ModelProcess, in_
         model.changed.clear()
         state: Literal["loading", "ready"] = "ready" if model.is_ready else "loading"
         pack = in_use.pack
-        with suppress(DatabaseUnavailable):  # only for showing; the next round tries again
+        with suppress(DatabaseUnavailable):  # this is only shown, and the next round tries again
             async with database.transaction() as connection:
                 await workers.announce(connection, worker_id, state, pack.pack, pack.manifest.examples)
         with suppress(TimeoutError):

@@ -1,7 +1,8 @@
 """Which brand pack this worker draws with, and the change to another one between two jobs.
 
-An alias such as `production` is followed: when it points to another pack, that one is fetched, verified and loaded, and
-only then is a job claimed. A pack that cannot be had costs nothing but a line in the log: the one before draws on.
+The worker follows an alias such as `production`. When the alias points to another pack, the worker fetches, verifies
+and loads that pack, and only then claims a job. If a pack cannot be used, the worker logs that and goes on with the
+previous pack.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from onbrand.worker.model_process import ModelProcess
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 5.0
-_RETRY_SECONDS = 60.0  # before a pack that could not be had is tried again; then twice as long, and so on
+_RETRY_SECONDS = 60.0  # before a refused pack is tried again; the second time twice as long, and so on
 _DOUBLINGS = 6
 _LONGEST_RETRY_SECONDS = 3600.0  # each try may cost the time of loading two models
 _RECONNECT_SECONDS = 1.0
@@ -33,7 +34,7 @@ _RECONNECT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class _Refused:
-    """A pack that could not be had, so many times, and when to try again (`time.monotonic`)."""
+    """A pack that could not be used, how often, and when to try again (`time.monotonic`)."""
 
     pack_id: str
     times: int
@@ -41,16 +42,17 @@ class _Refused:
 
 
 class PackInUse:
-    """The pack of this worker's model process. Call `open` first; whoever holds `turn` draws, or changes the pack.
+    """The pack of this worker's model process. Call `open` first.
 
-    `name` is an alias or an id; `command` says how to start the model process with the pack in a directory.
+    `turn` is a lock: whoever has it may draw or change the pack. `name` is an alias or a pack's id. `command` makes the
+    command that starts the model process with the pack in a directory.
     """
 
     def __init__(
         self,
         name: str,
         database: Database,
-        shelf: PackStore,
+        packs: PackStore,
         base: Base,
         model: ModelProcess,
         command: Callable[[Path], Sequence[str]],
@@ -58,7 +60,7 @@ class PackInUse:
         self.turn = asyncio.Lock()
         self._name = name
         self._database = database
-        self._shelf = shelf
+        self._packs = packs
         self._base = base
         self._model = model
         self._command = command
@@ -67,16 +69,16 @@ class PackInUse:
 
     @property
     def pack(self) -> BrandPack:
-        """What is loaded, or being loaded."""
+        """The pack that is loaded or being loaded."""
         assert self._pack is not None, "open() comes first"
         return self._pack
 
     async def open(self) -> None:
-        """Find out which pack it is, and have it ready to be loaded; waits for a database that is away.
+        """Look up the pack and fetch it, so that it can be loaded. Waits for a database that does not answer.
 
         Raises:
-            PackNotFound: the alias points to no pack, or the pack is not on the shelf.
-            PackUnfit: it is for other weights.
+            PackNotFound: the alias points to no pack, or the pack is not in the pack store.
+            PackUnfit: the pack is for other weights.
             WeightsMissing, WeightsDamaged, StorageRefused, StorageUnreachable, DataDirUnwritable: it cannot be fetched.
         """
         while True:
@@ -87,40 +89,40 @@ class PackInUse:
             except DatabaseUnavailable:
                 await asyncio.sleep(_RECONNECT_SECONDS)
         if pack_id is None:
-            raise PackNotFound(_nothing_named(self._name))
-        await self._take(await self._fetch(pack_id))
+            raise PackNotFound(_no_pack_sentence(self._name))
+        await self._use(await self._fetch(pack_id))
 
     async def must_change(self, connection: Connection) -> bool:
-        """Whether another pack is to be loaded first. Until the caller's transaction ends no alias is moved."""
+        """Whether another pack must be loaded first. No alias can be moved until the caller's transaction ends."""
         return self._is_due(await promotion.resolve_for_claim(connection, self._name))
 
     async def ensure_ready(self) -> None:
-        """Return once a model is loaded, with the pack that the alias names or, if that cannot be had, the one before.
+        """Return once a model is loaded: with the pack that the alias names, or with the previous one if that fails.
 
-        The caller holds `turn`.
+        The caller has the lock `turn`.
 
         Raises:
-            SetupError: no model can be loaded, not even with the pack before.
+            SetupError: no model can be loaded, not even with the previous pack.
         """
         try:
             async with self._database.transaction() as connection:
                 named = await promotion.resolve(connection, self._name)
         except DatabaseUnavailable:
-            named = None  # whoever claims a job looks again
+            named = None  # the claim looks again
         if named == self.pack.id:
             self._refused = None
         elif named is not None and self._is_due(named):
             await self._change(named)
         if not self._model.is_ready:
-            # What is loaded again is compared again, and fetched anew if the copy was damaged meanwhile.
+            # Before a pack is loaded again, its local copy is verified again, and fetched anew if it was damaged.
             await self._fetch(self.pack.id)
             await self._model.ensure_ready()
 
     async def watch(self) -> None:
-        """Follow the alias while there is nothing to draw; whoever draws looks between two jobs anyway.
+        """Follow the alias while no job is drawn. Between two jobs, `ensure_ready` and the claim look anyway.
 
         Raises:
-            SetupError: as for `ensure_ready`.
+            SetupError: see `ensure_ready`.
         """
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
@@ -130,8 +132,8 @@ class PackInUse:
 
     async def _named(self, connection: Connection) -> str | None:
         named = await promotion.resolve(connection, self._name)
-        if named is None and self._name == Alias.PRODUCTION and self._shelf.bundled is not None:
-            return self._shelf.bundled.id  # until something is promoted
+        if named is None and self._name == Alias.PRODUCTION and self._packs.bundled is not None:
+            return self._packs.bundled.id  # it is live until another pack is promoted
         return named
 
     def _is_due(self, named: str | None) -> bool:
@@ -141,16 +143,16 @@ class PackInUse:
         return refused is None or refused.pack_id != named or time.monotonic() >= refused.again_at
 
     async def _change(self, pack_id: str) -> None:
-        before = self.pack
+        previous = self.pack
         logger.info("Changing to the brand pack %s", promotion.short(pack_id), extra={"action": "switch_pack"})
         try:
             pack = await self._fetch(pack_id)
-            await self._take(pack)
+            await self._use(pack)
             await self._model.ensure_ready()
         except SetupError as error:
-            self._refuse(pack_id, before, error)
-            if self.pack is not before:
-                await self._take(before)
+            self._refuse(pack_id, previous, error)
+            if self.pack is not previous:
+                await self._use(previous)
             return
         self._refused = None
         logger.info(
@@ -160,7 +162,7 @@ class PackInUse:
             extra={"action": "switch_pack"},
         )
 
-    def _refuse(self, pack_id: str, before: BrandPack, error: SetupError) -> None:
+    def _refuse(self, pack_id: str, previous: BrandPack, error: SetupError) -> None:
         refused = self._refused
         times = refused.times + 1 if refused is not None and refused.pack_id == pack_id else 1
         pause = min(_RETRY_SECONDS * 2 ** min(times - 1, _DOUBLINGS), _LONGEST_RETRY_SECONDS)
@@ -168,24 +170,24 @@ class PackInUse:
         logger.error(
             "The brand pack %s can't be used, so %s draws on (it is tried again in %.0f s): %s",
             promotion.short(pack_id),
-            promotion.short(before.id),
+            promotion.short(previous.id),
             pause,
             error.message,
             extra={"action": "pack_refused"},
         )
 
     async def _fetch(self, pack_id: str) -> BrandPack:
-        pack = await in_thread(lambda: self._shelf.fetch(pack_id))
+        pack = await in_thread(lambda: self._packs.fetch(pack_id))
         self._base.require_fit(pack.manifest)
         return pack
 
-    async def _take(self, pack: BrandPack) -> None:
-        """Have the model process that is started next draw with a pack."""
+    async def _use(self, pack: BrandPack) -> None:
+        """Make this the pack of the next model process, and end the running one."""
         self._pack = pack
         await self._model.use(self._command(pack.directory))
 
 
-def _nothing_named(name: str) -> str:
+def _no_pack_sentence(name: str) -> str:
     if name == Alias.PRODUCTION:
         return (
             "No brand pack is live, and none ships with this model. Add one with `onbrand pack add DIR`, then make it"

@@ -178,7 +178,7 @@ GUARDS = (
     Guard(
         "a refused row is not quoted",
         "transaction",
-        "met.args = (met.diag.message_primary,)",
+        "cause.args = (cause.diag.message_primary,)",
         "pass",
         (f"{_PROCESS}::test_whatever_goes_wrong_the_log_is_one_json_object_a_line_and_holds_no_secret",),
     ),

@@ -129,7 +129,7 @@ GUARDS = (
     Guard(
         "a pack that cannot be loaded makes way for the one before",
         "_change",
-        ") if self.pack is not before: await self._take(before) return",
+        ") if self.pack is not previous: await self._use(previous) return",
         """)
             return""",
         (f"{_OF_SWITCHING}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
