@@ -16,7 +16,7 @@ from uuid import uuid4
 from benchmarks.client import Client
 from benchmarks.plain import Plain
 from benchmarks.report import Figure
-from tests.chaos.house import House, running_house, until
+from tests.chaos.deployment import Deployment, running_deployment, until
 
 BACKLOG = 50
 LATER = 3
@@ -32,7 +32,7 @@ def measure() -> Iterator[Figure]:
 async def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
         settings = {"MAX_QUEUED_PER_USER": "1000", "MAX_SUBMITTED_PER_MINUTE": "10000"}
-        async with running_house(Path(folder), settings) as house:
+        async with running_deployment(Path(folder), settings) as house:
             rows = await _drawn(house)
             plain = await _plain(house)
     backlog, later = rows[:BACKLOG], rows[BACKLOG:]
@@ -50,7 +50,7 @@ async def _measure() -> list[Figure]:
     return figures
 
 
-async def _drawn(house: House) -> Sequence[dict[str, Any]]:
+async def _drawn(house: Deployment) -> Sequence[dict[str, Any]]:
     """All jobs in the order in which they were submitted: one person's fifty, then another's three."""
     first, second = (Client(house.url(0), house.token(uuid4(), 0)) for _ in range(2))
     for client, count in ((first, BACKLOG), (second, LATER)):
@@ -61,7 +61,7 @@ async def _drawn(house: House) -> Sequence[dict[str, Any]]:
     return house.query("select created_at, started_at from job order by created_at")
 
 
-async def _plain(house: House) -> list[int]:
+async def _plain(house: Deployment) -> list[int]:
     """The same with everything queued before the worker starts."""
     plain = Plain(house.postgres.url)
     await plain.defer("first", BACKLOG, steps=0)

@@ -24,7 +24,7 @@ from onbrand.database.pool import Database
 from onbrand.jobs import attempts
 from onbrand.jobs.fairness import next_job
 from onbrand.jobs.models import Pack
-from tests.chaos.house import House, running_house, until
+from tests.chaos.deployment import Deployment, running_deployment, until
 
 DEPTHS = (5, 50, 500)
 POLLERS = 50
@@ -58,7 +58,7 @@ def measure() -> Iterator[Figure]:
 async def _measure() -> list[Figure]:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
-        async with running_house(Path(folder), _SETTINGS, apis=2, workers=5) as house:
+        async with running_deployment(Path(folder), _SETTINGS, apis=2, workers=5) as house:
             figures += _starts(house)
             client = Client(house.url(0), house.token(uuid4(), 0))
             for _ in house.workers:
@@ -81,7 +81,7 @@ async def _measure() -> list[Figure]:
 class _Queue:
     """Jobs that wait, of several people, and one look at each of them in turn."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Deployment) -> None:
         self.user_ids = [uuid4() for _ in range(_OWNERS)]
         self.clients = [Client(house.url(0), house.token(user_id, 0)) for user_id in self.user_ids]
         self.jobs: list[tuple[Client, str]] = []
@@ -92,7 +92,7 @@ class _Queue:
             self.jobs.append((client, client.submit("a teapot")[0]))
 
 
-def _latencies(house: House, where: str, queue: _Queue) -> Iterator[Figure]:
+def _latencies(house: Deployment, where: str, queue: _Queue) -> Iterator[Figure]:
     """Of submissions, each taken back at once so that the queue stays as deep, and of looks at waiting jobs."""
     submits, looks = [], []
     me = Client(house.url(0), house.token(uuid4(), 0))
@@ -108,7 +108,7 @@ def _latencies(house: House, where: str, queue: _Queue) -> Iterator[Figure]:
         yield Figure(f"{name}, {where}, 99th percentile of {len(samples)}", "ms", [percentile(samples, 99)], "< 100 ms")
 
 
-def _starts(house: House) -> Iterator[Figure]:
+def _starts(house: Deployment) -> Iterator[Figure]:
     """From the row of an accepted job to its claim by an idle worker, by the database's clock."""
     client = Client(house.url(0), house.token(uuid4(), 0))
     for _ in range(STARTS):
@@ -124,7 +124,7 @@ def _starts(house: House) -> Iterator[Figure]:
     yield Figure(f"submit to claim, workers idle, 99th percentile of {len(waits)}", "ms", [percentile(waits, 99)])
 
 
-async def _claims(house: House, where: str) -> list[Figure]:
+async def _claims(house: Deployment, where: str) -> list[Figure]:
     """What a worker does to get its next job, taken back each time."""
     database = Database(house.postgres.url, application_name="benchmark", max_connections=1)
     await database.open()
@@ -143,7 +143,7 @@ async def _claims(house: House, where: str) -> list[Figure]:
     return [Figure(f"claim, {where}", "ms", samples, "< 20 ms")]
 
 
-def _add_old_jobs(house: House, queue: _Queue) -> None:
+def _add_old_jobs(house: Deployment, queue: _Queue) -> None:
     tenant = house.query("select tenant_id from job limit 1")[0]["tenant_id"]
     house.query(_OLD, tenant, queue.user_ids, len(queue.user_ids), OLD_JOBS)
     for tidying in ("vacuum analyze job", "checkpoint"):  # they came over a month, not all at once
@@ -151,7 +151,7 @@ def _add_old_jobs(house: House, queue: _Queue) -> None:
 
 
 @contextmanager
-def _people_looking(house: House, queue: _Queue) -> Iterator[None]:
+def _people_looking(house: Deployment, queue: _Queue) -> Iterator[None]:
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     people = []
@@ -184,7 +184,7 @@ def _look_every_second(people: list[tuple[str, str, str]], stop: Event) -> None:
 
 
 @contextmanager
-def _counted_connections(house: House) -> Iterator[Counter[str]]:
+def _counted_connections(house: Deployment) -> Iterator[Counter[str]]:
     """The most connections at once, by who has them, while the block runs."""
     most: Counter[str] = Counter()
     done = Event()

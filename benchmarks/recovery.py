@@ -16,7 +16,7 @@ from uuid import uuid4
 from benchmarks.client import Client
 from benchmarks.plain import Plain
 from benchmarks.report import Figure
-from tests.chaos.house import House, Part, running_house, until
+from tests.chaos.deployment import Deployment, Part, running_deployment, until
 
 RUNS = 3
 PLAIN_SECONDS = 90.0
@@ -32,7 +32,7 @@ def measure() -> Iterator[Figure]:
 async def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
         # No grace, so that SIGTERM hands the drawing back instead of finishing it. It plays no part in kill -9.
-        async with running_house(Path(folder), {"SHUTDOWN_GRACE_SECONDS": "0"}, workers=2) as house:
+        async with running_deployment(Path(folder), {"SHUTDOWN_GRACE_SECONDS": "0"}, workers=2) as house:
             killed = [await _seconds(house, signal.SIGKILL) for _ in range(RUNS)]
             stopped = [await _seconds(house, signal.SIGTERM) for _ in range(RUNS)]
             again = await _plain_starts_again(house)
@@ -43,7 +43,7 @@ async def _measure() -> list[Figure]:
     ]
 
 
-async def _seconds(house: House, number: int) -> float:
+async def _seconds(house: Deployment, number: int) -> float:
     client = Client(house.url(0), house.token(uuid4(), 0))
     job_id, _ = client.submit(_DRAWING)
 
@@ -67,13 +67,13 @@ async def _seconds(house: House, number: int) -> float:
     return seconds
 
 
-def _worker_of(house: House, job_id: str) -> Part:
+def _worker_of(house: Deployment, job_id: str) -> Part:
     (row,) = house.query("select worker_id, split_part(worker_id, '-', -2)::int as pid from job where id = %s", job_id)
     (worker,) = [worker for worker in house.workers if worker.pid == row["pid"]]
     return worker
 
 
-async def _plain_starts_again(house: House) -> int:
+async def _plain_starts_again(house: Deployment) -> int:
     plain = Plain(house.postgres.url)
     with plain.worker() as doomed:
         await plain.defer("somebody", 1, steps=100)

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from benchmarks.client import Client
 from benchmarks.report import Figure
-from tests.chaos.house import House, running_house
+from tests.chaos.deployment import Deployment, running_deployment
 
 _SAMPLE_SECONDS = 10.0
 _WARMING = 0.2
@@ -44,7 +44,7 @@ async def _measure(minutes: float) -> tuple[Samples, int]:
     settings = {"MAX_SUBMITTED_PER_MINUTE": "10000"}
     samples: Samples = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
-        async with running_house(Path(folder), settings) as house:
+        async with running_deployment(Path(folder), settings) as house:
             started = time.monotonic()
             client = Client(house.url(0), house.token(uuid4(), 0))
             waiting: list[str] = []
@@ -65,7 +65,7 @@ async def _measure(minutes: float) -> tuple[Samples, int]:
     return samples, drawn
 
 
-def _sample(house: House) -> dict[str, float]:
+def _sample(house: Deployment) -> dict[str, float]:
     api, worker = house.apis[0].pid, house.workers[0].pid
     (model,) = house.models(house.workers[0])
     taken: dict[str, float] = {}

@@ -107,9 +107,8 @@ def main(pack_dir: Path) -> int:
     # Frames are written to a copy of standard output: what a library prints must not get between them.
     frames_out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "passive"
-    )  # on a busy machine, spinning threads leave the worker no CPU time
+    # On a busy machine, spinning threads would leave the worker no CPU time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     one_at_a_time = threading.Lock()
 
     def send(frame: Frame) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import httpx
 
-from tests.chaos.house import House
+from tests.chaos.deployment import Deployment
 
 PACE = "pace=0.07"  # seconds a step: half a second a drawing
 CANARY = "kingfisher"  # in each prompt, and in no log line
@@ -76,18 +76,20 @@ class Ledger:
 class Person:
     """One user with a client for each API."""
 
-    def __init__(self, house: House, ledger: Ledger, user_id: UUID, wishes: list[Wish], chance: random.Random) -> None:
+    def __init__(
+        self, deployment: Deployment, ledger: Ledger, user_id: UUID, wishes: list[Wish], chance: random.Random
+    ) -> None:
         self._ledger = ledger
         self._wishes = wishes
         self._chance = chance
         self._clients = [
             httpx.AsyncClient(
-                base_url=house.url(api),
-                headers={"Authorization": f"Bearer {house.token(user_id, api)}"},
+                base_url=deployment.url(api),
+                headers={"Authorization": f"Bearer {deployment.token(user_id, api)}"},
                 timeout=10,
                 verify=False,
             )
-            for api in range(len(house.apis))
+            for api in range(len(deployment.apis))
         ]
 
     async def live(self) -> None:

@@ -1,6 +1,6 @@
-"""The chaos run: people use a house while an adversary takes it apart; then it is quiet, and everything is checked.
+"""The chaos run: people use a deployment while an injector takes it apart; then it is quiet, and everything is checked.
 
-Everything that is decided beforehand follows from the seed. The same seed on another day deals the same blows in the
+Everything that is decided beforehand follows from the seed. The same seed on another day deals the same faults in the
 same order to the same wishes, but not in the same microsecond: a failure may need several runs to come back.
 """
 
@@ -19,8 +19,8 @@ from onbrand.images.store import ImageStore
 from onbrand.maintenance import Maintenance
 from tests.azurite import settings_with
 from tests.chaos import verdict as verdicts
-from tests.chaos.adversary import KILLS, LEASE_SECONDS, Adversary, plan
-from tests.chaos.house import House, running_house, until
+from tests.chaos.deployment import Deployment, running_deployment, until
+from tests.chaos.faults import KILLS, LEASE_SECONDS, FaultInjector, plan
 from tests.chaos.people import Ledger, Person, Refused, wishes
 from tests.chaos.stores import Container, Folder, Store
 from tests.chaos.verdict import MAX_ATTEMPTS, Verdict
@@ -64,7 +64,7 @@ class Outcome:
     """What was done and what was found."""
 
     chaos: Chaos
-    dealt: dict[str, int]
+    injected: dict[str, int]
     ledger: Ledger
     verdict: Verdict
     seconds: float
@@ -72,11 +72,11 @@ class Outcome:
 
     @property
     def kills(self) -> int:
-        return sum(times for kind, times in self.dealt.items() if kind in KILLS)
+        return sum(times for kind, times in self.injected.items() if kind in KILLS)
 
     @property
     def disturbances(self) -> int:
-        return sum(self.dealt.values()) - self.kills
+        return sum(self.injected.values()) - self.kills
 
     def table(self) -> str:
         """All of it, as Markdown."""
@@ -84,7 +84,7 @@ class Outcome:
         rows = [
             ("seed", self.chaos.seed),
             ("seconds", round(self.seconds)),
-            *sorted(self.dealt.items()),
+            *sorted(self.injected.items()),
             *((f"processes started for {name}", times) for name, times in self.starts.items()),
             *sorted(self.ledger.requests.items()),
             ("jobs acknowledged", self.ledger.submitted),
@@ -110,34 +110,34 @@ async def run_chaos(chaos: Chaos, folder: Path, say: Callable[[str], None]) -> O
     store: Store = Container(folder / "azurite") if chaos.azure else Folder(folder)
     settings = _SETTINGS | store.settings()
     try:
-        async with running_house(folder, settings, apis=chaos.apis, workers=chaos.workers) as house:
+        async with running_deployment(folder, settings, apis=chaos.apis, workers=chaos.workers) as deployment:
             ledger = Ledger(wishes(chaos.seed, chaos.jobs, chaos.users))
-            adversary = Adversary(house, store, plan(chaos.seed, chaos.kills))
-            telling = asyncio.create_task(_tell(chaos, ledger, adversary, say))
+            injector = FaultInjector(deployment, store, plan(chaos.seed, chaos.kills))
+            telling = asyncio.create_task(_tell(chaos, ledger, injector, say))
             try:
-                await _storm(chaos, house, ledger, adversary)
+                await _storm(chaos, deployment, ledger, injector)
                 say("quiet: waiting for what is unfinished")
-                exit_codes = await _calm(house, ledger)
+                exit_codes = await _calm(deployment, ledger)
             finally:
                 telling.cancel()
-            await _collect(house, store, settings)
-            found = verdicts.judge(house, ledger, await store.files(), exit_codes)
-            starts = {part.name: len(part.started) for part in house.parts}
-            return Outcome(chaos, dict(adversary.dealt), ledger, found, time.monotonic() - started, starts)
+            await _collect(deployment, store, settings)
+            found = verdicts.judge(deployment, ledger, await store.files(), exit_codes)
+            starts = {part.name: len(part.started) for part in deployment.parts}
+            return Outcome(chaos, dict(injector.injected), ledger, found, time.monotonic() - started, starts)
     finally:
         store.close()
 
 
-async def _storm(chaos: Chaos, house: House, ledger: Ledger, adversary: Adversary) -> None:
-    """Return when every blow is dealt and everybody has what they wanted, or gets nowhere any more."""
+async def _storm(chaos: Chaos, deployment: Deployment, ledger: Ledger, injector: FaultInjector) -> None:
+    """Return when every fault is injected and everybody has what they wanted, or gets nowhere any more."""
 
     async def all_of_it() -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(adversary.rage(lambda: ledger.ended / chaos.jobs))
+                group.create_task(injector.inject_all(lambda: ledger.ended / chaos.jobs))
                 for number, user_id in enumerate({wish.user_id: None for wish in ledger.wishes}):
                     theirs = [wish for wish in ledger.wishes if wish.user_id == user_id]
-                    person = Person(house, ledger, user_id, theirs, random.Random(f"person {chaos.seed} {number}"))
+                    person = Person(deployment, ledger, user_id, theirs, random.Random(f"person {chaos.seed} {number}"))
                     group.create_task(person.live())
         except* Refused:
             pass  # the ledger says why
@@ -155,7 +155,7 @@ async def _storm(chaos: Chaos, house: House, ledger: Ledger, adversary: Adversar
         await asyncio.wait({storm})
 
 
-async def _calm(house: House, ledger: Ledger) -> dict[str, int]:
+async def _calm(deployment: Deployment, ledger: Ledger) -> dict[str, int]:
     """Return when nothing is left to do and everything has stopped; the exit codes of what was stopped."""
 
     async def expect(what: str, look: Callable[[], bool], seconds: float) -> None:
@@ -165,24 +165,24 @@ async def _calm(house: House, ledger: Ledger) -> dict[str, int]:
             ledger.breaches.append(str(error))
 
     def nothing_in(statement: str) -> Callable[[], bool]:
-        return lambda: not house.query(statement)
+        return lambda: not deployment.query(statement)
 
     unfinished = "select id from job where status in ('queued', 'processing')"
-    await expect("all was ready", house.is_ready, _QUIET_SECONDS)
+    await expect("all was ready", deployment.is_ready, _QUIET_SECONDS)
     await expect("no job was unfinished", nothing_in(unfinished), _QUIET_SECONDS)
     waiting = "select id from procrastinate_jobs where status = 'todo'"
     await expect("no delivery waited", nothing_in(waiting), _QUIET_SECONDS)
-    exit_codes = await house.stop(house.workers)
+    exit_codes = await deployment.stop(deployment.workers)
     # What the killed ones had in hand is forgotten after a day. Nobody is left but the dead, and it is tomorrow.
-    house.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days'")
+    deployment.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days'")
     await expect("all was forgotten", nothing_in("select id from procrastinate_jobs"), _QUIET_SECONDS)
-    return exit_codes | await house.stop(house.apis)
+    return exit_codes | await deployment.stop(deployment.apis)
 
 
-async def _collect(house: House, store: Store, settings: dict[str, str]) -> None:
+async def _collect(deployment: Deployment, store: Store, settings: dict[str, str]) -> None:
     """Compare rows and stored images, as the API does every six hours, when what the chaos left is old enough."""
     chosen = settings_with(Settings(), **settings)
-    database = Database(house.postgres.url, application_name="chaos", max_connections=2)
+    database = Database(deployment.postgres.url, application_name="chaos", max_connections=2)
     await database.open()
     try:
         with store.aged():
@@ -191,12 +191,12 @@ async def _collect(house: House, store: Store, settings: dict[str, str]) -> None
         await database.close()
 
 
-async def _tell(chaos: Chaos, ledger: Ledger, adversary: Adversary, say: Callable[[str], None]) -> None:
+async def _tell(chaos: Chaos, ledger: Ledger, injector: FaultInjector, say: Callable[[str], None]) -> None:
     started = time.monotonic()
     while True:
         await asyncio.sleep(_SAY_SECONDS)
         say(
             f"{time.monotonic() - started:.0f} s: {ledger.submitted} of {chaos.jobs} jobs acknowledged,"
-            f" {ledger.ended} ended, {adversary.dealt.total()} of {len(adversary.blows)} blows dealt,"
+            f" {ledger.ended} ended, {injector.injected.total()} of {len(injector.faults)} faults injected,"
             f" {len(ledger.breaches)} breaches"
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from onbrand.errors import BadImage
 from onbrand.images.png import check
-from tests.chaos.house import House
+from tests.chaos.deployment import Deployment
 from tests.chaos.people import CANARY, Fate, Ledger, Wish
 
 MAX_ATTEMPTS = 10
@@ -41,15 +41,15 @@ class Verdict:
         self.breaches.append(breach)
 
 
-def judge(house: House, ledger: Ledger, files: dict[str, bytes], exit_codes: dict[str, int]) -> Verdict:
+def judge(deployment: Deployment, ledger: Ledger, files: dict[str, bytes], exit_codes: dict[str, int]) -> Verdict:
     """Compare everything with everything. The APIs and workers have stopped, garbage is collected, the database runs.
 
     `files` is what lies in the image store, by key.
     """
     verdict = Verdict(breaches=list(ledger.breaches))
-    jobs = {str(row["id"]): row for row in house.query("select * from job")}
+    jobs = {str(row["id"]): row for row in deployment.query("select * from job")}
     images = defaultdict(list)
-    for row in house.query("select * from image order by job_id, n"):
+    for row in deployment.query("select * from image order by job_id, n"):
         images[str(row["job_id"])].append(row)
     _judge_keys(verdict, ledger, jobs)
     for wish in ledger.wishes:
@@ -62,12 +62,12 @@ def judge(house: House, ledger: Ledger, files: dict[str, bytes], exit_codes: dic
             continue
         _judge_end(verdict, wish, job)
         _judge_images(verdict, wish, job, images[wish.job_id], files)
-    _judge_leftovers(verdict, house, jobs, images, files)
-    _judge_logs(verdict, house)
+    _judge_leftovers(verdict, deployment, jobs, images, files)
+    _judge_logs(verdict, deployment)
     for name, code in exit_codes.items():
         if code != 0:
             verdict.say(f"{name} was told to stop and ended with {code}")
-    for pid in house.left_running():
+    for pid in deployment.left_running():
         verdict.say(f"process {pid} is left")
     return verdict
 
@@ -130,7 +130,7 @@ def _is_whole(png: bytes) -> bool:
 
 
 def _judge_leftovers(
-    verdict: Verdict, house: House, jobs: dict[str, Any], images: dict[str, Any], files: dict[str, bytes]
+    verdict: Verdict, deployment: Deployment, jobs: dict[str, Any], images: dict[str, Any], files: dict[str, bytes]
 ) -> None:
     for key in files:
         parts = _KEY.fullmatch(key)
@@ -144,13 +144,13 @@ def _judge_leftovers(
             verdict.say(f"{key} belongs to {kind}")
     if strangers := set(images) - set(jobs):
         verdict.say(f"images of no job: {strangers}")
-    for row in house.query("select status, count(*) as number from procrastinate_jobs group by status"):
+    for row in deployment.query("select status, count(*) as number from procrastinate_jobs group by status"):
         verdict.say(f"{row['number']} deliveries are left, {row['status']}")
 
 
-def _judge_logs(verdict: Verdict, house: House) -> None:
+def _judge_logs(verdict: Verdict, deployment: Deployment) -> None:
     published: Counter[str] = Counter()
-    for part in house.parts:
+    for part in deployment.parts:
         for number, text in enumerate(part.log_path.read_text(errors="replace").splitlines(), start=1):
             if CANARY in text:
                 verdict.say(f"{part.log_path.name}, line {number} has a prompt in it")

@@ -38,8 +38,8 @@ from onbrand.jobs.fairness import next_job
 from onbrand.jobs.models import Claim, Job, Owner, Pack, Phase, Progress, Status, StoredImage
 from onbrand.jobs.queue import deliver
 from onbrand.jobs.sweep import sweep_jobs
-from tests.integration.life_cycle.studio import DAY, HOUR, LEASE, LIMITS, Studio
-from tests.integration.life_cycle.world import World
+from tests.integration.life_cycle.expected_jobs import DAY, HOUR, LEASE, LIMITS, ExpectedJobs
+from tests.integration.life_cycle.real_system import RealSystem
 from tests.rules import RULES
 
 PACK = Pack("a" * 64, "Sample brand", "1")
@@ -69,11 +69,11 @@ class Run:
 class LifeCycle(RuleBasedStateMachine):
     """Every rule is something that may happen at any moment."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, system: RealSystem) -> None:
         super().__init__()
-        world.empty()
-        self.world = world
-        self.studio = Studio()
+        system.empty()
+        self.system = system
+        self.expected = ExpectedJobs()
         self.runs: list[Run] = []  # in some worker's hand
         self.over: list[Run] = []  # no longer
         self.idle: list[str] = []
@@ -87,11 +87,11 @@ class LifeCycle(RuleBasedStateMachine):
 
     def let_pass(self, seconds: int) -> None:
         self.set_clock(seconds)
-        self.world.age(seconds)
+        self.system.age(seconds)
 
     def set_clock(self, seconds: int) -> None:
-        self.studio.now += seconds
-        self.world.set_clock(self.studio.now)
+        self.expected.now += seconds
+        self.system.set_clock(self.expected.now)
 
     def tick(self) -> None:
         """No two things happen in the same second, so that their order is known."""
@@ -102,27 +102,27 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(owner=st.sampled_from(OWNERS), key=st.sampled_from([None, "k"]), prompt=st.sampled_from("ab"))
     def submit(self, owner: Owner, key: str | None = None, prompt: str = "a") -> None:
         self.tick()
-        expected = self.studio.answer(owner, key, prompt)
+        expected = self.expected.answer(owner, key, prompt)
 
         async def change(connection: Connection) -> service.Submitted:
             return await service.submit(connection, owner, prompt, idempotency_key=key, limits=LIMITS)
 
         if isinstance(expected, type):
             with pytest.raises(expected):
-                self.world.commit(change)
+                self.system.commit(change)
             return
-        submitted = self.world.commit(change)
+        submitted = self.system.commit(change)
         if expected is not None:
             assert submitted == service.Submitted(expected.id, is_new=False)
         else:
             assert submitted.is_new
-            self.studio.add(submitted.job_id, owner, key, prompt)
+            self.expected.add(submitted.job_id, owner, key, prompt)
 
     @rule(which=WHICH, is_cancelling=st.booleans())
     def look(self, which: int, is_cancelling: bool) -> None:
         """Only the owner sees a job, and nobody once it has expired, whatever the clock does then."""
         self.tick()
-        if not (jobs := self.studio.jobs | self.studio.gone):
+        if not (jobs := self.expected.jobs | self.expected.gone):
             return
         job_id = sorted(jobs, key=lambda job_id: jobs[job_id].created_at)[which % len(jobs)]
         job = jobs[job_id]
@@ -133,14 +133,14 @@ class LifeCycle(RuleBasedStateMachine):
             return await service.find(connection, owner, job_id)
 
         with pytest.raises(JobNotFound):
-            self.world.commit(lambda connection: find(connection, STRANGER))
+            self.system.commit(lambda connection: find(connection, STRANGER))
         if is_cancelling:
-            self.studio.cancel(job_id)
-        if job_id in self.studio.gone or self.studio.is_expired(job):
+            self.expected.cancel(job_id)
+        if job_id in self.expected.gone or self.expected.is_expired(job):
             with pytest.raises((JobExpired, JobNotFound)):
-                self.world.commit(lambda connection: find(connection, job.owner))
+                self.system.commit(lambda connection: find(connection, job.owner))
         else:
-            found = self.world.commit(lambda connection: find(connection, job.owner))
+            found = self.system.commit(lambda connection: find(connection, job.owner))
             assert (found.status, found.error_code) == (job.status, job.error_code)
 
     # --- workers -----------------------------------------------------------------------------------------------------
@@ -148,14 +148,14 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(is_answer_lost=st.booleans())
     def take(self, is_answer_lost: bool = False) -> None:
         """A worker takes a delivery and claims the job whose turn it is, and may never hear that it has it."""
-        if self.studio.next_job() is None:
-            self.submit(OWNERS[len(self.studio.jobs) % 3])
+        if self.expected.next_job() is None:
+            self.submit(OWNERS[len(self.expected.jobs) % 3])
         self.tick()
-        if not self.idle or (delivery := self.world.take_delivery()) is None:
+        if not self.idle or (delivery := self.system.take_delivery()) is None:
             return
         worker_id = self.idle.pop(0)
-        self.studio.drop_lost_claims(worker_id)
-        turn = self.studio.next_job()
+        self.expected.drop_lost_claims(worker_id)
+        turn = self.expected.next_job()
 
         async def change(connection: Connection) -> Claim | None:
             await attempts.drop_lost_claims(connection, worker_id, RULES)
@@ -166,15 +166,15 @@ class LifeCycle(RuleBasedStateMachine):
             assert await attempts.claim(connection, turn.id, "too late", pack=PACK, lease_seconds=LEASE) is None
             return claim
 
-        claim = self.world.commit(change)
+        claim = self.system.commit(change)
         if turn is not None:
             assert claim is not None
-            self.studio.claim(turn, worker_id)
+            self.expected.claim(turn, worker_id)
             assert (claim.attempt, claim.tries) == (turn.attempt, turn.tries)
             if not is_answer_lost:
                 self.runs.append(Run(claim, worker_id, delivery))
                 return
-        self.world.finish_delivery(delivery)
+        self.system.finish_delivery(delivery)
         self.idle.append(worker_id)
 
     @rule(which=WHICH, deed=st.sampled_from(["progress", "store one", "store all", "publish in vain"]))
@@ -188,7 +188,7 @@ class LifeCycle(RuleBasedStateMachine):
             self.store_images(run, 1 if deed == "store one" else 4)
         if deed == "publish in vain":  # the connection breaks before the commit
             with pytest.raises(ConnectionError):
-                self.world.commit(lambda connection: self.published(connection, run, and_break=True))
+                self.system.commit(lambda connection: self.published(connection, run, and_break=True))
 
     @rule(which=WHICH, end=st.sampled_from(ENDS))
     def finish(self, which: int, end: str) -> None:
@@ -200,8 +200,8 @@ class LifeCycle(RuleBasedStateMachine):
             self.hire()
             return
         if self.end(run, end) is False:
-            self.world.discard(run.claim)
-        self.world.finish_delivery(run.delivery)
+            self.system.discard(run.claim)
+        self.system.finish_delivery(run.delivery)
         self.idle.append(run.worker_id)
         self.over.append(run)
 
@@ -220,17 +220,17 @@ class LifeCycle(RuleBasedStateMachine):
     def end(self, run: Run, how: str) -> bool | None:
         """Whether its images are the result; None if nothing was said about them."""
         if how == "give back":
-            given = self.world.commit(lambda connection: attempts.give_back(connection, run.claim))
-            assert given == self.studio.give_back(run.claim)
+            given = self.system.commit(lambda connection: attempts.give_back(connection, run.claim))
+            assert given == self.expected.give_back(run.claim)
             return None
         if failure := FAILURES.get(how):
-            ended = self.world.commit(lambda connection: attempts.end_attempt(connection, run.claim, failure, RULES))
-            assert ended == self.studio.fail_attempt(run.claim, failure)
+            ended = self.system.commit(lambda connection: attempts.end_attempt(connection, run.claim, failure, RULES))
+            assert ended == self.expected.fail_attempt(run.claim, failure)
             return False
         self.store_images(run, 4)
-        is_result = self.studio.publish(run.claim)
+        is_result = self.expected.publish(run.claim)
         for _ in range(2 if "lost" in how else 1):
-            assert self.world.commit(lambda connection: self.published(connection, run)) == is_result
+            assert self.system.commit(lambda connection: self.published(connection, run)) == is_result
         return is_result
 
     def any_run(self, which: int) -> Run | None:
@@ -240,15 +240,15 @@ class LifeCycle(RuleBasedStateMachine):
 
     def report(self, run: Run) -> None:
         progress = Progress(Phase.DRAWING, 6, 12)
-        held = self.world.commit(
+        held = self.system.commit(
             lambda connection: attempts.record_progress(connection, run.claim, progress, lease_seconds=LEASE)
         )
-        assert held == self.studio.progress(run.claim, progress)
+        assert held == self.expected.progress(run.claim, progress)
 
     def store_images(self, run: Run, images: int) -> None:
         for n in range(1, images + 1):
             if n not in run.stored:
-                run.stored[n] = self.world.put(run.claim, n)
+                run.stored[n] = self.system.put(run.claim, n)
 
     async def published(self, connection: Connection, run: Run, *, and_break: bool = False) -> bool:
         images, hours = [*run.stored.values()], RULES.retention_hours
@@ -266,9 +266,9 @@ class LifeCycle(RuleBasedStateMachine):
             case "sweep":
                 self.sweep()
             case "expire":
-                due = self.studio.expire(is_interrupted=False)
-                assert self.world.run(self.world.upkeep.expire()).deleted == len(due)
-                assert not {UUID(path.parts[-3]) for path in self.world.files()} & due
+                due = self.expected.expire(is_interrupted=False)
+                assert self.system.run(self.system.maintenance.expire()).deleted == len(due)
+                assert not {UUID(path.parts[-3]) for path in self.system.files()} & due
             case "begin to expire":
                 self.begin_to_expire()
             case _:
@@ -276,25 +276,25 @@ class LifeCycle(RuleBasedStateMachine):
 
     def begin_to_expire(self) -> None:
         """A deletion that dies behind the mark."""
-        due = self.studio.expire(is_interrupted=True)
-        assert set(self.world.commit(lambda connection: retention.mark_for_deletion(connection, 100))) == due
+        due = self.expected.expire(is_interrupted=True)
+        assert set(self.system.commit(lambda connection: retention.mark_for_deletion(connection, 100))) == due
 
     def sweep(self) -> None:
-        waiting = self.world.deliveries("todo")
-        swept = self.world.commit(lambda connection: sweep_jobs(connection, RULES))
-        requeued, failed = self.studio.sweep()
+        waiting = self.system.deliveries("todo")
+        swept = self.system.commit(lambda connection: sweep_jobs(connection, RULES))
+        requeued, failed = self.expected.sweep()
         assert (set(swept.requeued), dict(swept.failed)) == (requeued, failed)
-        lacking = self.studio.lacking_deliveries(waiting + len(requeued))
+        lacking = self.expected.lacking_deliveries(waiting + len(requeued))
         assert swept.delivered_again == lacking
         there = waiting + len(requeued) + lacking
-        assert self.world.deliveries("todo") == min(there, self.studio.waiting)  # what is too much is forgotten
-        assert self.world.deliveries("doing") == 0
+        assert self.system.deliveries("todo") == min(there, self.expected.waiting)  # what is too much is forgotten
+        assert self.system.deliveries("doing") == 0
 
     def collect(self, *, is_confirmed: bool) -> None:
-        before = self.world.ages()
-        orphans = self.studio.orphans(before, is_confirmed)
-        collected = self.world.run(self.world.upkeep.collect(confirmed=is_confirmed))
-        assert before.keys() - self.world.ages().keys() == orphans
+        before = self.system.ages()
+        orphans = self.expected.orphans(before, is_confirmed)
+        collected = self.system.run(self.system.maintenance.collect(confirmed=is_confirmed))
+        assert before.keys() - self.system.ages().keys() == orphans
         assert (collected.deleted, collected.missing) == (len(orphans), 0)
 
     @rule(seconds=st.sampled_from(WAITS), meanwhile=st.sampled_from(MEANWHILE))
@@ -306,31 +306,31 @@ class LifeCycle(RuleBasedStateMachine):
         if "sweep" in meanwhile:
             self.sweep()
         if "others" in meanwhile:
-            while self.idle and self.studio.next_job() is not None and self.world.deliveries("todo"):
+            while self.idle and self.expected.next_job() is not None and self.system.deliveries("todo"):
                 self.take()
 
     @rule(what=st.sampled_from(ACCIDENTS))
     def accident(self, what: str) -> None:
         match what:
             case "lose deliveries":
-                self.world.eye.execute("delete from procrastinate_jobs where status = 'todo'")
+                self.system.observer.execute("delete from procrastinate_jobs where status = 'todo'")
             case "deliver once more":
-                self.world.commit(lambda connection: deliver(connection, UUID(int=0)))
+                self.system.commit(lambda connection: deliver(connection, UUID(int=0)))
             case "the clock is ahead for a moment":
                 self.set_clock(30 * DAY)
                 self.begin_to_expire()
                 self.set_clock(-30 * DAY)
             case _:
                 self.set_clock(JUMPS[what])
-        for number in range(len(self.studio.jobs)):
+        for number in range(len(self.expected.jobs)):
             self.look(number, is_cancelling=False)
 
     # --- what always holds -------------------------------------------------------------------------------------------
 
     @invariant()
     def everything_is_as_promised(self) -> None:
-        self.world.check(self.studio.jobs)
-        self.studio.check_endings()
+        self.system.check(self.expected.jobs)
+        self.expected.check_endings()
 
     def teardown(self) -> None:
         """All freeze and come back too late, then all crash. Still each job ends, and only results stay stored."""
@@ -347,16 +347,16 @@ class LifeCycle(RuleBasedStateMachine):
         self.idle, self.runs = [], []
         self.hire()
         for _ in range(10 * RULES.max_attempts):
-            if not any(job.is_unfinished for job in self.studio.jobs.values()):
+            if not any(job.is_unfinished for job in self.expected.jobs.values()):
                 break
             self.wait(LAPSE, "the sweep")
-            while self.studio.next_job() is not None and self.any_run(0):
+            while self.expected.next_job() is not None and self.any_run(0):
                 self.finish(0, "publish")
         self.everything_is_as_promised()
-        assert not any(job.is_unfinished for job in self.studio.jobs.values())
+        assert not any(job.is_unfinished for job in self.expected.jobs.values())
         self.let_pass(3 * HOUR)
         self.collect(is_confirmed=True)
-        assert len(self.world.files()) == 4 * sum(job.status is Status.COMPLETE for job in self.studio.jobs.values())
+        assert len(self.system.files()) == 4 * sum(job.status is Status.COMPLETE for job in self.expected.jobs.values())
 
 
 def test_no_job_is_lost_doubled_or_torn_whatever_happens_in_any_order(
@@ -377,8 +377,8 @@ def test_no_job_is_lost_doubled_or_torn_whatever_happens_in_any_order(
         suppress_health_check=list(HealthCheck),
     )
     with asyncio.Runner() as runner:
-        world = World(runner, clock_url, settings)
+        system = RealSystem(runner, clock_url, settings)
         try:
-            run_state_machine_as_test(lambda: LifeCycle(world), settings=profile)
+            run_state_machine_as_test(lambda: LifeCycle(system), settings=profile)
         finally:
-            world.close()
+            system.close()

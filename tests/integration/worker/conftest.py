@@ -1,4 +1,4 @@
-"""The bench, and the rule that no worker leaves a task behind that nobody waits for."""
+"""The harness, and the rule that no worker leaves a task behind that nobody waits for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 
 from onbrand.config import Settings
 from onbrand.database.pool import Database
-from tests.integration.worker.bench import Bench
+from tests.integration.worker.harness import WorkerHarness
 
 
 @pytest.fixture
-def bench(
+def harness(
     database: Database, database_url: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Bench:
+) -> WorkerHarness:
     notes_dir = tmp_path / "notes"
     notes_dir.mkdir()
-    return Bench(database, database_url, settings, notes_dir, monkeypatch)
+    return WorkerHarness(database, database_url, settings, notes_dir, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -19,29 +19,29 @@ from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Owner
 from onbrand.local.issuer import Issuer
 from onbrand.maintenance import Maintenance
-from tests.integration.worker.bench import Bench
+from tests.integration.worker.harness import WorkerHarness
 from tests.system import environment, free_port, is_alive, wait_until
 
 KILLED = -signal.SIGKILL
 HOURS_OLD = 3  # more than the two hours' grace of whatever may be about to be published
 
 
-async def recover(bench: Bench, job_id: UUID) -> None:
+async def recover(harness: WorkerHarness, job_id: UUID) -> None:
     """Another worker and the sweep do the rest."""
     # The sweep makes up for a lost delivery after ten seconds; as if they were over.
-    await bench.query("update job set queued_at = queued_at - interval '10 seconds' returning id")
-    async with bench.worker(), bench.sweeping():
-        await bench.ended(job_id)
+    await harness.query("update job set queued_at = queued_at - interval '10 seconds' returning id")
+    async with harness.worker(), harness.sweeping():
+        await harness.ended(job_id)
 
 
-async def tidy(bench: Bench) -> None:
+async def tidy(harness: WorkerHarness) -> None:
     """What upkeep does hours later: images of no result go, and deliveries of workers that never came back."""
     then = time.time() - HOURS_OLD * 3600
-    for path in bench.images_dir.rglob("*"):
+    for path in harness.images_dir.rglob("*"):
         os.utime(path, (then, then))
-    await Maintenance(bench.settings, bench.database, ImageStore.on_disk(bench.images_dir)).collect()
-    await bench.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days' returning id")
-    await bench.sweep()
+    await Maintenance(harness.settings, harness.database, ImageStore.on_disk(harness.images_dir)).collect()
+    await harness.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days' returning id")
+    await harness.sweep()
 
 
 @pytest.mark.parametrize(
@@ -63,68 +63,68 @@ async def tidy(bench: Bench) -> None:
     ],
 )
 async def test_a_worker_dies_and_the_job_has_the_four_images_of_one_attempt(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, point: str, attempt: int, left: str
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, point: str, attempt: int, left: str
 ) -> None:
     monkeypatch.setenv("HALT_AT", point)
-    with bench.worker_process(LEASE_SECONDS="1") as worker:
-        job_id = await bench.submit("once fails=gpu_memory" if "end_attempt" in point else "a teapot")
+    with harness.worker_process(LEASE_SECONDS="1") as worker:
+        job_id = await harness.submit("once fails=gpu_memory" if "end_attempt" in point else "a teapot")
         assert await worker.ended() == KILLED
-    assert sorted(name.partition(".")[2] for name in bench.stored(job_id)) == left.split()
-    await recover(bench, job_id)
-    await tidy(bench)
-    await bench.check_result(job_id, attempt)
-    assert await bench.query("select tries from job") == [{"tries": attempt}]
-    assert await bench.query("select status from procrastinate_jobs") == []
-    assert not any(map(is_alive, bench.model_pids))
+    assert sorted(name.partition(".")[2] for name in harness.stored(job_id)) == left.split()
+    await recover(harness, job_id)
+    await tidy(harness)
+    await harness.check_result(job_id, attempt)
+    assert await harness.query("select tries from job") == [{"tries": attempt}]
+    assert await harness.query("select status from procrastinate_jobs") == []
+    assert not any(map(is_alive, harness.model_pids))
 
 
 @pytest.mark.parametrize(("point", "tries"), [("give_back uncommitted", 2), ("give_back committed", 1)])
 async def test_a_worker_dies_while_it_gives_its_job_back(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, point: str, tries: int
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, point: str, tries: int
 ) -> None:
     monkeypatch.setenv("HALT_AT", point)
-    with bench.worker_process(LEASE_SECONDS="1.5") as worker:
-        job_id = await bench.submit("once hang@2")
-        await bench.noted(f"hang {job_id}")
+    with harness.worker_process(LEASE_SECONDS="1.5") as worker:
+        job_id = await harness.submit("once hang@2")
+        await harness.noted(f"hang {job_id}")
         worker.signal(signal.SIGTERM)
         worker.signal(signal.SIGINT)
         assert await worker.ended() == KILLED
-    await recover(bench, job_id)
-    await tidy(bench)
-    await bench.check_result(job_id, attempt=2)
-    assert await bench.query("select tries from job") == [{"tries": tries}]
-    assert await bench.query("select status from procrastinate_jobs") == []
+    await recover(harness, job_id)
+    await tidy(harness)
+    await harness.check_result(job_id, attempt=2)
+    assert await harness.query("select tries from job") == [{"tries": tries}]
+    assert await harness.query("select status from procrastinate_jobs") == []
 
 
-async def test_a_worker_dies_while_it_says_goodbye(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_dies_while_it_says_goodbye(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HALT_AT", "withdraw uncommitted")
-    with bench.worker_process() as worker:
-        job_id = await bench.submit()
-        await bench.ended(job_id)
+    with harness.worker_process() as worker:
+        job_id = await harness.submit()
+        await harness.ended(job_id)
         worker.signal(signal.SIGTERM)
         assert await worker.ended() == KILLED
-    await bench.check_result(job_id, attempt=1)
-    assert len(await bench.query("select from live_worker")) == 1
-    await bench.query("update worker set seen_at = seen_at - interval '30 seconds' returning id")
-    assert await bench.query("select from live_worker") == []
+    await harness.check_result(job_id, attempt=1)
+    assert len(await harness.query("select from live_worker")) == 1
+    await harness.query("update worker set seen_at = seen_at - interval '30 seconds' returning id")
+    assert await harness.query("select from live_worker") == []
 
 
 # --- the API ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def api(bench: Bench, *command: str) -> Iterator[httpx.Client]:
-    """`onbrand api` as a process of its own, and the owner of the bench's jobs as its caller."""
-    port, page = free_port(), bench.notes_dir
+def api(harness: WorkerHarness, *command: str) -> Iterator[httpx.Client]:
+    """`onbrand api` as a process of its own, and the owner of the harness's jobs as its caller."""
+    port, page = free_port(), harness.notes_dir
     (page / "index.html").write_text("<!doctype html>")
     variables = environment(
-        DATABASE_URL=bench.database_url, DATA_DIR=str(bench.settings.data_dir), PORT=str(port), WEB_DIR=str(page)
+        DATABASE_URL=harness.database_url, DATA_DIR=str(harness.settings.data_dir), PORT=str(port), WEB_DIR=str(page)
     )
-    with (bench.notes_dir / f"api-{port}.log").open("wb") as log:
+    with (harness.notes_dir / f"api-{port}.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, *command, "api"], env=variables, stderr=log, cwd=REPOSITORY)
     try:
-        issuer = Issuer(f"http://localhost:{port}", bench.settings.data_dir / "sign-in")
-        token = issuer.sign(issuer.access_claims("member") | {"oid": str(bench.owner.user_id)})
+        issuer = Issuer(f"http://localhost:{port}", harness.settings.data_dir / "sign-in")
+        token = issuer.sign(issuer.access_claims("member") | {"oid": str(harness.owner.user_id)})
         # verify=False: there is no TLS here, and loading the system's certificates takes longer than most tests.
         with httpx.Client(
             base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, verify=False
@@ -145,23 +145,23 @@ def is_ready(client: httpx.Client) -> bool:
 
 @pytest.mark.parametrize(("point", "jobs"), [("submit uncommitted", 0), ("submit committed", 1)])
 async def test_an_api_dies_while_it_submits_and_the_repeated_request_brings_one_job(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, point: str, jobs: int
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, point: str, jobs: int
 ) -> None:
-    bench.owner = Owner(LOCAL_TENANT_ID, uuid4())
+    harness.owner = Owner(LOCAL_TENANT_ID, uuid4())
 
     def press(client: httpx.Client) -> httpx.Response:
         return client.post("/generate", json={"prompt": "a teapot"}, headers={"Idempotency-Key": "one-press"})
 
     monkeypatch.setenv("HALT_AT", point)
-    with api(bench, "-m", "tests.halt") as client, pytest.raises(httpx.RemoteProtocolError):
+    with api(harness, "-m", "tests.halt") as client, pytest.raises(httpx.RemoteProtocolError):
         press(client)
-    assert len(await bench.query("select from job")) == jobs
-    assert len(await bench.query("select from procrastinate_jobs")) == jobs
-    with api(bench, "-m", "onbrand") as client:
+    assert len(await harness.query("select from job")) == jobs
+    assert len(await harness.query("select from procrastinate_jobs")) == jobs
+    with api(harness, "-m", "onbrand") as client:
         answers = [press(client), press(client)]
     assert [answer.status_code for answer in answers] == [202, 202]
     job_ids = {UUID(answer.json()["job_id"]) for answer in answers}
-    assert {row["id"] for row in await bench.query("select id from job")} == job_ids
-    async with bench.worker():
-        await bench.ended(min(job_ids))
-    await bench.check_result(min(job_ids), attempt=1)
+    assert {row["id"] for row in await harness.query("select id from job")} == job_ids
+    async with harness.worker():
+        await harness.ended(min(job_ids))
+    await harness.check_result(min(job_ids), attempt=1)

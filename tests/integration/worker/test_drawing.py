@@ -7,73 +7,73 @@ import pytest
 from onbrand.errors import BadImage, Cancelled, GenerationTimedOut, GpuMemory, WorkerLost
 from onbrand.jobs.models import Status
 from onbrand.jobs.queue import deliver
-from tests.integration.worker.bench import Bench
+from tests.integration.worker.harness import WorkerHarness
 
 
-async def test_a_job_becomes_four_stored_images_and_leaves_no_delivery(bench: Bench) -> None:
-    async with bench.worker():
-        job_id = await bench.submit()
-        job = await bench.ended(job_id)
-    await bench.check_result(job_id, attempt=1)
+async def test_a_job_becomes_four_stored_images_and_leaves_no_delivery(harness: WorkerHarness) -> None:
+    async with harness.worker():
+        job_id = await harness.submit()
+        job = await harness.ended(job_id)
+    await harness.check_result(job_id, attempt=1)
     assert (job.error_code, job.prompt_truncated) == (None, False)
-    assert await bench.query("select from procrastinate_jobs") == []
-    assert await bench.query("select from worker") == []  # it said goodbye
+    assert await harness.query("select from procrastinate_jobs") == []
+    assert await harness.query("select from worker") == []  # it said goodbye
 
 
-async def test_one_model_draws_one_job_after_the_other(bench: Bench) -> None:
-    job_ids = [await bench.submit() for _ in range(3)]
-    async with bench.worker():
+async def test_one_model_draws_one_job_after_the_other(harness: WorkerHarness) -> None:
+    job_ids = [await harness.submit() for _ in range(3)]
+    async with harness.worker():
         for job_id in job_ids:
-            await bench.ended(job_id)
-            await bench.check_result(job_id, attempt=1)
-    assert bench.notes.count("load") == 1
-    assert [line for line in bench.notes if line.startswith("draw")] == [f"draw {job_id}" for job_id in job_ids]
+            await harness.ended(job_id)
+            await harness.check_result(job_id, attempt=1)
+    assert harness.notes.count("load") == 1
+    assert [line for line in harness.notes if line.startswith("draw")] == [f"draw {job_id}" for job_id in job_ids]
 
 
-async def test_a_job_that_is_delivered_twice_is_drawn_once(bench: Bench) -> None:
-    job_id = await bench.submit()
+async def test_a_job_that_is_delivered_twice_is_drawn_once(harness: WorkerHarness) -> None:
+    job_id = await harness.submit()
     for _ in range(3):
-        async with bench.database.transaction() as connection:
+        async with harness.database.transaction() as connection:
             await deliver(connection, job_id)
-    async with bench.worker():
-        await bench.ended(job_id)
-        await bench.ended(await bench.submit())  # the deliveries before it have been dealt with
-    await bench.check_result(job_id, attempt=1)
-    assert bench.notes.count(f"draw {job_id}") == 1
+    async with harness.worker():
+        await harness.ended(job_id)
+        await harness.ended(await harness.submit())  # the deliveries before it have been dealt with
+    await harness.check_result(job_id, attempt=1)
+    assert harness.notes.count(f"draw {job_id}") == 1
 
 
 @pytest.mark.parametrize("flaw", ["three", "five", "twice", "small", "plain", "torn", "fails=bad_image"])
-async def test_anything_but_four_whole_pictures_is_never_published(bench: Bench, flaw: str) -> None:
-    async with bench.worker(max_attempts=2):
-        job_id = await bench.submit(flaw)
-        job = await bench.ended(job_id)
-        following = await bench.submit()
-        await bench.ended(following)
+async def test_anything_but_four_whole_pictures_is_never_published(harness: WorkerHarness, flaw: str) -> None:
+    async with harness.worker(max_attempts=2):
+        job_id = await harness.submit(flaw)
+        job = await harness.ended(job_id)
+        following = await harness.submit()
+        await harness.ended(following)
     assert (job.status, job.error_code, job.attempt) == (Status.FAILED, BadImage.code, 2)
-    await bench.check_nothing_published(job_id)
-    await bench.check_result(following, attempt=1)
-    assert bench.notes.count("load") == 1
+    await harness.check_nothing_published(job_id)
+    await harness.check_result(following, attempt=1)
+    assert harness.notes.count("load") == 1
 
 
-async def test_previews_are_shown_while_a_job_is_drawn_and_gone_with_its_end(bench: Bench) -> None:
-    async with bench.worker():
-        job_id = await bench.submit("slow previews=whole")
-        await bench.drawing(job_id)
-        rows = await bench.query("select attempt, pictures from preview where job_id = %s", job_id)
-        await bench.ended(job_id)
+async def test_previews_are_shown_while_a_job_is_drawn_and_gone_with_its_end(harness: WorkerHarness) -> None:
+    async with harness.worker():
+        job_id = await harness.submit("slow previews=whole")
+        await harness.drawing(job_id)
+        rows = await harness.query("select attempt, pictures from preview where job_id = %s", job_id)
+        await harness.ended(job_id)
     assert [(row["attempt"], len(row["pictures"])) for row in rows] == [(1, 4)]
-    assert await bench.query("select from preview") == []
+    assert await harness.query("select from preview") == []
 
 
 @pytest.mark.parametrize("flaw", ["three", "torn", "huge", "other", "negative", "words"])
-async def test_broken_previews_are_left_out_and_cost_nothing(bench: Bench, flaw: str) -> None:
-    async with bench.worker():
-        job_id = await bench.submit(f"slow previews={flaw}")
-        await bench.drawing(job_id)
-        rows = await bench.query("select from preview")
-        await bench.ended(job_id)
+async def test_broken_previews_are_left_out_and_cost_nothing(harness: WorkerHarness, flaw: str) -> None:
+    async with harness.worker():
+        job_id = await harness.submit(f"slow previews={flaw}")
+        await harness.drawing(job_id)
+        rows = await harness.query("select from preview")
+        await harness.ended(job_id)
     assert rows == []
-    await bench.check_result(job_id, attempt=1)
+    await harness.check_result(job_id, attempt=1)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ async def test_broken_previews_are_left_out_and_cost_nothing(bench: Bench, flaw:
         ("fails=of_a_newer_version", 2),
     ],
 )
-async def test_trouble_with_the_model_costs_one_attempt(bench: Bench, trouble: str, loads: int) -> None:
-    async with bench.worker():
-        job_id = await bench.submit(f"once {trouble}")
-        await bench.ended(job_id)
-    await bench.check_result(job_id, attempt=2)
-    assert bench.notes.count("load") == loads
+async def test_trouble_with_the_model_costs_one_attempt(harness: WorkerHarness, trouble: str, loads: int) -> None:
+    async with harness.worker():
+        job_id = await harness.submit(f"once {trouble}")
+        await harness.ended(job_id)
+    await harness.check_result(job_id, attempt=2)
+    assert harness.notes.count("load") == loads
 
 
 @pytest.mark.parametrize(
@@ -101,67 +101,67 @@ async def test_trouble_with_the_model_costs_one_attempt(bench: Bench, trouble: s
     [("kill@1", WorkerLost.code), ("fails=gpu_memory", GpuMemory.code)],
 )
 async def test_a_poisonous_job_fails_after_three_attempts_and_the_next_one_is_drawn(
-    bench: Bench, trouble: str, code: str
+    harness: WorkerHarness, trouble: str, code: str
 ) -> None:
-    async with bench.worker():
-        poisonous, following = await bench.submit(trouble), await bench.submit()
-        job = await bench.ended(poisonous)
-        await bench.ended(following)
+    async with harness.worker():
+        poisonous, following = await harness.submit(trouble), await harness.submit()
+        job = await harness.ended(poisonous)
+        await harness.ended(following)
     assert (job.status, job.error_code, job.attempt) == (Status.FAILED, code, 3)
-    assert bench.notes.count(f"draw {poisonous}") == 3
-    await bench.check_nothing_published(poisonous)
-    await bench.check_result(following, attempt=1)
+    assert harness.notes.count(f"draw {poisonous}") == 3
+    await harness.check_nothing_published(poisonous)
+    await harness.check_result(following, attempt=1)
 
 
-async def test_a_model_that_hangs_is_killed_after_the_lease_and_the_job_drawn_again(bench: Bench) -> None:
-    async with bench.worker(lease_seconds=1.0):
-        job_id = await bench.submit("once hang@2")
-        await bench.ended(job_id)
-    await bench.check_result(job_id, attempt=2)
-    assert len(bench.model_pids) == 2
+async def test_a_model_that_hangs_is_killed_after_the_lease_and_the_job_drawn_again(harness: WorkerHarness) -> None:
+    async with harness.worker(lease_seconds=1.0):
+        job_id = await harness.submit("once hang@2")
+        await harness.ended(job_id)
+    await harness.check_result(job_id, attempt=2)
+    assert len(harness.model_pids) == 2
 
 
-async def test_a_job_that_always_hangs_ends_as_timed_out(bench: Bench) -> None:
-    async with bench.worker(lease_seconds=1.0, max_attempts=1):
-        job = await bench.ended(await bench.submit("hang@2"))
+async def test_a_job_that_always_hangs_ends_as_timed_out(harness: WorkerHarness) -> None:
+    async with harness.worker(lease_seconds=1.0, max_attempts=1):
+        job = await harness.ended(await harness.submit("hang@2"))
     assert (job.status, job.error_code) == (Status.FAILED, GenerationTimedOut.code)
 
 
-async def test_a_slow_model_keeps_its_lease(bench: Bench) -> None:
-    async with bench.sweeping(), bench.worker(lease_seconds=1.0):
-        job_id = await bench.submit("slow")  # 1.4 s
-        await bench.ended(job_id)
-    await bench.check_result(job_id, attempt=1)
+async def test_a_slow_model_keeps_its_lease(harness: WorkerHarness) -> None:
+    async with harness.sweeping(), harness.worker(lease_seconds=1.0):
+        job_id = await harness.submit("slow")  # 1.4 s
+        await harness.ended(job_id)
+    await harness.check_result(job_id, attempt=1)
 
 
-async def test_a_cancelled_job_stops_within_a_step_and_the_model_goes_on_with_the_next(bench: Bench) -> None:
-    async with bench.worker():
-        job_id, following = await bench.submit("sluggish"), await bench.submit()
-        await bench.drawing(job_id)
-        await bench.cancel(job_id)
-        await bench.ended(following)
-    job = await bench.find(job_id)
+async def test_a_cancelled_job_stops_within_a_step_and_the_model_goes_on_with_the_next(harness: WorkerHarness) -> None:
+    async with harness.worker():
+        job_id, following = await harness.submit("sluggish"), await harness.submit()
+        await harness.drawing(job_id)
+        await harness.cancel(job_id)
+        await harness.ended(following)
+    job = await harness.find(job_id)
     assert (job.status, job.error_code) == (Status.FAILED, Cancelled.code)
-    assert f"stopped {job_id} {job.progress.step + 2}" in bench.notes  # it stands before the step after the next
-    assert bench.notes.count("load") == 1
-    await bench.check_nothing_published(job_id)
-    await bench.check_result(following, attempt=1)
+    assert f"stopped {job_id} {job.progress.step + 2}" in harness.notes  # it stands before the step after the next
+    assert harness.notes.count("load") == 1
+    await harness.check_nothing_published(job_id)
+    await harness.check_result(following, attempt=1)
 
 
-async def test_a_job_that_is_cancelled_while_it_waits_is_never_drawn(bench: Bench) -> None:
-    job_id, following = await bench.submit(), await bench.submit()
-    await bench.cancel(job_id)
-    async with bench.worker():
-        await bench.ended(following)
-    assert f"draw {job_id}" not in bench.notes
+async def test_a_job_that_is_cancelled_while_it_waits_is_never_drawn(harness: WorkerHarness) -> None:
+    job_id, following = await harness.submit(), await harness.submit()
+    await harness.cancel(job_id)
+    async with harness.worker():
+        await harness.ended(following)
+    assert f"draw {job_id}" not in harness.notes
 
 
-async def test_a_worker_that_gets_a_job_back_it_was_told_to_drop_draws_it_anew(bench: Bench) -> None:
-    async with bench.worker():
-        job_id = await bench.submit("once slow")
-        await bench.drawing(job_id)
-        async with bench.sweeping():
-            await bench.query("update job set lease_until = now() - interval '1 second' returning id")
-            await bench.ended(job_id)
-    await bench.check_result(job_id, attempt=2)
-    assert (bench.notes.count(f"draw {job_id}"), bench.notes.count("load")) == (2, 1)
+async def test_a_worker_that_gets_a_job_back_it_was_told_to_drop_draws_it_anew(harness: WorkerHarness) -> None:
+    async with harness.worker():
+        job_id = await harness.submit("once slow")
+        await harness.drawing(job_id)
+        async with harness.sweeping():
+            await harness.query("update job set lease_until = now() - interval '1 second' returning id")
+            await harness.ended(job_id)
+    await harness.check_result(job_id, attempt=2)
+    assert (harness.notes.count(f"draw {job_id}"), harness.notes.count("load")) == (2, 1)

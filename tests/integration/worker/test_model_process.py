@@ -13,69 +13,69 @@ from onbrand.errors import SetupError, WeightsDamaged
 from onbrand.jobs.fairness import next_prompt
 from onbrand.worker import model_process
 from onbrand.worker.model_process import ModelProcess
-from tests.integration.worker.bench import Bench, until
+from tests.integration.worker.harness import WorkerHarness, until
 from tests.integration.worker.stub_worker import STUB_MODEL
 from tests.system import is_alive
 
 
-def model(bench: Bench, loading: str = "") -> ModelProcess:
-    return ModelProcess([sys.executable, str(STUB_MODEL), str(bench.notes_dir), loading])
+def model(harness: WorkerHarness, loading: str = "") -> ModelProcess:
+    return ModelProcess([sys.executable, str(STUB_MODEL), str(harness.notes_dir), loading])
 
 
-async def test_whoever_asks_for_the_model_at_the_same_time_gets_the_same_one(bench: Bench) -> None:
-    process = model(bench)
+async def test_whoever_asks_for_the_model_at_the_same_time_gets_the_same_one(harness: WorkerHarness) -> None:
+    process = model(harness)
     await asyncio.gather(*(process.ensure_ready() for _ in range(5)))
-    assert (process.is_ready, bench.notes.count("load")) == (True, 1)
+    assert (process.is_ready, harness.notes.count("load")) == (True, 1)
     await process.stop()
-    assert (process.is_ready, [*map(is_alive, bench.model_pids)]) == (False, [False])
+    assert (process.is_ready, [*map(is_alive, harness.model_pids)]) == (False, [False])
 
 
-async def test_a_model_that_dies_while_loading_is_loaded_again(bench: Bench) -> None:
-    process = model(bench, "dies-once")
+async def test_a_model_that_dies_while_loading_is_loaded_again(harness: WorkerHarness) -> None:
+    process = model(harness, "dies-once")
     await process.ensure_ready()
-    assert (process.is_ready, bench.notes.count("load")) == (True, 2)
+    assert (process.is_ready, harness.notes.count("load")) == (True, 2)
     await process.stop()
 
 
 async def test_while_a_model_loads_the_prompt_that_waits_first_is_read_and_each_part_is_logged(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    harness: WorkerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    await bench.submit("a teapot")
-    await bench.submit("a lamp")
+    await harness.submit("a teapot")
+    await harness.submit("a lamp")
 
     async def prompt_to_read() -> str | None:
-        async with bench.database.transaction() as connection:
+        async with harness.database.transaction() as connection:
             return await next_prompt(connection)
 
-    process = ModelProcess([sys.executable, str(STUB_MODEL), str(bench.notes_dir), "reads"], prompt_to_read)
+    process = ModelProcess([sys.executable, str(STUB_MODEL), str(harness.notes_dir), "reads"], prompt_to_read)
     await process.ensure_ready()
     await process.stop()
-    assert bench.notes.count("read a teapot") == 1
+    assert harness.notes.count("read a teapot") == 1
     assert "held in the stub" in caplog.messages
     assert "Loading: encoders took 1.5 s, 2.00 GB" in caplog.messages
 
 
 @pytest.mark.parametrize("loading", ["dies", "babbles"])
 async def test_a_model_that_never_loads_is_given_up_and_nothing_keeps_running(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, loading: str
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, loading: str
 ) -> None:
     monkeypatch.setattr(model_process, "_PAUSE_SECONDS", 0.01)
-    process = model(bench, loading)
+    process = model(harness, loading)
     with pytest.raises(SetupError, match="died each time"):
         await process.ensure_ready()
-    assert (process.is_ready, bench.notes.count("load")) == (False, 3)
+    assert (process.is_ready, harness.notes.count("load")) == (False, 3)
 
 
 async def test_a_worker_whose_model_never_loads_again_ends_and_leaves_the_job_to_others(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_process, "_PAUSE_SECONDS", 0.01)
-    job_id = await bench.submit("kill@1")
+    job_id = await harness.submit("kill@1")
     with pytest.raises(SetupError, match="died each time"):
-        async with bench.worker("dies-again") as worker:
+        async with harness.worker("dies-again") as worker:
             await worker.working
-    assert await bench.query("select status, attempt, id from job") == [
+    assert await harness.query("select status, attempt, id from job") == [
         {"status": "queued", "attempt": 1, "id": job_id}
     ]
 
@@ -86,61 +86,61 @@ async def test_a_model_that_cannot_even_be_started_is_given_up(monkeypatch: pyte
         await ModelProcess(["/no/such/program"]).ensure_ready()
 
 
-async def test_refused_weights_are_not_tried_again(bench: Bench) -> None:
-    process = model(bench, "refuses")
+async def test_refused_weights_are_not_tried_again(harness: WorkerHarness) -> None:
+    process = model(harness, "refuses")
     with pytest.raises(WeightsDamaged, match="differs from its checksum"):
         await process.ensure_ready()
-    assert bench.notes.count("load") == 1
+    assert harness.notes.count("load") == 1
     await process.stop()
 
 
-async def test_a_model_whose_loading_nobody_waits_for_any_more_is_ended(bench: Bench) -> None:
-    process = model(bench, "hangs")
+async def test_a_model_whose_loading_nobody_waits_for_any_more_is_ended(harness: WorkerHarness) -> None:
+    process = model(harness, "hangs")
     loading = asyncio.create_task(process.ensure_ready())
-    await bench.noted("load")
+    await harness.noted("load")
     loading.cancel()
     await asyncio.gather(loading, return_exceptions=True)
     await process.stop()
     assert not process.is_ready
 
 
-async def test_a_worker_takes_no_delivery_while_its_model_loads_again(bench: Bench) -> None:
-    async with bench.worker("slow-again", max_attempts=1):
-        await bench.ended(await bench.submit("kill@1"))
-        job_id = await bench.submit()
-        await bench.noted("load", times=2)
-        assert await bench.query(
+async def test_a_worker_takes_no_delivery_while_its_model_loads_again(harness: WorkerHarness) -> None:
+    async with harness.worker("slow-again", max_attempts=1):
+        await harness.ended(await harness.submit("kill@1"))
+        job_id = await harness.submit()
+        await harness.noted("load", times=2)
+        assert await harness.query(
             "select status::text from procrastinate_jobs where args ->> 'job_id' = %s", str(job_id)
         ) == [{"status": "todo"}]
-        await bench.ended(job_id)
+        await harness.ended(job_id)
 
 
-async def test_a_worker_that_is_to_stop_does_not_wait_for_a_model_to_load(bench: Bench) -> None:
-    with bench.worker_process(loading="slow-again", MAX_ATTEMPTS="1") as worker:
-        await bench.ended(await bench.submit("kill@1"))
-        await bench.noted("load", times=2)
+async def test_a_worker_that_is_to_stop_does_not_wait_for_a_model_to_load(harness: WorkerHarness) -> None:
+    with harness.worker_process(loading="slow-again", MAX_ATTEMPTS="1") as worker:
+        await harness.ended(await harness.submit("kill@1"))
+        await harness.noted("load", times=2)
         worker.process.terminate()
         assert await worker.ended() == 0
-    assert len(bench.model_pids) == 1
+    assert len(harness.model_pids) == 1
 
 
-async def test_the_state_that_a_worker_announces_is_its_models(bench: Bench) -> None:
+async def test_the_state_that_a_worker_announces_is_its_models(harness: WorkerHarness) -> None:
     async def announced(state: str) -> None:
         async def look() -> bool:
-            return await bench.query("select state from live_worker") == [{"state": state}]
+            return await harness.query("select state from live_worker") == [{"state": state}]
 
         await until(look)
 
-    async with bench.worker("slow-again", max_attempts=1):
+    async with harness.worker("slow-again", max_attempts=1):
         await announced("ready")
-        await bench.ended(await bench.submit("kill@1"))
+        await harness.ended(await harness.submit("kill@1"))
         await announced("loading")
         await announced("ready")
 
 
-async def test_what_the_model_process_prints_is_logged_as_lines_of_ours(bench: Bench) -> None:
-    with bench.worker_process() as worker:
-        await bench.ended(await bench.submit("prints"))
+async def test_what_the_model_process_prints_is_logged_as_lines_of_ours(harness: WorkerHarness) -> None:
+    with harness.worker_process() as worker:
+        await harness.ended(await harness.submit("prints"))
         worker.signal(signal.SIGTERM)
         assert await worker.ended() == 0
     said = [line["message"] for line in worker.log if line.get("action") == "model_output"]  # each line is JSON
@@ -148,10 +148,10 @@ async def test_what_the_model_process_prints_is_logged_as_lines_of_ours(bench: B
 
 
 async def test_a_store_that_does_not_answer_while_loading_is_asked_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_process, "_PAUSE_SECONDS", 0.01)
-    process = model(bench, "away-once")
+    process = model(harness, "away-once")
     await process.ensure_ready()
-    assert (process.is_ready, bench.notes.count("load")) == (True, 2)
+    assert (process.is_ready, harness.notes.count("load")) == (True, 2)
     await process.stop()

@@ -16,19 +16,19 @@ from onbrand.images.png import check
 from onbrand.jobs.models import Phase, Status, image_key
 from onbrand.worker.model_process import model_command
 from onbrand.worker.run import run_worker
-from tests.integration.worker.bench import Bench, until
+from tests.integration.worker.harness import WorkerHarness, until
 from tests.packs import SAMPLE
 from tests.system import is_alive
 
 
-async def test_a_job_is_drawn_by_the_real_model_with_rising_progress_and_its_own_seeds(bench: Bench) -> None:
+async def test_a_job_is_drawn_by_the_real_model_with_rising_progress_and_its_own_seeds(harness: WorkerHarness) -> None:
     stop = asyncio.Event()
-    job_id = await bench.submit("a red backpack on a light blue background")
-    working = asyncio.create_task(run_worker(bench.settings, bench.database_url, stop, asyncio.Event()))
+    job_id = await harness.submit("a red backpack on a light blue background")
+    working = asyncio.create_task(run_worker(harness.settings, harness.database_url, stop, asyncio.Event()))
     seen = []
 
     async def watch_to_the_end() -> bool:
-        job = await bench.find(job_id)
+        job = await harness.find(job_id)
         if not seen or seen[-1] != (job.status, job.progress.phase, job.percent):
             seen.append((job.status, job.progress.phase, job.percent))
         return job.status in (Status.COMPLETE, Status.FAILED)
@@ -36,17 +36,17 @@ async def test_a_job_is_drawn_by_the_real_model_with_rising_progress_and_its_own
     await until(watch_to_the_end, 120)
     stop.set()
     await working
-    await bench.check_result(job_id, attempt=1)
+    await harness.check_result(job_id, attempt=1)
     percents = [percent for _, _, percent in seen]
     assert percents == sorted(percents)
     assert len(set(percents)) > 6
     phases = list(dict.fromkeys(phase for _, phase, _ in seen))
     assert phases == [phase for phase in Phase if phase in phases]  # each once, in order
     assert {Phase.WAITING, Phase.DRAWING} <= set(phases)
-    job = await bench.find(job_id)
+    job = await harness.find(job_id)
     seeds, pixels = [], set()
     for n in (1, 2, 3, 4):
-        png = (bench.images_dir / image_key(job_id, 1, n)).read_bytes()
+        png = (harness.images_dir / image_key(job_id, 1, n)).read_bytes()
         check(png)
         with Image.open(io.BytesIO(png)) as image:
             seeds.append(int(image.info["Onbrand-Seed"]))

@@ -14,7 +14,7 @@ from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Status
 from onbrand.worker import job_runner, publishing
 from onbrand.worker.job_runner import JobRunner
-from tests.integration.worker.bench import Bench, until
+from tests.integration.worker.harness import WorkerHarness, until
 
 Write = Callable[[str, bytes], Awaitable[object]]
 
@@ -22,9 +22,9 @@ Write = Callable[[str, bytes], Awaitable[object]]
 class Store:
     """A local store between which and its user something happens: the outer edge."""
 
-    def __init__(self, bench: Bench, put: Callable[[str, bytes, Write], Awaitable[object]]) -> None:
-        bench.images_dir.mkdir(parents=True, exist_ok=True)
-        self._store = LocalStore(bench.images_dir)
+    def __init__(self, harness: WorkerHarness, put: Callable[[str, bytes, Write], Awaitable[object]]) -> None:
+        harness.images_dir.mkdir(parents=True, exist_ok=True)
+        self._store = LocalStore(harness.images_dir)
         self._put = put
 
     async def put_async(self, path: str, file: bytes, **options: Any) -> object:
@@ -34,7 +34,7 @@ class Store:
         return getattr(self._store, name)
 
 
-async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_images(bench: Bench) -> None:
+async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_images(harness: WorkerHarness) -> None:
     gate = asyncio.Event()
 
     async def put(path: str, file: bytes, write: Write) -> object:
@@ -42,48 +42,48 @@ async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_
         await gate.wait()
         return stored
 
-    job_id = await bench.submit()
-    async with bench.runner("late", ImageStore(Store(bench, put))) as late, bench.runner("other") as other:
+    job_id = await harness.submit()
+    async with harness.runner("late", ImageStore(Store(harness, put))) as late, harness.runner("other") as other:
         drawing = asyncio.create_task(late.run_next_job())
 
         async def has_stored() -> bool:
-            return bench.stored(job_id) == [f"1/{n}.png" for n in (1, 2, 3, 4)]
+            return harness.stored(job_id) == [f"1/{n}.png" for n in (1, 2, 3, 4)]
 
         await until(has_stored)
-        await bench.query("update job set lease_until = now() - interval '1 second' returning id")
-        await bench.sweep()
+        await harness.query("update job set lease_until = now() - interval '1 second' returning id")
+        await harness.sweep()
         await other.run_next_job()
         gate.set()
         await drawing
-    await bench.check_result(job_id, attempt=2)
+    await harness.check_result(job_id, attempt=2)
 
 
-async def test_a_job_that_is_cancelled_while_its_images_are_stored_has_none(bench: Bench) -> None:
+async def test_a_job_that_is_cancelled_while_its_images_are_stored_has_none(harness: WorkerHarness) -> None:
     async def put(path: str, file: bytes, write: Write) -> object:
-        await bench.cancel(job_id)
+        await harness.cancel(job_id)
         return await write(path, file)
 
-    job_id = await bench.submit()
-    async with bench.runner("worker", ImageStore(Store(bench, put))) as runner:
+    job_id = await harness.submit()
+    async with harness.runner("worker", ImageStore(Store(harness, put))) as runner:
         await runner.run_next_job()
-    assert (await bench.find(job_id)).status is Status.FAILED
-    await bench.check_nothing_published(job_id)
+    assert (await harness.find(job_id)).status is Status.FAILED
+    await harness.check_nothing_published(job_id)
 
 
-async def test_what_a_store_has_not_kept_whole_is_not_published(bench: Bench) -> None:
+async def test_what_a_store_has_not_kept_whole_is_not_published(harness: WorkerHarness) -> None:
     async def put(path: str, file: bytes, write: Write) -> object:
         return await write(path, file[:-1])
 
-    job_id = await bench.submit()
-    async with bench.runner("worker", ImageStore(Store(bench, put)), max_attempts=1) as runner:
+    job_id = await harness.submit()
+    async with harness.runner("worker", ImageStore(Store(harness, put)), max_attempts=1) as runner:
         await runner.run_next_job()
-    job = await bench.find(job_id)
+    job = await harness.find(job_id)
     assert (job.status, job.error_code) == (Status.FAILED, StorageUnavailable.code)
-    await bench.check_nothing_published(job_id)
+    await harness.check_nothing_published(job_id)
 
 
 async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_the_lease_is_shorter(
-    bench: Bench,
+    harness: WorkerHarness,
 ) -> None:
     outage = asyncio.Event()
 
@@ -92,37 +92,37 @@ async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_t
             raise OSError
         return await write(path, file)
 
-    job_id = await bench.submit()
-    async with bench.runner("worker", ImageStore(Store(bench, put)), lease_seconds=1) as runner, bench.sweeping():
+    job_id = await harness.submit()
+    async with harness.runner("worker", ImageStore(Store(harness, put)), lease_seconds=1) as runner, harness.sweeping():
         drawing = asyncio.create_task(runner.run_next_job())
         await asyncio.sleep(3)  # the outage itself
         outage.set()
         await drawing
-    await bench.check_result(job_id, attempt=1)
+    await harness.check_result(job_id, attempt=1)
 
 
-async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(bench: Bench) -> None:
-    bench.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
-    bench.monkeypatch.setattr(job_runner, "_STORE_CHECK_SECONDS", 0.05)
-    async with bench.worker(max_attempts=2):
-        await bench.ready()
-        folder = bench.images_dir.rename(bench.images_dir.with_name("away"))
-        bench.images_dir.write_text("in the way")
-        jobs = [await bench.submit() for _ in range(3)]
+async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(harness: WorkerHarness) -> None:
+    harness.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
+    harness.monkeypatch.setattr(job_runner, "_STORE_CHECK_SECONDS", 0.05)
+    async with harness.worker(max_attempts=2):
+        await harness.ready()
+        folder = harness.images_dir.rename(harness.images_dir.with_name("away"))
+        harness.images_dir.write_text("in the way")
+        jobs = [await harness.submit() for _ in range(3)]
 
         async def has_failed_once() -> bool:
-            return bool(await bench.query("select from job where tries = 1 and status = 'queued'"))
+            return bool(await harness.query("select from job where tries = 1 and status = 'queued'"))
 
         await until(has_failed_once)
         await asyncio.sleep(1)  # time for a dozen drawings
-        assert [row["tries"] for row in await bench.query("select tries from job order by tries")] == [0, 0, 1]
-        bench.images_dir.unlink()
-        folder.rename(bench.images_dir)
+        assert [row["tries"] for row in await harness.query("select tries from job order by tries")] == [0, 0, 1]
+        harness.images_dir.unlink()
+        folder.rename(harness.images_dir)
         for job_id in jobs:
-            assert (await bench.ended(job_id)).status is Status.COMPLETE
+            assert (await harness.ended(job_id)).status is Status.COMPLETE
 
 
-async def drawn_without_a_store(bench: Bench, then: Callable[[JobRunner, UUID], Awaitable[None]]) -> UUID:
+async def drawn_without_a_store(harness: WorkerHarness, then: Callable[[JobRunner, UUID], Awaitable[None]]) -> UUID:
     """A job whose images no store takes; `then` happens meanwhile, and is the end of the attempt."""
     tried = asyncio.Event()
 
@@ -130,8 +130,8 @@ async def drawn_without_a_store(bench: Bench, then: Callable[[JobRunner, UUID], 
         tried.set()
         raise OSError
 
-    job_id = await bench.submit()
-    async with bench.runner("worker", ImageStore(Store(bench, put))) as runner, asyncio.timeout(15):
+    job_id = await harness.submit()
+    async with harness.runner("worker", ImageStore(Store(harness, put))) as runner, asyncio.timeout(15):
         drawing = asyncio.create_task(runner.run_next_job())
         await tried.wait()
         await then(runner, job_id)
@@ -139,23 +139,23 @@ async def drawn_without_a_store(bench: Bench, then: Callable[[JobRunner, UUID], 
     return job_id
 
 
-async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(bench: Bench) -> None:
+async def test_a_cancel_ends_the_wait_for_a_store_that_is_away(harness: WorkerHarness) -> None:
     async def cancel(_: JobRunner, job_id: UUID) -> None:
-        await bench.cancel(job_id)
+        await harness.cancel(job_id)
 
-    await bench.check_nothing_published(await drawn_without_a_store(bench, cancel))
+    await harness.check_nothing_published(await drawn_without_a_store(harness, cancel))
 
 
-async def test_a_worker_that_must_stop_hands_back_a_job_whose_store_is_away(bench: Bench) -> None:
+async def test_a_worker_that_must_stop_hands_back_a_job_whose_store_is_away(harness: WorkerHarness) -> None:
     async def stop(runner: JobRunner, _: UUID) -> None:
         runner.hand_back()
 
-    job_id = await drawn_without_a_store(bench, stop)
-    (row,) = await bench.query("select status, tries from job where id = %s", job_id)
+    job_id = await drawn_without_a_store(harness, stop)
+    (row,) = await harness.query("select status, tries from job where id = %s", job_id)
     assert row == {"status": "queued", "tries": 0}
 
 
-async def test_images_that_were_still_being_written_when_one_failed_are_removed_too(bench: Bench) -> None:
+async def test_images_that_were_still_being_written_when_one_failed_are_removed_too(harness: WorkerHarness) -> None:
     written = []
 
     async def put(path: str, file: bytes, write: Write) -> object:
@@ -169,24 +169,24 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
     async def has_written() -> bool:
         return len(written) == 3
 
-    bench.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
+    harness.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
 
-    job_id = await bench.submit()
-    async with bench.runner("worker", ImageStore(Store(bench, put)), max_attempts=1) as runner:
+    job_id = await harness.submit()
+    async with harness.runner("worker", ImageStore(Store(harness, put)), max_attempts=1) as runner:
         await runner.run_next_job()
         await until(has_written)
-    assert (await bench.find(job_id)).error_code == StorageUnavailable.code
-    await bench.check_nothing_published(job_id)
+    assert (await harness.find(job_id)).error_code == StorageUnavailable.code
+    await harness.check_nothing_published(job_id)
 
 
-async def test_a_store_that_can_be_written_again_costs_no_more_than_the_attempts_before(bench: Bench) -> None:
-    bench.images_dir.mkdir(parents=True)
-    (bench.images_dir / "jobs").write_text("in the way")
-    bench.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
-    async with bench.worker(max_attempts=2):
-        job = await bench.ended(await bench.submit())
-        (bench.images_dir / "jobs").unlink()
-        following = await bench.submit()
-        await bench.ended(following)
+async def test_a_store_that_can_be_written_again_costs_no_more_than_the_attempts_before(harness: WorkerHarness) -> None:
+    harness.images_dir.mkdir(parents=True)
+    (harness.images_dir / "jobs").write_text("in the way")
+    harness.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
+    async with harness.worker(max_attempts=2):
+        job = await harness.ended(await harness.submit())
+        (harness.images_dir / "jobs").unlink()
+        following = await harness.submit()
+        await harness.ended(following)
     assert (job.status, job.error_code, job.attempt) == (Status.FAILED, StorageUnavailable.code, 2)
-    await bench.check_result(following, attempt=1)
+    await harness.check_result(following, attempt=1)

@@ -108,14 +108,14 @@ class Part:
         self.process = None
 
 
-class House:
-    """PostgreSQL, APIs and workers in a folder. Enter it with `running_house`."""
+class Deployment:
+    """PostgreSQL, APIs and workers in a folder. Enter it with `running_deployment`."""
 
     def __init__(self, folder: Path, apis: int, workers: int, settings: dict[str, str]) -> None:
         self.folder = folder
         self.data_dir = folder / "data"
         self.notes_dir = folder / "notes"
-        # One thread for as long as the house stands: the server ends with the thread that started it.
+        # One thread for as long as the deployment stands: the server ends with the thread that started it.
         self._server_thread = ThreadPoolExecutor(1, thread_name_prefix="postgres")
         self.postgres = EmbeddedPostgres(folder / "server", stop_seconds=5)
         self.postgres_is_wanted = True
@@ -269,13 +269,13 @@ def _has_ended(part: Part) -> bool:
 
 
 @asynccontextmanager
-async def running_house(
+async def running_deployment(
     folder: Path, settings: Mapping[str, str], *, apis: int = 1, workers: int = 1
-) -> AsyncIterator[House]:
-    """A house that stands ready, with these settings for every API and worker; taken down when the block ends."""
-    house = House(folder, apis, workers, dict(settings))
+) -> AsyncIterator[Deployment]:
+    """A deployment that stands ready, with these settings for every API and worker; taken down when the block ends."""
+    deployment = Deployment(folder, apis, workers, dict(settings))
     try:
-        await house.open()
-        yield house
+        await deployment.open()
+        yield deployment
     finally:
-        await house.close()
+        await deployment.close()

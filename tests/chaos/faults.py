@@ -1,6 +1,6 @@
-"""The adversary of the chaos run: kills, freezes and takes away, one blow after the other as a seed has planned it.
+"""The injector of the chaos run: kills, freezes and takes away, one fault after the other as a seed has planned it.
 
-What it does is decided before the run begins; when each blow falls depends on how far the people are, so that a slow
+What it does is decided before the run begins; when each fault falls depends on how far the people are, so that a slow
 machine is hit as often for each job as a fast one.
 """
 
@@ -22,17 +22,17 @@ import psycopg
 
 from onbrand.jobs.workers import id_of
 from onbrand.maintenance import SWEEP_SECONDS
-from tests.chaos.house import House, Part
+from tests.chaos.deployment import Deployment, Part
 from tests.chaos.stores import Store
 from tests.system import descendants
 
 LEASE_SECONDS = 2.0
-_PATIENCE_SECONDS = 10.0  # a blow falls even when the people get nowhere
+_PATIENCE_SECONDS = 10.0  # a fault falls even when the people get nowhere
 _SHORTEST_PAUSE_SECONDS = 0.2
 _CONNECTIONS = "select pid from pg_stat_activity where starts_with(application_name, 'onbrand')"
 _SAVING = "select worker_id from job where status = 'processing' and phase = 'saving'"
 
-# Each with how often it comes in a deck of blows.
+# Each with how often it comes in a deck of faults.
 KILLS = {
     "kill -9 a worker": 6,
     "kill -9 a model process": 4,
@@ -55,7 +55,7 @@ DISTURBANCES = {
 
 
 @dataclass(frozen=True)
-class Blow:
+class Fault:
     """One thing that is done. `target` (0 to 1) says to which of several, `strength` (0 to 1) how long or how many."""
 
     kind: str
@@ -66,65 +66,65 @@ class Blow:
         return parts[int(self.target * len(parts))]
 
 
-def plan(seed: int, kills: int) -> list[Blow]:
+def plan(seed: int, kills: int) -> list[Fault]:
     """So many kills, and a disturbance for every third of them, in an order that only the seed decides."""
     chance = random.Random(f"blows {seed}")
-    kinds = _deal(chance, KILLS, kills) + _deal(chance, DISTURBANCES, -(-kills // 3))
+    kinds = _shuffled_kinds(chance, KILLS, kills) + _shuffled_kinds(chance, DISTURBANCES, -(-kills // 3))
     chance.shuffle(kinds)
-    return [Blow(kind, chance.random(), chance.random()) for kind in kinds]
+    return [Fault(kind, chance.random(), chance.random()) for kind in kinds]
 
 
-def _deal(chance: random.Random, weights: dict[str, int], count: int) -> list[str]:
+def _shuffled_kinds(chance: random.Random, weights: dict[str, int], count: int) -> list[str]:
     """Cards from shuffled decks, so that each kind comes up about as often as its weight says."""
-    dealt: list[str] = []
-    while len(dealt) < count:
+    injected: list[str] = []
+    while len(injected) < count:
         deck = [kind for kind, weight in weights.items() for _ in range(weight)]
         chance.shuffle(deck)
-        dealt += deck
-    return dealt[:count]
+        injected += deck
+    return injected[:count]
 
 
 @dataclass
-class Adversary:
-    """Deals the blows to a house and its image store."""
+class FaultInjector:
+    """Deals the faults to a deployment and its image store."""
 
-    house: House
+    deployment: Deployment
     store: Store
-    blows: list[Blow]
-    dealt: Counter[str] = field(default_factory=Counter)  # what really happened, by kind
+    faults: list[Fault]
+    injected: Counter[str] = field(default_factory=Counter)  # what really happened, by kind
     _database: asyncio.Lock = field(default_factory=asyncio.Lock)
     _images: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def rage(self, share_done: Callable[[], float]) -> None:
-        """Deal every blow: the k-th of n when k/n of the people's jobs have ended. Some last while others fall."""
+    async def inject_all(self, share_done: Callable[[], float]) -> None:
+        """Deal every fault: the k-th of n when k/n of the people's jobs have ended. Some last while others fall."""
         async with asyncio.TaskGroup() as group:
-            for number, blow in enumerate(self.blows):
+            for number, fault in enumerate(self.faults):
                 deadline = time.monotonic() + _PATIENCE_SECONDS
                 await asyncio.sleep(_SHORTEST_PAUSE_SECONDS)
-                while share_done() < number / len(self.blows) and time.monotonic() < deadline:
+                while share_done() < number / len(self.faults) and time.monotonic() < deadline:
                     await asyncio.sleep(0.05)
-                group.create_task(self._deal(blow))
+                group.create_task(self._inject(fault))
 
-    async def _deal(self, blow: Blow) -> None:
-        deeds: dict[str, Callable[[Blow], Awaitable[bool]]] = {
-            "kill -9 a worker": lambda b: self._signal(b.one_of(self.house.workers), signal.SIGKILL),
+    async def _inject(self, fault: Fault) -> None:
+        actions: dict[str, Callable[[Fault], Awaitable[bool]]] = {
+            "kill -9 a worker": lambda b: self._signal(b.one_of(self.deployment.workers), signal.SIGKILL),
             "kill -9 a model process": lambda b: self._strike_model(b, 0),
-            "kill -9 an API": lambda b: self._signal(b.one_of(self.house.apis), signal.SIGKILL),
-            "SIGTERM to a worker": lambda b: self._signal(b.one_of(self.house.workers), signal.SIGTERM),
-            "SIGTERM to an API": lambda b: self._signal(b.one_of(self.house.apis), signal.SIGTERM),
+            "kill -9 an API": lambda b: self._signal(b.one_of(self.deployment.apis), signal.SIGKILL),
+            "SIGTERM to a worker": lambda b: self._signal(b.one_of(self.deployment.workers), signal.SIGTERM),
+            "SIGTERM to an API": lambda b: self._signal(b.one_of(self.deployment.apis), signal.SIGTERM),
             "cut database connections": self._cut_connections,
             "kill -9 PostgreSQL": lambda _: self._kill_postgres(signal.SIGKILL),
             "immediate shutdown of PostgreSQL": lambda _: self._kill_postgres(signal.SIGQUIT),
-            "freeze a worker past its lease": lambda b: self._freeze(b.one_of(self.house.workers), _past_lease(b)),
+            "freeze a worker past its lease": lambda b: self._freeze(b.one_of(self.deployment.workers), _past_lease(b)),
             "freeze a worker that is saving, past its lease": self._freeze_saving,
             "freeze a model process": lambda b: self._strike_model(b, 1 + 3 * b.strength),
-            "freeze an API": lambda b: self._freeze(b.one_of(self.house.apis), 1 + 3 * b.strength),
+            "freeze an API": lambda b: self._freeze(b.one_of(self.deployment.apis), 1 + 3 * b.strength),
             "freeze PostgreSQL": self._freeze_postgres,
             "image store away": lambda b: self._take_store(b, silent=False),
             "image store silent": lambda b: self._take_store(b, silent=True),
         }
-        if await deeds[blow.kind](blow):
-            self.dealt[blow.kind] += 1
+        if await actions[fault.kind](fault):
+            self.injected[fault.kind] += 1
 
     async def _running(self, part: Part) -> bool:
         """Whether there is a process to hit; one that is being started again is waited for."""
@@ -144,34 +144,34 @@ class Adversary:
             return False
         return await _frozen({part.pid}, seconds)
 
-    async def _freeze_saving(self, blow: Blow) -> bool:
+    async def _freeze_saving(self, fault: Fault) -> bool:
         """The worst moment: the pictures are drawn, and when it wakes up it only has to publish them."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             with suppress(psycopg.OperationalError):
-                for row in self.house.query(_SAVING):
-                    for worker in self.house.workers:
+                for row in self.deployment.query(_SAVING):
+                    for worker in self.deployment.workers:
                         if worker.is_running and row["worker_id"].startswith(id_of(socket.gethostname(), worker.pid)):
-                            return await _frozen({worker.pid}, _past_lease(blow))
+                            return await _frozen({worker.pid}, _past_lease(fault))
             await asyncio.sleep(0.02)
         return False
 
-    async def _strike_model(self, blow: Blow, seconds: float) -> bool:
+    async def _strike_model(self, fault: Fault, seconds: float) -> bool:
         """Kill a model process, or freeze it for so long."""
-        worker = blow.one_of(self.house.workers)
+        worker = fault.one_of(self.deployment.workers)
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not (models := self.house.models(worker)):
+        while not (models := self.deployment.models(worker)):
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.05)
         return await _frozen(models, seconds) if seconds else _kill(models)
 
-    async def _cut_connections(self, blow: Blow) -> bool:
+    async def _cut_connections(self, fault: Fault) -> bool:
         def cut() -> bool:
-            rows = self.house.query(_CONNECTIONS)
-            chosen = random.Random(blow.target).sample(rows, math.ceil(blow.strength * len(rows)))
+            rows = self.deployment.query(_CONNECTIONS)
+            chosen = random.Random(fault.target).sample(rows, math.ceil(fault.strength * len(rows)))
             for row in chosen:
-                self.house.query("select pg_terminate_backend(%s)", row["pid"])
+                self.deployment.query("select pg_terminate_backend(%s)", row["pid"])
             return bool(chosen)
 
         async with self._database:
@@ -180,32 +180,32 @@ class Adversary:
             return False
 
     async def _kill_postgres(self, number: int) -> bool:
-        """It is started again by the house, as a platform would."""
+        """It is started again by the deployment, as a platform would."""
         async with self._database:
-            pid = self.house.postgres.pid
-            if pid is None or self.house.postgres.poll() is not None:
+            pid = self.deployment.postgres.pid
+            if pid is None or self.deployment.postgres.poll() is not None:
                 return False
             os.kill(pid, number)
             await asyncio.sleep(1)
-            await self.house.start_postgres()
+            await self.deployment.start_postgres()
             return True
 
-    async def _freeze_postgres(self, blow: Blow) -> bool:
+    async def _freeze_postgres(self, fault: Fault) -> bool:
         async with self._database:
-            pid = self.house.postgres.pid
-            if pid is None or self.house.postgres.poll() is not None:
+            pid = self.deployment.postgres.pid
+            if pid is None or self.deployment.postgres.poll() is not None:
                 return False
-            return await _frozen({pid} | descendants(pid), 1 + 4 * blow.strength)
+            return await _frozen({pid} | descendants(pid), 1 + 4 * fault.strength)
 
-    async def _take_store(self, blow: Blow, *, silent: bool) -> bool:
+    async def _take_store(self, fault: Fault, *, silent: bool) -> bool:
         async with self._images:
-            await self.store.away(1 + 2 * blow.strength, silent=silent)
+            await self.store.away(1 + 2 * fault.strength, silent=silent)
             return True
 
 
-def _past_lease(blow: Blow) -> float:
+def _past_lease(fault: Fault) -> float:
     """Seconds until its job has been found by the sweep, and perhaps drawn by somebody else."""
-    return LEASE_SECONDS + SWEEP_SECONDS + 0.5 + 2 * blow.strength
+    return LEASE_SECONDS + SWEEP_SECONDS + 0.5 + 2 * fault.strength
 
 
 def _kill(pids: set[int]) -> bool:

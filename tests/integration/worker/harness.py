@@ -93,7 +93,7 @@ class WorkerProcess:
 
 
 @dataclass
-class Bench:
+class WorkerHarness:
     """Everything around a worker. The lease is long unless a test shortens it, so that nothing lapses by itself."""
 
     database: Database

@@ -31,7 +31,7 @@ _DELIVERY_SECONDS = 10
 
 
 @dataclass
-class Expected:
+class ExpectedJob:
     """What a job's row must say."""
 
     id: UUID
@@ -60,17 +60,17 @@ class Expected:
 
 
 @dataclass
-class Studio:
+class ExpectedJobs:
     """All jobs as they must be."""
 
     now: int = 0
-    jobs: dict[UUID, Expected] = field(default_factory=dict)
-    gone: dict[UUID, Expected] = field(default_factory=dict)
+    jobs: dict[UUID, ExpectedJob] = field(default_factory=dict)
+    gone: dict[UUID, ExpectedJob] = field(default_factory=dict)
     _endings: dict[UUID, tuple[object, ...]] = field(default_factory=dict)
 
     # People
 
-    def answer(self, owner: Owner, key: str | None, prompt: str) -> Expected | type[Exception] | None:
+    def answer(self, owner: Owner, key: str | None, prompt: str) -> ExpectedJob | type[Exception] | None:
         """What submitting brings: an earlier job, a refusal, or something new."""
         theirs = [job for job in self.jobs.values() if job.owner == owner]
         for job in theirs:
@@ -86,13 +86,13 @@ class Studio:
         for job in self.jobs.values():  # an expired job's key is free again
             if job.owner == owner and job.idempotency_key == key:
                 job.idempotency_key = None
-        self.jobs[job_id] = Expected(job_id, owner, key, prompt, self.now, self.now)
+        self.jobs[job_id] = ExpectedJob(job_id, owner, key, prompt, self.now, self.now)
 
     def cancel(self, job_id: UUID) -> None:
         if (job := self.jobs.get(job_id)) is not None and job.is_unfinished:
             self._fail(job, Cancelled)
 
-    def is_expired(self, job: Expected) -> bool:
+    def is_expired(self, job: ExpectedJob) -> bool:
         return job.expiring_at is not None or (job.expires_at is not None and job.expires_at <= self.now)
 
     def check_endings(self) -> None:
@@ -104,14 +104,14 @@ class Studio:
 
     # Workers
 
-    def next_job(self) -> Expected | None:
+    def next_job(self) -> ExpectedJob | None:
         """What was interrupted, then whoever was served longest ago; each person's jobs in the order they came."""
-        firsts: dict[Owner, Expected] = {}
+        firsts: dict[Owner, ExpectedJob] = {}
         waiting = sorted(self._in(Status.QUEUED), key=lambda job: (job.created_at, job.id))
         for job in waiting:
             firsts.setdefault(job.owner, job)
 
-        def place(job: Expected) -> tuple[float, int, int, UUID]:
+        def place(job: ExpectedJob) -> tuple[float, int, int, UUID]:
             served = (other.started_at for other in self.jobs.values() if other.owner == job.owner)
             latest = max((at for at in served if at is not None), default=float("-inf"))
             return latest, firsts[job.owner].created_at, job.created_at, job.id
@@ -127,13 +127,13 @@ class Studio:
             elif job.worker_id == worker_id:
                 self._requeue_or_fail(job)
 
-    def claim(self, job: Expected, worker_id: str) -> None:
+    def claim(self, job: ExpectedJob, worker_id: str) -> None:
         job.status, job.worker_id, job.percent = Status.PROCESSING, worker_id, 0
         job.attempt, job.tries = job.attempt + 1, job.tries + 1
         job.started_at, job.lease_until = self.now, self.now + LEASE
         job.first_started_at = self.now if job.first_started_at is None else job.first_started_at
 
-    def held(self, claim: Claim) -> Expected | None:
+    def held(self, claim: Claim) -> ExpectedJob | None:
         """The job, if the attempt is still its running one."""
         job = self.jobs.get(claim.job_id)
         return job if job and (job.status, job.attempt) == (Status.PROCESSING, claim.attempt) else None
@@ -225,33 +225,33 @@ class Studio:
         strangers = [path for path in found if UUID(path.parts[-3]) not in self.jobs]
         return found if is_confirmed or len(strangers) <= 0.1 * len(ages) else set()
 
-    def _in(self, *statuses: Status) -> list[Expected]:
+    def _in(self, *statuses: Status) -> list[ExpectedJob]:
         return [job for job in self.jobs.values() if job.status in statuses]
 
-    def _is_late(self, job: Expected) -> bool:
+    def _is_late(self, job: ExpectedJob) -> bool:
         return job.first_started_at is not None and job.first_started_at + RULES.deadline_seconds < self.now
 
-    def _count_from_now(self, job: Expected) -> None:
+    def _count_from_now(self, job: ExpectedJob) -> None:
         """The clock has been set back: nothing may wait until it is there again."""
         job.queued_at = min(job.queued_at, self.now)
         if job.started_at is not None and job.first_started_at is not None and job.started_at > self.now:
             job.started_at, job.first_started_at = self.now, min(job.first_started_at, self.now)
             job.lease_until = job.lease_until and min(job.lease_until, self.now + 60)
 
-    def _requeue(self, job: Expected) -> None:
+    def _requeue(self, job: ExpectedJob) -> None:
         job.status, job.percent, job.worker_id, job.lease_until = Status.QUEUED, 0, None, None
         job.queued_at = self.now
 
-    def _requeue_or_fail(self, job: Expected) -> None:
+    def _requeue_or_fail(self, job: ExpectedJob) -> None:
         if job.tries < RULES.max_attempts:
             self._requeue(job)
         else:
             self._fail(job, WorkerLost)
 
-    def _fail(self, job: Expected, failure: type[JobFailure]) -> None:
+    def _fail(self, job: ExpectedJob, failure: type[JobFailure]) -> None:
         job.status, job.error_code = Status.FAILED, failure.code
         self._end(job)
 
-    def _end(self, job: Expected) -> None:
+    def _end(self, job: ExpectedJob) -> None:
         job.lease_until, job.completed_at = None, self.now
         job.expires_at = self.now + RULES.retention_hours * HOUR

@@ -21,7 +21,7 @@ from onbrand.database.pool import Connection, Database
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Claim, Owner, Status, StoredImage, image_key
 from onbrand.maintenance import Maintenance
-from tests.integration.life_cycle.studio import Expected
+from tests.integration.life_cycle.expected_jobs import ExpectedJob
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ _COLUMNS = ", ".join(
     f"extract(epoch from {field.name} - {_START})::bigint as {field.name}"
     if field.name.endswith(("_at", "_until"))
     else field.name
-    for field in fields(Expected)
+    for field in fields(ExpectedJob)
     if field.name != "owner"
 )
 _LOOK = (
@@ -43,27 +43,27 @@ _LOOK = (
 )
 
 
-class World:
+class RealSystem:
     """One database and one folder of images, emptied for each walk."""
 
     def __init__(self, runner: asyncio.Runner, url: str, settings: Settings) -> None:
         self._runner = runner
         self._database = Database(url, application_name="test", max_connections=2)
-        self.eye: psycopg.Connection[DictRow] = psycopg.connect(url, autocommit=True, row_factory=dict_row)
-        self.eye.execute(_STANDING_STILL)
+        self.observer: psycopg.Connection[DictRow] = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        self.observer.execute(_STANDING_STILL)
         self._folder = settings.data_dir / "images"
         self._images = ImageStore.on_disk(self._folder)
-        self.upkeep = Maintenance(settings, self._database, self._images)
+        self.maintenance = Maintenance(settings, self._database, self._images)
         self.run(self._database.open())
 
     def close(self) -> None:
-        self.eye.close()
+        self.observer.close()
         self.run(self._database.close())
 
     def empty(self) -> None:
         """As if nothing had ever happened."""
         for table in ("job", "procrastinate_jobs", "expired_job", "past_run", "day_count"):
-            self.eye.execute(f"delete from {table}")
+            self.observer.execute(f"delete from {table}")
         shutil.rmtree(self._folder / "jobs", ignore_errors=True)
         self.set_clock(0)
 
@@ -84,7 +84,7 @@ class World:
 
     def set_clock(self, seconds: int) -> None:
         """The database's clock, counted from the start of the walk."""
-        self.eye.execute("update clock.shift set by = make_interval(secs => %s)", [seconds])
+        self.observer.execute("update clock.shift set by = make_interval(secs => %s)", [seconds])
 
     def age(self, seconds: int) -> None:
         """Let time pass for the files."""
@@ -109,25 +109,25 @@ class World:
 
     def take_delivery(self) -> int | None:
         """As Procrastinate's worker does; it is not told from one whose worker died."""
-        row = self.eye.execute(
+        row = self.observer.execute(
             "update procrastinate_jobs set status = 'doing' where id = ("
             " select id from procrastinate_jobs where status = 'todo' order by priority desc, id limit 1) returning id"
         ).fetchone()
         return row["id"] if row else None
 
     def finish_delivery(self, delivery: int) -> None:
-        self.eye.execute("delete from procrastinate_jobs where id = %s", [delivery])
+        self.observer.execute("delete from procrastinate_jobs where id = %s", [delivery])
 
     def deliveries(self, status: str) -> int:
-        rows = self.eye.execute("select from procrastinate_jobs where status::text = %s", [status]).fetchall()
+        rows = self.observer.execute("select from procrastinate_jobs where status::text = %s", [status]).fetchall()
         return len(rows)
 
-    def check(self, expected: Mapping[UUID, Expected]) -> None:
+    def check(self, expected: Mapping[UUID, ExpectedJob]) -> None:
         """Every row is as expected, and a job has its four images if and only if it is complete."""
         seen = {}
-        for row in self.eye.execute(_LOOK).fetchall():
+        for row in self.observer.execute(_LOOK).fetchall():
             images, owner = row.pop("images") or {}, Owner(row.pop("tenant_id"), row.pop("user_id"))
-            job = Expected(**row | {"owner": owner, "status": Status(row["status"])})
+            job = ExpectedJob(**row | {"owner": owner, "status": Status(row["status"])})
             seen[job.id] = job
             assert sorted(images) == (["1", "2", "3", "4"] if job.status is Status.COMPLETE else [])
             for n, sha256 in images.items():
