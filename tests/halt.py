@@ -131,7 +131,8 @@ def _half_of_the_second(function: _Function) -> _Function:
                 halt()
 
             await folder.put_async(image_key(job_id, attempt, n), pieces(), chunk_size=16)
-        return await function(images, job_id, attempt, n, png)
+        stored: StoredImage = await function(images, job_id, attempt, n, png)
+        return stored
 
     return wrapped
 
@@ -152,7 +153,7 @@ def _when_committed(owner: Any, name: str) -> None:
             halt()
 
     setattr(owner, name, wrapped)
-    Database.transaction = watched  # type: ignore[method-assign]
+    Database.transaction = watched  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -379,6 +379,9 @@ def test_no_job_is_lost_doubled_or_torn_whatever_happens_in_any_order(
     with asyncio.Runner() as runner:
         system = RealSystem(runner, clock_url, settings)
         try:
-            run_state_machine_as_test(lambda: LifeCycle(system), settings=profile)
+            run_state_machine_as_test(
+                lambda: LifeCycle(system),  # type: ignore[arg-type]  # any callable will do
+                settings=profile,
+            )
         finally:
             system.close()

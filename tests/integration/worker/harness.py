@@ -42,7 +42,7 @@ Seen = TypeVar("Seen")
 PATIENCE_SECONDS = 30.0
 
 
-async def until(look: Callable[[], Awaitable[Seen]], seconds: float = PATIENCE_SECONDS) -> Seen:
+async def until(look: Callable[[], Awaitable[Seen | None]], seconds: float = PATIENCE_SECONDS) -> Seen:
     """Look again and again until there is something to see; a database that is away shows nothing."""
     deadline = time.monotonic() + seconds
     while True:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from unittest import mock
 
 from onbrand.cli import main
 from onbrand.worker import run
@@ -19,7 +20,11 @@ STUB_MODEL = Path(__file__).with_name("stub_model.py")
 
 if __name__ == "__main__":
     notes_dir, loading, *options = sys.argv[1:]
-    run.model_command = lambda pack_dir: [sys.executable, str(STUB_MODEL), notes_dir, loading, str(pack_dir)]
+
+    def model_command(pack_dir: Path) -> list[str]:
+        return [sys.executable, str(STUB_MODEL), notes_dir, loading, str(pack_dir)]
+
+    mock.patch.object(run, "model_command", model_command).start()
     if point := os.environ.get("HALT_AT"):
         halt.install(point)
     sys.argv = ["onbrand", "worker", *options]

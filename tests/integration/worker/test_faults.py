@@ -146,8 +146,11 @@ def is_stopped(pid: int) -> bool:
 
 
 async def test_a_lease_shorter_than_a_step_costs_attempts_and_never_doubles_the_images(harness: WorkerHarness) -> None:
-    options = {"lease_seconds": 1.0, "max_attempts": 6}
-    async with harness.sweeping(max_attempts=6), harness.worker(**options), harness.worker(**options):
+    async with (
+        harness.sweeping(max_attempts=6),
+        harness.worker(lease_seconds=1.0, max_attempts=6),
+        harness.worker(lease_seconds=1.0, max_attempts=6),
+    ):
         job_id = await harness.submit("once pace=1.5")
         job = await harness.ended(job_id)
     assert job.result_attempt is not None
@@ -223,7 +226,7 @@ def _no_time_in_statements() -> Iterator[None]:
         def dump(self, value: object) -> bytes:  # noqa: ARG002
             raise AssertionError("a time of this machine went into a statement")
 
-    types = (date, datetime, timedelta)
+    types: tuple[type, ...] = (date, datetime, timedelta)
     before = [psycopg.adapters.get_dumper(kind, psycopg.adapt.PyFormat.AUTO) for kind in types]
     for kind in types:
         psycopg.adapters.register_dumper(kind, Refusing)

@@ -25,7 +25,7 @@ async def test_a_job_is_drawn_by_the_real_model_with_rising_progress_and_its_own
     stop = asyncio.Event()
     job_id = await harness.submit("a red backpack on a light blue background")
     working = asyncio.create_task(run_worker(harness.settings, harness.database_url, stop, asyncio.Event()))
-    seen = []
+    seen: list[tuple[Status, Phase, int]] = []
 
     async def watch_to_the_end() -> bool:
         job = await harness.find(job_id)

@@ -26,6 +26,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_its_job_and_takes_no_other
         if way == "signal":
             worker.signal(TERM)
         else:
+            assert worker.process.stdin is not None
             worker.process.stdin.close()
         assert await worker.ended() == 0
     await harness.check_result(running, attempt=1)

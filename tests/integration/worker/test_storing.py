@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from obstore.store import LocalStore
@@ -34,6 +34,10 @@ class Store:
         return getattr(self._store, name)
 
 
+def faulty_store(harness: WorkerHarness, put: Callable[[str, bytes, Write], Awaitable[object]]) -> ImageStore:
+    return ImageStore(cast(LocalStore, Store(harness, put)))
+
+
 async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_images(harness: WorkerHarness) -> None:
     gate = asyncio.Event()
 
@@ -43,7 +47,7 @@ async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_
         return stored
 
     job_id = await harness.submit()
-    async with harness.runner("late", ImageStore(Store(harness, put))) as late, harness.runner("other") as other:
+    async with harness.runner("late", faulty_store(harness, put)) as late, harness.runner("other") as other:
         drawing = asyncio.create_task(late.run_next_job())
 
         async def has_stored() -> bool:
@@ -64,7 +68,7 @@ async def test_a_job_that_is_cancelled_while_its_images_are_stored_has_none(harn
         return await write(path, file)
 
     job_id = await harness.submit()
-    async with harness.runner("worker", ImageStore(Store(harness, put))) as runner:
+    async with harness.runner("worker", faulty_store(harness, put)) as runner:
         await runner.run_next_job()
     assert (await harness.find(job_id)).status is Status.FAILED
     await harness.check_nothing_published(job_id)
@@ -75,7 +79,7 @@ async def test_what_a_store_has_not_kept_whole_is_not_published(harness: WorkerH
         return await write(path, file[:-1])
 
     job_id = await harness.submit()
-    async with harness.runner("worker", ImageStore(Store(harness, put)), max_attempts=1) as runner:
+    async with harness.runner("worker", faulty_store(harness, put), max_attempts=1) as runner:
         await runner.run_next_job()
     job = await harness.find(job_id)
     assert (job.status, job.error_code) == (Status.FAILED, StorageUnavailable.code)
@@ -93,7 +97,7 @@ async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_t
         return await write(path, file)
 
     job_id = await harness.submit()
-    async with harness.runner("worker", ImageStore(Store(harness, put)), lease_seconds=1) as runner, harness.sweeping():
+    async with harness.runner("worker", faulty_store(harness, put), lease_seconds=1) as runner, harness.sweeping():
         drawing = asyncio.create_task(runner.run_next_job())
         await asyncio.sleep(3)  # the outage itself
         outage.set()
@@ -131,7 +135,7 @@ async def drawn_without_a_store(harness: WorkerHarness, then: Callable[[JobRunne
         raise OSError
 
     job_id = await harness.submit()
-    async with harness.runner("worker", ImageStore(Store(harness, put))) as runner, asyncio.timeout(15):
+    async with harness.runner("worker", faulty_store(harness, put)) as runner, asyncio.timeout(15):
         drawing = asyncio.create_task(runner.run_next_job())
         await tried.wait()
         await then(runner, job_id)
@@ -172,7 +176,7 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
     harness.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
 
     job_id = await harness.submit()
-    async with harness.runner("worker", ImageStore(Store(harness, put)), max_attempts=1) as runner:
+    async with harness.runner("worker", faulty_store(harness, put), max_attempts=1) as runner:
         await runner.run_next_job()
         await until(has_written)
     assert (await harness.find(job_id)).error_code == StorageUnavailable.code

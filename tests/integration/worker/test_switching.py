@@ -24,7 +24,7 @@ from onbrand.packs.promotion import Alias, Moved, Verdict
 from onbrand.packs.store import PackStore
 from onbrand.worker import switching
 from tests.integration.worker.harness import WorkerHarness, until
-from tests.packs import SAMPLE, known, make_pack, sign
+from tests.packs import MINI, SAMPLE, known, make_pack, sign
 from tests.rules import LIMITS
 
 MODEL = "mini"
@@ -36,15 +36,17 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(switching, "LOOK_EVERY_SECONDS", 0.1)
 
 
-async def shelved(harness: WorkerHarness, count: int = 1, name: str = "Brand", **options: str) -> list[BrandPack]:
-    """So many packs, on the shelf and known to the database, with the bundled one."""
-    shelf = PackStore.open(harness.settings)
+async def stored_packs(
+    harness: WorkerHarness, count: int = 1, name: str = "Brand", base: str = MINI.id
+) -> list[BrandPack]:
+    """So many new packs in the pack store; the database knows them and the bundled one."""
+    store = PackStore.open(harness.settings)
     packs = [
-        make_pack(harness.notes_dir.parent / f"pack-{uuid4()}", name=name, version=str(n), **options)
+        make_pack(harness.notes_dir.parent / f"pack-{uuid4()}", name=name, version=str(n), base=base)
         for n in range(1, count + 1)
     ]
     for pack in packs:
-        shelf.add(pack.directory)
+        store.add(pack.directory)
     await known(harness.database, SAMPLE, *packs)
     return packs
 
@@ -98,7 +100,7 @@ async def test_without_a_promotion_the_bundled_pack_draws(harness: WorkerHarness
 
 
 async def test_a_worker_starts_with_the_pack_that_is_live(harness: WorkerHarness) -> None:
-    (pack,) = await shelved(harness)
+    (pack,) = await stored_packs(harness)
     await promote(harness, pack)
     async with harness.worker():
         job_id = await harness.submit()
@@ -108,7 +110,7 @@ async def test_a_worker_starts_with_the_pack_that_is_live(harness: WorkerHarness
 
 
 async def test_an_idle_worker_changes_to_a_promoted_pack_by_itself_and_back(harness: WorkerHarness) -> None:
-    (pack,) = await shelved(harness)
+    (pack,) = await stored_packs(harness)
     async with harness.worker():
         await announced(harness, SAMPLE)
         await promote(harness, pack)
@@ -119,7 +121,7 @@ async def test_an_idle_worker_changes_to_a_promoted_pack_by_itself_and_back(harn
 
 
 async def test_a_change_is_announced_as_loading_with_the_new_pack(harness: WorkerHarness) -> None:
-    (pack,) = await shelved(harness, name="slow")
+    (pack,) = await stored_packs(harness, name="slow")
     async with harness.worker():
         await announced(harness, SAMPLE)
         await promote(harness, pack)
@@ -128,7 +130,7 @@ async def test_a_change_is_announced_as_loading_with_the_new_pack(harness: Worke
 
 
 async def test_the_running_job_ends_with_the_old_pack_and_the_next_begins_with_the_new(harness: WorkerHarness) -> None:
-    (pack,) = await shelved(harness)
+    (pack,) = await stored_packs(harness)
     async with harness.worker():
         running, following = await harness.submit("slow"), await harness.submit()
         await harness.drawing(running)
@@ -143,7 +145,7 @@ async def test_what_is_claimed_after_a_promotion_is_never_drawn_with_the_old_pac
     harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(switching, "LOOK_EVERY_SECONDS", 60.0)  # nobody but the one who claims looks in time
-    pack, other = await shelved(harness, 2)
+    pack, other = await stored_packs(harness, 2)
     async with harness.runner("worker") as runner:
         await harness.submit()
         await runner.run_next_job()
@@ -173,7 +175,7 @@ def _promoting(harness: WorkerHarness, live: BrandPack, has_model):  # type: ign
 
 @pytest.mark.timeout(240)
 async def test_jobs_keep_flowing_while_packs_are_promoted_back_and_forth(harness: WorkerHarness) -> None:
-    packs = [SAMPLE, *await shelved(harness, 3)]
+    packs = [SAMPLE, *await stored_packs(harness, 3)]
     people = [Owner(harness.owner.tenant_id, uuid4()) for _ in range(3)]
     submitted: list[tuple[Owner, UUID]] = []
     moving = asyncio.Event()
@@ -220,8 +222,7 @@ async def test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing(
     harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, harm: str
 ) -> None:
     monkeypatch.setattr("onbrand.worker.model_process._PAUSE_SECONDS", 0.01)
-    options = {"base": "f" * 64} if harm == "unfit" else {}
-    (pack,) = await shelved(harness, name=harm, **options)
+    (pack,) = await stored_packs(harness, name=harm, base="f" * 64 if harm == "unfit" else MINI.id)
     if harm == "damaged":
         damage(harness, pack)
     if harm == "gone":
@@ -249,7 +250,7 @@ async def test_a_refused_pack_is_tried_again_after_a_while_or_when_the_alias_mov
 ) -> None:
     now = time.monotonic()
     monkeypatch.setattr(switching, "time", SimpleNamespace(monotonic=lambda: now))
-    pack, other = await shelved(harness, 2)
+    pack, other = await stored_packs(harness, 2)
     damage(harness, pack)
 
     def refusals() -> int:
@@ -283,7 +284,7 @@ async def test_a_refused_pack_is_tried_again_after_a_while_or_when_the_alias_mov
 
 
 async def test_a_copy_that_is_damaged_is_fetched_anew_before_the_model_is_loaded_again(harness: WorkerHarness) -> None:
-    (pack,) = await shelved(harness)
+    (pack,) = await stored_packs(harness)
     await promote(harness, pack)
     async with harness.worker():
         await announced(harness, pack)
@@ -297,7 +298,7 @@ async def test_a_copy_that_is_damaged_is_fetched_anew_before_the_model_is_loaded
 
 
 async def test_a_worker_that_is_killed_while_it_changes_loses_nothing(harness: WorkerHarness) -> None:
-    hanging, pack = (*await shelved(harness, name="hangs"), *await shelved(harness))
+    hanging, pack = (*await stored_packs(harness, name="hangs"), *await stored_packs(harness))
     with harness.worker_process() as worker:
         running, waiting = await harness.submit("slow"), await harness.submit()
         await harness.drawing(running)
@@ -319,7 +320,7 @@ async def test_a_worker_that_is_killed_while_it_changes_loses_nothing(harness: W
 
 
 async def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_change(harness: WorkerHarness) -> None:
-    (hanging,) = await shelved(harness, name="hangs")
+    (hanging,) = await stored_packs(harness, name="hangs")
     with harness.worker_process() as worker:
         await harness.ended(await harness.submit())
         await promote(harness, hanging)
@@ -331,7 +332,7 @@ async def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_change(harness:
 
 
 async def test_a_worker_that_is_told_to_stop_takes_no_job_that_came_during_a_change(harness: WorkerHarness) -> None:
-    (hanging,) = await shelved(harness, name="hangs")
+    (hanging,) = await stored_packs(harness, name="hangs")
     async with harness.worker() as worker:
         await announced(harness, SAMPLE)
         await promote(harness, hanging)
@@ -349,7 +350,7 @@ async def test_a_worker_that_is_told_to_stop_takes_no_job_that_came_during_a_cha
 
 
 async def test_a_worker_may_stay_with_one_pack_or_with_the_candidate(harness: WorkerHarness) -> None:
-    pack, candidate, live = await shelved(harness, 3)
+    pack, candidate, live = await stored_packs(harness, 3)
     await promote(harness, candidate, Alias.CANDIDATE)
     for chosen, expected in ((pack.id, pack), ("candidate", candidate)):
         async with harness.worker(pack=chosen):
@@ -377,7 +378,7 @@ async def test_a_worker_without_its_pack_says_what_to_do(
 
 
 async def test_a_worker_does_not_start_with_a_damaged_or_a_foreign_pack(harness: WorkerHarness) -> None:
-    (damaged,), (foreign,) = await shelved(harness), await shelved(harness, base="f" * 64)
+    (damaged,), (foreign,) = await stored_packs(harness), await stored_packs(harness, base="f" * 64)
     damage(harness, damaged)
     for pack, error in ((damaged, WeightsDamaged), (foreign, PackUnfit)):
         await promote(harness, pack)
@@ -397,7 +398,7 @@ async def test_without_a_bundled_pack_something_must_be_promoted_first(harness: 
 
 
 async def test_the_page_is_told_the_pack_and_whether_it_was_signed_off(harness: WorkerHarness) -> None:
-    (pack,) = await shelved(harness)
+    (pack,) = await stored_packs(harness)
     async with harness.worker():
         await promote(harness, pack)
         await announced(harness, pack)
