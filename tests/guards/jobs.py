@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
+_SWEEP = "tests/integration/jobs/test_sweep.py"
+_FAIRNESS = "tests/integration/jobs/test_fairness.py"
 _ATTEMPTS = "tests/integration/jobs/test_attempts.py"
 _STALE = f"{_ATTEMPTS}::test_a_stale_attempt_can_neither_report_nor_publish_nor_fail"
 
@@ -93,35 +95,35 @@ GUARDS = (
         "next_job",
         "update skip locked",
         "update",
-        (f"{_ATTEMPTS}::test_a_job_that_is_being_claimed_is_passed_over_without_waiting",),
+        (f"{_FAIRNESS}::test_a_job_that_is_being_claimed_is_passed_over_without_waiting",),
     ),
     Guard(
         "the job whose turn it is is locked",
         "next_job",
         "' for update skip locked",
         "'",
-        (f"{_ATTEMPTS}::test_a_job_that_is_being_claimed_is_passed_over_without_waiting",),
+        (f"{_FAIRNESS}::test_a_job_that_is_being_claimed_is_passed_over_without_waiting",),
     ),
     Guard(
         "nobody waits behind another's backlog",
         "0002_upkeep.sql",
         "case when first_started_at is null then turn end, served_at nulls first, first_created_at, created_at",
         "created_at",
-        (f"{_ATTEMPTS}::test_people_take_turns_so_that_nobody_waits_behind_anothers_backlog",),
+        (f"{_FAIRNESS}::test_people_take_turns_so_that_nobody_waits_behind_anothers_backlog",),
     ),
     Guard(
         "of two people the one served longer ago is next",
         "0002_upkeep.sql",
         "served_at nulls first, first_created_at",
         "first_created_at",
-        (f"{_ATTEMPTS}::test_people_take_turns_so_that_nobody_waits_behind_anothers_backlog",),
+        (f"{_FAIRNESS}::test_people_take_turns_so_that_nobody_waits_behind_anothers_backlog",),
     ),
     Guard(
         "an interrupted job is next",
         "0002_upkeep.sql",
         "first_started_at is null, case when first_started_at is null then turn end",
         "turn",
-        (f"{_ATTEMPTS}::test_an_interrupted_job_is_next_because_its_deadline_is_running",),
+        (f"{_FAIRNESS}::test_an_interrupted_job_is_next_because_its_deadline_is_running",),
     ),
     Guard(
         "deliveries of cancelled jobs are forgotten",
@@ -129,7 +131,7 @@ GUARDS = (
         ") await delete_surplus(connection) await",
         """)
     await""",
-        (f"{_ATTEMPTS}::test_deliveries_of_cancelled_jobs_do_not_pile_up",),
+        (f"{_SWEEP}::test_deliveries_of_cancelled_jobs_do_not_pile_up",),
     ),
     Guard(
         "nothing is drawn while the store stays away",
@@ -170,7 +172,7 @@ GUARDS = (
         "requeue_or_fail",
         'lost["tries"] < rules.max_attempts',
         "True",
-        (f"{_ATTEMPTS}::test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one",),
+        (f"{_SWEEP}::test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one",),
     ),
     Guard(
         "an attempt that is given back is no try",
@@ -191,14 +193,14 @@ GUARDS = (
         "_fail_late",
         '%s) < now()"',
         '10 * %s) < now()"',
-        (f"{_ATTEMPTS}::test_a_job_past_its_deadline_fails_though_its_lease_is_live_and_its_worker_learns_of_it",),
+        (f"{_SWEEP}::test_a_job_past_its_deadline_fails_though_its_lease_is_live_and_its_worker_learns_of_it",),
     ),
     Guard(
         "a job that no worker takes ends",
         "_fail_late",
         "%s) < now())",
         "10 * %s) < now())",
-        (f"{_ATTEMPTS}::test_a_job_nobody_took_in_time_fails_for_want_of_capacity",),
+        (f"{_SWEEP}::test_a_job_nobody_took_in_time_fails_for_want_of_capacity",),
     ),
     Guard(
         "an unusable picture gets other seeds",
@@ -212,7 +214,7 @@ GUARDS = (
         "sweep_jobs",
         '< now()"',
         "< now() - interval '1 hour'\"",
-        (f"{_ATTEMPTS}::test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one",),
+        (f"{_SWEEP}::test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one",),
     ),
     Guard(
         "a live lease is left alone",
@@ -226,7 +228,7 @@ GUARDS = (
         "sweep_jobs",
         'None or not row["mine"]',
         "None",
-        (f"{_ATTEMPTS}::test_of_two_sweeps_at_once_one_works",),
+        (f"{_SWEEP}::test_of_two_sweeps_at_once_one_works",),
     ),
     Guard(
         "a lost delivery is made again",
@@ -234,14 +236,14 @@ GUARDS = (
         "] for job_id in without_delivery: await deliver(connection, job_id) return",
         """]
     return""",
-        (f"{_ATTEMPTS}::test_the_sweep_delivers_again_what_waits_without_a_queue_entry",),
+        (f"{_SWEEP}::test_the_sweep_delivers_again_what_waits_without_a_queue_entry",),
     ),
     Guard(
         "a requeued job is delivered",
         "_requeue",
         "await deliver(connection, job_id) return",
         "return",
-        (f"{_ATTEMPTS}::test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one",),
+        (f"{_SWEEP}::test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one",),
     ),
     Guard(
         "what a dead worker had taken is forgotten",
@@ -249,13 +251,13 @@ GUARDS = (
         ") await delete_abandoned(connection) await",
         """)
     await""",
-        (f"{_ATTEMPTS}::test_the_sweep_forgets_deliveries_that_a_dead_worker_had_taken",),
+        (f"{_SWEEP}::test_the_sweep_forgets_deliveries_that_a_dead_worker_had_taken",),
     ),
     Guard(
         "a live worker's delivery is not forgotten",
         "delete_abandoned",
         "> now() -",
         "> now() +",
-        (f"{_ATTEMPTS}::test_the_sweep_forgets_deliveries_that_a_dead_worker_had_taken",),
+        (f"{_SWEEP}::test_the_sweep_forgets_deliveries_that_a_dead_worker_had_taken",),
     ),
 )

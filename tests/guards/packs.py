@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
+_OF_REFUSED = "tests/integration/worker/test_refused_packs.py"
 _OF_PROMOTION = "tests/integration/packs/test_promotion.py"
 _OF_SHELF = "tests/integration/packs/test_store.py"
 _OF_SWITCHING = "tests/integration/worker/test_switching.py"
@@ -132,7 +133,7 @@ GUARDS = (
         ") if self.pack is not previous: await self._use(previous) return",
         """)
             return""",
-        (f"{_OF_SWITCHING}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
+        (f"{_OF_REFUSED}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
     ),
     Guard(
         "a pack for other weights is refused before anything is unloaded",
@@ -140,14 +141,14 @@ GUARDS = (
         ") self._base.require_fit(pack.manifest) return",
         """)
         return""",
-        (f"{_OF_SWITCHING}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
+        (f"{_OF_REFUSED}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
     ),
     Guard(
         "a refused pack is left alone for a while",
         "_is_due",
         "refused is None or refused.pack_id != named or time.monotonic() >= refused.again_at",
         "True",
-        (f"{_OF_SWITCHING}::test_a_refused_pack_is_tried_again_after_a_while_or_when_the_alias_moves",),
+        (f"{_OF_REFUSED}::test_a_refused_pack_is_tried_again_after_a_while_or_when_the_alias_moves",),
     ),
     Guard(
         "what is loaded again is compared again",
@@ -155,7 +156,7 @@ GUARDS = (
         ". await self._fetch(self.pack.id) await",
         """.
             await""",
-        (f"{_OF_SWITCHING}::test_a_copy_that_is_damaged_is_fetched_anew_before_the_model_is_loaded_again",),
+        (f"{_OF_REFUSED}::test_a_copy_that_is_damaged_is_fetched_anew_before_the_model_is_loaded_again",),
     ),
     Guard(
         "a worker that stops does not wait for a change of packs",

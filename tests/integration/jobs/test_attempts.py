@@ -1,71 +1,34 @@
-"""The fence: whatever runs twice, late or after its end, a job has one result or one reason."""
+"""The fence: whatever a worker repeats or does too late, a job has one result or one reason for its failure."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 
 from onbrand.database.pool import Database
-from onbrand.errors import BadImage, Cancelled, DeadlinePassed, NoCapacity, WorkerLost
+from onbrand.errors import BadImage, Cancelled, DeadlinePassed, WorkerLost
 from onbrand.jobs import attempts, service
-from onbrand.jobs.fairness import next_job
-from onbrand.jobs.models import Claim, Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds
-from onbrand.jobs.sweep import Swept, sweep_jobs
+from onbrand.jobs.models import Phase, Progress, Status, image_seeds
+from onbrand.jobs.sweep import Swept
 from tests.clock import Clock
+from tests.integration.jobs.steps import (
+    IMAGES,
+    OWNER,
+    PACK,
+    claim,
+    claimed,
+    count,
+    find,
+    publish,
+    record,
+    rows,
+    submit,
+    sweep,
+)
 from tests.rules import LIMITS, RULES
-
-OWNER = Owner(uuid4(), uuid4())
-PACK = Pack("a" * 64, "Sample brand", "1")
-IMAGES = [StoredImage(n, f"{n:064x}", 100) for n in (1, 2, 3, 4)]
-
-
-async def submit(database: Database) -> UUID:
-    async with database.transaction() as connection:
-        return (await service.submit(connection, OWNER, "a teapot", idempotency_key=None, limits=LIMITS)).job_id
-
-
-async def claim(database: Database, job_id: UUID, *, lease_seconds: float = 45) -> Claim | None:
-    async with database.transaction() as connection:
-        return await attempts.claim(connection, job_id, "worker", pack=PACK, lease_seconds=lease_seconds)
-
-
-async def claimed(database: Database, job_id: UUID, *, lease_seconds: float = 45) -> Claim:
-    found = await claim(database, job_id, lease_seconds=lease_seconds)
-    assert found is not None
-    return found
-
-
-async def find(database: Database, job_id: UUID) -> Job:
-    async with database.transaction() as connection:
-        return await service.find(connection, OWNER, job_id)
-
-
-async def record(database: Database, held: Claim, progress: Progress) -> bool:
-    async with database.transaction() as connection:
-        return await attempts.record_progress(connection, held, progress, lease_seconds=45)
-
-
-async def publish(database: Database, held: Claim) -> bool:
-    async with database.transaction() as connection:
-        return await attempts.publish(connection, held, IMAGES, prompt_ignored=0, retention_hours=720)
-
-
-async def sweep(database: Database, *, max_attempts: int = 3) -> Swept:
-    async with database.transaction() as connection:
-        return await sweep_jobs(connection, replace(RULES, max_attempts=max_attempts))
-
-
-async def count(database: Database, table: str) -> int:
-    async with database.transaction() as connection:
-        cursor = await connection.execute(f"select count(*) as rows from {table}")
-        row = await cursor.fetchone()
-    assert row is not None
-    return int(row["rows"])
 
 
 async def test_a_claim_starts_the_next_attempt_and_records_the_pack(database: Database) -> None:
@@ -184,133 +147,6 @@ async def test_an_attempt_that_is_given_back_does_not_count(database: Database) 
             assert await attempts.give_back(connection, held)
 
 
-async def test_the_sweep_requeues_a_lapsed_lease_with_a_delivery_and_fails_an_exhausted_one(database: Database) -> None:
-    job_id = await submit(database)
-    await claimed(database, job_id, lease_seconds=0)
-    assert await sweep(database) == Swept(requeued=(job_id,))
-    job = await find(database, job_id)
-    assert (job.status, job.percent, await count(database, "procrastinate_jobs")) == (Status.QUEUED, 0, 1)
-    await claimed(database, job_id, lease_seconds=0)
-    assert await sweep(database, max_attempts=2) == Swept(failed=((job_id, WorkerLost.code),))
-    assert (await find(database, job_id)).error_code == WorkerLost.code
-
-
-async def test_the_sweep_delivers_again_what_waits_without_a_queue_entry(database: Database) -> None:
-    job_id = await submit(database)
-    async with database.transaction() as connection:
-        await connection.execute("delete from procrastinate_jobs")
-    assert await sweep(database) == Swept()  # it may be on its way to a worker
-    async with database.transaction() as connection:
-        await connection.execute("update job set queued_at = now() - interval '11 seconds'")
-    assert await sweep(database) == Swept(delivered_again=1)
-    async with database.transaction() as connection:
-        cursor = await connection.execute("select args from procrastinate_jobs")
-        assert [row["args"] for row in await cursor.fetchall()] == [{"job_id": str(job_id)}]
-
-
-async def test_of_two_sweeps_at_once_one_works(database: Database) -> None:
-    await submit(database)
-    async with database.transaction() as connection:
-        await connection.execute("delete from procrastinate_jobs")
-        await connection.execute("update job set queued_at = now() - interval '11 seconds'")
-    async with database.transaction() as connection:
-        assert await sweep_jobs(connection, RULES) == Swept(delivered_again=1)
-        assert await sweep(database) == Swept()
-    assert await count(database, "procrastinate_jobs") == 1
-
-
-async def turn(database: Database, worker: str = "worker") -> UUID | None:
-    """Claim the job whose turn it is."""
-    async with database.transaction() as connection:
-        job_id = await next_job(connection)
-        if job_id is not None:
-            assert await attempts.claim(connection, job_id, worker, pack=PACK, lease_seconds=45)
-        return job_id
-
-
-async def served(database: Database) -> str:
-    """Draw the job whose turn it is; its prompt."""
-    job_id = await turn(database)
-    assert job_id is not None
-    async with database.transaction() as connection:
-        cursor = await connection.execute("select * from job where id = %s", [job_id])
-        row = await cursor.fetchone()
-        assert row is not None
-        held = Claim(job_id, row["attempt"], row["tries"], row["prompt"], tuple(row["seeds"]))
-    assert await publish(database, held)
-    return held.prompt
-
-
-async def submit_as(database: Database, owner: Owner, *prompts: str) -> None:
-    for prompt in prompts:
-        async with database.transaction() as connection:
-            await service.submit(connection, owner, prompt, idempotency_key=None, limits=LIMITS)
-
-
-async def test_people_take_turns_so_that_nobody_waits_behind_anothers_backlog(database: Database) -> None:
-    anna, bert, cleo = (Owner(uuid4(), uuid4()) for _ in range(3))
-    await submit_as(database, anna, "a1", "a2", "a3", "a4")
-    assert await served(database) == "a1"
-    await submit_as(database, bert, "b1", "b2")
-    await submit_as(database, cleo, "c1")
-    assert [await served(database) for _ in range(6)] == ["b1", "c1", "a2", "b2", "a3", "a4"]
-
-
-async def test_the_place_that_is_shown_is_the_order_in_which_jobs_are_drawn(database: Database) -> None:
-    anna, bert = Owner(uuid4(), uuid4()), Owner(uuid4(), uuid4())
-    await submit_as(database, anna, "a1", "a2", "a3")
-    await served(database)
-    await submit_as(database, bert, "b1", "b2", "b3")
-    async with database.transaction() as connection:
-        cursor = await connection.execute("select prompt from waiting_job join job using (id) order by place")
-        shown = [row["prompt"] for row in await cursor.fetchall()]
-    assert [await served(database) for _ in range(5)] == shown == ["b1", "a2", "b2", "a3", "b3"]
-
-
-async def test_an_interrupted_job_is_next_because_its_deadline_is_running(database: Database) -> None:
-    await submit_as(database, OWNER, "first", "second")
-    await submit_as(database, Owner(uuid4(), uuid4()), "somebody's who had nothing yet")
-    first = await turn(database)
-    async with database.transaction() as connection:
-        await connection.execute("update job set lease_until = now() - interval '1 second' where id = %s", [first])
-    await sweep(database)
-    assert await turn(database) == first
-
-
-async def test_deliveries_of_cancelled_jobs_do_not_pile_up(database: Database) -> None:
-    waiting = await submit(database)
-    for _ in range(5):
-        job_id = await submit(database)
-        async with database.transaction() as connection:
-            await service.cancel(connection, OWNER, job_id, retention_hours=720)
-    await sweep(database)
-    assert await rows(database, "select args ->> 'job_id' as job_id from procrastinate_jobs") == [
-        {"job_id": str(waiting)}
-    ]
-
-
-async def test_a_job_that_is_being_claimed_is_passed_over_without_waiting(database: Database) -> None:
-    first, second = await submit(database), await submit(database)
-    async with database.transaction() as connection:
-        assert await next_job(connection) == first
-        assert await turn(database) == second
-        assert await turn(database) is None
-
-
-async def test_eight_workers_that_take_turns_claim_fifty_jobs_once_each(database: Database) -> None:
-    for number in range(50):
-        await submit_as(database, Owner(OWNER.tenant_id, uuid4()) if number % 3 else OWNER, str(number))
-
-    async def work(name: str) -> list[UUID]:
-        claimed = []
-        while (job_id := await turn(database, name)) is not None:
-            claimed.append(job_id)
-        return claimed
-
-    taken = [job_id for jobs in await asyncio.gather(*(work(str(n)) for n in range(8))) for job_id in jobs]
-    assert (len(taken), len(set(taken))) == (50, 50)
-
-
 async def test_a_claim_whose_commit_was_never_heard_of_is_queued_again_at_its_workers_next_turn(
     database: Database,
 ) -> None:
@@ -322,27 +158,6 @@ async def test_a_claim_whose_commit_was_never_heard_of_is_queued_again_at_its_wo
     assert (await find(database, job_id)).status is Status.QUEUED
     assert await rows(database, "select tries from job where id = %s", job_id) == [{"tries": 0}]  # nothing was drawn
     assert (await find(database, other)).status is Status.PROCESSING
-
-
-async def test_a_job_nobody_took_in_time_fails_for_want_of_capacity(clock: Clock) -> None:
-    waiting = await submit(clock.database)
-    await clock.move(timedelta(seconds=RULES.max_waiting_seconds - 1))
-    assert await sweep(clock.database) == Swept(delivered_again=0)
-    await clock.move(timedelta(seconds=2))
-    assert await sweep(clock.database) == Swept(failed=((waiting, NoCapacity.code),))
-    assert (await find(clock.database, waiting)).error_code == NoCapacity.code
-
-
-async def test_a_job_past_its_deadline_fails_though_its_lease_is_live_and_its_worker_learns_of_it(clock: Clock) -> None:
-    job_id = await submit(clock.database)
-    held = await claimed(clock.database, job_id)
-    await clock.move(timedelta(seconds=RULES.deadline_seconds - 1))
-    assert await record(clock.database, held, Progress(Phase.DRAWING, 1, 12))
-    assert await sweep(clock.database) == Swept()
-    await clock.move(timedelta(seconds=2))
-    assert await sweep(clock.database) == Swept(failed=((job_id, DeadlinePassed.code),))
-    assert not await record(clock.database, held, Progress(Phase.DRAWING, 2, 12))
-    assert not await publish(clock.database, held)
 
 
 async def test_the_deadline_counts_from_the_first_attempt_and_ends_the_retries(clock: Clock) -> None:
@@ -369,31 +184,6 @@ async def test_an_unusable_picture_is_tried_again_with_other_seeds(database: Dat
     assert set(first.seeds).isdisjoint(second.seeds)
     assert third.seeds == second.seeds
     assert image_seeds((await rows(database, "select seed from job"))[0]["seed"]) == second.seeds
-
-
-async def test_the_sweep_forgets_deliveries_that_a_dead_worker_had_taken(database: Database) -> None:
-    live, taken, waiting = [await submit(database) for _ in range(3)]
-    (worker,) = await rows(database, "insert into procrastinate_workers default values returning id")
-    await rows(
-        database,
-        "update procrastinate_jobs set status = 'doing', worker_id = %s where args ->> 'job_id' = %s returning id",
-        worker["id"],
-        str(live),
-    )
-    await rows(
-        database,
-        "update procrastinate_jobs set status = 'doing', worker_id = null where args ->> 'job_id' = %s returning id",
-        str(taken),
-    )
-    await sweep(database)
-    left = {row["job_id"] for row in await rows(database, "select args ->> 'job_id' as job_id from procrastinate_jobs")}
-    assert left == {str(live), str(waiting)}
-
-
-async def rows(database: Database, statement: str, *arguments: object) -> list[dict[str, Any]]:
-    async with database.transaction() as connection:
-        cursor = await connection.execute(statement, list(arguments))
-        return await cursor.fetchall()
 
 
 async def test_a_submission_that_is_rolled_back_leaves_neither_a_job_nor_a_delivery(database: Database) -> None:
