@@ -122,7 +122,7 @@ GUARDS = (
         "service.find",
         "expiring_at is not null or coalesce",
         "coalesce",
-        ("tests/integration/test_maintenance.py::test_a_clock_that_goes_back_brings_nothing_back",),
+        ("tests/integration/maintenance/test_retention.py::test_a_clock_that_goes_back_brings_nothing_back",),
     ),
     Guard(
         "a picture is checked to be its owner's",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
-_UPKEEP = "tests/integration/test_maintenance.py"
+_COLLECTION = "tests/integration/maintenance/test_collection.py"
+_RETENTION = "tests/integration/maintenance/test_retention.py"
 _IMAGES = "tests/integration/storage/test_images.py"
 
 GUARDS = (
@@ -13,70 +14,70 @@ GUARDS = (
         "attempts.publish",
         "hours => %(hours)s",
         "days => %(hours)s / 24",
-        (f"{_UPKEEP}::test_720_hours_are_720_hours_in_every_time_zone_and_season",),
+        (f"{_RETENTION}::test_720_hours_are_720_hours_in_every_time_zone_and_season",),
     ),
     Guard(
         "what is not due is not deleted",
         "retention.mark_for_deletion",
         "now() and",
         "now() + interval '2 hours' and",
-        (f"{_UPKEEP}::test_what_is_due_is_physically_gone_and_only_its_owner_learns_that_it_was_there",),
+        (f"{_RETENTION}::test_what_is_due_is_physically_gone_and_only_its_owner_learns_that_it_was_there",),
     ),
     Guard(
         "a job is marked before its images are deleted",
         "retention.mark_for_deletion",
         "expiring_at = now()",
         "expires_at = expires_at",
-        (f"{_UPKEEP}::test_a_clock_that_goes_back_brings_nothing_back",),
+        (f"{_RETENTION}::test_a_clock_that_goes_back_brings_nothing_back",),
     ),
     Guard(
         "a row goes only when its images are gone",
         "Maintenance._delete",
         "return False",
         "pass",
-        (f"{_UPKEEP}::test_with_the_store_away_a_due_job_is_unreachable_and_deleted_when_it_is_back",),
+        (f"{_RETENTION}::test_with_the_store_away_a_due_job_is_unreachable_and_deleted_when_it_is_back",),
     ),
     Guard(
         "only a marked row is deleted",
         "retention.delete_row",
         "and expiring_at is not null returning",
         "returning",
-        (f"{_UPKEEP}::test_only_a_job_whose_deletion_has_begun_is_deleted",),
+        (f"{_RETENTION}::test_only_a_job_whose_deletion_has_begun_is_deleted",),
     ),
     Guard(
         "a deletion that was killed half way is taken up",
         "retention.mark_for_deletion",
         "not between now() - make_interval(mins => %s) and now() + interval '1 minute'",
         "> now() + make_interval(mins => %s)",
-        (f"{_UPKEEP}::test_a_deletion_that_was_killed_half_way_is_ended_by_the_next",),
+        (f"{_RETENTION}::test_a_deletion_that_was_killed_half_way_is_ended_by_the_next",),
     ),
     Guard(
         "what was begun under a clock that went back is taken up",
         "retention.mark_for_deletion",
         "not between now() - make_interval(mins => %s) and now() + interval '1 minute'",
         "< now() - make_interval(mins => %s)",
-        (f"{_UPKEEP}::test_a_clock_that_goes_back_brings_nothing_back",),
+        (f"{_RETENTION}::test_a_clock_that_goes_back_brings_nothing_back",),
     ),
     Guard(
         "a deletion of more than half of all jobs waits",
         "expire",
         "await retention.is_deletion_held(connection) and not confirmed",
         "False",
-        (f"{_UPKEEP}::test_a_clock_that_jumps_a_year_ahead_deletes_nothing_and_all_is_back_once_it_is_right",),
+        (f"{_RETENTION}::test_a_clock_that_jumps_a_year_ahead_deletes_nothing_and_all_is_back_once_it_is_right",),
     ),
     Guard(
         "a deletion does not wait longer than was promised",
         "jobs.retention",
         "_HOLD_HOURS = 12",
         "_HOLD_HOURS = 48",
-        (f"{_UPKEEP}::test_a_deletion_that_is_held_happens_within_the_promised_day",),
+        (f"{_RETENTION}::test_a_deletion_that_is_held_happens_within_the_promised_day",),
     ),
     Guard(
         "what tells of a deleted job is deleted too",
         "jobs.retention",
         "_TOMBSTONE_DAYS = 90",
         "_TOMBSTONE_DAYS = 9000",
-        (f"{_UPKEEP}::test_what_tells_of_a_deleted_job_is_deleted_after_another_90_days",),
+        (f"{_RETENTION}::test_what_tells_of_a_deleted_job_is_deleted_after_another_90_days",),
     ),
     # --- comparing rows and stored images ----------------------------------------------------------------------------
     Guard(
@@ -98,28 +99,28 @@ GUARDS = (
         "Maintenance.collect",
         "key.modified < before and (",
         "(",
-        (f"{_UPKEEP}::test_files_of_a_running_attempt_and_young_files_are_never_touched",),
+        (f"{_COLLECTION}::test_files_of_a_running_attempt_and_young_files_are_never_touched",),
     ),
     Guard(
         "the result's images are never deleted",
         "Maintenance.collect",
         "attempt)",
         "attempt or True)",
-        (f"{_UPKEEP}::test_files_of_attempts_that_are_not_the_result_are_deleted_and_results_stay",),
+        (f"{_COLLECTION}::test_files_of_attempts_that_are_not_the_result_are_deleted_and_results_stay",),
     ),
     Guard(
         "images of attempts that lost are deleted",
         "Maintenance.collect",
         "None or kept.attempt != key.attempt",
         "None",
-        (f"{_UPKEEP}::test_files_of_attempts_that_are_not_the_result_are_deleted_and_results_stay",),
+        (f"{_COLLECTION}::test_files_of_attempts_that_are_not_the_result_are_deleted_and_results_stay",),
     ),
     Guard(
         "with the wrong database nothing is deleted",
         "Maintenance.collect",
         "without_job > _FOREIGN_SHARE * total and not confirmed",
         "False",
-        (f"{_UPKEEP}::test_with_the_wrong_database_no_image_is_deleted_until_somebody_confirms",),
+        (f"{_COLLECTION}::test_with_the_wrong_database_no_image_is_deleted_until_somebody_confirms",),
     ),
     Guard(
         "half-written files are left alone while they are young",
@@ -127,7 +128,7 @@ GUARDS = (
         ") and modified.timestamp() < before",
         ")",
         (
-            f"{_UPKEEP}::test_half_written_files_are_deleted_once_they_are_old",
+            f"{_COLLECTION}::test_half_written_files_are_deleted_once_they_are_old",
             "tests/integration/storage/test_local_disk.py",
         ),
     ),
@@ -136,6 +137,6 @@ GUARDS = (
         "_note_missing",
         ", missing",
         ", []",
-        (f"{_UPKEEP}::test_a_published_image_that_the_store_lost_is_flagged_until_it_is_back",),
+        (f"{_COLLECTION}::test_a_published_image_that_the_store_lost_is_flagged_until_it_is_back",),
     ),
 )
