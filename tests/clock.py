@@ -1,7 +1,7 @@
-"""A real PostgreSQL whose clock a test moves: production code asks `now()`, and this database answers another time.
+"""A real PostgreSQL whose clock a test moves: statements call `now()`, and this database returns another time.
 
-`pg_catalog` comes last in its search path, so `clock.now()` is found first: in every statement, and in every default
-and view, because the schema is made under the same path. No line of production code knows of it.
+`pg_catalog` comes last in the search path, so PostgreSQL finds `clock.now()` first: in every statement, and in every
+default and view, because the schema is created with the same path. Production code does not know of it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SHIFTING = """
 
 
 def give_clock(url: str) -> None:
-    """Give a new database, not yet migrated, a clock that can be moved."""
+    """Give a new database a clock that can be moved. Call it before the migrations."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SHIFTING)
         use_clock(connection)
 
 
 def use_clock(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Have new connections to this database ask the clock. A copy of the database has to be told again."""
+    """Make new connections to this database use that clock. A copy of the database needs this call again."""
     connection.execute(
         SQL("alter database {} set search_path = public, clock, pg_catalog").format(Identifier(connection.info.dbname))
     )
@@ -43,11 +43,11 @@ class Clock:
         self.database = database
 
     async def move(self, by: timedelta) -> None:
-        """Move it on, or back."""
+        """Move the clock forward, or back."""
         async with self.database.transaction() as connection:
             await connection.execute("update clock.shift set by = by + %s", [by])
 
     async def set(self, to: datetime) -> None:
-        """Set it; it goes on from there."""
+        """Set the clock; it goes on from there."""
         async with self.database.transaction() as connection:
             await connection.execute("update clock.shift set by = %s - pg_catalog.now()", [to])

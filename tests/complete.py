@@ -1,4 +1,4 @@
-"""A complete job with its four images on disk, made as a person and a worker make one."""
+"""A complete job with its four images on disk, made with the functions that the API and a worker use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACK = Pack("a" * 64, "Sample brand", "1")
 
 
 async def complete_job(url: str, data_dir: Path) -> UUID:
-    """A complete job of `OWNER`'s; its id."""
+    """Make a complete job of `OWNER`; returns its id."""
     images = ImageStore.on_disk(data_dir / "images")
     database = Database(url, application_name="test", max_connections=1)
     await database.open()

@@ -1,4 +1,4 @@
-"""What many tests need: the real PostgreSQL, and a database of one's own made from a migrated template."""
+"""Fixtures of many tests: the real PostgreSQL server, and a database for each test, copied from a migrated template."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The embedded server, with one migrated database to copy."""
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
-        # pytest's own folders are closed to others: as root the server could not run as another user in them.
+        # pytest's folders are closed to other users, and as root the server runs as another user.
         Path(folder).chmod(0o755)
         yield from _server(Path(folder))
 
@@ -73,7 +73,7 @@ def _clock_template(postgres: EmbeddedPostgres) -> str:
 
 @pytest.fixture
 def clock_url(postgres: EmbeddedPostgres, _clock_template: str) -> Iterator[str]:
-    """As `database_url`, with a clock that `clock` moves."""
+    """Like `database_url`, with a clock that the fixture `clock` moves."""
     with _copy(postgres, _clock_template) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             use_clock(connection)

@@ -1,16 +1,16 @@
-"""End or freeze a process of ours at one point of its work, as a power cut or a stalled machine would.
+"""Kill or freeze a process of Onbrand at one point of its work, as a power cut or a stalled machine would.
 
-Production code knows nothing of it: the functions are wrapped in the test's own program, which `HALT_AT` tells where
-and `HALT_WITH` how (a signal's name; SIGKILL if unset). The points are
+Production code does not know of it: the test's own program wraps the functions. The variable `HALT_AT` names the point,
+`HALT_WITH` the signal (SIGKILL if unset). The points are
 
     fetched                    a delivery is taken, nothing is claimed
     drawing                    in the middle of the steps
     stored K                   K of the four images are in the store
-    half stored                another is half written, after the first
-    NAME uncommitted           a statement of `attempts`, `store` or `workers` has run, its transaction is open
-    NAME committed             and after its commit, before anybody is told
+    half stored                one image is stored, the second is half written
+    NAME uncommitted           a function of `attempts`, `service` or `workers` has run, its transaction is still open
+    NAME committed             the same after its commit, before the caller gets the answer
 
-`python -m tests.halt COMMAND` is `onbrand COMMAND` that halts. It is no test: it owns no state and asserts nothing.
+`python -m tests.halt COMMAND` is `onbrand COMMAND` that halts at the point. This file is no test.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _STEPS_BEFORE = 3
 
 
 def halt() -> None:
-    """Do it; returns only from a freeze."""
+    """Send the signal to this process; returns only after a freeze."""
     os.kill(os.getpid(), signal.Signals[os.environ.get("HALT_WITH", "SIGKILL")])
 
 
 def install(point: str) -> None:
-    """Have this process halt at a point, each time that it gets there."""
+    """Make this process halt each time it reaches the point."""
     match point.split():
         case ["fetched"]:
             _instead(JobRunner, "run_next_job", _before)
@@ -101,7 +101,7 @@ def _after(times: int) -> Callable[[_Function], _Function]:
 
 
 def _one_by_one(wrap: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
-    """The worker stores the four at once; here one after the other, so that it is known how far it came."""
+    """The worker stores the four images at once. Here it does so one after the other, so that the number is known."""
 
     def wrap_in_turn(function: _Function) -> _Function:
         turn = asyncio.Lock()

@@ -1,4 +1,4 @@
-"""Three people's jobs, made as people and workers make them, but without a worker: statements alone."""
+"""Jobs of three people, made with the same statements that the API and a worker use, but without these processes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def publish(database: Database, held: Claim) -> None:
 
 
 async def draw(database: Database, job_id: UUID, *, until: Progress | None = None) -> Claim:
-    """Claim the job, and have it drawn to some point, or to its end."""
+    """Claim the job, and report progress `until` there, or publish images."""
     held = await claim(database, job_id)
     if until is None:
         await publish(database, held)
@@ -75,7 +75,7 @@ async def draw(database: Database, job_id: UUID, *, until: Progress | None = Non
 
 
 async def drawn_in(database: Database, seconds: float, *, saving: float = 0, pack: Pack = PACK) -> None:
-    """There is a complete job that took so long, `saving` of it after the last step."""
+    """Make a complete job that took so many seconds, `saving` of them after the last step."""
     job_id = await submit(database)
     await draw(database, job_id)
     async with database.transaction() as connection:
@@ -87,7 +87,7 @@ async def drawn_in(database: Database, seconds: float, *, saving: float = 0, pac
 
 
 async def announce(database: Database, *states: Literal["loading", "ready"]) -> None:
-    """These workers are alive, and no others."""
+    """Make exactly these workers alive."""
     async with database.transaction() as connection:
         await connection.execute(
             "delete from worker where id <> all(%s)", [[f"worker {n}" for n in range(len(states))]]

@@ -1,7 +1,7 @@
-"""A bad network on demand: a TCP proxy that stands before a server and passes bytes on, until it is told to do worse.
+"""A bad network on demand: a TCP proxy in front of a server that passes bytes on until a test tells it to do worse.
 
-It knows nothing of what it carries but bytes, so it works before PostgreSQL, Azurite and our own API. It runs in the
-test's event loop: whoever blocks that loop stalls the proxy too.
+It knows only bytes, so it works for PostgreSQL, Azurite and Onbrand's API. It runs in the test's event loop: code that
+blocks the loop also stalls the proxy.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ _CHUNK = 64 * 1024
 
 @dataclass(eq=False)
 class _Link:
-    """One client's connection, and ours to the server on its behalf."""
+    """A client's connection to the proxy, and the proxy's connection to the server for it."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
-    heard: bytes = b""  # from the client, as far as it still matters
-    matched: int = 0  # of the sequence that is waited for
-    answered: int = 0  # bytes
-    is_deaf: bool = False  # the server's next words are lost, and the connection with them
+    heard: bytes = b""  # the client's last bytes, in which the sequence is searched
+    matched: int = 0  # parts of the sequence found so far
+    answered: int = 0  # bytes sent back to the client
+    is_deaf: bool = False  # the server's next answer is dropped, and the connection is cut
 
     def cut(self) -> None:
-        """As when a cable is pulled and the router says so: both ends see a reset or an end."""
+        """Break both connections: both ends see a reset or an end of the stream."""
         self.client.transport.abort()
         self.server.transport.abort()
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:
-    """Close a connection, whatever has become of it."""
+    """Close a connection, also one that is already broken."""
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
 
 
 class Proxy:
-    """One proxy; `before` starts it. `port` is where clients connect, `cuts` how many connections it has broken."""
+    """One proxy; `before` starts it. Clients connect to `port`; `cuts` counts the connections it has broken."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -59,7 +59,7 @@ class Proxy:
     @classmethod
     @asynccontextmanager
     async def before(cls, host: str, port: int) -> AsyncIterator[Proxy]:
-        """A proxy before that server, on a free port of this machine."""
+        """A proxy in front of that server, on a free port of this machine."""
         proxy = cls(host, port)
         server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
         proxy.port = server.sockets[0].getsockname()[1]
@@ -74,13 +74,13 @@ class Proxy:
     @classmethod
     @asynccontextmanager
     async def before_database(cls, url: str) -> AsyncIterator[tuple[Proxy, str]]:
-        """A proxy before a PostgreSQL, and the address that leads through it."""
+        """A proxy in front of a PostgreSQL server, and the database's address through the proxy."""
         parts = conninfo_to_dict(url)
         async with cls.before(str(parts["host"]), int(str(parts["port"]))) as proxy:
             yield proxy, make_conninfo(url, host="127.0.0.1", port=proxy.port)
 
     def pass_on(self) -> None:
-        """Be a network again; what was held back goes on its way."""
+        """Be a good network again. Bytes that were held back are sent on."""
         self._is_open = True
         self._sequence, self._answer_bytes, self.delay_seconds = (), None, 0.0
         self._flows.set()
@@ -93,18 +93,18 @@ class Proxy:
             self._cut(link)
 
     def stall(self) -> None:
-        """Swallow everything without a word: connections stay, and new ones are accepted."""
+        """Hold back all bytes. Connections stay open, and new ones are accepted."""
         self._flows.clear()
 
     def cut_after(self, *sequence: bytes) -> None:
-        """Break the first connection whose client says these in this order, once the server has answered the last.
+        """Break the first connection whose client sends these in this order, when the server answers the last one.
 
-        The server has done what it was told, and the client doesn't know.
+        The server has then done what the client asked for, and the client does not know it.
         """
         self._sequence = sequence
 
     def cut_answers_after(self, size: int) -> None:
-        """Break each connection when so many bytes have come back over it."""
+        """Break each connection once it has carried so many bytes back to the client."""
         self._answer_bytes = size
 
     def _cut(self, link: _Link) -> None:
@@ -176,7 +176,7 @@ class Proxy:
         while link.matched < len(self._sequence):
             before, found, rest = link.heard.partition(self._sequence[link.matched])
             if not found:
-                link.heard = before[-200:]  # the beginning of what comes next may be in it
+                link.heard = before[-200:]  # the next part of the sequence may begin in these bytes
                 return
             link.heard, link.matched = rest, link.matched + 1
         if self._sequence:

@@ -1,4 +1,4 @@
-"""Limits and rules of most tests: those of the defaults, but nobody is kept from submitting."""
+"""Limits and rules of most tests: the default rules, and limits so high that no test reaches them."""
 
 from __future__ import annotations
 

@@ -26,29 +26,29 @@ Seen = TypeVar("Seen")
 
 
 def wait_until(look: Callable[[], Seen], seconds: float = START_SECONDS) -> Seen:
-    """Look again and again until there is something to see."""
+    """Call `look` again and again until it returns something true."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the deadline has passed"
         time.sleep(0.05)
     return seen
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
+    """A TCP port on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This environment, with these settings and no others of Onbrand's."""
+    """This process's environment variables, but of Onbrand's settings only these."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ONBRAND_")}
     return clean | {f"ONBRAND_{name}": value for name, value in settings.items()}
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and is not yet reaped does not."""
+    """Whether a process runs. A zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -57,7 +57,7 @@ def is_alive(pid: int) -> bool:
 
 
 def descendants(pid: int) -> set[int]:
-    """The processes below one, at this moment."""
+    """All children of a process, and their children, at this moment."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -91,7 +91,7 @@ class System:
         return f"http://localhost:{self.port}"
 
     def readiness(self) -> dict[str, Any]:
-        """What /readyz says; empty while nobody answers."""
+        """The answer of /readyz; empty while there is none."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as response:
                 answer: dict[str, Any] = json.load(response)
@@ -100,7 +100,7 @@ class System:
             return {}
 
     def wait_until_ready(self) -> None:
-        """Return when a generation would start at once."""
+        """Return when a worker is ready to draw."""
 
         def ready() -> bool:
             assert self.process.poll() is None, self.log
@@ -109,7 +109,7 @@ class System:
         wait_until(ready)
 
     def stop(self, number: int = signal.SIGINT) -> int:
-        """Press Ctrl-C and wait."""
+        """Send the signal (Ctrl-C by default) and wait for the end."""
         self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
@@ -138,7 +138,7 @@ def onbrand(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str
 
 @contextmanager
 def running_system(data_dir: Path, port: int | None = None, **settings: str) -> Iterator[System]:
-    """Start `onbrand up`; whatever it leaves running when the block ends is killed."""
+    """Start `onbrand up`. When the block ends, it is stopped, and processes that it leaves running are killed."""
     data_dir.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     log_path = data_dir / "up.log"

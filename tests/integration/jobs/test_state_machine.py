@@ -1,10 +1,10 @@
-"""Anything in any order: a random walk over all that people, workers, upkeep, clocks and crashes do to jobs.
+"""Random walks over all that people, workers, maintenance, clocks and crashes may do to jobs, in any order.
 
-After each step every row, image and file is compared with what the promises say (`life_cycle`), and each walk ends
-with everybody crashing: then all that is left must still end. One process and no real worker, on the real PostgreSQL,
-queue table and image store.
+After each step every row, image and file is compared with what is expected (`life_cycle/expected_jobs.py`). At the end
+of a walk all workers crash, and every job must still end. A walk uses the real PostgreSQL, queue table and image store,
+but one process and no real worker.
 
-`make test` takes the same walks every time, so that a failure belongs to the change that made it. New ones:
+`make test` takes the same walks every time, so that a failure comes from a change of the code. To take new walks:
 
     LIFE_CYCLES=2000x100 .venv/bin/pytest tests/integration/jobs/test_state_machine.py --timeout 0
 """
@@ -32,7 +32,7 @@ def test_no_job_is_lost_doubled_or_torn_whatever_happens_in_any_order(
     clock_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # a test's images need not survive a power cut
-    monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", 30)  # a failure is told long before pytest loses patience
+    monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", 30)  # a failure is reported before pytest's timeout
     walks, steps = map(int, os.environ.get("LIFE_CYCLES", "150x40").split("x"))
     profile = hypothesis_settings(
         max_examples=walks,

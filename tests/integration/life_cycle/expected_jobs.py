@@ -1,4 +1,4 @@
-"""What all jobs must be by now: the promises, in seconds of the database's clock. Knows no SQL and asks nobody."""
+"""What each job's row must say at this moment, computed without SQL. Times are seconds of the database's clock."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tests.rules import RULES
 
 HOUR, DAY = 3600, 86400
 LEASE = 45
-LIMITS = Limits(unfinished_per_user=2, submitted_per_minute=3, waiting=3)  # small, so that they are met
-_GRACE_SECONDS = 2 * HOUR  # what is younger is never collected
-_STALE_SECONDS = 600  # then a deletion that was begun is taken up by somebody else
+LIMITS = Limits(unfinished_per_user=2, submitted_per_minute=3, waiting=3)  # small, so that a walk reaches them
+_GRACE_SECONDS = 2 * HOUR  # younger images are never deleted by a comparison
+_STALE_SECONDS = 600  # then another process takes over a deletion that was begun
 _DELIVERY_SECONDS = 10
 
 
@@ -61,7 +61,7 @@ class ExpectedJob:
 
 @dataclass
 class ExpectedJobs:
-    """All jobs as they must be."""
+    """All jobs as they must be, and what each action must return."""
 
     now: int = 0
     jobs: dict[UUID, ExpectedJob] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class ExpectedJobs:
     # People
 
     def answer(self, owner: Owner, key: str | None, prompt: str) -> ExpectedJob | type[Exception] | None:
-        """What submitting brings: an earlier job, a refusal, or something new."""
+        """What a submission must return: an earlier job, the class of an error, or None for a new job."""
         theirs = [job for job in self.jobs.values() if job.owner == owner]
         for job in theirs:
             if key is not None and job.idempotency_key == key and not self.is_expired(job):
@@ -83,7 +83,7 @@ class ExpectedJobs:
         return QueueFull if len(self._in(Status.QUEUED)) >= LIMITS.waiting else None
 
     def add(self, job_id: UUID, owner: Owner, key: str | None, prompt: str) -> None:
-        for job in self.jobs.values():  # an expired job's key is free again
+        for job in self.jobs.values():  # the key of an expired job may be used again
             if job.owner == owner and job.idempotency_key == key:
                 job.idempotency_key = None
         self.jobs[job_id] = ExpectedJob(job_id, owner, key, prompt, self.now, self.now)
@@ -96,7 +96,7 @@ class ExpectedJobs:
         return job.expiring_at is not None or (job.expires_at is not None and job.expires_at <= self.now)
 
     def check_endings(self) -> None:
-        """What has ended once stays as it ended."""
+        """A job that has ended does not change any more."""
         for job in self.jobs.values():
             if not job.is_unfinished:
                 ending = (job.status, job.error_code, job.result_attempt, job.completed_at, job.attempt)
@@ -105,7 +105,7 @@ class ExpectedJobs:
     # Workers
 
     def next_job(self) -> ExpectedJob | None:
-        """What was interrupted, then whoever was served longest ago; each person's jobs in the order they came."""
+        """Interrupted jobs first, then the person served longest ago; each person's jobs in the order of submission."""
         firsts: dict[Owner, ExpectedJob] = {}
         waiting = sorted(self._in(Status.QUEUED), key=lambda job: (job.created_at, job.id))
         for job in waiting:
@@ -145,7 +145,7 @@ class ExpectedJobs:
         return True
 
     def publish(self, claim: Claim) -> bool:
-        """Whether the attempt is the result, now or since earlier."""
+        """Whether the attempt is the result, because of this call or an earlier one."""
         if (job := self.held(claim)) is None:
             job = self.jobs.get(claim.job_id)
             return job is not None and job.result_attempt == claim.attempt
@@ -171,15 +171,15 @@ class ExpectedJobs:
         job.tries -= 1
         return True
 
-    # Upkeep
+    # Maintenance
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait."""
+        """The number of queued jobs."""
         return len(self._in(Status.QUEUED))
 
     def sweep(self) -> tuple[set[UUID], dict[UUID, str]]:
-        """Which jobs are queued again, and which fail for what."""
+        """Which jobs are queued again, and which fail, with the reason's code."""
         requeued, failed = set(), {}
         for job in self._in(Status.QUEUED, Status.PROCESSING):
             self._count_from_now(job)
@@ -196,11 +196,11 @@ class ExpectedJobs:
         return requeued, failed
 
     def lacking_deliveries(self, waiting: int) -> int:
-        """How many to make when so many wait to be taken."""
+        """How many deliveries the sweep must make when `waiting` deliveries wait."""
         return max(0, sum(job.queued_at < self.now - _DELIVERY_SECONDS for job in self._in(Status.QUEUED)) - waiting)
 
     def expire(self, is_interrupted: bool) -> set[UUID]:
-        """Which jobs are due, for the first time or because whoever began with them came to nothing."""
+        """Which jobs are deleted: those that are due, and those whose deletion was begun and not ended."""
         due = set()
         for job in [*self.jobs.values()]:
             if job.expiring_at is None:
@@ -215,15 +215,15 @@ class ExpectedJobs:
         return due
 
     def orphans(self, ages: Mapping[Path, float], is_confirmed: bool) -> set[Path]:
-        """The images that may go: old ones that are no result and will be none."""
+        """The images that may be deleted: old ones that are not a result and cannot become one."""
         found = set()
         for path, age in ages.items():
             job, attempt = self.jobs.get(UUID(path.parts[-3])), int(path.parts[-2])
             kept = job and (job.attempt if job.is_unfinished else job.result_attempt)
             if age > _GRACE_SECONDS and kept != attempt:
                 found.add(path)
-        strangers = [path for path in found if UUID(path.parts[-3]) not in self.jobs]
-        return found if is_confirmed or len(strangers) <= 0.1 * len(ages) else set()
+        without_job = [path for path in found if UUID(path.parts[-3]) not in self.jobs]
+        return found if is_confirmed or len(without_job) <= 0.1 * len(ages) else set()
 
     def _in(self, *statuses: Status) -> list[ExpectedJob]:
         return [job for job in self.jobs.values() if job.status in statuses]
@@ -232,7 +232,7 @@ class ExpectedJobs:
         return job.first_started_at is not None and job.first_started_at + RULES.deadline_seconds < self.now
 
     def _count_from_now(self, job: ExpectedJob) -> None:
-        """The clock has been set back: nothing may wait until it is there again."""
+        """After the clock was set back: times in the future become now."""
         job.queued_at = min(job.queued_at, self.now)
         if job.started_at is not None and job.first_started_at is not None and job.started_at > self.now:
             job.started_at, job.first_started_at = self.now, min(job.first_started_at, self.now)

@@ -1,4 +1,4 @@
-"""Where the walk takes place: one database, with a clock that stands still unless it is moved, and one folder."""
+"""The real database and image folder of a walk. The database's clock stands still unless the walk moves it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LOOK = (
 
 
 class RealSystem:
-    """One database and one folder of images, emptied for each walk."""
+    """One database and one folder of images. `empty` prepares them for the next walk."""
 
     def __init__(self, runner: asyncio.Runner, url: str, settings: Settings) -> None:
         self._runner = runner
@@ -61,7 +61,7 @@ class RealSystem:
         self.run(self._database.close())
 
     def empty(self) -> None:
-        """As if nothing had ever happened."""
+        """Delete all jobs and images, and set the clock back to the start."""
         for table in ("job", "procrastinate_jobs", "expired_job", "past_run", "day_count"):
             self.observer.execute(f"delete from {table}")
         shutil.rmtree(self._folder / "jobs", ignore_errors=True)
@@ -83,17 +83,17 @@ class RealSystem:
         return self._runner.run(do())
 
     def set_clock(self, seconds: int) -> None:
-        """The database's clock, counted from the start of the walk."""
+        """Set the database's clock, in seconds since the start of the walk."""
         self.observer.execute("update clock.shift set by = make_interval(secs => %s)", [seconds])
 
     def age(self, seconds: int) -> None:
-        """Let time pass for the files."""
+        """Make all files so many seconds older."""
         for path in self.files():
             stored = path.stat().st_mtime - seconds
             os.utime(path, (stored, stored))
 
     def put(self, claim: Claim, n: int) -> StoredImage:
-        """Store an image, which is none: the store does not look inside."""
+        """Store an image. Its bytes are no PNG file, because the store does not look at them."""
         png = f"{claim.job_id} {claim.attempt} {n}".encode()
         return self.run(self._images.put(claim.job_id, claim.attempt, n, png))
 
@@ -104,11 +104,11 @@ class RealSystem:
         return [path for path in (self._folder / "jobs").rglob("*") if path.is_file()]
 
     def ages(self) -> dict[Path, float]:
-        """Each file's, in seconds."""
+        """The age of each file, in seconds."""
         return {path: time.time() - path.stat().st_mtime for path in self.files()}
 
     def take_delivery(self) -> int | None:
-        """As Procrastinate's worker does; it is not told from one whose worker died."""
+        """Take a delivery as Procrastinate's worker does. Its row looks like that of a worker that died."""
         row = self.observer.execute(
             "update procrastinate_jobs set status = 'doing' where id = ("
             " select id from procrastinate_jobs where status = 'todo' order by priority desc, id limit 1) returning id"

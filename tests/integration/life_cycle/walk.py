@@ -29,19 +29,19 @@ PACK = Pack("a" * 64, "Sample brand", "1")
 OWNERS = [Owner(UUID(int=1), UUID(int=number)) for number in (1, 2, 3)]
 STRANGER = Owner(UUID(int=1), UUID(int=99))
 LAPSE = LEASE + 6
-WAITS = [11, LAPSE, LAPSE, LAPSE, LAPSE, 660, HOUR + 60, 3 * HOUR, 30 * DAY, 30 * DAY]  # each is one limit's worth
+WAITS = [11, LAPSE, LAPSE, LAPSE, LAPSE, 660, HOUR + 60, 3 * HOUR, 30 * DAY, 30 * DAY]  # each exceeds one limit
 JUMPS = {"back an hour": -HOUR, "back five days": -5 * DAY, "ahead a month": 30 * DAY}  # of the database's clock
 ACCIDENTS = ["lose deliveries", "deliver once more", "the clock is ahead for a moment", *JUMPS]
 FAILURES = {"lose the model": WorkerLost, "draw badly": BadImage}
 WHICH = st.integers(0, 5)
 ENDS = ["publish", "publish, answer lost", "crash", "give back", *FAILURES]
 MEANWHILE = ["nobody", "the sweep", "the sweep and others", "a deletion that is interrupted"]
-UPKEEP = ["sweep", "expire", "begin to expire", "collect", "collect, confirmed"]
+MAINTENANCE = ["sweep", "expire", "begin to expire", "collect", "collect, confirmed"]
 
 
 @dataclass
 class Run:
-    """An attempt in the hand of a worker, however late that one is."""
+    """An attempt that some worker works on, even if the attempt is no longer the job's running one."""
 
     claim: Claim
     worker_id: str
@@ -50,15 +50,15 @@ class Run:
 
 
 class LifeCycle(RuleBasedStateMachine):
-    """Every rule is something that may happen at any moment."""
+    """Each rule is something that may happen at any moment."""
 
     def __init__(self, system: RealSystem) -> None:
         super().__init__()
         system.empty()
         self.system = system
         self.expected = ExpectedJobs()
-        self.runs: list[Run] = []  # in some worker's hand
-        self.over: list[Run] = []  # no longer
+        self.runs: list[Run] = []  # some worker works on them
+        self.over: list[Run] = []  # ended
         self.idle: list[str] = []
         self.hired = 0
         for _ in range(3):
@@ -77,7 +77,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.system.set_clock(self.expected.now)
 
     def tick(self) -> None:
-        """No two things happen in the same second, so that their order is known."""
+        """Let a second pass: no two things happen in the same second, so their order is known."""
         self.set_clock(1)
 
     # --- people ------------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(which=WHICH, is_cancelling=st.booleans())
     def look(self, which: int, is_cancelling: bool) -> None:
-        """Only the owner sees a job, and nobody once it has expired, whatever the clock does then."""
+        """Only the owner sees a job. Once it has expired, nobody sees it, whatever the clock does afterwards."""
         self.tick()
         if not (jobs := self.expected.jobs | self.expected.gone):
             return
@@ -130,7 +130,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(is_answer_lost=st.booleans())
     def take(self, is_answer_lost: bool = False) -> None:
-        """A worker takes a delivery and claims the job whose turn it is, and may never hear that it has it."""
+        """A worker takes a delivery and claims the next job. It may never get the answer to its claim."""
         if self.expected.next_job() is None:
             self.submit(OWNERS[len(self.expected.jobs) % 3])
         self.tick()
@@ -160,7 +160,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.system.finish_delivery(delivery)
         self.idle.append(worker_id)
 
-    @rule(which=WHICH, deed=st.sampled_from(["progress", "store one", "store all", "publish in vain"]))
+    @rule(which=WHICH, deed=st.sampled_from(["progress", "store one", "store all", "publish without a commit"]))
     def work(self, which: int, deed: str) -> None:
         if (run := self.any_run(which)) is None:
             return
@@ -169,7 +169,7 @@ class LifeCycle(RuleBasedStateMachine):
             self.report(run)
         else:
             self.store_images(run, 1 if deed == "store one" else 4)
-        if deed == "publish in vain":  # the connection breaks before the commit
+        if deed == "publish without a commit":  # the connection breaks before the commit
             with pytest.raises(ConnectionError):
                 self.system.commit(lambda connection: self.published(connection, run, and_break=True))
 
@@ -179,7 +179,7 @@ class LifeCycle(RuleBasedStateMachine):
             return
         self.tick()
         self.runs.remove(run)
-        if end == "crash":  # it is forgotten, with its delivery and whatever it has stored
+        if end == "crash":  # nobody looks after its delivery or its stored images
             self.hire()
             return
         if self.end(run, end) is False:
@@ -190,7 +190,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(which=WHICH, end=st.sampled_from([*ENDS, "progress"]))
     def come_back(self, which: int, end: str) -> None:
-        """What is over is tried once more, as by a worker that was frozen."""
+        """An ended attempt is worked on once more, as by a worker that was frozen."""
         if not self.over:
             return
         self.tick()
@@ -201,7 +201,7 @@ class LifeCycle(RuleBasedStateMachine):
             self.end(run, end)
 
     def end(self, run: Run, how: str) -> bool | None:
-        """Whether its images are the result; None if nothing was said about them."""
+        """End an attempt. Whether its images are the result; None if they were not published and may stay."""
         if how == "give back":
             given = self.system.commit(lambda connection: attempts.give_back(connection, run.claim))
             assert given == self.expected.give_back(run.claim)
@@ -240,10 +240,10 @@ class LifeCycle(RuleBasedStateMachine):
             raise ConnectionError
         return is_result
 
-    # --- upkeep, time and accidents ----------------------------------------------------------------------------------
+    # --- maintenance, time and accidents -----------------------------------------------------------------------------
 
-    @rule(deed=st.sampled_from(UPKEEP))
-    def upkeep(self, deed: str) -> None:
+    @rule(deed=st.sampled_from(MAINTENANCE))
+    def maintain(self, deed: str) -> None:
         self.tick()
         match deed:
             case "sweep":
@@ -258,7 +258,7 @@ class LifeCycle(RuleBasedStateMachine):
                 self.collect(is_confirmed="confirmed" in deed)
 
     def begin_to_expire(self) -> None:
-        """A deletion that dies behind the mark."""
+        """A deletion whose process dies after it has marked the jobs."""
         due = self.expected.expire(is_interrupted=True)
         assert set(self.system.commit(lambda connection: retention.mark_for_deletion(connection, 100))) == due
 
@@ -270,7 +270,7 @@ class LifeCycle(RuleBasedStateMachine):
         lacking = self.expected.lacking_deliveries(waiting + len(requeued))
         assert swept.delivered_again == lacking
         there = waiting + len(requeued) + lacking
-        assert self.system.deliveries("todo") == min(there, self.expected.waiting)  # what is too much is forgotten
+        assert self.system.deliveries("todo") == min(there, self.expected.waiting)  # surplus deliveries are deleted
         assert self.system.deliveries("doing") == 0
 
     def collect(self, *, is_confirmed: bool) -> None:
@@ -282,7 +282,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from(WAITS), meanwhile=st.sampled_from(MEANWHILE))
     def wait(self, seconds: int, meanwhile: str) -> None:
-        """Time passes, and in the end somebody looks after what was left lying, or nobody."""
+        """Time passes; afterwards a sweep runs, a deletion begins, or nothing happens."""
         self.let_pass(seconds)
         if "deletion" in meanwhile:
             self.begin_to_expire()
@@ -308,15 +308,15 @@ class LifeCycle(RuleBasedStateMachine):
         for number in range(len(self.expected.jobs)):
             self.look(number, is_cancelling=False)
 
-    # --- what always holds -------------------------------------------------------------------------------------------
+    # --- what must be true after each step ---------------------------------------------------------------------------
 
     @invariant()
-    def everything_is_as_promised(self) -> None:
+    def everything_is_as_expected(self) -> None:
         self.system.check(self.expected.jobs)
         self.expected.check_endings()
 
     def teardown(self) -> None:
-        """All freeze and come back too late, then all crash. Still each job ends, and only results stay stored."""
+        """All workers freeze and come back too late, then all crash. Each job still ends; only results stay stored."""
         if sys.exc_info()[0] is not None:
             return
         late = [*self.runs, *self.over[-2:]]
@@ -335,7 +335,7 @@ class LifeCycle(RuleBasedStateMachine):
             self.wait(LAPSE, "the sweep")
             while self.expected.next_job() is not None and self.any_run(0):
                 self.finish(0, "publish")
-        self.everything_is_as_promised()
+        self.everything_is_as_expected()
         assert not any(job.is_unfinished for job in self.expected.jobs.values())
         self.let_pass(3 * HOUR)
         self.collect(is_confirmed=True)

@@ -1,4 +1,4 @@
-"""The harness, and the rule that no worker leaves a task behind that nobody waits for."""
+"""The harness as a fixture, and a check after each test: no worker leaves a failed task that nobody awaited."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def harness(
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_to_asyncio() -> Iterator[None]:
-    """asyncio reports a task's exception that nobody has looked at when the task is collected, as an error."""
+    """When a task with an exception that nobody retrieved is garbage-collected, asyncio logs an error."""
     complaints: list[str] = []
 
     class Listener(logging.Handler):

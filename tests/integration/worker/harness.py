@@ -1,4 +1,4 @@
-"""A place to try workers: real database, queue and image store, a person who submits, and the model's double."""
+"""Everything around a worker under test: real database, queue and image store, a person, and the model's double."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ PATIENCE_SECONDS = 30.0
 
 
 async def until(look: Callable[[], Awaitable[Seen | None]], seconds: float = PATIENCE_SECONDS) -> Seen:
-    """Look again and again until there is something to see; a database that is away shows nothing."""
+    """Call `look` again and again until it returns something true. An unavailable database counts as nothing."""
     deadline = time.monotonic() + seconds
     while True:
         with suppress(DatabaseUnavailable):
             if seen := await look():
                 return seen
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the deadline has passed"
         await asyncio.sleep(0.02)
 
 
@@ -62,7 +62,7 @@ class Worker:
     stop_now: asyncio.Event
 
     async def ended(self) -> None:
-        """Return when it has ended; raises what it ended with."""
+        """Return when the worker has ended; raises the exception it ended with."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self.working
 
@@ -94,7 +94,7 @@ class WorkerProcess:
 
 @dataclass
 class WorkerHarness:
-    """Everything around a worker. The lease is long unless a test shortens it, so that nothing lapses by itself."""
+    """Everything around a worker. The lease is long unless a test shortens it, so no lease lapses by accident."""
 
     database: Database
     database_url: str
@@ -115,7 +115,7 @@ class WorkerHarness:
 
     @property
     def model_pids(self) -> list[int]:
-        """The model processes that got ready, in order."""
+        """The process ids of the models that became ready, in order."""
         return [int(line.split()[1]) for line in self.notes if line.startswith("ready")]
 
     async def submit(self, prompt: str = "a teapot") -> UUID:
@@ -144,13 +144,13 @@ class WorkerHarness:
 
         async def look() -> bool:
             job = await self.find(job_id)
-            assert job.status is not Status.COMPLETE, "too late to see it being drawn"
+            assert job.status is not Status.COMPLETE, "the job is complete before it was seen being drawn"
             return (job.attempt, job.status) == (attempt, Status.PROCESSING) and job.progress.step > 0
 
         await until(look)
 
     async def noted(self, line: str, times: int = 1) -> None:
-        """Return when the model's double has written a line down so often."""
+        """Return when the model's double has written this line so many times."""
 
         async def look() -> bool:
             return self.notes.count(line) >= times
@@ -158,7 +158,7 @@ class WorkerHarness:
         await until(look)
 
     async def ready(self, models: int = 1) -> None:
-        """Return when so many model processes have loaded."""
+        """Return when so many model processes have become ready."""
 
         async def look() -> bool:
             return len(self.model_pids) >= models
@@ -166,13 +166,13 @@ class WorkerHarness:
         await until(look)
 
     async def query(self, statement: str, *arguments: Any) -> list[dict[str, Any]]:
-        """The rows of a statement that has some."""
+        """The rows of a statement that returns rows."""
         async with self.database.transaction() as connection:
             cursor = await connection.execute(statement, list(arguments))
             return await cursor.fetchall()
 
     def stored(self, job_id: UUID) -> list[str]:
-        """The images' files of a job, below its folder; half-written ones too."""
+        """The image files of a job, relative to its folder, including half-written ones."""
         folder = self.images_dir / "jobs" / str(job_id)
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
@@ -193,12 +193,12 @@ class WorkerHarness:
         assert self.stored(job_id) == []
 
     def model_command(self, loading: str, pack_dir: Path) -> list[str]:
-        """The model's double with a pack."""
+        """The command that starts the model's double with a pack."""
         return [sys.executable, str(STUB_MODEL), str(self.notes_dir), loading, str(pack_dir)]
 
     @asynccontextmanager
     async def worker(self, loading: str = "", **settings: Any) -> AsyncIterator[Worker]:
-        """A worker inside this process, stopped in the end as by SIGTERM."""
+        """A worker inside this process. At the end it is stopped as by SIGTERM."""
         self.monkeypatch.setattr(run, "model_command", partial(self.model_command, loading))
         stop, stop_now = asyncio.Event(), asyncio.Event()
         chosen = self.settings.model_copy(update=settings)
@@ -214,7 +214,7 @@ class WorkerHarness:
     async def runner(
         self, worker_id: str, images: ImageStore | None = None, **settings: Any
     ) -> AsyncIterator[JobRunner]:
-        """What a worker does with a delivery, without the deliveries."""
+        """The part of a worker that serves a delivery, for tests that call it without a delivery."""
         model = ModelProcess()
         chosen = self.settings.model_copy(update=settings)
         store_ = images or ImageStore.on_disk(self.images_dir)
@@ -229,7 +229,7 @@ class WorkerHarness:
 
     @contextmanager
     def worker_process(self, *options: str, loading: str = "", **settings: str) -> Iterator[WorkerProcess]:
-        """A worker as a process of its own; whatever is left of it in the end is killed."""
+        """A worker as a process of its own. At the end it and its model process are killed."""
         log_path = self.notes_dir / f"worker-{uuid4()}.log"
         chosen = {
             "DATABASE_URL": self.database_url,
@@ -254,13 +254,13 @@ class WorkerHarness:
                 os.kill(pid, signal.SIGKILL)
 
     async def sweep(self, max_attempts: int = 3) -> Swept:
-        """What the API does every five seconds."""
+        """One sweep, as the API runs it every five seconds."""
         async with self.database.transaction() as connection:
             return await sweep_jobs(connection, replace(RULES, max_attempts=max_attempts))
 
     @asynccontextmanager
     async def sweeping(self, max_attempts: int = 3) -> AsyncIterator[None]:
-        """The same, more often."""
+        """A sweep every 0.1 seconds."""
 
         async def sweep() -> None:
             while True:
