@@ -1,7 +1,7 @@
-"""A whole Onbrand as a studio runs it: PostgreSQL, several API and worker processes, and somebody who restarts them.
+"""A whole Onbrand as in production: PostgreSQL, several API and worker processes, and a supervisor that restarts them.
 
 The processes are the real ones; only the model is a double (`stub_model.py`). The chaos run and the benchmarks use it.
-What is done to it, and what must then hold, is not decided here.
+Which faults are injected is in `faults`, what is checked afterwards in `verdict`.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ Seen = TypeVar("Seen")
 
 
 async def until(look: Callable[[], Seen], seconds: float, what: str) -> Seen:
-    """Look again and again until there is something to see."""
+    """Call `look` again and again until it returns something true."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s in vain until {what}")
+            raise TimeoutError(f"after {seconds:.0f} s it was not yet true that {what}")
         await asyncio.sleep(_LOOK_SECONDS)
     return seen
 
 
 @dataclass
 class Part:
-    """One place for a process: whatever runs there and ends is started again while it `is_wanted`."""
+    """An API or a worker: when its process ends, another one is started while it `is_wanted`."""
 
     name: str
     command: list[str]
@@ -62,7 +62,7 @@ class Part:
     log_path: Path
     is_wanted: bool = True
     process: subprocess.Popen[bytes] | None = None
-    started: list[int] = field(default_factory=list)  # every process it ever had
+    started: list[int] = field(default_factory=list)  # the ids of all its processes
     exit_codes: list[int] = field(default_factory=list)
 
     @property
@@ -71,11 +71,11 @@ class Part:
 
     @property
     def pid(self) -> int:
-        """Of the process that runs there now, or ran last."""
+        """The id of its running process, or of the last one."""
         return self.started[-1]
 
     def start(self) -> None:
-        # Its standard input is a pipe we hold: should we be killed, it ends and the process stops by itself.
+        # Its standard input is a pipe from this process: if this process is killed, the pipe ends and so it stops.
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -89,16 +89,16 @@ class Part:
         self.started.append(self.process.pid)
 
     def look_after(self) -> None:
-        """Notice an end, and start again what is wanted."""
+        """Notice that the process has ended, and start another one if it is wanted."""
         if self.process is not None and self.process.poll() is not None:
             self._forget()
         if self.process is None and self.is_wanted:
             self.start()
 
     def send(self, number: int) -> None:
-        """Signal the process, if there still is one."""
+        """Send a signal to the process, if there is one."""
         if self.process is not None:
-            self.process.send_signal(number)  # which looks first whether the number is still this process's
+            self.process.send_signal(number)  # Popen checks first that the process has not ended
 
     def _forget(self) -> None:
         assert self.process is not None
@@ -115,7 +115,7 @@ class Deployment:
         self.folder = folder
         self.data_dir = folder / "data"
         self.notes_dir = folder / "notes"
-        # One thread for as long as the deployment stands: the server ends with the thread that started it.
+        # One thread for the whole life of the deployment: the server ends with the thread that started it.
         self._server_thread = ThreadPoolExecutor(1, thread_name_prefix="postgres")
         self.postgres = EmbeddedPostgres(folder / "server", stop_seconds=5)
         self.postgres_is_wanted = True
@@ -131,7 +131,7 @@ class Deployment:
         return [*self.apis, *self.workers]
 
     def url(self, api: int) -> str:
-        """Where an API listens."""
+        """The address of an API."""
         return f"http://127.0.0.1:{self.apis[api].settings['PORT']}"
 
     def token(self, user_id: UUID, api: int) -> str:
@@ -140,7 +140,7 @@ class Deployment:
         return issuer.sign(issuer.access_claims("member") | {"oid": str(user_id), "tid": str(LOCAL_TENANT_ID)})
 
     def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        """Ask the database itself, past everything that is being tried."""
+        """Run a statement on the database directly, without any code under test."""
         with psycopg.connect(
             self.postgres.url, row_factory=dict_row, autocommit=True, connect_timeout=10
         ) as connection:
@@ -148,16 +148,16 @@ class Deployment:
             return cursor.fetchall() if cursor.description else []
 
     def models(self, worker: Part) -> set[int]:
-        """The model processes of a worker; none while it starts one."""
+        """The model processes of a worker; empty while it starts one."""
         return descendants(worker.pid) if worker.is_running else set()
 
     def notes(self) -> list[str]:
-        """What the models' doubles wrote down."""
+        """The lines that the models' doubles wrote."""
         path = self.notes_dir / "notes"
         return path.read_text().splitlines() if path.exists() else []
 
     def readiness(self, api: int) -> dict[str, Any]:
-        """What an API's /readyz says; empty while it does not answer."""
+        """The answer of an API's /readyz; empty while there is none."""
         try:
             with urllib.request.urlopen(f"{self.url(api)}/readyz", timeout=2) as response:
                 answer: dict[str, Any] = json.load(response)
@@ -190,20 +190,20 @@ class Deployment:
             self.issuers.append(Issuer(f"http://localhost:{port}", self.data_dir / "sign-in"))
             command = [sys.executable, "-m", "onbrand", "api", "--stop-with-parent"]
             self.apis.append(self._part(f"api-{number}", command, common | {"PORT": port}))
-            self.apis[-1].start()  # at once: the port is only ours once it is listened on
+            self.apis[-1].start()  # at once, because another process may take the port until the API listens on it
         for number in range(1, workers + 1):
             self.workers.append(self._part(f"worker-{number}", self.worker_command(), common))
         self._guard = asyncio.create_task(self._look_after_all())
         await self.ready()
 
     def worker_command(self) -> list[str]:
-        """What starts `onbrand worker` with the model's double."""
+        """The command that starts `onbrand worker` with the model's double."""
         script = str(STUB_MODEL.with_name("stub_worker.py"))
         return [sys.executable, script, str(self.notes_dir), "", "--stop-with-parent"]
 
     def is_ready(self) -> bool:
         """Whether every API can check tokens and every wanted worker has loaded its model."""
-        # Not how many the API counts: it shows one that was killed for half a minute more.
+        # Not the number that the API shows: it counts a killed worker for another 30 seconds.
         announced = [row["id"] for row in self.query("select id from worker where state = 'ready'")]
         return all(self.readiness(api).get("keys") for api in range(len(self.apis))) and all(
             any(worker_id.startswith(id_of(socket.gethostname(), worker.pid)) for worker_id in announced)
@@ -212,11 +212,11 @@ class Deployment:
         )
 
     async def ready(self) -> None:
-        """Return once it is."""
+        """Return once everything is ready."""
         await until(self.is_ready, _START_SECONDS, "everything was ready")
 
     async def stop(self, parts: Sequence[Part]) -> dict[str, int]:
-        """Stop them as a deploy does; their exit codes. One that takes too long is killed."""
+        """Stop them as an upgrade does, and return their exit codes. A process that takes too long is killed."""
         for part in parts:
             part.is_wanted = False
             part.send(signal.SIGTERM)
@@ -229,7 +229,7 @@ class Deployment:
         return {part.name: part.exit_codes[-1] for part in parts if part.exit_codes}
 
     async def close(self) -> None:
-        """Stop everything; whatever is left of it is killed."""
+        """Stop everything. Processes that remain are killed."""
         await self.stop(self.workers)
         await self.stop(self.apis)
         if self._guard is not None:
@@ -242,7 +242,7 @@ class Deployment:
         self._server_thread.shutdown()
 
     def left_running(self) -> set[int]:
-        """Processes of an API, a worker or a model that are still there, known by the folder in their environment."""
+        """Processes of APIs, workers and models that still run. They have the data folder in their environment."""
         mark, found = str(self.data_dir).encode(), set()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -272,7 +272,7 @@ def _has_ended(part: Part) -> bool:
 async def running_deployment(
     folder: Path, settings: Mapping[str, str], *, apis: int = 1, workers: int = 1
 ) -> AsyncIterator[Deployment]:
-    """A deployment that stands ready, with these settings for every API and worker; taken down when the block ends."""
+    """A deployment that is ready, with these settings for every API and worker. It is stopped when the block ends."""
     deployment = Deployment(folder, apis, workers, dict(settings))
     try:
         await deployment.open()

@@ -1,7 +1,7 @@
-"""The injector of the chaos run: kills, freezes and takes away, one fault after the other as a seed has planned it.
+"""The faults of the chaos run: processes are killed or frozen, connections cut, the image store made unavailable.
 
-What it does is decided before the run begins; when each fault falls depends on how far the people are, so that a slow
-machine is hit as often for each job as a fast one.
+A seed decides all faults and their order before the run begins. The moment of each fault depends on how many jobs have
+ended, so that on a slow machine a job meets as many faults as on a fast one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tests.chaos.stores import Store
 from tests.system import descendants
 
 LEASE_SECONDS = 2.0
-_PATIENCE_SECONDS = 10.0  # a fault falls even when the people get nowhere
+_PATIENCE_SECONDS = 10.0  # after this time a fault is injected even if no job has ended
 _SHORTEST_PAUSE_SECONDS = 0.2
 _CONNECTIONS = "select pid from pg_stat_activity where starts_with(application_name, 'onbrand')"
 _SAVING = "select worker_id from job where status = 'processing' and phase = 'saving'"
 
-# Each with how often it comes in a deck of faults.
+# Each kind with its weight: how often it is in one deck of faults.
 KILLS = {
     "kill -9 a worker": 6,
     "kill -9 a model process": 4,
@@ -56,7 +56,7 @@ DISTURBANCES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is done. `target` (0 to 1) says to which of several, `strength` (0 to 1) how long or how many."""
+    """One fault. `target` (0 to 1) chooses one of several parts, `strength` (0 to 1) says how long or how many."""
 
     kind: str
     target: float
@@ -67,7 +67,7 @@ class Fault:
 
 
 def plan(seed: int, kills: int) -> list[Fault]:
-    """So many kills, and a disturbance for every third of them, in an order that only the seed decides."""
+    """So many kills, and one disturbance for every three kills, in an order that only the seed decides."""
     chance = random.Random(f"blows {seed}")
     kinds = _shuffled_kinds(chance, KILLS, kills) + _shuffled_kinds(chance, DISTURBANCES, -(-kills // 3))
     chance.shuffle(kinds)
@@ -75,7 +75,7 @@ def plan(seed: int, kills: int) -> list[Fault]:
 
 
 def _shuffled_kinds(chance: random.Random, weights: dict[str, int], count: int) -> list[str]:
-    """Cards from shuffled decks, so that each kind comes up about as often as its weight says."""
+    """So many kinds, drawn from shuffled decks, so that each kind comes about as often as its weight says."""
     injected: list[str] = []
     while len(injected) < count:
         deck = [kind for kind, weight in weights.items() for _ in range(weight)]
@@ -86,17 +86,17 @@ def _shuffled_kinds(chance: random.Random, weights: dict[str, int], count: int) 
 
 @dataclass
 class FaultInjector:
-    """Deals the faults to a deployment and its image store."""
+    """Injects the faults into a deployment and its image store."""
 
     deployment: Deployment
     store: Store
     faults: list[Fault]
-    injected: Counter[str] = field(default_factory=Counter)  # what really happened, by kind
+    injected: Counter[str] = field(default_factory=Counter)  # faults that really happened, by kind
     _database: asyncio.Lock = field(default_factory=asyncio.Lock)
     _images: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def inject_all(self, share_done: Callable[[], float]) -> None:
-        """Deal every fault: the k-th of n when k/n of the people's jobs have ended. Some last while others fall."""
+        """Inject every fault: the k-th of n when k/n of all jobs have ended. Long faults overlap with later ones."""
         async with asyncio.TaskGroup() as group:
             for number, fault in enumerate(self.faults):
                 deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -108,7 +108,7 @@ class FaultInjector:
     async def _inject(self, fault: Fault) -> None:
         actions: dict[str, Callable[[Fault], Awaitable[bool]]] = {
             "kill -9 a worker": lambda b: self._signal(b.one_of(self.deployment.workers), signal.SIGKILL),
-            "kill -9 a model process": lambda b: self._strike_model(b, 0),
+            "kill -9 a model process": lambda b: self._hit_model(b, 0),
             "kill -9 an API": lambda b: self._signal(b.one_of(self.deployment.apis), signal.SIGKILL),
             "SIGTERM to a worker": lambda b: self._signal(b.one_of(self.deployment.workers), signal.SIGTERM),
             "SIGTERM to an API": lambda b: self._signal(b.one_of(self.deployment.apis), signal.SIGTERM),
@@ -117,7 +117,7 @@ class FaultInjector:
             "immediate shutdown of PostgreSQL": lambda _: self._kill_postgres(signal.SIGQUIT),
             "freeze a worker past its lease": lambda b: self._freeze(b.one_of(self.deployment.workers), _past_lease(b)),
             "freeze a worker that is saving, past its lease": self._freeze_saving,
-            "freeze a model process": lambda b: self._strike_model(b, 1 + 3 * b.strength),
+            "freeze a model process": lambda b: self._hit_model(b, 1 + 3 * b.strength),
             "freeze an API": lambda b: self._freeze(b.one_of(self.deployment.apis), 1 + 3 * b.strength),
             "freeze PostgreSQL": self._freeze_postgres,
             "image store away": lambda b: self._take_store(b, silent=False),
@@ -127,7 +127,7 @@ class FaultInjector:
             self.injected[fault.kind] += 1
 
     async def _running(self, part: Part) -> bool:
-        """Whether there is a process to hit; one that is being started again is waited for."""
+        """Whether the part has a running process. If it is being started again, wait for it."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not part.is_running and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
@@ -145,7 +145,7 @@ class FaultInjector:
         return await _frozen({part.pid}, seconds)
 
     async def _freeze_saving(self, fault: Fault) -> bool:
-        """The worst moment: the pictures are drawn, and when it wakes up it only has to publish them."""
+        """The worst moment: the images are drawn, and when the worker wakes up it only has to publish them."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             with suppress(psycopg.OperationalError):
@@ -156,8 +156,8 @@ class FaultInjector:
             await asyncio.sleep(0.02)
         return False
 
-    async def _strike_model(self, fault: Fault, seconds: float) -> bool:
-        """Kill a model process, or freeze it for so long."""
+    async def _hit_model(self, fault: Fault, seconds: float) -> bool:
+        """Kill a model process, or freeze it for so many seconds."""
         worker = fault.one_of(self.deployment.workers)
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not (models := self.deployment.models(worker)):
@@ -175,12 +175,12 @@ class FaultInjector:
             return bool(chosen)
 
         async with self._database:
-            with suppress(psycopg.OperationalError):  # it has just been hit otherwise
+            with suppress(psycopg.OperationalError):  # another fault has just hit the database
                 return await asyncio.to_thread(cut)
             return False
 
     async def _kill_postgres(self, number: int) -> bool:
-        """It is started again by the deployment, as a platform would."""
+        """Kill the server and start it again, as a platform would."""
         async with self._database:
             pid = self.deployment.postgres.pid
             if pid is None or self.deployment.postgres.poll() is not None:
@@ -204,33 +204,33 @@ class FaultInjector:
 
 
 def _past_lease(fault: Fault) -> float:
-    """Seconds until its job has been found by the sweep, and perhaps drawn by somebody else."""
+    """So many seconds that the sweep finds the worker's job, and perhaps another worker draws it."""
     return LEASE_SECONDS + SWEEP_SECONDS + 0.5 + 2 * fault.strength
 
 
 def _kill(pids: set[int]) -> bool:
-    hit = False
+    is_hit = False
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-            hit = True
-    return hit
+            is_hit = True
+    return is_hit
 
 
 async def _frozen(pids: set[int], seconds: float) -> bool:
-    """Stop processes for a while. By descriptor: a number may be another's by the time they are woken."""
-    held = []
+    """Freeze processes for a while. They are named by file descriptors, because process ids may be reused meanwhile."""
+    descriptors = []
     for pid in pids:
         with suppress(ProcessLookupError):
-            held.append(os.pidfd_open(pid))
+            descriptors.append(os.pidfd_open(pid))
     try:
-        for descriptor in held:
+        for descriptor in descriptors:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
         await asyncio.sleep(seconds)
     finally:
-        for descriptor in held:
+        for descriptor in descriptors:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, signal.SIGCONT)
             os.close(descriptor)
-    return bool(held)
+    return bool(descriptors)

@@ -1,6 +1,7 @@
-"""The people of the chaos run: they submit, look, cancel, download, and write down what they were told.
+"""The people of the chaos run: they submit, look, cancel, download, and record every answer.
 
-They see Onbrand only over HTTP, and behave as its page does: a lost answer is asked for again, with the same key.
+They use Onbrand only over HTTP, and behave like its page: if an answer is lost, they repeat the request with the same
+Idempotency-Key.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ import httpx
 
 from tests.chaos.deployment import Deployment
 
-PACE = "pace=0.07"  # seconds a step: half a second a drawing
-CANARY = "kingfisher"  # in each prompt, and in no log line
+PACE = "pace=0.07"  # seconds for a step: half a second for a job
+CANARY = "kingfisher"  # a word in each prompt that must be in no log line
 _LOOK_SECONDS = 0.4
 _AGAIN_SECONDS = 0.3
-_REFUSED_SECONDS = 1.0  # by a limit
+_REFUSED_SECONDS = 1.0  # after a 429
 _AT_ONCE = 3
-_THINK_SECONDS = 2.0  # before they want the next
+_THINK_SECONDS = 2.0  # at most, before a person submits the next job
 _ENOUGH_BREACHES = 50
-# What each request may be answered with. Anything else is a breach.
+# The allowed statuses of each request. Any other is a breach.
 _ALLOWED = {
     "submit": {202, 429, 503},
     "look": {200, 503},
@@ -36,39 +37,39 @@ _ALLOWED = {
 
 
 class Fate(StrEnum):
-    """What must become of a job."""
+    """How a job must end."""
 
     COMPLETE = "complete"
-    CANCELLED = "cancelled"  # or complete, if that was earlier
+    CANCELLED = "cancelled"  # or complete, if the cancel came too late
     FAILS = "fails"
 
 
 @dataclass
 class Wish:
-    """One illustration that somebody wants, and what they were told about it."""
+    """One job that a person wants, and the answers they got about it."""
 
     key: str
     user_id: UUID
     prompt: str
     fate: Fate
-    code: str = ""  # of the failure that is expected
+    code: str = ""  # of the expected failure
     job_ids: set[str] = field(default_factory=set)
-    endings: set[tuple[str, str]] = field(default_factory=set)  # each status and code it was said to have ended with
+    endings: set[tuple[str, str]] = field(default_factory=set)  # each final status and error code in an answer
     sha256: dict[int, str] = field(default_factory=dict)  # of the downloaded images
 
     @property
     def job_id(self) -> str:
-        """The job that was acknowledged; empty before."""
+        """The id of the accepted job; empty before."""
         return next(iter(self.job_ids), "")
 
 
 @dataclass
 class Ledger:
-    """What all of them have written down."""
+    """All answers of all people."""
 
     wishes: list[Wish] = field(default_factory=list)
     breaches: list[str] = field(default_factory=list)
-    requests: Counter[str] = field(default_factory=Counter)  # by operation and what came back
+    requests: Counter[str] = field(default_factory=Counter)  # by operation and status
     submitted: int = 0
     ended: int = 0
 
@@ -93,7 +94,7 @@ class Person:
         ]
 
     async def live(self) -> None:
-        """Have every wish fulfilled or refused, a few at a time."""
+        """Pursue every wish to its end, a few at a time."""
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def pursue(wish: Wish) -> None:
@@ -126,7 +127,7 @@ class Person:
             for n in (1, 2, 3, 4):
                 png = await self._ask("image", "GET", f"/jobs/{wish.job_id}/images/{n}")
                 wish.sha256[n] = hashlib.sha256(png).hexdigest()
-            self._note(wish, await self._ask("look", "GET", f"/jobs/{wish.job_id}"))  # an end is for ever
+            self._note(wish, await self._ask("look", "GET", f"/jobs/{wish.job_id}"))  # an ended job does not change
 
     async def _submit(self, wish: Wish) -> None:
         answer = await self._ask(
@@ -141,7 +142,7 @@ class Person:
             self._ledger.breaches.append(f"job {wish.job_id} is {job['status']} at {job['progress']['percent']} %")
 
     async def _ask(self, operation: str, method: str, path: str, **request: Any) -> Any:
-        """The answer, asked for until there is one."""
+        """Repeat a request until there is a successful answer."""
         while True:
             client = self._chance.choice(self._clients)
             try:
@@ -162,11 +163,11 @@ class Person:
 
 
 class Refused(Exception):
-    """Onbrand gave answers that it must never give, again and again."""
+    """Onbrand gave forbidden answers again and again."""
 
 
 def wishes(seed: int, jobs: int, users: int) -> list[Wish]:
-    """What is wanted in a run: mostly what must be drawn, some of it cancelled, some that no model survives."""
+    """The jobs of a run: most must be drawn, some are cancelled, some make every model process fail."""
     chance = random.Random(f"wishes {seed}")
     people = [UUID(int=chance.getrandbits(128), version=4) for _ in range(users)]
     made = []
@@ -178,7 +179,7 @@ def wishes(seed: int, jobs: int, users: int) -> list[Wish]:
 
 
 def _kind(chance: float) -> tuple[Fate, str, str]:
-    """What becomes of it, the failure that is expected, and what its prompt tells the model's double."""
+    """How the job must end, the expected failure, and the words of its prompt for the model's double."""
     for share, fate, code, words in (
         (0.01, Fate.FAILS, "worker_lost", f"kill@1 {PACE}"),
         (0.02, Fate.FAILS, "bad_image", "three"),

@@ -1,7 +1,7 @@
-"""The chaos run: people use a deployment while an injector takes it apart; then it is quiet, and everything is checked.
+"""The chaos run: people use a deployment while faults are injected. Then the faults end, and everything is checked.
 
-Everything that is decided beforehand follows from the seed. The same seed on another day deals the same faults in the
-same order to the same wishes, but not in the same microsecond: a failure may need several runs to come back.
+The seed decides the jobs, the faults and their order. The exact moments differ from run to run, so a failure may need
+several runs with the same seed to come back.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _STUCK_SECONDS = 60.0
 _QUIET_SECONDS = 60.0
 _SETTINGS = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
-    "MAX_ATTEMPTS": str(MAX_ATTEMPTS),  # so many that a sound job is never given up just because it is hit often
+    "MAX_ATTEMPTS": str(MAX_ATTEMPTS),  # so many that a good job is never given up only because many faults hit it
     "JOB_DEADLINE_SECONDS": "3600",
     "MAX_QUEUED": "10000",
-    "MAX_QUEUED_PER_USER": "2",  # fewer than a person wants at once: 429 is a part of life
+    "MAX_QUEUED_PER_USER": "2",  # fewer than a person wants at once, so that 429 happens
     "MAX_SUBMITTED_PER_MINUTE": "60",
-    "SHUTDOWN_GRACE_SECONDS": "0.4",  # half a drawing: some are finished, some handed back
+    "SHUTDOWN_GRACE_SECONDS": "0.4",  # half a job: some jobs are finished, some given back
 }
 
 
 @dataclass(frozen=True)
 class Chaos:
-    """What to do. `azure` keeps the images in Azurite instead of a folder."""
+    """The size of a run. `azure`: the images are in Azurite instead of a folder."""
 
     seed: int
     jobs: int
@@ -53,7 +53,7 @@ class Chaos:
 
     @property
     def again(self) -> str:
-        """The command that does the same once more."""
+        """The command that repeats this run."""
         size = f"--jobs {self.jobs} --kills {self.kills} --users {self.users}"
         size += f" --apis {self.apis} --workers {self.workers}{' --azure' * self.azure}"
         return f"python -m benchmarks chaos {size} --seed {self.seed}"
@@ -61,7 +61,7 @@ class Chaos:
 
 @dataclass
 class Outcome:
-    """What was done and what was found."""
+    """What was done in a run, and what was found."""
 
     chaos: Chaos
     injected: dict[str, int]
@@ -79,7 +79,7 @@ class Outcome:
         return sum(self.injected.values()) - self.kills
 
     def table(self) -> str:
-        """All of it, as Markdown."""
+        """The outcome as a Markdown table."""
         found = self.verdict
         rows = [
             ("seed", self.chaos.seed),
@@ -94,7 +94,7 @@ class Outcome:
             ("**lost**", found.lost),
             ("**doubled**", found.doubled),
             ("**torn**", found.torn),
-            ("sound jobs given up after all their tries", found.given_up),
+            ("good jobs given up after all their tries", found.given_up),
             ("breaches in all", len(found.breaches)),
         ]
         table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
@@ -105,7 +105,7 @@ class Outcome:
 
 
 async def run_chaos(chaos: Chaos, folder: Path, say: Callable[[str], None]) -> Outcome:
-    """Do it, and judge it. `folder` is empty, and open to the user that PostgreSQL runs as."""
+    """Do a run and check it. `folder` is empty, and the user that runs PostgreSQL may enter it."""
     started = time.monotonic()
     store: Store = Container(folder / "azurite") if chaos.azure else Folder(folder)
     settings = _SETTINGS | store.settings()
@@ -129,7 +129,7 @@ async def run_chaos(chaos: Chaos, folder: Path, say: Callable[[str], None]) -> O
 
 
 async def _storm(chaos: Chaos, deployment: Deployment, ledger: Ledger, injector: FaultInjector) -> None:
-    """Return when every fault is injected and everybody has what they wanted, or gets nowhere any more."""
+    """Return when all faults are injected and all jobs have ended, or when no job ends any more."""
 
     async def all_of_it() -> None:
         try:
@@ -140,7 +140,7 @@ async def _storm(chaos: Chaos, deployment: Deployment, ledger: Ledger, injector:
                     person = Person(deployment, ledger, user_id, theirs, random.Random(f"person {chaos.seed} {number}"))
                     group.create_task(person.live())
         except* Refused:
-            pass  # the ledger says why
+            pass  # the reason is in the ledger
 
     storm = asyncio.create_task(all_of_it())
     ended = -1
@@ -156,7 +156,7 @@ async def _storm(chaos: Chaos, deployment: Deployment, ledger: Ledger, injector:
 
 
 async def _calm(deployment: Deployment, ledger: Ledger) -> dict[str, int]:
-    """Return when nothing is left to do and everything has stopped; the exit codes of what was stopped."""
+    """Return when no work is left and everything has stopped. Returns the exit codes of the stopped processes."""
 
     async def expect(what: str, look: Callable[[], bool], seconds: float) -> None:
         try:
@@ -173,14 +173,14 @@ async def _calm(deployment: Deployment, ledger: Ledger) -> dict[str, int]:
     waiting = "select id from procrastinate_jobs where status = 'todo'"
     await expect("no delivery waited", nothing_in(waiting), _QUIET_SECONDS)
     exit_codes = await deployment.stop(deployment.workers)
-    # What the killed ones had in hand is forgotten after a day. Nobody is left but the dead, and it is tomorrow.
+    # Deliveries of killed workers are deleted after a day. All workers are dead now; let a day pass.
     deployment.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days'")
-    await expect("all was forgotten", nothing_in("select id from procrastinate_jobs"), _QUIET_SECONDS)
+    await expect("no delivery was left", nothing_in("select id from procrastinate_jobs"), _QUIET_SECONDS)
     return exit_codes | await deployment.stop(deployment.apis)
 
 
 async def _collect(deployment: Deployment, store: Store, settings: dict[str, str]) -> None:
-    """Compare rows and stored images, as the API does every six hours, when what the chaos left is old enough."""
+    """Compare rows and stored images, as the API does every six hours, with all images old enough to be deleted."""
     chosen = settings_with(Settings(), **settings)
     database = Database(deployment.postgres.url, application_name="chaos", max_connections=2)
     await database.open()

@@ -1,6 +1,6 @@
-"""Where the chaos run keeps its images, a folder or Azurite: taking it away for a while, and what is in it at the end.
+"""The image store of the chaos run, a folder or Azurite: outages, and its content at the end.
 
-What is read here is read past `onbrand.images.store`: the run must not believe the code it tries.
+Files are read here without `onbrand.images.store`, because the run must not trust the code under test.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Store(Protocol):
     """One image store."""
 
     def settings(self) -> dict[str, str]:
-        """What Onbrand must be told to use it, without `ONBRAND_`."""
+        """The settings with which Onbrand uses it, their names without `ONBRAND_`."""
 
     async def away(self, seconds: float, *, silent: bool) -> None:
-        """An outage: calls fail at once, or, where it can be `silent`, are never answered."""
+        """An outage of so many seconds: calls fail at once or, if `silent` and possible, get no answer."""
 
     async def files(self) -> dict[str, bytes]:
-        """Everything in it, half-written files too, by key."""
+        """All files in it by key, including half-written ones."""
 
     def aged(self) -> AbstractContextManager[object]:
-        """Within this, everything in it is old enough to be garbage."""
+        """A context in which all files count as old enough to be deleted."""
 
     def close(self) -> None:
         """Stop what was started."""
@@ -53,7 +53,7 @@ class Folder:
         return {"STORAGE_URL": f"file://{self._images}"}
 
     async def away(self, seconds: float, *, silent: bool) -> None:  # noqa: ARG002  (a folder always answers)
-        # In its place stands a file, so that nobody makes a new folder there. Root ignores permissions.
+        # A file takes the folder's place, so that nobody creates a new folder there. Permissions do not stop root.
         stand_in = self._images.with_name("images-away")
         stand_in.touch()
         _exchange(stand_in, self._images)
@@ -100,7 +100,7 @@ class Container:
         return {name: bytes(await (await store.get_async(name)).bytes_async()) for name in names}
 
     def aged(self) -> AbstractContextManager[object]:
-        return mock.patch.object(retention, "ORPHAN_HOURS", 0)  # nobody can set the time of a blob
+        return mock.patch.object(retention, "ORPHAN_HOURS", 0)  # the time of a blob cannot be set
 
     def close(self) -> None:
         self._azurite.stop()

@@ -1,6 +1,6 @@
-"""What must hold after the chaos, found out from the outside: database, files, logs and processes against the ledger.
+"""The checks after a chaos run: database, files, logs and processes are compared with the people's ledger.
 
-It asks nothing of the code that was tried but whether a PNG is one that may be published (`png.check`).
+The only code under test that is called here is `png.check`: whether a PNG may be published.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from tests.chaos.people import CANARY, Fate, Ledger, Wish
 MAX_ATTEMPTS = 10
 _KEY = re.compile(r"jobs/([0-9a-f-]{36})/([0-9]+)/([1-4])\.png")
 _RETRYABLE = {"timeout", "worker_lost", "model_failed", "bad_image", "gpu_memory", "storage_unavailable"}
-# What a process that cannot start says before it ends; the supervisor starts it again.
-_LAST_WORDS = "onbrand: "
+# How the last line of a process begins that cannot start; the supervisor starts it again.
+_SETUP_ERROR = "onbrand: "
 
 
 @dataclass
 class Verdict:
-    """What was found. `breaches` is empty if everything that was promised held."""
+    """The result of the checks. `breaches` is empty if every promise was kept."""
 
     breaches: list[str] = field(default_factory=list)
     jobs: Counter[str] = field(default_factory=Counter)  # by how they ended
     images: int = 0
-    lost: int = 0  # acknowledged and gone, or without an end
+    lost: int = 0  # accepted jobs that are gone or have not ended
     doubled: int = 0  # two jobs for one key, two results for one job, images of two attempts
     torn: int = 0  # missing, cut or altered images of complete jobs
-    given_up: int = 0  # sound jobs that failed because every one of their tries was hit
+    given_up: int = 0  # good jobs that failed because a fault hit each of their tries
     attempts: int = 0
 
     def say(self, breach: str) -> None:
@@ -42,9 +42,9 @@ class Verdict:
 
 
 def judge(deployment: Deployment, ledger: Ledger, files: dict[str, bytes], exit_codes: dict[str, int]) -> Verdict:
-    """Compare everything with everything. The APIs and workers have stopped, garbage is collected, the database runs.
+    """Do all checks. The APIs and workers have stopped, images of no result are deleted, the database still runs.
 
-    `files` is what lies in the image store, by key.
+    `files` are the files in the image store, by key.
     """
     verdict = Verdict(breaches=list(ledger.breaches))
     jobs = {str(row["id"]): row for row in deployment.query("select * from job")}
@@ -78,8 +78,8 @@ def _judge_keys(verdict: Verdict, ledger: Ledger, jobs: dict[str, Any]) -> None:
         if len(wish.job_ids) > 1 or by_key[wish.key] > 1:
             verdict.doubled += 1
             verdict.say(f"{wish.key} made {by_key[wish.key]} jobs: {wish.job_ids}")
-    if strangers := set(by_key) - {wish.key for wish in ledger.wishes}:
-        verdict.say(f"nobody asked for the jobs of {strangers}")
+    if unknown := set(by_key) - {wish.key for wish in ledger.wishes}:
+        verdict.say(f"nobody asked for the jobs of {unknown}")
 
 
 def _judge_end(verdict: Verdict, wish: Wish, job: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def _judge_end(verdict: Verdict, wish: Wish, job: dict[str, Any]) -> None:
         case _ if status == "failed":
             verdict.given_up += used_up
             if not used_up:
-                verdict.say(f"the sound job {wish.job_id} failed with {code} after {job['tries']} tries")
+                verdict.say(f"the good job {wish.job_id} failed with {code} after {job['tries']} tries")
 
 
 def _judge_images(
@@ -135,15 +135,15 @@ def _judge_leftovers(
     for key in files:
         parts = _KEY.fullmatch(key)
         if key.startswith("checks/"):
-            continue  # the probe of a killed process, too young to be swept
+            continue  # the probe of a killed process, too new to be deleted
         if parts is None:
-            verdict.say(f"{key} lies in the store")
+            verdict.say(f"{key} is in the store")
         elif (job := jobs.get(parts[1])) is None or job["result_attempt"] != int(parts[2]):
             kind = "no job" if job is None else f"job {parts[1]}, {job['status']} with attempt {job['result_attempt']}"
             verdict.doubled += bool(job and job["status"] == "complete")
             verdict.say(f"{key} belongs to {kind}")
-    if strangers := set(images) - set(jobs):
-        verdict.say(f"images of no job: {strangers}")
+    if unknown := set(images) - set(jobs):
+        verdict.say(f"images of no job: {unknown}")
     for row in deployment.query("select status, count(*) as number from procrastinate_jobs group by status"):
         verdict.say(f"{row['number']} deliveries are left, {row['status']}")
 
@@ -154,7 +154,7 @@ def _judge_logs(verdict: Verdict, deployment: Deployment) -> None:
         for number, text in enumerate(part.log_path.read_text(errors="replace").splitlines(), start=1):
             if CANARY in text:
                 verdict.say(f"{part.log_path.name}, line {number} has a prompt in it")
-            if text.startswith(_LAST_WORDS):
+            if text.startswith(_SETUP_ERROR):
                 continue
             line = _parse(text)
             if line is None:
