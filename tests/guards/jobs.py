@@ -139,7 +139,7 @@ GUARDS = (
         ": self._store_failed = isinstance(failure, StorageUnavailable) try",
         """:
             try""",
-        ("tests/integration/worker/test_storing.py::test_while_the_store_stays_away_nothing_is_drawn_in_vain",),
+        ("tests/integration/worker/test_storing.py::test_while_the_store_does_not_answer_no_further_job_is_drawn",),
     ),
     Guard(
         "a claim whose commit was never heard of is found",

@@ -1,4 +1,4 @@
-"""Brand packs in a test of the worker: store, promote and damage them, and see which one drew a job."""
+"""Brand packs in a test of the worker: store, promote and damage them, and find out which one drew a job."""
 
 from __future__ import annotations
 

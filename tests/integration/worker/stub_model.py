@@ -1,24 +1,24 @@
-"""A double of the model process, the outer edge: it speaks the frames of `onbrand/worker/child.py` and misbehaves.
+"""A double of the model process: it speaks the frames of `onbrand/worker/child.py`, and misbehaves when told to.
 
     python stub_model.py NOTES_DIR [LOADING [PACK_DIR]]
 
-A drawing does what the words of its prompt say; those behind `once` count only the first time a job is drawn:
+The words of a prompt say what happens while it is drawn; words after `once` count only at a job's first attempt:
 
-    slow  sluggish      0.2 s or 0.7 s a step instead of 0.01; there are seven
-    pace=SECONDS        so long a step
-    hang@K  kill@K      at step K: for ever, SIGKILL
+    slow  sluggish      0.2 s or 0.7 s for each of the seven steps instead of 0.01 s
+    pace=SECONDS        so many seconds for each step
+    hang@K  kill@K      at step K: hang for ever, SIGKILL
     segv@K  oom@K       at step K: SIGSEGV, no memory left
     garbage@K  alien@K  at step K: bytes that are no frame, a frame about another job
-    three five twice    so many images, or the last one twice
+    three five twice    three or five images, or the last one twice
     small plain torn    images of 512 pixels, of one colour, cut in half
     previews=whole      with each step four previews; or `three`, `torn`, `huge`, `other`, `negative`, `words`
     prints              lines on standard error, one of them long
     cut                 SIGKILL in the middle of the second image's frame
     fails=CODE          a failure in place of images
 
-LOADING is `dies`, `dies-once`, `dies-again` (later), `slow-again`, `away-once`, `refuses`, `babbles`, `hangs` or
-`reads` (is not ready before it has been told a prompt); a brand pack that is called `dies`, `refuses`, `hangs` or
-`slow` has it loaded so. What it does, and with which pack, it writes down in NOTES_DIR/notes, for a test to see.
+LOADING says how loading goes: `dies`, `dies-once`, `dies-again` (from the second time on), `slow-again`, `away-once`,
+`refuses`, `babbles`, `hangs` or `reads` (not ready before it got a `read` frame). A brand pack with the name `dies`,
+`refuses`, `hangs` or `slow` makes loading go so. What happens, and with which pack, is written to NOTES_DIR/notes.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ OUT = os.fdopen(os.dup(1), "wb", buffering=0)
 
 
 def note(line: str) -> int:
-    """Write a line down; how often it has been written, this time included."""
+    """Write a line to the notes; returns how often it has been written, including this time."""
     with NOTES.open("a") as notes:
         notes.write(line + "\n")
     return NOTES.read_text().splitlines().count(line)
 
 
 def die(number: int = signal.SIGKILL) -> None:
-    """End like a process that the system's memory has no more room for."""
+    """Die by a signal, like a process that the out-of-memory killer ends."""
     os.kill(os.getpid(), number)
     signal.pause()
 
 
 def load(how: str) -> None:
-    """Get ready, or not."""
+    """Load as `how` says."""
     times = note("load")
     if how == "dies" or (how == "dies-once" and times == 1) or (how == "dies-again" and times > 1):
         die()
@@ -86,7 +86,7 @@ def load(how: str) -> None:
 
 
 def listen(requests: queue.SimpleQueue[Frame], stopped: set[str]) -> None:
-    """As the real one: stops overtake, and the end of standard input ends it all."""
+    """Like the real model process: `stop` takes effect at once, and the end of standard input ends the process."""
     while (frame := read(IN)) is not None:
         if frame.kind == "stop":
             stopped.add(frame.fields["job_id"])
@@ -149,7 +149,7 @@ def draw(request: Frame, stopped: set[str]) -> None:
 
 
 def previews(step: int, words: set[str]) -> tuple[object, bytes]:
-    """The sizes and the bytes of what stands for four JPEGs, unless the words ask for something worse."""
+    """The sizes and bytes of four small stand-ins for JPEG files, with the flaw that the words ask for."""
     flaw = next((word.removeprefix("previews=") for word in words if word.startswith("previews=")), None)
     if flaw is None:
         return [], b""
@@ -166,7 +166,7 @@ def previews(step: int, words: set[str]) -> tuple[object, bytes]:
 
 
 def picture(seed: int, words: set[str]) -> bytes:
-    """A PNG whose upper half has the seed's colour, unless the words ask for something worse."""
+    """A PNG file whose upper half has the seed's colour, with the flaw that the words ask for."""
     size = 512 if "small" in words else 1024
     colours = [b"\xff\xff\xff" if "plain" in words else seed.to_bytes(8, "big")[-3:], b"\xff\xff\xff"]
     rows = b"".join((b"\0" + colour * size) * (size // 2) for colour in colours)  # each row begins with its filter

@@ -1,8 +1,8 @@
-"""`onbrand worker` as it is, but for the model process, which is `stub_model.py`: the outer edge.
+"""`onbrand worker`, but its model process is the double `stub_model.py`.
 
 python stub_worker.py NOTES_DIR LOADING [OPTIONS]
 
-With HALT_AT in the environment it halts at a point of its work (`tests/halt.py`).
+With HALT_AT in the environment, it halts at that point of its work (`tests/halt.py`).
 """
 
 from __future__ import annotations

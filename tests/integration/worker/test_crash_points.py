@@ -1,4 +1,4 @@
-"""A worker that dies at any line, and an API that dies while it submits: what is promised still happens, once."""
+"""A worker is killed at any point of its work, and an API while it submits: the job still completes, once."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from tests.integration.worker.harness import WorkerHarness
 from tests.system import environment, free_port, is_alive, wait_until
 
 KILLED = -signal.SIGKILL
-HOURS_OLD = 3  # more than the two hours' grace of whatever may be about to be published
+HOURS_OLD = 3  # images older than two hours may be deleted when rows and images are compared
 
 
 async def recover(harness: WorkerHarness, job_id: UUID) -> None:
-    """Another worker and the sweep do the rest."""
-    # The sweep makes up for a lost delivery after ten seconds; as if they were over.
+    """Let another worker and the sweep end the job."""
+    # The sweep replaces a lost delivery after ten seconds; let them have passed.
     await harness.query("update job set queued_at = queued_at - interval '10 seconds' returning id")
     async with harness.worker(), harness.sweeping():
         await harness.ended(job_id)
 
 
-async def tidy(harness: WorkerHarness) -> None:
-    """What upkeep does hours later: images of no result go, and deliveries of workers that never came back."""
+async def clean_up(harness: WorkerHarness) -> None:
+    """What maintenance does hours later: delete images of no result, and deliveries of dead workers."""
     then = time.time() - HOURS_OLD * 3600
     for path in harness.images_dir.rglob("*"):
         os.utime(path, (then, then))
@@ -71,7 +71,7 @@ async def test_a_worker_dies_and_the_job_has_the_four_images_of_one_attempt(
         assert await worker.ended() == KILLED
     assert sorted(name.partition(".")[2] for name in harness.stored(job_id)) == left.split()
     await recover(harness, job_id)
-    await tidy(harness)
+    await clean_up(harness)
     await harness.check_result(job_id, attempt)
     assert await harness.query("select tries from job") == [{"tries": attempt}]
     assert await harness.query("select status from procrastinate_jobs") == []
@@ -90,13 +90,15 @@ async def test_a_worker_dies_while_it_gives_its_job_back(
         worker.signal(signal.SIGINT)
         assert await worker.ended() == KILLED
     await recover(harness, job_id)
-    await tidy(harness)
+    await clean_up(harness)
     await harness.check_result(job_id, attempt=2)
     assert await harness.query("select tries from job") == [{"tries": tries}]
     assert await harness.query("select status from procrastinate_jobs") == []
 
 
-async def test_a_worker_dies_while_it_says_goodbye(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_dies_while_it_removes_its_own_row(
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HALT_AT", "withdraw uncommitted")
     with harness.worker_process() as worker:
         job_id = await harness.submit()
@@ -114,7 +116,7 @@ async def test_a_worker_dies_while_it_says_goodbye(harness: WorkerHarness, monke
 
 @contextmanager
 def api(harness: WorkerHarness, *command: str) -> Iterator[httpx.Client]:
-    """`onbrand api` as a process of its own, and the owner of the harness's jobs as its caller."""
+    """`onbrand api` as a process of its own, and an HTTP client that calls it as the owner of the harness's jobs."""
     port, page = free_port(), harness.notes_dir
     (page / "index.html").write_text("<!doctype html>")
     variables = environment(
@@ -149,16 +151,16 @@ async def test_an_api_dies_while_it_submits_and_the_repeated_request_brings_one_
 ) -> None:
     harness.owner = Owner(LOCAL_TENANT_ID, uuid4())
 
-    def press(client: httpx.Client) -> httpx.Response:
+    def click_generate(client: httpx.Client) -> httpx.Response:
         return client.post("/generate", json={"prompt": "a teapot"}, headers={"Idempotency-Key": "one-press"})
 
     monkeypatch.setenv("HALT_AT", point)
     with api(harness, "-m", "tests.halt") as client, pytest.raises(httpx.RemoteProtocolError):
-        press(client)
+        click_generate(client)
     assert len(await harness.query("select from job")) == jobs
     assert len(await harness.query("select from procrastinate_jobs")) == jobs
     with api(harness, "-m", "onbrand") as client:
-        answers = [press(client), press(client)]
+        answers = [click_generate(client), click_generate(client)]
     assert [answer.status_code for answer in answers] == [202, 202]
     job_ids = {UUID(answer.json()["job_id"]) for answer in answers}
     assert {row["id"] for row in await harness.query("select id from job")} == job_ids

@@ -1,4 +1,4 @@
-"""What becomes of a job when all goes well, when the model fails, and when somebody changes their mind."""
+"""How a job ends when all goes well, when the model fails, and when its owner cancels it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def test_a_job_becomes_four_stored_images_and_leaves_no_delivery(harness: 
     await harness.check_result(job_id, attempt=1)
     assert (job.error_code, job.prompt_truncated) == (None, False)
     assert await harness.query("select from procrastinate_jobs") == []
-    assert await harness.query("select from worker") == []  # it said goodbye
+    assert await harness.query("select from worker") == []  # it has removed its row
 
 
 async def test_one_model_draws_one_job_after_the_other(harness: WorkerHarness) -> None:
@@ -37,7 +37,7 @@ async def test_a_job_that_is_delivered_twice_is_drawn_once(harness: WorkerHarnes
             await deliver(connection, job_id)
     async with harness.worker():
         await harness.ended(job_id)
-        await harness.ended(await harness.submit())  # the deliveries before it have been dealt with
+        await harness.ended(await harness.submit())  # so the earlier deliveries have been served
     await harness.check_result(job_id, attempt=1)
     assert harness.notes.count(f"draw {job_id}") == 1
 
@@ -84,7 +84,7 @@ async def test_broken_previews_are_left_out_and_cost_nothing(harness: WorkerHarn
         ("garbage@2", 2),
         ("alien@2", 2),
         ("fails=gpu_memory", 1),
-        ("fails=model_failed", 2),  # a GPU's context may be dead for good
+        ("fails=model_failed", 2),  # the GPU may fail every later operation of that process
         ("fails=of_a_newer_version", 2),
     ],
 )
@@ -142,7 +142,7 @@ async def test_a_cancelled_job_stops_within_a_step_and_the_model_goes_on_with_th
         await harness.ended(following)
     job = await harness.find(job_id)
     assert (job.status, job.error_code) == (Status.FAILED, Cancelled.code)
-    assert f"stopped {job_id} {job.progress.step + 2}" in harness.notes  # it stands before the step after the next
+    assert f"stopped {job_id} {job.progress.step + 2}" in harness.notes  # at most two steps later
     assert harness.notes.count("load") == 1
     await harness.check_nothing_published(job_id)
     await harness.check_result(following, attempt=1)

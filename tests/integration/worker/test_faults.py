@@ -1,7 +1,7 @@
-"""What a bad network, a frozen machine, a poisonous prompt and a wrong clock do to a worker, and what must hold then.
+"""A worker with a bad network, a frozen machine, a prompt that kills the model, and a wrong clock.
 
-Each is a real fault: bytes that do not arrive (`tests/proxy.py`), signals, memory that is gone, a database that answers
-another time. Connections and servers that end are in `test_lost_connections.py` and `test_outages.py`.
+The faults are real: bytes that do not arrive (`tests/proxy.py`), signals, no memory left, a database with another time.
+Lost connections are in `test_lost_connections.py`, stopped servers in `test_outages.py`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ async def test_a_submission_whose_answer_is_lost_is_found_again_by_its_key(harne
     assert await harness.query("select id from job") == [{"id": again.job_id}]
 
 
-async def test_a_worker_that_is_cut_off_beyond_its_lease_draws_in_vain_and_goes_on_afterwards(
+async def test_a_worker_that_is_cut_off_beyond_its_lease_publishes_nothing_and_goes_on_afterwards(
     harness: WorkerHarness,
 ) -> None:
     direct = harness.database_url
@@ -129,12 +129,12 @@ async def test_a_frozen_worker_with_four_stored_images_publishes_none_and_remove
         async with harness.worker(), harness.sweeping():
             await harness.drawing(job_id, attempt=2)
             os.kill(harness.model_pids[0], CONTINUE)
-            frozen.signal(CONTINUE)  # it publishes while the other one still draws
+            frozen.signal(CONTINUE)  # it tries to publish while the other worker still draws
 
-            async def has_tidied_up() -> bool:
+            async def has_deleted_its_images() -> bool:
                 return harness.stored(job_id) == [f"2/{n}.png" for n in (1, 2, 3, 4)]
 
-            await until(has_tidied_up)
+            await until(has_deleted_its_images)
             await harness.ended(job_id)
         frozen.signal(TERM)
         assert await frozen.ended() == 0
@@ -220,7 +220,7 @@ async def test_a_worker_works_with_the_schema_of_a_newer_version(harness: Worker
 
 @pytest.fixture
 def _no_time_in_statements() -> Iterator[None]:
-    """Fail whoever hands a time of this machine's clock to a database."""
+    """Fail a test that sends a time to the database: only the database's clock may count."""
 
     class Refusing(Dumper):
         def dump(self, value: object) -> bytes:  # noqa: ARG002
@@ -255,7 +255,7 @@ async def test_a_worker_decides_nothing_by_its_own_clock(
 def moved(
     clock: Clock, clock_url: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> WorkerHarness:
-    """A harness at a database whose clock can be moved."""
+    """A harness with a database whose clock can be moved."""
     notes_dir = tmp_path / "notes"
     notes_dir.mkdir()
     return WorkerHarness(clock.database, clock_url, settings, notes_dir, monkeypatch)
@@ -274,7 +274,7 @@ async def test_a_database_whose_clock_is_set_keeps_the_job_that_is_drawn_unless_
         job, following = await moved.ended(job_id), await moved.submit()
         await moved.ended(following)
     if days > 0:
-        assert job.error_code == DeadlinePassed.code  # as far as anybody can tell, it has been drawn for five days
+        assert job.error_code == DeadlinePassed.code  # by the database's clock it has been drawn for five days
         await moved.check_nothing_published(job_id)
     else:
         await moved.check_result(job_id, attempt=1)

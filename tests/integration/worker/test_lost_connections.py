@@ -1,4 +1,4 @@
-"""Connections that break at the worst moment: the drawing isn't lost, and the job has four images, never eight."""
+"""Connections break at the worst moments: the drawing is not lost, and the job has four images, never eight."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ async def test_a_drawing_survives_that_the_worker_loses_its_connections_again_an
         await harness.drawing(job_id)
         for _ in range(6):
             await harness.query(f"select pg_terminate_backend(pid) {OF_WORKER}")
-            await asyncio.sleep(0.2)  # the pace of the kills; nothing is waited for
+            await asyncio.sleep(0.2)  # the time between two kills
         await harness.ended(job_id)
-        following = await harness.submit()  # what listens for deliveries has been cut off too
+        following = await harness.submit()  # the connection that listens for deliveries was cut, too
         await harness.ended(following)
         assert not worker.working.done()
     await harness.check_result(job_id, attempt=1)
@@ -39,7 +39,7 @@ async def test_a_connection_that_breaks_while_publishing_leaves_four_images_and_
         async def is_publishing() -> bool:
             return bool(await harness.query(f"select pid {OF_WORKER} and wait_event_type = 'Lock'"))
 
-        await until(is_publishing)  # the job's row has been changed, the images' rows are next
+        await until(is_publishing)  # the job's row is changed, the images' rows come next
         await harness.query(f"select pg_terminate_backend(pid) {OF_WORKER} and wait_event_type = 'Lock'")
         await connection.rollback()
         await harness.ended(job_id)

@@ -1,4 +1,4 @@
-"""Loading the model: once, again when it is gone, and never with a delivery in hand."""
+"""The model is loaded once, and again when its process is gone; meanwhile the worker takes no delivery."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model(harness: WorkerHarness, loading: str = "") -> ModelProcess:
     return ModelProcess([sys.executable, str(STUB_MODEL), str(harness.notes_dir), loading])
 
 
-async def test_whoever_asks_for_the_model_at_the_same_time_gets_the_same_one(harness: WorkerHarness) -> None:
+async def test_callers_that_ask_for_the_model_at_the_same_time_get_the_same_one(harness: WorkerHarness) -> None:
     process = model(harness)
     await asyncio.gather(*(process.ensure_ready() for _ in range(5)))
     assert (process.is_ready, harness.notes.count("load")) == (True, 1)

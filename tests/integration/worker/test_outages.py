@@ -1,4 +1,4 @@
-"""A database that is away: at the start, while a job is claimed, while it is drawn, and when the worker must go."""
+"""The database does not answer: at the start, while a job is claimed or drawn, and when the worker must stop."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_a_job_whose_claim_finds_no_database_is_drawn_when_it_is_back(
     harness: WorkerHarness, server: EmbeddedPostgres
 ) -> None:
     job_id = await harness.submit()
-    harness.database.pool.timeout = 0.2  # the least that a connection is waited for
+    harness.database.pool.timeout = 0.2  # the shortest wait for a connection
     async with harness.runner("worker") as runner:
         server.stop()
         drawing = asyncio.create_task(runner.run_next_job())
@@ -106,7 +106,7 @@ async def test_a_worker_that_starts_before_its_database_waits_for_it_or_for_the_
     job_id = await harness.submit()
     server.stop()
     async with harness.worker() as impatient, harness.worker():
-        await asyncio.sleep(1)  # both wait
+        await asyncio.sleep(1)  # both workers wait
         impatient.stop.set()
         await impatient.ended()
         server.start()

@@ -1,4 +1,4 @@
-"""The real model process with the mini weights: a whole job, and what only the real process can show."""
+"""The real model process with the mini weights: a whole job, and how the process ends."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_job_is_drawn_by_the_real_model_with_rising_progress_and_its_own
 
 
 async def is_loading(pid: int) -> bool:
-    """Whether a model process has begun with the heavy part."""
+    """Whether a model process has begun to load torch."""
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
@@ -76,7 +76,7 @@ async def test_a_model_that_cannot_notice_the_end_of_its_worker_ends_with_it() -
         assert parent.stdout is not None
         model = int(parent.stdout.readline())
         await until(lambda: is_loading(model))
-        os.kill(model, signal.SIGSTOP)  # deaf, like one that hangs in a call with the interpreter locked
+        os.kill(model, signal.SIGSTOP)  # like a process that hangs in a call while it has the interpreter's lock
         parent.kill()
 
         async def is_gone() -> bool:

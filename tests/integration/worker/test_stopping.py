@@ -1,4 +1,4 @@
-"""Signals, kills and freezes, of real worker processes: no job is lost, none is drawn into the result twice."""
+"""Real worker processes are stopped, killed and frozen: no job is lost, and no job gets two results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_its_job_and_takes_no_other
 
 
 async def test_the_running_job_has_the_whole_grace(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_ENDING_SECONDS", 0.1)  # what a worker has that should be gone
+    monkeypatch.setattr(run, "_ENDING_SECONDS", 0.1)  # the time of a worker that must stop now
     async with harness.worker() as worker:
         job_id = await harness.submit("slow")
         await harness.drawing(job_id)

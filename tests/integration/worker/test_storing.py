@@ -1,4 +1,4 @@
-"""Storing the images: what goes wrong there, or comes too late, leaves neither a result nor a file."""
+"""Storing the images: if it fails or comes too late, there is neither a result nor a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Write = Callable[[str, bytes], Awaitable[object]]
 
 
 class Store:
-    """A local store between which and its user something happens: the outer edge."""
+    """A local store whose `put` a test replaces."""
 
     def __init__(self, harness: WorkerHarness, put: Callable[[str, bytes, Write], Awaitable[object]]) -> None:
         harness.images_dir.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ async def test_a_store_that_is_away_for_a_moment_costs_nothing_but_time_though_t
     await harness.check_result(job_id, attempt=1)
 
 
-async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(harness: WorkerHarness) -> None:
+async def test_while_the_store_does_not_answer_no_further_job_is_drawn(harness: WorkerHarness) -> None:
     harness.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
     harness.monkeypatch.setattr(job_runner, "_STORE_CHECK_SECONDS", 0.05)
     async with harness.worker(max_attempts=2):
@@ -127,7 +127,7 @@ async def test_while_the_store_stays_away_nothing_is_drawn_in_vain(harness: Work
 
 
 async def drawn_without_a_store(harness: WorkerHarness, then: Callable[[JobRunner, UUID], Awaitable[None]]) -> UUID:
-    """A job whose images no store takes; `then` happens meanwhile, and is the end of the attempt."""
+    """Run a job whose images the store never takes; `then` is called meanwhile, and must end the attempt."""
     tried = asyncio.Event()
 
     async def put(*_: object) -> object:
