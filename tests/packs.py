@@ -49,14 +49,14 @@ def make_pack(
     return load_pack(directory)
 
 
-async def known(database: Database, *packs: BrandPack) -> None:
+async def register_packs(database: Database, *packs: BrandPack) -> None:
     """The database knows these packs."""
     async with database.transaction() as connection:
         for pack in packs:
             await register(connection, pack.id, pack.manifest, by="test")
 
 
-async def sign(database: Database, pack_id: str, verdict: Verdict) -> None:
+async def sign_pack(database: Database, pack_id: str, verdict: Verdict) -> None:
     """A designer has said this about a pack that the database knows."""
     async with database.transaction() as connection:
         await connection.execute(

@@ -14,7 +14,7 @@ import pytest
 
 from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Verdict
-from tests.packs import SAMPLE, make_pack, sign
+from tests.packs import SAMPLE, make_pack, sign_pack
 from tests.system import onbrand
 
 Run = Callable[..., CompletedProcess[str]]
@@ -80,7 +80,7 @@ def test_a_pack_is_added_promoted_and_taken_back(run: Run, pack: BrandPack, data
 
 async def test_the_table_shows_names_as_they_are_and_who_signed_off(run: Run, pack: BrandPack, database: Any) -> None:
     run("add", str(pack.directory))
-    await sign(database, pack.id, Verdict.APPROVED)
+    await sign_pack(database, pack.id, Verdict.APPROVED)
     assert said(run("promote", pack.id)).startswith("production is")
     head, *rows = said(run("list")).splitlines()
     assert head.split() == ["Name", "Version", "Id", "Model", "Alias", "Sign-off", "Where"]

@@ -24,7 +24,7 @@ from onbrand.packs.promotion import Alias, Moved, Verdict
 from onbrand.packs.store import PackStore
 from onbrand.worker import switching
 from tests.integration.worker.bench import Bench, until
-from tests.packs import SAMPLE, known, make_pack, sign
+from tests.packs import SAMPLE, make_pack, register_packs, sign_pack
 from tests.rules import LIMITS
 
 MODEL = "mini"
@@ -45,7 +45,7 @@ async def shelved(bench: Bench, count: int = 1, name: str = "Brand", **options: 
     ]
     for pack in packs:
         shelf.add(pack.directory)
-    await known(bench.database, SAMPLE, *packs)
+    await register_packs(bench.database, SAMPLE, *packs)
     return packs
 
 
@@ -403,7 +403,7 @@ async def test_the_page_is_told_the_pack_and_whether_it_was_signed_off(bench: Be
         await announced(bench, pack)
         for verdict, reviewed in ((None, False), (Verdict.APPROVED, True), (Verdict.REJECTED, False)):
             if verdict is not None:
-                await sign(bench.database, pack.id, verdict)
+                await sign_pack(bench.database, pack.id, verdict)
             async with bench.database.transaction() as connection:
                 style = await workers.live_style(connection)
             assert style is not None
