@@ -18,7 +18,7 @@ from benchmarks.report import Figure
 from onbrand.config import load_settings
 from onbrand.hidream.benchmark.diffusers_baseline import load_baseline
 from onbrand.hidream.load import load_pipeline
-from onbrand.hidream.text.embedding_cache import PromptCache
+from onbrand.hidream.text.embedding_cache import EmbeddingCache
 from onbrand.images.png import encode
 from onbrand.jobs.models import image_seeds
 from onbrand.packs.manifest import SAMPLE, configured_base, load_pack
@@ -32,17 +32,17 @@ def measure() -> Iterator[Figure]:
     settings = load_settings()
     base, pack = configured_base(settings), load_pack(Path(settings.model_place) / SAMPLE)
     started = time.perf_counter()
-    illustrator = load_pipeline(base, pack)
+    pipeline = load_pipeline(base, pack)
     yield Figure("load the model, imports done", "s", [time.perf_counter() - started])
     stock = load_baseline(base, pack.manifest, torch.device("cpu"))
     stock.pipeline.load_lora_weights(pack.path(pack.manifest.lora.file))
     seeds = image_seeds(1)
 
     def ours() -> None:
-        illustrator.prompts = PromptCache()  # the script doesn't remember prompts either
-        drawing = illustrator.draw(PROMPT, seeds, lambda _: None, lambda: False)
+        pipeline.embedding_cache = EmbeddingCache()  # the script doesn't remember prompts either
+        drawing = pipeline.draw(PROMPT, seeds, lambda _: None, lambda: False)
         for pixels, seed in zip(drawing.pixels, seeds, strict=True):
-            encode(pixels, illustrator.provenance(seed, seeds, job_id=None))
+            encode(pixels, pipeline.provenance(seed, seeds, job_id=None))
 
     def plain() -> None:
         for picture in stock.draw(PROMPT, seeds, lambda _: None):

@@ -43,7 +43,7 @@ from onbrand.worker.switching import PackInUse
 
 PAIRS = 14
 PROMPTS = ("a red backpack on a light blue background", "a teapot", "a yellow sofa", "a rocket", "a camera", "a burger")
-_OFF = "onbrand.hidream.decoding.preview.Previews.at"
+_OFF = "onbrand.hidream.decoding.preview.Previews.render"
 _WITHOUT = f"""
 import sys
 from pathlib import Path
@@ -58,14 +58,14 @@ def measure() -> Iterator[Figure]:
     """Seconds with and without, their ratio pair by pair; bytes; decibels."""
     settings = load_settings()
     base = load_base(open_folder(settings, settings.model_place))
-    illustrator = load_pipeline(base, load_pack(Path(settings.model_place) / SAMPLE))
-    yield from _of_the_model(illustrator)
-    yield from _of_the_projection(illustrator)
-    del illustrator
+    pipeline = load_pipeline(base, load_pack(Path(settings.model_place) / SAMPLE))
+    yield from _of_the_model(pipeline)
+    yield from _of_the_projection(pipeline)
+    del pipeline
     yield from asyncio.run(_of_the_worker(settings))
 
 
-def _of_the_model(illustrator: Pipeline) -> Iterator[Figure]:
+def _of_the_model(pipeline: Pipeline) -> Iterator[Figure]:
     sizes: list[int] = []
 
     def note(progress: Progress) -> None:
@@ -73,7 +73,7 @@ def _of_the_model(illustrator: Pipeline) -> Iterator[Figure]:
 
     def run() -> tuple[float, float]:
         started, used = time.perf_counter(), time.process_time()
-        illustrator.draw(PROMPTS[0], image_seeds(1), note, lambda: False)
+        pipeline.draw(PROMPTS[0], image_seeds(1), note, lambda: False)
         return time.perf_counter() - started, time.process_time() - used
 
     def run_without() -> tuple[float, float]:
@@ -142,19 +142,19 @@ def _compared(what: str, pairs: list[tuple[float, float]]) -> Iterator[Figure]:
     yield Figure(f"{what}, ratio", "×", [own / other for own, other in pairs], "≤ 1.03")
 
 
-def _of_the_projection(illustrator: Pipeline) -> Iterator[Figure]:
+def _of_the_projection(pipeline: Pipeline) -> Iterator[Figure]:
     with torch.inference_mode():
-        latents = torch.cat([_latents(illustrator, prompt) for prompt in PROMPTS])
-        decoded = torch.cat([illustrator.decoder.decode(latent[None]) for latent in latents])
+        latents = torch.cat([_latents(pipeline, prompt) for prompt in PROMPTS])
+        decoded = torch.cat([pipeline.decoder.decode(latent[None]) for latent in latents])
         pictures = F.interpolate(decoded, size=(128, 128), mode="area")
     half = len(latents) // 2
     fitted = preview.fit_projection(latents[:half], pictures[:half])
-    for name, projection in (("its linear part", illustrator.decoder.projection), ("a fitted one", fitted)):
+    for name, projection in (("its linear part", pipeline.decoder.projection), ("a fitted one", fitted)):
         yield Figure(f"the decoder's picture and {name}", "dB", _psnr(projection, latents[half:], pictures[half:]))
 
 
-def _latents(illustrator: Pipeline, prompt: str) -> Tensor:
-    return illustrator._denoise(illustrator.encode(prompt), image_seeds(1), lambda _step, _clean: None)
+def _latents(pipeline: Pipeline, prompt: str) -> Tensor:
+    return pipeline._denoise(pipeline.encode(prompt), image_seeds(1), lambda _step, _clean: None)
 
 
 def _psnr(projection: Projection, latents: Tensor, pictures: Tensor) -> list[float]:

@@ -15,6 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -47,26 +48,38 @@ def _compared(directory: Path, files: Sequence[ManifestFile], model: Model, stat
     folder = LocalFolder(directory)
     paths = [directory / file.path for file in files]
 
-    def verify() -> None:
+    def then_hashed(load: Callable[[], None]) -> None:
+        load()
         for file in files:
             verify_file(folder, file)
 
-    ways: dict[str, Callable[[], None]] = {
-        "ours, hashed on the way": lambda: _fill(model, stream.tensors(folder, files)),
-        "safetensors, not hashed": lambda: _fill(model, _load_files(paths)),
-        "safetensors, then hashed": lambda: (_fill(model, _load_files(paths)), verify())[1],
+    def ours() -> None:
+        _copy(model, stream.stream_tensors(folder, files))
+
+    def safetensors() -> None:
+        _copy(model, _load_files(paths))
+
+    def run_ai() -> None:
+        _copy(model, _run_ai(paths))
+
+    loaders: dict[str, Callable[[], None]] = {
+        "ours, hashed on the way": ours,
+        "safetensors, not hashed": safetensors,
+        "safetensors, then hashed": partial(then_hashed, safetensors),
     }
     if importlib.util.find_spec(_RUNAI):
-        ways["Run:ai's streamer, not hashed"] = lambda: _fill(model, _run_ai(paths))
-        ways["Run:ai's streamer, then hashed"] = lambda: (_fill(model, _run_ai(paths)), verify())[1]
+        loaders |= {
+            "Run:ai's streamer, not hashed": run_ai,
+            "Run:ai's streamer, then hashed": partial(then_hashed, run_ai),
+        }
     gigabytes = sum(file.size for file in files) / 1e9
-    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}
     for _ in range(ROUNDS):
-        for name, way in ways.items():
+        for name, load in loaders.items():
             if state == "on disk":
                 _forget(paths)
             started, used = time.perf_counter(), time.process_time()
-            way()
+            load()
             seconds, processor = time.perf_counter() - started, time.process_time() - used
             samples[name].append((gigabytes / seconds, processor / gigabytes))
     for name, runs in samples.items():
@@ -84,7 +97,7 @@ def _shard(directory: Path, number: int) -> ManifestFile:
         return ManifestFile(path.name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _fill(model: Model, tensors: Iterable[tuple[str, Tensor]]) -> None:
+def _copy(model: Model, tensors: Iterable[tuple[str, Tensor]]) -> None:
     for name, tensor in tensors:
         model[name].copy_(tensor)
 

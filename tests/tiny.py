@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def tiny_lora(transformer: torch.nn.Module, seed: int = 1, strength: float = 0.3
     """A random LoRA in diffusers' key style whose effect is plain to see."""
     generator = torch.Generator().manual_seed(seed)
     modules = dict(transformer.named_modules())
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name in adapted_modules(transformer):
         out_features, in_features = modules[name].weight.shape
         down = torch.randn(RANK, in_features, generator=generator) / in_features**0.5
@@ -172,7 +172,7 @@ def tiny_pack(
     modules: Sequence[str],
     *,
     steps: int = 3,
-    probe: dict[str, Sequence[float]] | None = None,
+    probe: Mapping[str, Sequence[float]] | None = None,
     version: str = "1",
 ) -> BrandPack:
     """A brand pack on disk for a tiny base. Without a `probe` its place is taken by numbers that fit nothing."""

@@ -84,7 +84,7 @@ def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: B
         configured_base(settings),
         pack,
         precision=precision,
-        artefacts=derived_folder(settings),
+        prepared_folder=derived_folder(settings),
         cache=settings.data_dir / "cache",
         on_stage=bar.on_stage,
     )

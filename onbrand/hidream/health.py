@@ -60,7 +60,7 @@ def probe_output(transformer: Any) -> tuple[float, ...]:
     return tuple(round(number, 6) for number in (directions @ numbers).tolist())
 
 
-def probe(base: Sequence[float], fused: Sequence[float]) -> Probe:
+def make_probe(base: Sequence[float], fused: Sequence[float]) -> Probe:
     """What a new pack records.
 
     Raises:
@@ -71,7 +71,7 @@ def probe(base: Sequence[float], fused: Sequence[float]) -> Probe:
     return Probe(tuple(base), tuple(fused))
 
 
-def check(measured: Sequence[float], expected: Probe) -> None:
+def check_probe(measured: Sequence[float], expected: Probe) -> None:
     """Compare what is loaded with what the pack recorded.
 
     Raises:

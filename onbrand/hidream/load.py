@@ -24,19 +24,19 @@ from onbrand.config import PrecisionChoice
 from onbrand.errors import SetupError, WeightsDamaged
 from onbrand.hidream import health
 from onbrand.hidream.decoding.decode import Decoder, KlDecoder, decode_kl
-from onbrand.hidream.decoding.preview import fit_decoder
+from onbrand.hidream.decoding.preview import fit_decoder_projection
 from onbrand.hidream.decoding.vae import PcaDecoder, PcaVae
 from onbrand.hidream.memory import Placement, Plan, Sizes, plan
 from onbrand.hidream.models import MODELS, Model, Precision
 from onbrand.hidream.network.transformer import empty_transformer, offload_blocks
 from onbrand.hidream.pipeline import Pipeline
-from onbrand.hidream.text.embedding_cache import PromptCache
+from onbrand.hidream.text.embedding_cache import EmbeddingCache
 from onbrand.hidream.text.encoders import load_text_encoder
-from onbrand.hidream.weights.fuse import fused
-from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights.fuse import fuse_lora
+from onbrand.hidream.weights.load_state import load_state
 from onbrand.hidream.weights.lora import read_adapter
-from onbrand.hidream.weights.prequantized import load_artefact
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.prepared import load_prepared
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.packs.manifest import Base, BrandPack, Lora, Probe
 from onbrand.storage.files import Folder
 
@@ -73,7 +73,7 @@ class Stages:
 
 
 @contextmanager
-def _telling_of_memory() -> Iterator[None]:
+def _explain_out_of_memory() -> Iterator[None]:
     """What was reckoned to fit may not: the working memory is an estimate, and other programs take some."""
     try:
         yield
@@ -84,13 +84,13 @@ def _telling_of_memory() -> Iterator[None]:
         ) from error
 
 
-@_telling_of_memory()
+@_explain_out_of_memory()
 def load_pipeline(
     base: Base,
     pack: BrandPack,
     *,
     precision: PrecisionChoice = PrecisionChoice.AUTO,
-    artefacts: Folder | None = None,
+    prepared_folder: Folder | None = None,
     cache: Path | None = None,
     on_plan: Callable[[str], None] = lambda _: None,
     on_stage: Callable[[Stage], None] = lambda _: None,
@@ -113,7 +113,7 @@ def load_pipeline(
     base.require_fit(pack.manifest)
     manifest, model = pack.manifest, _model(base)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = choose(base, model, device, precision)
+    chosen = plan_for_device(base, model, device, precision)
     on_plan(f"{model.title} on {_name(device)}: {chosen}")
     stages = Stages(on_stage)
     with stages.stage("encoders"):
@@ -124,22 +124,22 @@ def load_pipeline(
             token_limit=manifest.prompt_token_limit,
             precision=chosen.precision,
             device=device if chosen.placement is Placement.ALL else torch.device("cpu"),
-            visits=None if chosen.placement is Placement.ALL else device,
-            artefacts=artefacts,
+            onload_device=None if chosen.placement is Placement.ALL else device,
+            prepared_folder=prepared_folder,
             directory=cache,
             on_bytes=stages.count,
         )
-    prompts = PromptCache()
+    prompts = EmbeddingCache()
     on_encoder(lambda prompt: prompts.get_or_encode(encoder, prompt, manifest.prompt_suffix))
     with stages.stage("transformer"):
         adapter = (pack.path(manifest.lora.file), manifest.lora)
-        transformer = _from_artefact(artefacts, pack.id, base, chosen, device, stages.count)
+        transformer = _prepared_transformer(prepared_folder, pack.id, base, chosen, device, stages.count)
         if transformer is None:
             transformer = load_transformer(base, adapter, chosen, device, stages.count)
     with stages.stage("decoder"):
         decoder = load_decoder(base, model, chosen.precision, device, stages.count)
     with stages.stage("check"):
-        health.check(health.probe_output(transformer), manifest.probe)
+        health.check_probe(health.probe_output(transformer), manifest.probe)
     return Pipeline(pack.pack, manifest, transformer, encoder, decoder, chosen, prompts)
 
 
@@ -150,15 +150,15 @@ def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
         WeightsMissing, WeightsDamaged, SetupError: as for `load_pipeline`; or the LoRA changes next to nothing.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = choose(base, _model(base), device, PrecisionChoice.AUTO)
+    chosen = plan_for_device(base, _model(base), device, PrecisionChoice.AUTO)
     answers = []
     for adapter in (None, (lora_file, lora)):
         answers.append(health.probe_output(load_transformer(base, adapter, chosen, device)))
         gc.collect()  # one with offloaded blocks refers to itself
-    return health.probe(*answers)
+    return health.make_probe(*answers)
 
 
-def choose(base: Base, model: Model, device: torch.device, precision: PrecisionChoice) -> Plan:
+def plan_for_device(base: Base, model: Model, device: torch.device, precision: PrecisionChoice) -> Plan:
     """What of the model goes where on this device, at which precision.
 
     Raises:
@@ -196,14 +196,14 @@ def load_transformer(
     Raises:
         WeightsMissing, WeightsDamaged: as for `load_pipeline`.
     """
-    stream: Iterable[tuple[str, Tensor]] = tensors(base.folder, base.within("transformer"), on_bytes=on_bytes)
+    stream: Iterable[tuple[str, Tensor]] = stream_tensors(base.folder, base.within("transformer"), on_bytes=on_bytes)
     if adapter is not None:
-        stream = fused(stream, read_adapter(*adapter), device)
-    return _filled(base, stream, chosen, device)
+        stream = fuse_lora(stream, read_adapter(*adapter), device)
+    return _build_transformer(base, stream, chosen, device)
 
 
-def _from_artefact(
-    artefacts: Folder | None,
+def _prepared_transformer(
+    prepared_folder: Folder | None,
     pack_id: str,
     base: Base,
     chosen: Plan,
@@ -211,18 +211,20 @@ def _from_artefact(
     on_bytes: Callable[[int], None],
 ) -> Any:
     """The transformer with its LoRA from weights derived before; None if there are none for this precision."""
-    artefact = None if artefacts is None else load_artefact(artefacts, pack_id, "transformer", chosen.precision)
-    if artefact is None:
+    if prepared_folder is None:
         return None
-    return _filled(base, artefact.tensors(on_bytes=on_bytes), chosen, device)
+    prepared = load_prepared(prepared_folder, pack_id, "transformer", chosen.precision)
+    if prepared is None:
+        return None
+    return _build_transformer(base, prepared.tensors(on_bytes=on_bytes), chosen, device)
 
 
-def _filled(base: Base, stream: Iterable[tuple[str, Tensor]], chosen: Plan, device: torch.device) -> Any:
-    are_blocks_away = chosen.placement is Placement.WITHOUT_BLOCKS
+def _build_transformer(base: Base, stream: Iterable[tuple[str, Tensor]], chosen: Plan, device: torch.device) -> Any:
+    are_blocks_offloaded = chosen.placement is Placement.WITHOUT_BLOCKS
     transformer = empty_transformer(_config(base, "transformer"), chosen.precision)
-    transformer = transformer.to_empty(device=torch.device("cpu") if are_blocks_away else device).eval()
-    fill(transformer, stream)
-    if are_blocks_away:
+    transformer = transformer.to_empty(device=torch.device("cpu") if are_blocks_offloaded else device).eval()
+    load_state(transformer, stream)
+    if are_blocks_offloaded:
         offload_blocks(transformer, device)
     return transformer
 
@@ -232,21 +234,23 @@ def load_decoder(
 ) -> Decoder:
     """The base's decoder; errors as for `load_pipeline`."""
     config = _config(base, "vae")
-    stream = tensors(base.folder, base.within("vae"), on_bytes=on_bytes)
+    stream = stream_tensors(base.folder, base.within("vae"), on_bytes=on_bytes)
     if model.decoder == "pca":
         with torch.device("meta"):
             network = PcaVae(config["latent_channels"], config["w16"], config["w128"], config["w256"])
-        fill(network.to_empty(device=device), stream)
+        load_state(network.to_empty(device=device), stream)
         return PcaDecoder(network.eval(), 2 ** (len(config["block_out_channels"]) - 1))
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     dtype = torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16
     with torch.device("meta"):
         vae = nn.Module.to(AutoencoderKL.from_config(config), dtype)  # diffusers' own `to` prints what it can't know
-    vae.encoder = vae.quant_conv = None  # for pictures to latents, which nobody asks for
-    fill(vae.to_empty(device=device), stream, ignored=lambda name: name.startswith(("encoder.", "quant_conv.")))
+    vae.encoder = vae.quant_conv = None  # they turn pictures into latents, which nothing here does
+    load_state(
+        vae.to_empty(device=device), stream, is_ignored=lambda name: name.startswith(("encoder.", "quant_conv."))
+    )
     vae.eval()
-    return KlDecoder(vae, fit_decoder(lambda latents: decode_kl(vae, latents), vae.config.latent_channels))
+    return KlDecoder(vae, fit_decoder_projection(lambda latents: decode_kl(vae, latents), vae.config.latent_channels))
 
 
 def _model(base: Base) -> Model:

@@ -1,6 +1,6 @@
 """Where a model's parts are kept, and how exactly: chosen by the memory that was measured to be free.
 
-It decides; `load.py` and `illustrator.py` act on it. All figures are bytes.
+It decides; `load.py` and `pipeline.py` act on it. All figures are bytes.
 """
 
 from __future__ import annotations

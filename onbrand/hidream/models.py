@@ -103,7 +103,7 @@ _UNIPC = Scheduler(
 
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
-        # Ours: drawn with MiniLM in place of the four text encoders. See models/mini/README.md.
+        # Our own: drawn with MiniLM in place of the four text encoders. See models/mini/README.md.
         "mini": Model(
             title="Mini HiDream",
             components=MappingProxyType(

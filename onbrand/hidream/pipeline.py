@@ -21,20 +21,20 @@ from onbrand.hidream.decoding.preview import Previews
 from onbrand.hidream.memory import Plan
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.sampling.denoising import denoise, prepare_latents
-from onbrand.hidream.sampling.schedule import scheduler_of
-from onbrand.hidream.text.embedding_cache import PromptCache
-from onbrand.hidream.text.encode import Encoded, TextEncoder
+from onbrand.hidream.sampling.schedule import make_scheduler
+from onbrand.hidream.text.embedding_cache import EmbeddingCache
+from onbrand.hidream.text.encode import EncodedPrompt, TextEncoder
 from onbrand.images.png import Provenance
 from onbrand.jobs.models import IMAGE_SIZE, Pack, Phase, Progress
 from onbrand.packs.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
-AtStep = Callable[[int, Callable[[], Tensor] | None], None]
+StepCallback = Callable[[int, Callable[[], Tensor] | None], None]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class PipelineOutput:
     """What came of one request: (B, 1024, 1024, 3) uint8 RGB, in the order of the seeds."""
 
     pixels: np.ndarray
@@ -51,8 +51,8 @@ class Pipeline:
     text_encoder: TextEncoder
     decoder: Decoder
     plan: Plan
-    prompts: PromptCache = field(default_factory=PromptCache)
-    at_once: int | None = None  # pictures; None until the memory has been too small for all
+    embedding_cache: EmbeddingCache = field(default_factory=EmbeddingCache)
+    max_batch: int | None = None  # pictures; None until the memory has been too small for all
 
     @property
     def model(self) -> str:
@@ -83,9 +83,9 @@ class Pipeline:
         except RuntimeError:
             return False
 
-    def encode(self, prompt: str) -> Encoded:
+    def encode(self, prompt: str) -> EncodedPrompt:
         """What the text encoders make of a prompt with the brand's suffix; remembered for the next time."""
-        return self.prompts.get_or_encode(self.text_encoder, prompt, self.manifest.prompt_suffix)
+        return self.embedding_cache.get_or_encode(self.text_encoder, prompt, self.manifest.prompt_suffix)
 
     def draw(
         self,
@@ -93,7 +93,7 @@ class Pipeline:
         seeds: Sequence[int],
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], bool],
-    ) -> Drawing:
+    ) -> PipelineOutput:
         """One picture for each seed, all of the same prompt.
 
         The same prompt, seeds and machine give the same pixels, bit for bit. A seed drawn in another batch gives the
@@ -111,7 +111,7 @@ class Pipeline:
         previews = Previews(self.decoder.projection)
 
         def at_step(step: int, clean: Callable[[], Tensor] | None) -> None:
-            shown = previews.at(clean) if clean is not None else ()
+            shown = previews.render(clean) if clean is not None else ()
             on_progress(Progress(Phase.DRAWING, step, self.steps, shown))
             if should_stop():
                 raise Cancelled
@@ -124,10 +124,10 @@ class Pipeline:
         try:
             return self._draw(encoded, seeds, at_step)
         except torch.OutOfMemoryError as error:
-            if self.at_once == 1 or len(seeds) == 1:
+            if self.max_batch == 1 or len(seeds) == 1:
                 raise GpuMemory from error
         # Outside the handler: its traceback would hold on to the tensors of the failed drawing.
-        self.at_once = 1
+        self.max_batch = 1
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         logger.warning(
@@ -139,8 +139,8 @@ class Pipeline:
             raise GpuMemory from error
 
     @torch.inference_mode()
-    def _draw(self, encoded: Encoded, seeds: Sequence[int], at_step: AtStep) -> Drawing:
-        count = self.at_once or len(seeds)
+    def _draw(self, encoded: EncodedPrompt, seeds: Sequence[int], at_step: StepCallback) -> PipelineOutput:
+        count = self.max_batch or len(seeds)
         batches = [seeds[start : start + count] for start in range(0, len(seeds), count)]
         at_step(0, None)
         pixels = []
@@ -148,20 +148,20 @@ class Pipeline:
             at_batch_step = partial(_at_batch_step, at_step, index, len(batches), self.steps)
             latents = self._denoise(encoded, batch, at_batch_step)
             pixels.append(decode(self.decoder, latents))
-        return Drawing(np.concatenate(pixels), encoded.ignored)
+        return PipelineOutput(np.concatenate(pixels), encoded.ignored)
 
     def _denoise(
-        self, encoded: Encoded, seeds: Sequence[int], on_step: Callable[[int, Callable[[], Tensor]], None]
+        self, encoded: EncodedPrompt, seeds: Sequence[int], on_step: Callable[[int, Callable[[], Tensor]], None]
     ) -> Tensor:
         manifest = self.manifest
         latents, generators = prepare_latents(
             seeds, self.transformer.config.in_channels, IMAGE_SIZE // self.decoder.scale_factor
         )
         is_guided = manifest.guidance_scale > 1
-        negative = self.prompts.get_or_encode(self.text_encoder, "", "").embeddings if is_guided else None
+        negative = self.embedding_cache.get_or_encode(self.text_encoder, "", "").embeddings if is_guided else None
         return denoise(
             self.transformer,
-            scheduler_of(MODELS[manifest.base_model], manifest.shift),
+            make_scheduler(MODELS[manifest.base_model], manifest.shift),
             latents,
             generators,
             encoded.embeddings,
@@ -173,7 +173,7 @@ class Pipeline:
 
 
 def _at_batch_step(
-    at_step: AtStep, batch: int, batches: int, steps: int, step: int, clean: Callable[[], Tensor]
+    at_step: StepCallback, batch: int, batches: int, steps: int, step: int, clean: Callable[[], Tensor]
 ) -> None:
     """A step of one of several batches, as one of the whole drawing; previews show all pictures or none."""
     at_step((batch * steps + step) // batches, clean if batches == 1 else None)

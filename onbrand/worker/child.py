@@ -142,7 +142,7 @@ def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], star
         configured_base(settings),
         load_pack(pack_dir),
         precision=settings.precision,
-        artefacts=derived_folder(settings),
+        prepared_folder=derived_folder(settings),
         cache=settings.data_dir / "cache",
         on_plan=lambda text: send(Frame("plan", {"text": text})),
         on_stage=report,

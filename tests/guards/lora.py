@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.guards.guard import Guard
 
 _LORA, _FUSE = "onbrand/hidream/weights/lora.py", "onbrand/hidream/weights/fuse.py"
-_BUILD, _DERIVE = "onbrand/hidream/packaging/build.py", "onbrand/hidream/weights/prequantized.py"
+_BUILD, _PREPARED = "onbrand/hidream/packaging/build.py", "onbrand/hidream/weights/prepared.py"
 _OF_LORA, _OF_FUSE = "tests/integration/hidream/test_lora.py", "tests/integration/hidream/test_fuse.py"
-_OF_BUILD, _OF_DERIVE = "tests/integration/hidream/test_build.py", "tests/integration/hidream/test_prequantized.py"
+_OF_BUILD, _OF_PREPARED = "tests/integration/hidream/test_build.py", "tests/integration/hidream/test_prepared.py"
 
 GUARDS = (
     Guard(
@@ -54,7 +54,7 @@ GUARDS = (
     ),
     Guard(
         "a LoRA for another base is refused",
-        "fused",
+        "fuse_lora",
         "waiting.values",
         "",
         (f"{_OF_FUSE}::test_a_lora_for_a_deeper_base_is_refused",),
@@ -75,10 +75,10 @@ GUARDS = (
     ),
     Guard(
         "prepared weights of one pack are not taken for another's",
-        "load_artefact",
+        "load_prepared",
         "manifest.key != key",
         "False",
-        (f"{_OF_DERIVE}::test_an_artefact_moved_to_another_key_is_refused",),
+        (f"{_OF_PREPARED}::test_prepared_weights_moved_to_another_key_are_refused",),
     ),
     Guard(
         "a pack names every file that it has",

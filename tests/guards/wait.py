@@ -68,7 +68,7 @@ GUARDS = (
     ),
     Guard(
         "previews cost a fast model no more than a slow one",
-        "at",
+        "Previews.render",
         '"" if time.monotonic() < self._next: return () try',
         '""\n        try',
         (f"{_OF_HIDREAM}::test_a_fast_model_has_fewer_previews",),

@@ -26,8 +26,8 @@ from onbrand.hidream.load import Stage, Stages, load_decoder
 from onbrand.hidream.models import MODELS, Model, Precision, Scheduler
 from onbrand.hidream.text.encode import TextEncoder
 from onbrand.hidream.text.encoders import load_text_encoder
-from onbrand.hidream.weights.load_state import fill
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.load_state import load_state
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.jobs.models import IMAGE_SIZE
 from onbrand.packs.manifest import Base, Manifest
 from onbrand.storage.files import LocalFolder, fetch
@@ -70,7 +70,7 @@ class DiffusersBaseline:
         return drawn if self.decoder is None else [Image.fromarray(pixels) for pixels in decode(self.decoder, drawn)]
 
     @torch.inference_mode()
-    def read(self, prompt: str) -> None:
+    def encode(self, prompt: str) -> None:
         """Turn a prompt into embeddings, as each drawing does anew."""
         self._texts(prompt, 1)
 
@@ -196,7 +196,7 @@ class _Loader:
         with torch.device("meta"):
             network = network_class.from_config(config)
         nn.Module.to(network, self.dtype).to_empty(device=self.device)
-        fill(network, tensors(self.base.folder, self.base.within(folder)))
+        load_state(network, stream_tensors(self.base.folder, self.base.within(folder)))
         return network.requires_grad_(False).eval()
 
 

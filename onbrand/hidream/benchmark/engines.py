@@ -1,4 +1,4 @@
-"""What `onbrand bench` compares: the illustrator in each of its forms, and diffusers' pipeline beside it.
+"""What `onbrand bench` compares: the pipeline in each of its forms, and diffusers' pipeline beside it.
 
 An engine is loaded by the very function that the product, or diffusers, loads with, and then draws. Measuring is
 `bench`'s business.
@@ -43,16 +43,16 @@ class Engine(Protocol):
         """One picture for each seed. `on_step(k)` comes after step k, and with 0 before the first."""
         ...
 
-    def read(self, prompt: str) -> None:
+    def encode(self, prompt: str) -> None:
         """Turn a prompt into embeddings."""
         ...
 
 
 @dataclass(frozen=True)
-class Ours:
-    """The illustrator as a worker has it."""
+class OnbrandEngine:
+    """The pipeline as a worker has it."""
 
-    illustrator: Pipeline
+    pipeline: Pipeline
 
     def draw(self, prompt: str, seeds: Sequence[int], on_step: OnStep) -> None:
         """As in `Engine`, previews included."""
@@ -61,31 +61,31 @@ class Ours:
             if progress.phase is Phase.DRAWING:
                 on_step(progress.step)
 
-        self.illustrator.draw(prompt, seeds, report, lambda: False)
+        self.pipeline.draw(prompt, seeds, report, lambda: False)
 
-    def read(self, prompt: str) -> None:
+    def encode(self, prompt: str) -> None:
         """As in `Engine`; from memory, if it was read before."""
-        self.illustrator.encode(prompt)
+        self.pipeline.encode(prompt)
 
-    def work(self, prompt: str, images: int) -> Work:
+    def work(self, prompt: str, images: int) -> FlopCounts:
         """What it must compute for so many pictures of a new prompt."""
-        illustrator, manifest = self.illustrator, self.illustrator.manifest
-        embeddings = illustrator.encode(prompt).embeddings
-        config, decoder = illustrator.transformer.config, illustrator.decoder
+        pipeline, manifest = self.pipeline, self.pipeline.manifest
+        embeddings = pipeline.encode(prompt).embeddings
+        config, decoder = pipeline.transformer.config, pipeline.decoder
         size = IMAGE_SIZE // decoder.scale_factor
-        latents = torch.zeros(1, config.in_channels, size, size, device=illustrator.transformer.device)
+        latents = torch.zeros(1, config.in_channels, size, size, device=pipeline.transformer.device)
         passes = 2 if manifest.guidance_scale > 1 else 1
         with torch.inference_mode():
-            return Work(
+            return FlopCounts(
                 steps=manifest.steps,
                 step=roofline.flops_of_step(config, images * passes, size, embeddings),
-                reading=roofline.flops(lambda: illustrator.text_encoder.encode(prompt, manifest.prompt_suffix)),
+                reading=roofline.flops(lambda: pipeline.text_encoder.encode(prompt, manifest.prompt_suffix)),
                 decoding=images * roofline.flops(lambda: decoder.decode(latents)),
             )
 
 
 @dataclass(frozen=True)
-class Work:
+class FlopCounts:
     """Additions and multiplications of a drawing; `step` is one of `steps`."""
 
     steps: int
@@ -117,20 +117,20 @@ class Candidate:
         self,
         base: Base,
         pack: BrandPack,
-        artefacts: Folder | None,
+        prepared_folder: Folder | None,
         device: torch.device,
         on_stage: Callable[[Stage], None],
-    ) -> DiffusersBaseline | Ours:
+    ) -> DiffusersBaseline | OnbrandEngine:
         """Arguments and errors as for `load_baseline` and `load_pipeline`."""
         if self.precision is None:
             return load_baseline(base, pack.manifest, device, on_stage)
         choice = PrecisionChoice(self.precision.value)
-        illustrator = load_pipeline(base, pack, precision=choice, artefacts=artefacts, on_stage=on_stage)
+        pipeline = load_pipeline(base, pack, precision=choice, prepared_folder=prepared_folder, on_stage=on_stage)
         if self.variant is Variant.COMPILED:
-            compile_blocks(illustrator.transformer)
+            compile_blocks(pipeline.transformer)
         if self.variant is Variant.LOOP:
-            _loop(illustrator.transformer)
-        return Ours(illustrator)
+            _loop(pipeline.transformer)
+        return OnbrandEngine(pipeline)
 
 
 def candidates(model: Model, precisions: Sequence[Precision], variants: Sequence[Variant]) -> list[Candidate]:
@@ -152,7 +152,7 @@ def with_steps(pack: BrandPack, steps: int | None) -> BrandPack:
 def _loop(transformer: Any) -> None:
     for module in transformer.modules():
         if isinstance(module, RoutedExperts):
-            module.product = _one_by_one  # type: ignore[assignment]
+            module.grouped_mm = _one_by_one  # type: ignore[assignment]
 
 
 def _one_by_one(rows: Tensor, matrices: Tensor, *, offs: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ import psutil
 import torch
 
 from onbrand.errors import GpuMemory, SetupError, WeightsDamaged, WeightsMissing
-from onbrand.hidream.benchmark.engines import Candidate, Engine, Ours, Variant, Work
-from onbrand.hidream.benchmark.roofline import flops_per_second, wait
+from onbrand.hidream.benchmark.engines import Candidate, Engine, FlopCounts, OnbrandEngine, Variant
+from onbrand.hidream.benchmark.roofline import flops_per_second, synchronize
 from onbrand.hidream.load import Stage
 from onbrand.jobs.models import image_seeds
 from onbrand.packs.manifest import Base, BrandPack
@@ -33,7 +33,7 @@ from onbrand.storage.files import Folder
 _PROMPT = "a red backpack on a light blue background, study {}"
 _SEED = 1
 _TOO_LITTLE_MEMORY = "There is too little memory for it on this device."
-_LOOKS_APART = 0.05  # seconds between two looks at a process's memory
+_MEMORY_SAMPLE_SECONDS = 0.05  # seconds between two looks at a process's memory
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Effort:
 
 
 @dataclass
-class Row:
+class CandidateResult:
     """One candidate's samples, all in seconds, and bytes."""
 
     name: str
@@ -68,7 +68,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Bench:
+class BenchmarkResult:
     """What was measured, and where."""
 
     model: str
@@ -82,11 +82,11 @@ class Bench:
     load_average: tuple[float, float]  # before and after
     dtype: str
     flops_per_second: tuple[float, ...]
-    work: Work | None
-    rows: tuple[Row, ...]
+    work: FlopCounts | None
+    rows: tuple[CandidateResult, ...]
 
     @property
-    def floor(self) -> float | None:
+    def roofline_seconds(self) -> float | None:
         """Seconds that a drawing takes at least: at the best speed that was seen."""
         return None if self.work is None else self.work.total / max(self.flops_per_second)
 
@@ -102,9 +102,9 @@ def measure(
     candidates: Sequence[Candidate],
     effort: Effort,
     *,
-    artefacts: Folder | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Bench:
+    prepared_folder: Folder | None = None,
+    on_status: Callable[[str], None] = lambda _: None,
+) -> BenchmarkResult:
     """Measure the candidates; `tell` hears what is being done. A candidate that doesn't fit gets a row that says so.
 
     Ours loads from `artefacts` what is derived already, as a worker does.
@@ -115,18 +115,18 @@ def measure(
     where = device()
     dtype = torch.bfloat16 if where.type == "cuda" else torch.float32
     load_before = os.getloadavg()[0]
-    meter = _Meter(base, pack, artefacts, where, effort)
-    rows = {candidate: Row(candidate.name) for candidate in candidates}
+    meter = _Meter(base, pack, prepared_folder, where, effort)
+    rows = {candidate: CandidateResult(candidate.name) for candidate in candidates}
     speeds = []
     for turn in range(effort.turns):
         for candidate, row in list(rows.items())[:: -1 if turn % 2 else 1]:  # to and fro: the machine may slow down
             if row.failure:
                 continue
-            tell(f"Turn {turn + 1} of {effort.turns}: {candidate.name}")
+            on_status(f"Turn {turn + 1} of {effort.turns}: {candidate.name}")
             speeds.append(flops_per_second(where, dtype, seconds=effort.matrix_seconds))
-            meter.fill(row, candidate)
+            meter.measure(row, candidate)
     manifest = pack.manifest
-    return Bench(
+    return BenchmarkResult(
         model=base.manifest.model,
         base=str(base.folder),
         effort=effort,
@@ -147,17 +147,17 @@ class _Meter:
     """Fills rows with samples, one candidate in memory at a time."""
 
     def __init__(
-        self, base: Base, pack: BrandPack, artefacts: Folder | None, device: torch.device, effort: Effort
+        self, base: Base, pack: BrandPack, prepared_folder: Folder | None, device: torch.device, effort: Effort
     ) -> None:
-        self.work: Work | None = None
-        self._base, self._pack, self._artefacts = base, pack, artefacts
+        self.work: FlopCounts | None = None
+        self._base, self._pack, self._prepared_folder = base, pack, prepared_folder
         self._device, self._effort = device, effort
         self._prompts = (_PROMPT.format(number) for number in itertools.count())  # each is new to every cache
 
-    def fill(self, row: Row, candidate: Candidate) -> None:
+    def measure(self, row: CandidateResult, candidate: Candidate) -> None:
         """One turn of one candidate."""
         try:
-            self._take_turn(row, candidate)
+            self._run_turn(row, candidate)
         except (torch.OutOfMemoryError, GpuMemory):
             row.failure = _TOO_LITTLE_MEMORY
         except SetupError as error:
@@ -172,26 +172,26 @@ class _Meter:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _take_turn(self, row: Row, candidate: Candidate) -> None:
+    def _run_turn(self, row: CandidateResult, candidate: Candidate) -> None:
         stages: list[Stage] = []
         with _peak(self._device, row.peaks):
-            engine = candidate.load(self._base, self._pack, self._artefacts, self._device, stages.append)
-            wait(self._device)
-            row.first_steps.append(self._drawn(engine)[0])
+            engine = candidate.load(self._base, self._pack, self._prepared_folder, self._device, stages.append)
+            synchronize(self._device)
+            row.first_steps.append(self._time_drawing(engine)[0])
             for _ in range(self._effort.runs):
-                _, denoising, drawing = self._drawn(engine)
+                _, denoising, drawing = self._time_drawing(engine)
                 row.denoisings.append(denoising)
                 row.drawings.append(drawing)
             prompt = next(self._prompts)
-            row.new_prompts.append(self._read(engine, prompt))
-            row.known_prompts.append(self._read(engine, prompt))
+            row.new_prompts.append(self._time_encoding(engine, prompt))
+            row.known_prompts.append(self._time_encoding(engine, prompt))
         for stage in stages:
             row.loads.setdefault(stage.name, []).append(stage.seconds)
-        if isinstance(engine, Ours):
-            row.plan = str(engine.illustrator.plan)
+        if isinstance(engine, OnbrandEngine):
+            row.plan = str(engine.pipeline.plan)
             self.work = self.work or engine.work(prompt, self._effort.images)
 
-    def _drawn(self, engine: Engine) -> tuple[float, float, float]:
+    def _time_drawing(self, engine: Engine) -> tuple[float, float, float]:
         """Seconds of one drawing: until its first step was done, of all its steps, and of all of it."""
         at: list[float] = []
         started = time.perf_counter()
@@ -199,10 +199,10 @@ class _Meter:
         engine.draw(next(self._prompts), seeds, lambda _: at.append(time.perf_counter()))
         return at[1] - started, at[-1] - at[0], time.perf_counter() - started
 
-    def _read(self, engine: Engine, prompt: str) -> float:
+    def _time_encoding(self, engine: Engine, prompt: str) -> float:
         started = time.perf_counter()
-        engine.read(prompt)
-        wait(self._device)
+        engine.encode(prompt)
+        synchronize(self._device)
         return time.perf_counter() - started
 
 
@@ -217,7 +217,7 @@ def _peak(device: torch.device, peaks: list[int]) -> Iterator[None]:
     process, is_over, most = psutil.Process(), threading.Event(), [0]
 
     def look() -> None:
-        while not is_over.wait(_LOOKS_APART):
+        while not is_over.wait(_MEMORY_SAMPLE_SECONDS):
             most[0] = max(most[0], process.memory_info().rss)
 
     watcher = threading.Thread(target=look, name="memory", daemon=True)

@@ -29,7 +29,7 @@ from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.network.transformer import empty_transformer
 from onbrand.hidream.packaging.build import LORA, build_pack
 from onbrand.hidream.weights.header import LENGTH_BYTES
-from onbrand.hidream.weights.prequantized import shards
+from onbrand.hidream.weights.prepared import shards
 from onbrand.packs.manifest import Base, BaseManifest, BrandPack, Source
 from onbrand.storage.files import Folder, ManifestFile
 
@@ -50,7 +50,7 @@ class _Shard:
     def blocks(self) -> Iterator[memoryview]:
         yield memoryview(self.header)
         for name, tensor in self.tensors:
-            numbers, left = _numbers(_spread(name, tensor)), 2 * tensor.numel()
+            numbers, left = _numbers(_standard_deviation(name, tensor)), 2 * tensor.numel()
             begin = 2 * (zlib.crc32(name.encode()) % _PERIOD)  # or all matrices would be the same
             while left:
                 block = numbers[begin : begin + left]
@@ -80,11 +80,11 @@ class RandomFolder(Folder):
         """What `base.json` would say. Makes every byte once, on all cores."""
         paths = sorted((*self._documents, *self._shards))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            files = tuple(pool.map(self._described, paths))
+            files = tuple(pool.map(self._file_entry, paths))
         sources = tuple(Source(folder, "random numbers", "") for folder in MODELS[model].components)
         return BaseManifest(1, model, sources, files)
 
-    def _described(self, path: str) -> ManifestFile:
+    def _file_entry(self, path: str) -> ManifestFile:
         size, digest = 0, hashlib.sha256()
         for block in self.blocks(path):
             size += len(block)
@@ -183,7 +183,7 @@ def _header(tensors: Mapping[str, Tensor]) -> bytes:
     return len(document).to_bytes(LENGTH_BYTES, "little") + document
 
 
-def _spread(name: str, tensor: Tensor) -> float:
+def _standard_deviation(name: str, tensor: Tensor) -> float:
     """The numbers' standard deviation, such that what passes through keeps its size; 0: all ones, for norms."""
     if tensor.ndim == 1:
         return 0.0 if name.endswith("weight") else 0.02

@@ -85,12 +85,12 @@ def flops_per_second(device: torch.device, dtype: torch.dtype, *, seconds: float
         while (passed := time.perf_counter() - started) < duration:
             for _ in range(at_once):
                 torch.mm(left, right, out=out)
-            wait(device)
+            synchronize(device)
             products += at_once
     return 2 * side**3 * products / passed
 
 
-def wait(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Until the device has done all it was asked."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

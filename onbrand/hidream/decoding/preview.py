@@ -1,7 +1,7 @@
 """How the pictures look while they are drawn: small JPEGs by one matrix multiplication, not by a decode.
 
 What is shown is where the drawing is heading, not the noisy latents it stands at. The multiplication is fitted to the
-model's decoder (`fit`, `fit_decoder`); it makes no picture that is stored.
+model's decoder (`fit`, `fit_decoder_projection`); it makes no picture that is stored.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fit_projection(latents: Tensor, pictures: Tensor) -> Projection:
 
 
 @torch.no_grad()
-def fit_decoder(decode: Callable[[Tensor], Tensor], channels: int) -> Projection:
+def fit_decoder_projection(decode: Callable[[Tensor], Tensor], channels: int) -> Projection:
     """The projection that comes closest to a decoder without a linear part: one pixel a latent.
 
     `decode` takes (1, channels, H, W) float32 latents on the CPU and returns (1, 3, f·H, f·W) RGB, about -1 to 1,
@@ -82,7 +82,7 @@ def smooth_latents(count: int, channels: int, size: int, seed: int = 0) -> Tenso
     return latents / latents.std()
 
 
-def _soften(latents: Tensor) -> Tensor:
+def _limit_variance(latents: Tensor) -> Tensor:
     """Guidance overshoots in the first steps, which would be glaring; clean latents have about unit variance."""
     return latents / latents.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp(min=1)
 
@@ -94,7 +94,7 @@ class Previews:
         self._projection = projection
         self._next = 0.0
 
-    def at(self, latents: Callable[[], Tensor]) -> tuple[bytes, ...]:
+    def render(self, latents: Callable[[], Tensor]) -> tuple[bytes, ...]:
         """A JPEG for each of (B, C, H, W) predicted latents; none if the last ones were just now or these are broken.
 
         Nothing is raised: a drawing does not fail because it cannot be watched.
@@ -102,7 +102,7 @@ class Previews:
         if time.monotonic() < self._next:
             return ()
         try:
-            jpegs = to_jpegs(self._projection(_soften(latents().float().cpu())))
+            jpegs = to_jpegs(self._projection(_limit_variance(latents().float().cpu())))
         except (RuntimeError, IndexError, OSError) as error:  # torch's own errors, memory included, and Pillow's
             logger.warning("No preview: %s", type(error).__name__, extra={"action": "model_output"})
             jpegs = ()

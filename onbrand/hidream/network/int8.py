@@ -17,7 +17,7 @@ SCALE_SUFFIX = "_scale"  # a stored matrix `weight` has its scales beside it as 
 _LARGEST = 127
 
 
-def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """(…, rows, columns) of any float dtype to int8 of the same shape and (…, rows) float32 scales.
 
     The scales have bfloat16's precision, so that they lose nothing when sums are in bfloat16: a full one, rounded
@@ -29,12 +29,12 @@ def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (weight / scale.unsqueeze(-1)).round().clamp(-_LARGEST, _LARGEST).to(torch.int8), scale
 
 
-def dequantise(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+def dequantize(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """(…, rows, columns) in `dtype`, in one kernel and without a float32 matrix in between."""
     return weight * scale.to(dtype).unsqueeze(-1)
 
 
-def hold_matrix(module: nn.Module, name: str, shape: tuple[int, ...], dtype: torch.dtype, *, is_int8: bool) -> None:
+def register_matrix(module: nn.Module, name: str, shape: tuple[int, ...], dtype: torch.dtype, *, is_int8: bool) -> None:
     """Give `module` an unfilled (…, rows, columns) matrix, or an int8 one and its scales.
 
     All are parameters: diffusers' group offloading brings no buffer back from the device.
@@ -47,10 +47,10 @@ def hold_matrix(module: nn.Module, name: str, shape: tuple[int, ...], dtype: tor
         module.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=dtype), requires_grad=False))
 
 
-def matrix(module: nn.Module, name: str, dtype: torch.dtype) -> Tensor:
-    """The matrix that `hold_matrix` made, ready to multiply by something in `dtype`."""
+def get_matrix(module: nn.Module, name: str, dtype: torch.dtype) -> Tensor:
+    """The matrix that `register_matrix` made, ready to multiply by something in `dtype`."""
     weight: Tensor = getattr(module, name)
-    return dequantise(weight, getattr(module, name + SCALE_SUFFIX), dtype) if weight.dtype == torch.int8 else weight
+    return dequantize(weight, getattr(module, name + SCALE_SUFFIX), dtype) if weight.dtype == torch.int8 else weight
 
 
 class Int8Linear(nn.Module):
@@ -66,14 +66,14 @@ class Int8Linear(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         shape = (linear.out_features, linear.in_features)
         with linear.weight.device:
-            hold_matrix(self, "weight", shape, linear.weight.dtype, is_int8=True)
+            register_matrix(self, "weight", shape, linear.weight.dtype, is_int8=True)
         self.bias = linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, matrix(self, "weight", x.dtype), self.bias)
+        return F.linear(x, get_matrix(self, "weight", x.dtype), self.bias)
 
 
-def hold_as_int8(module: nn.Module, keep: Callable[[str], bool]) -> None:
+def quantize_linears(module: nn.Module, keep: Callable[[str], bool]) -> None:
     """Replace each `nn.Linear` inside `module`, which has no weights yet (meta device), unless `keep` says its name."""
     for name, linear in list(module.named_modules()):
         if isinstance(linear, nn.Linear) and not keep(name):

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onbrand.hidream.network.int8 import hold_matrix, matrix
+from onbrand.hidream.network.int8 import get_matrix, register_matrix
 
 _ALIGNMENT = 8  # a row of bfloat16 must have a multiple of 16 bytes
 
@@ -29,7 +29,7 @@ class RoutedExperts(nn.Module):
     (E, D, H). As int8 each has its scales beside it (`int8.py`).
     """
 
-    product = staticmethod(F.grouped_mm)  # `onbrand bench` tries another
+    grouped_mm = staticmethod(F.grouped_mm)  # `onbrand bench` tries another
 
     def __init__(self, experts: Any, *, is_int8: bool) -> None:
         """Take the place of diffusers' `experts`, without their weights; on the device where they are.
@@ -48,8 +48,8 @@ class RoutedExperts(nn.Module):
         self.gate = experts.gate
         self.shared_experts = experts.shared_experts
         with first.weight.device:
-            hold_matrix(self, "w13", (self.experts, 2 * hidden, width), first.weight.dtype, is_int8=is_int8)
-            hold_matrix(self, "w2", (self.experts, width, hidden), first.weight.dtype, is_int8=is_int8)
+            register_matrix(self, "w13", (self.experts, 2 * hidden, width), first.weight.dtype, is_int8=is_int8)
+            register_matrix(self, "w2", (self.experts, width, hidden), first.weight.dtype, is_int8=is_int8)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.reshape(-1, x.shape[-1])
@@ -58,14 +58,14 @@ class RoutedExperts(nn.Module):
         every = torch.arange(self.experts, device=x.device)
         ends = torch.searchsorted(expert, every, right=True, out_int32=True)  # not bincount: that asks the device
         rows = tokens[order // self.active]
-        up, gated = self.product(rows, matrix(self, "w13", x.dtype).mT, offs=ends).chunk(2, dim=-1)
-        rows = self.product(F.silu(up) * gated, matrix(self, "w2", x.dtype).mT, offs=ends)
+        up, gated = self.grouped_mm(rows, get_matrix(self, "w13", x.dtype).mT, offs=ends).chunk(2, dim=-1)
+        rows = self.grouped_mm(F.silu(up) * gated, get_matrix(self, "w2", x.dtype).mT, offs=ends)
         # Back by gathering: adding into place would use atomics, whose order is left to chance.
         rows = rows[order.argsort()].view(*share.shape, -1) * share.unsqueeze(-1)
         routed: Tensor = rows.sum(dim=1).view_as(x) + self.shared_experts(x)
         return routed
 
-    def sources(self) -> Iterator[tuple[str, str, tuple[int | slice, ...]]]:
+    def source_slices(self) -> Iterator[tuple[str, str, tuple[int | slice, ...]]]:
         """diffusers' name of each expert's weights, the stack they belong to, and where in it."""
         for expert in range(self.experts):
             yield f"experts.{expert}.w1.weight", "w13", (expert, slice(None, self.hidden))

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.models import Precision
-from onbrand.hidream.network.int8 import hold_as_int8
+from onbrand.hidream.network.int8 import quantize_linears
 from onbrand.hidream.network.moe import RoutedExperts
 
 # cuDNN's first: up to 75 % quicker than flash on an H100 (release notes of PyTorch 2.5). Each is passed over where it
@@ -85,7 +85,7 @@ def empty_transformer(config: Mapping[str, Any], precision: Precision, dtype: to
     except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
         raise WeightsDamaged("The transformer's config.json is not a HiDream transformer's. Fetch it anew.") from error
     if is_int8:
-        hold_as_int8(transformer, keep=lambda name: ".attn1." not in name and ".ff_" not in name)
+        quantize_linears(transformer, keep=lambda name: ".attn1." not in name and ".ff_" not in name)
     transformer.requires_grad_(False).eval()
     return transformer
 

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.packaging.card import card
+from onbrand.hidream.packaging.card import render_card
 from onbrand.hidream.weights.lora import Description, describe
 from onbrand.packs.manifest import MANIFEST, Base, BrandPack, Lora, Manifest, Probe, canonical, load_pack
 from onbrand.storage.files import ManifestFile
@@ -62,7 +62,7 @@ def build_pack(
     if destination.exists():
         raise ConfigError(f"{destination} exists, and a brand pack never changes: name a folder that isn't there yet.")
     found = describe(lora_file)
-    manifest = _checked(
+    manifest = _validated(
         Manifest(
             schema=2,
             name=name,
@@ -82,11 +82,11 @@ def build_pack(
     )
     partial = destination.with_name(f".{destination.name}.{uuid4().hex}")
     try:
-        with _writing(destination):
+        with _explain_write_errors(destination):
             partial.mkdir(parents=True)
             shutil.copyfile(lora_file, partial / LORA)
         measured = probe(base, partial / LORA, manifest.lora)
-        with _writing(destination):
+        with _explain_write_errors(destination):
             _write(partial, replace(manifest, probe=measured), base)
             partial.rename(destination)
     finally:
@@ -105,7 +105,7 @@ def _alpha(lora_file: Path, found: Description, given: float | None) -> float:
     return float(found.alpha if given is None else given)  # type: ignore[arg-type]
 
 
-def _checked(manifest: Manifest) -> Manifest:
+def _validated(manifest: Manifest) -> Manifest:
     """As it will be read back; what can't be is said before anything is measured."""
     try:
         return TypeAdapter(Manifest).validate_json(canonical(asdict(manifest)))
@@ -116,7 +116,7 @@ def _checked(manifest: Manifest) -> Manifest:
 
 
 @contextmanager
-def _writing(destination: Path) -> Iterator[None]:
+def _explain_write_errors(destination: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -125,12 +125,12 @@ def _writing(destination: Path) -> Iterator[None]:
 
 def _write(partial: Path, manifest: Manifest, base: Base) -> None:
     """The card, then the manifest: canonical, so that its SHA-256 is the pack's id."""
-    (partial / CARD).write_text(card(manifest, base.manifest), encoding="utf-8", newline="\n")
-    files = tuple(_described(partial / path) for path in (CARD, LORA))
+    (partial / CARD).write_text(render_card(manifest, base.manifest), encoding="utf-8", newline="\n")
+    files = tuple(_file_entry(partial / path) for path in (CARD, LORA))
     (partial / MANIFEST).write_bytes(canonical(asdict(replace(manifest, files=files))))
 
 
-def _described(path: Path) -> ManifestFile:
+def _file_entry(path: Path) -> ManifestFile:
     with path.open("rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     return ManifestFile(path.name, path.stat().st_size, checksum)

@@ -10,7 +10,7 @@ from onbrand.hidream.models import MODELS
 from onbrand.packs.manifest import BaseManifest, Manifest
 
 
-def card(manifest: Manifest, base: BaseManifest) -> str:
+def render_card(manifest: Manifest, base: BaseManifest) -> str:
     """Markdown with a front matter as Hugging Face reads it. The same manifests give the same text."""
     return "\n".join([*_front_matter(manifest, base), *_text(manifest), *_origin(manifest, base), ""])
 

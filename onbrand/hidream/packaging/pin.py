@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged, WeightsMissing
 from onbrand.hidream.models import MODELS, Model
-from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, header_length, places
+from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, header_length, tensor_entries
 from onbrand.hidream.weights.stream import SUFFIX
 from onbrand.packs.manifest import BASE_MANIFEST, Base, BaseManifest, Source, canonical, load_base
 from onbrand.storage.files import LocalFolder, ManifestFile
@@ -109,7 +109,7 @@ def _pinned(directory: Path, path: str) -> ManifestFile:
             size = os.fstat(file.fileno()).st_size
             if path.endswith(SUFFIX):
                 length = header_length(file.read(LENGTH_BYTES), size)
-                places(file.read(length), size - LENGTH_BYTES - length)
+                tensor_entries(file.read(length), size - LENGTH_BYTES - length)
                 file.seek(0)
             return ManifestFile(path, size, hashlib.file_digest(file, "sha256").hexdigest())
     except FormatError as error:

@@ -17,7 +17,7 @@ from onbrand.hidream.load import load_transformer
 from onbrand.hidream.memory import Placement, Plan
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encoders import load_text_encoder
-from onbrand.hidream.weights.prequantized import MANIFEST, Artefact, load_artefact, store_artefact
+from onbrand.hidream.weights.prepared import MANIFEST, PreparedWeights, load_prepared, store_prepared
 from onbrand.packs.manifest import Base, BrandPack
 from onbrand.storage.files import Folder, ObjectStoreFolder
 
@@ -29,34 +29,36 @@ def prepare(
     pack: BrandPack,
     precision: Precision,
     directory: Path,
-    place: Folder,
+    destination: Folder,
     *,
     on_part: Callable[[str, int], None] = lambda _name, _size: None,
 ) -> None:
     """Store the pack's transformer and the base's large text encoders at a precision; those that are there are kept.
 
-    They are written below `directory` and, where `place` is in an object store, copied there; needs host memory for
-    the transformer, then for all text encoders. `on_part` hears of each part and its bytes.
+    The files are written below `directory`. If `destination` is in an object store, they are copied there. Host memory
+    must have room for the transformer, and then for all text encoders. `on_part` hears of each part and its bytes.
 
     Raises:
         WeightsMissing, WeightsDamaged: as for `load.load_pipeline`.
         DataDirUnwritable: the disk is full, or another process is preparing the same.
         StorageRefused, StorageUnreachable: the object store does not take it.
     """
-    for of, component, network in _parts(base, pack, precision, place):
-        artefact = store_artefact(directory, network, of, component, precision)
-        if artefact is None:
+    for of, component, network in _parts(base, pack, precision, destination):
+        prepared = store_prepared(directory, network, of, component, precision)
+        if prepared is None:
             raise DataDirUnwritable(f"Another process is preparing the {component} in {directory}: wait for it.")
-        if isinstance(place, ObjectStoreFolder):
-            _copy(artefact, directory, place)
-        on_part(component, sum(file.size for file in artefact.files))
+        if isinstance(destination, ObjectStoreFolder):
+            _copy(prepared, directory, destination)
+        on_part(component, sum(file.size for file in prepared.files))
         del network  # before the next ones are loaded
 
 
-def _parts(base: Base, pack: BrandPack, precision: Precision, place: Folder) -> Iterator[tuple[str, str, nn.Module]]:
+def _parts(
+    base: Base, pack: BrandPack, precision: Precision, destination: Folder
+) -> Iterator[tuple[str, str, nn.Module]]:
     """What each part is of, its component, and the network: loaded one after the other, and only if it isn't there."""
     manifest = pack.manifest
-    if load_artefact(place, pack.id, "transformer", precision) is None:
+    if load_prepared(destination, pack.id, "transformer", precision) is None:
         held = Plan(precision, Placement.ALL, needed=0, free=0)
         lora = (pack.path(manifest.lora.file), manifest.lora)
         yield pack.id, "transformer", load_transformer(base, lora, held, _HOST)
@@ -66,14 +68,14 @@ def _parts(base: Base, pack: BrandPack, precision: Precision, place: Folder) -> 
         token_limit=manifest.prompt_token_limit,
         precision=precision,
         device=_HOST,
-        artefacts=place,
+        prepared_folder=destination,
     )
-    for component, network in encoder.large.items():
-        if load_artefact(place, base.id, component, precision) is None:
+    for component, network in encoder.large_networks.items():
+        if load_prepared(destination, base.id, component, precision) is None:
             yield base.id, component, network
 
 
-def _copy(artefact: Artefact, directory: Path, place: ObjectStoreFolder) -> None:
+def _copy(prepared: PreparedWeights, directory: Path, destination: ObjectStoreFolder) -> None:
     """To the object store, the manifest last: without it nothing is there."""
-    for path in (*(file.path for file in artefact.files), f"{artefact.key}/{MANIFEST}"):
-        place.put(path, directory / path)
+    for path in (*(file.path for file in prepared.files), f"{prepared.key}/{MANIFEST}"):
+        destination.put(path, directory / path)

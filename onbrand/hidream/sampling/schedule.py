@@ -40,7 +40,7 @@ _CLASSES = {
 }
 
 
-def scheduler_of(model: Model, shift: float) -> Any:
+def make_scheduler(model: Model, shift: float) -> Any:
     """The model's scheduler. `shift` is the pack's: above 1 more of the steps are spent where the noise is strong."""
     row = model.scheduler
     return _CLASSES[row.class_name](**{row.shift_argument: shift}, **row.settings)

@@ -12,17 +12,17 @@ from threading import Lock
 
 import torch
 
-from onbrand.hidream.text.encode import Encoded, TextEncoder
+from onbrand.hidream.text.encode import EncodedPrompt, TextEncoder
 
 MAX_BYTES = 1024**3  # some 31 prompts of HiDream-I1 in bfloat16
 
 
-class PromptCache:
+class EmbeddingCache:
     """Embeddings by the content that made them; the least recently used go first. Safe to share between threads."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._held: OrderedDict[str, Encoded] = OrderedDict()
+        self._held: OrderedDict[str, EncodedPrompt] = OrderedDict()
         self._size = 0
         self._entries = Lock()
         self._encoding = Lock()  # held for a whole encoding; never taken while `_entries` is held
@@ -32,7 +32,7 @@ class PromptCache:
         """Bytes of embeddings held: never more than `max_bytes`."""
         return self._size
 
-    def get_or_encode(self, encoder: TextEncoder, prompt: str, suffix: str) -> Encoded:
+    def get_or_encode(self, encoder: TextEncoder, prompt: str, suffix: str) -> EncodedPrompt:
         """The embeddings of `prompt + suffix` on the CPU, from memory or freshly made: they are the same bit for bit.
 
         One encoding runs at a time; whoever asks for the text that is being encoded waits for it. The tensors are
@@ -45,18 +45,18 @@ class PromptCache:
             if (found := self._get(key)) is not None:
                 return found
             fresh = encoder.encode(prompt, suffix)
-            encoded = Encoded(fresh.embeddings.to(torch.device("cpu")), fresh.ignored)
+            encoded = EncodedPrompt(fresh.embeddings.to(torch.device("cpu")), fresh.ignored)
             self._put(key, encoded)
             return encoded
 
-    def _get(self, key: str) -> Encoded | None:
+    def _get(self, key: str) -> EncodedPrompt | None:
         with self._entries:
             found = self._held.get(key)
             if found is not None:
                 self._held.move_to_end(key)
             return found
 
-    def _put(self, key: str, encoded: Encoded) -> None:
+    def _put(self, key: str, encoded: EncodedPrompt) -> None:
         size = encoded.embeddings.size
         if size > self._max_bytes:
             return

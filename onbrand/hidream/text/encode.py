@@ -36,7 +36,7 @@ class Embeddings:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedPrompt:
     """A prompt's embeddings. Every encoder read the prompt without its last `ignored` code points."""
 
     embeddings: Embeddings
@@ -44,7 +44,7 @@ class Encoded:
 
 
 class TextEncoder(Protocol):
-    """What turns a prompt into embeddings. Not thread-safe: `prompts.PromptCache` takes care of that."""
+    """What turns a prompt into embeddings. Not thread-safe: `prompts.EmbeddingCache` takes care of that."""
 
     @property
     def identity(self) -> str:
@@ -57,11 +57,11 @@ class TextEncoder(Protocol):
         ...
 
     @property
-    def large(self) -> Mapping[str, nn.Module]:
+    def large_networks(self) -> Mapping[str, nn.Module]:
         """Networks that are worth storing as they are held (`derive`), by their folder in the base."""
         ...
 
-    def encode(self, prompt: str, suffix: str) -> Encoded:
+    def encode(self, prompt: str, suffix: str) -> EncodedPrompt:
         """The embeddings of `prompt + suffix`, on the device where the networks are.
 
         A prompt that is too long is cut; the suffix (the brand's trigger) never is, for without it the picture would
@@ -88,7 +88,7 @@ class PromptTokenizer:
         """The tokens of a text, with the special tokens that the tokenizer puts around it."""
         return list(self.tokenizer.encode(text).ids)
 
-    def readable(self, prompt: str, suffix: str) -> int:
+    def fitting_length(self, prompt: str, suffix: str) -> int:
         """How many code points at the prompt's beginning fit the limit together with the suffix.
 
         Prompt and suffix are read as one text, for a token may span the seam. Cutting the text can move the borders
@@ -122,7 +122,7 @@ class PromptTokenizer:
         return int(min(spans[kept - 1][1] if kept else 0, spans[kept][0]))
 
 
-def reader(tokenizer: Tokenizer, limit: int) -> PromptTokenizer:
+def make_prompt_tokenizer(tokenizer: Tokenizer, limit: int) -> PromptTokenizer:
     """A reader of whole texts: nothing padded or cut unseen, and no special token out of a prompt.
 
     A prompt that says `<|endoftext|>` would end the text for CLIP before the brand's suffix; it is read as the plain
@@ -134,7 +134,7 @@ def reader(tokenizer: Tokenizer, limit: int) -> PromptTokenizer:
     return PromptTokenizer(tokenizer, limit)
 
 
-def truncate_prompt(readers: Sequence[PromptTokenizer], prompt: str, suffix: str) -> tuple[list[list[int]], int]:
+def truncate_prompt(tokenizers: Sequence[PromptTokenizer], prompt: str, suffix: str) -> tuple[list[list[int]], int]:
     """Each reader's tokens of as much of the prompt as it can take, and how many code points not all of them read.
 
     A reader isn't held back by another with a poorer vocabulary. The prompt without the ignored code points can be
@@ -143,10 +143,10 @@ def truncate_prompt(readers: Sequence[PromptTokenizer], prompt: str, suffix: str
     Raises:
         WeightsDamaged: the suffix alone is too long for one of them.
     """
-    ends = [each.readable(prompt, suffix) for each in readers]
-    ids = [each.ids(prompt[:end] + suffix) for each, end in zip(readers, ends, strict=True)]
+    ends = [each.fitting_length(prompt, suffix) for each in tokenizers]
+    ids = [each.ids(prompt[:end] + suffix) for each, end in zip(tokenizers, ends, strict=True)]
     shortest = min(ends)
     if shortest < len(prompt):
-        while (end := min(each.readable(prompt[:shortest], suffix) for each in readers)) < shortest:
+        while (end := min(each.fitting_length(prompt[:shortest], suffix) for each in tokenizers)) < shortest:
             shortest = end
     return ids, len(prompt) - shortest

@@ -20,11 +20,18 @@ from torch import Tensor, nn
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.models import Model, Precision
-from onbrand.hidream.network.int8 import hold_as_int8
-from onbrand.hidream.text.encode import Embeddings, Encoded, PromptTokenizer, TextEncoder, reader, truncate_prompt
-from onbrand.hidream.weights.load_state import fill
-from onbrand.hidream.weights.prequantized import load_artefact
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.network.int8 import quantize_linears
+from onbrand.hidream.text.encode import (
+    Embeddings,
+    EncodedPrompt,
+    PromptTokenizer,
+    TextEncoder,
+    make_prompt_tokenizer,
+    truncate_prompt,
+)
+from onbrand.hidream.weights.load_state import load_state
+from onbrand.hidream.weights.prepared import load_prepared
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.packs.manifest import Base
 from onbrand.storage.files import REMEDY, Folder, fetch
 
@@ -34,17 +41,17 @@ Stream = Iterable[tuple[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Part:
+class EncoderPart:
     """One of the four."""
 
-    reader: PromptTokenizer
+    tokenizer: PromptTokenizer
     pad_id: int
     is_padded_left: bool
     network: Any
 
     def batch(self, ids: list[int]) -> tuple[Tensor, Tensor]:
         """(1, limit) token ids, padded, and (1, limit) 1 where there is text, on the network's device."""
-        count = self.reader.limit - len(ids)
+        count = self.tokenizer.limit - len(ids)
         padding, mask = [self.pad_id] * count, [1] * len(ids)
         rows = ([*padding, *ids], [0] * count + mask) if self.is_padded_left else ([*ids, *padding], mask + [0] * count)
         device = next(self.network.parameters()).device
@@ -52,26 +59,28 @@ class Part:
 
 
 @dataclass(frozen=True)
-class FourEncoders:
+class HiDreamTextEncoder:
     """HiDream's `TextEncoder`."""
 
     identity: str
     token_limit: int
-    clips: tuple[Part, Part]
-    t5: Part
-    llama: Part
-    visits: torch.device | None = None  # where each goes to read, one after the other; None: all stay where they are
+    clips: tuple[EncoderPart, EncoderPart]
+    t5: EncoderPart
+    llama: EncoderPart
+    onload_device: torch.device | None = (
+        None  # where each goes to read, one after the other; None: all stay where they are
+    )
 
     @property
-    def large(self) -> Mapping[str, nn.Module]:
+    def large_networks(self) -> Mapping[str, nn.Module]:
         """T5 and Llama."""
         return {"text_encoder_3": self.t5.network, "text_encoder_4": self.llama.network}
 
     @torch.no_grad()
-    def encode(self, prompt: str, suffix: str) -> Encoded:
+    def encode(self, prompt: str, suffix: str) -> EncodedPrompt:
         """As in `TextEncoder`. CLIP sees no mask, and padding counts as text later on: diffusers does the same."""
         parts = (*self.clips, self.t5, self.llama)
-        (*clip_ids, t5_ids, llama_ids), ignored = truncate_prompt([part.reader for part in parts], prompt, suffix)
+        (*clip_ids, t5_ids, llama_ids), ignored = truncate_prompt([part.tokenizer for part in parts], prompt, suffix)
         pooled = []
         for part, ids in zip(self.clips, clip_ids, strict=True):
             with self._present(part):
@@ -84,15 +93,15 @@ class FourEncoders:
             layers = self.llama.network(
                 input_ids=rows, attention_mask=mask, output_hidden_states=True, use_cache=False
             ).hidden_states[1:]
-        return Encoded(Embeddings(torch.stack(layers), sentence, torch.cat(pooled, dim=-1)), ignored)
+        return EncodedPrompt(Embeddings(torch.stack(layers), sentence, torch.cat(pooled, dim=-1)), ignored)
 
     @contextmanager
-    def _present(self, part: Part) -> Iterator[None]:
+    def _present(self, part: EncoderPart) -> Iterator[None]:
         """Have one network where it reads; the device's memory is given back even if it fails.
 
         What waits in host memory stays there meanwhile, so that nothing is copied back.
         """
-        if self.visits is None:
+        if self.onload_device is None:
             yield
             return
         weights = [(weight, weight.data) for weight in part.network.parameters()]
@@ -102,14 +111,14 @@ class FourEncoders:
             for name, buffer in module.named_buffers("", False)
         ]
         try:
-            part.network.to(self.visits)
+            part.network.to(self.onload_device)
             yield
         finally:
             for weight, waiting in weights:
                 weight.data = waiting
             for module, name, buffer in buffers:
                 setattr(module, name, buffer)
-            if self.visits.type == "cuda":
+            if self.onload_device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def to(self, device: torch.device) -> None:
@@ -126,8 +135,8 @@ def load_text_encoder(
     precision: Precision,
     device: torch.device,
     dtype: torch.dtype | None = None,
-    visits: torch.device | None = None,
-    artefacts: Folder | None = None,
+    onload_device: torch.device | None = None,
+    prepared_folder: Folder | None = None,
     directory: Path | None = None,
     on_bytes: Callable[[int], None] = lambda _count: None,
 ) -> TextEncoder:
@@ -157,9 +166,9 @@ def load_text_encoder(
             device=device,
             on_bytes=on_bytes,
         )
-    loader = _Loader(base, token_limit, precision, dtype, device, artefacts, directory, on_bytes)
+    loader = _Loader(base, token_limit, precision, dtype, device, prepared_folder, directory, on_bytes)
     clips = (loader.clip("text_encoder", "tokenizer"), loader.clip("text_encoder_2", "tokenizer_2"))
-    return FourEncoders(identity, token_limit, clips, loader.t5(), loader.llama(), visits)
+    return HiDreamTextEncoder(identity, token_limit, clips, loader.t5(), loader.llama(), onload_device)
 
 
 @dataclass(frozen=True)
@@ -171,11 +180,11 @@ class _Loader:
     precision: Precision
     dtype: torch.dtype
     device: torch.device
-    artefacts: Folder | None
+    prepared_folder: Folder | None
     directory: Path | None
     on_bytes: Callable[[int], None]
 
-    def clip(self, folder: str, tokenizer_folder: str) -> Part:
+    def clip(self, folder: str, tokenizer_folder: str) -> EncoderPart:
         from transformers.models.clip.modeling_clip import CLIPTextConfig, CLIPTextModelWithProjection
         from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
@@ -190,33 +199,33 @@ class _Loader:
         # Outside the weights, so that `to_empty` leaves it undefined.
         network.text_model.embeddings.position_ids = torch.arange(places, device=self.device).expand(1, -1)
         # Older files have it too, as a tensor.
-        fill(network, self._tensors(folder), ignored=lambda name: name == "text_model.embeddings.position_ids")
+        load_state(network, self._tensors(folder), is_ignored=lambda name: name == "text_model.embeddings.position_ids")
         return self._part(tokenizer_folder, CLIPTokenizer, network, CLIP_LIMIT)
 
-    def t5(self) -> Part:
+    def t5(self) -> EncoderPart:
         from transformers.models.t5.modeling_t5 import T5Config, T5EncoderModel
         from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
         folder = "text_encoder_3"
         network = self._empty(folder, T5Config, T5EncoderModel).encoder
         if self.precision == Precision.INT8:
-            hold_as_int8(network, keep=lambda _: False)
+            quantize_linears(network, keep=lambda _: False)
         network.to_empty(device=self.device)
-        fill(network, self._prepared(folder) or t5_names(self._tensors(folder)))
+        load_state(network, self._prepared(folder) or t5_names(self._tensors(folder)))
         return self._part("tokenizer_3", T5Tokenizer, network)
 
-    def llama(self) -> Part:
+    def llama(self) -> EncoderPart:
         from transformers.models.llama.modeling_llama import LlamaConfig, LlamaModel, LlamaRotaryEmbedding
         from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
         folder = "text_encoder_4"
         network = self._empty(folder, LlamaConfig, LlamaModel)
         if self.precision == Precision.INT8:
-            hold_as_int8(network, keep=lambda _: False)
+            quantize_linears(network, keep=lambda _: False)
         network.to_empty(device=self.device)
         # Its frequencies are outside the weights, so that `to_empty` leaves them undefined.
         network.rotary_emb = LlamaRotaryEmbedding(network.config).to(self.device)
-        fill(network, self._prepared(folder) or llama_names(self._tensors(folder)))
+        load_state(network, self._prepared(folder) or llama_names(self._tensors(folder)))
         return self._part("tokenizer_4", PreTrainedTokenizerFast, network, pads_with_eos=True)
 
     def _empty(self, folder: str, config_class: Any, network_class: Any) -> Any:
@@ -237,17 +246,17 @@ class _Loader:
 
     def _prepared(self, folder: str) -> Stream | None:
         """The network's own tensors, if they have been derived before."""
-        if self.artefacts is None:
+        if self.prepared_folder is None:
             return None
-        artefact = load_artefact(self.artefacts, self.base.id, folder, self.precision)
-        return None if artefact is None else artefact.tensors(on_bytes=self.on_bytes)
+        prepared = load_prepared(self.prepared_folder, self.base.id, folder, self.precision)
+        return None if prepared is None else prepared.tensors(on_bytes=self.on_bytes)
 
     def _tensors(self, folder: str) -> Stream:
-        return tensors(self.base.folder, self.base.within(folder), on_bytes=self.on_bytes)
+        return stream_tensors(self.base.folder, self.base.within(folder), on_bytes=self.on_bytes)
 
     def _part(
         self, folder: str, tokenizer_class: Any, network: Any, most: int | None = None, *, pads_with_eos: bool = False
-    ) -> Part:
+    ) -> EncoderPart:
         with self._small_files(folder) as directory:
             try:
                 tokenizer = tokenizer_class.from_pretrained(directory, local_files_only=True)
@@ -257,8 +266,8 @@ class _Loader:
                     f"The tokenizer in {folder} of {self.base.folder} can't be used: {REMEDY}."
                 ) from error
         limit = min(self.token_limit, most or tokenizer.model_max_length)
-        return Part(
-            reader(tokenizer.backend_tokenizer, limit),
+        return EncoderPart(
+            make_prompt_tokenizer(tokenizer.backend_tokenizer, limit),
             tokenizer.eos_token_id if pads_with_eos else tokenizer.pad_token_id,
             tokenizer.padding_side == "left",
             network,

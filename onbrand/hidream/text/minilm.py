@@ -18,9 +18,15 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from onbrand.errors import WeightsDamaged
-from onbrand.hidream.text.encode import Embeddings, Encoded, PromptTokenizer, reader, truncate_prompt
-from onbrand.hidream.weights.load_state import fill
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.text.encode import (
+    Embeddings,
+    EncodedPrompt,
+    PromptTokenizer,
+    make_prompt_tokenizer,
+    truncate_prompt,
+)
+from onbrand.hidream.weights.load_state import load_state
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.packs.manifest import Base
 from onbrand.storage.files import REMEDY
 
@@ -109,24 +115,24 @@ class MiniLmEncoder:
     """MiniLM as a `TextEncoder`; `slots` token positions reach the transformer."""
 
     identity: str
-    reader: PromptTokenizer
+    tokenizer: PromptTokenizer
     network: MiniLm
     slots: int
 
     @property
     def token_limit(self) -> int:
         """The most tokens of a text."""
-        return self.reader.limit
+        return self.tokenizer.limit
 
     @property
-    def large(self) -> Mapping[str, nn.Module]:
+    def large_networks(self) -> Mapping[str, nn.Module]:
         """None."""
         return {}
 
-    def encode(self, prompt: str, suffix: str) -> Encoded:
+    def encode(self, prompt: str, suffix: str) -> EncodedPrompt:
         """As in `TextEncoder`."""
-        (ids,), ignored = truncate_prompt([self.reader], prompt, suffix)
-        return Encoded(self.embed(ids), ignored)
+        (ids,), ignored = truncate_prompt([self.tokenizer], prompt, suffix)
+        return EncodedPrompt(self.embed(ids), ignored)
 
     @torch.no_grad()
     def embed(self, ids: list[int]) -> Embeddings:
@@ -168,6 +174,6 @@ def load_minilm(
     except Exception as error:
         raise WeightsDamaged(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error
     network.requires_grad_(False).eval()
-    stream = tensors(base.folder, base.within(FOLDER), on_bytes=on_bytes)
-    fill(network, stream, ignored=lambda name: name.startswith("pooler."))
-    return MiniLmEncoder(identity, reader(tokenizer, token_limit), network, slots)
+    stream = stream_tensors(base.folder, base.within(FOLDER), on_bytes=on_bytes)
+    load_state(network, stream, is_ignored=lambda name: name.startswith("pooler."))
+    return MiniLmEncoder(identity, make_prompt_tokenizer(tokenizer, token_limit), network, slots)

@@ -16,7 +16,7 @@ from onbrand.errors import WeightsDamaged
 from onbrand.hidream.weights.lora import Adapter, Update
 
 
-def fused(
+def fuse_lora(
     tensors: Iterable[tuple[str, Tensor]], adapter: Adapter, device: torch.device | None = None
 ) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a transformer by diffusers' names, with `W + scaling * up @ down` for every adapted module.

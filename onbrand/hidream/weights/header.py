@@ -68,7 +68,7 @@ def header_length(first: bytes, file_size: int) -> int:
     return length
 
 
-def places(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
+def tensor_entries(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
     """The tensors of a file in the order of their bytes, which fill `data_size` bytes after the header exactly.
 
     Raises:
@@ -92,7 +92,7 @@ def places(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
         end = ends
     if end != data_size:
         raise FormatError("its tensors don't end where the file does")
-    return tuple(_place(name, entry, ends - begins) for (begins, ends), name, entry in found)
+    return tuple(_tensor_entry(name, entry, ends - begins) for (begins, ends), name, entry in found)
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _range(entry: object) -> tuple[int, int]:
     raise FormatError("a tensor's entry in its header is wrong")
 
 
-def _place(name: str, entry: dict[str, Any], size: int) -> TensorEntry:
+def _tensor_entry(name: str, entry: dict[str, Any], size: int) -> TensorEntry:
     dtype, shape = DTYPES.get(entry["dtype"]), entry["shape"]
     if dtype is None:
         raise FormatError("a tensor has a type that isn't known here")

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from onbrand.errors import WeightsDamaged
-from onbrand.hidream.network.int8 import SCALE_SUFFIX, quantise
+from onbrand.hidream.network.int8 import SCALE_SUFFIX, quantize
 from onbrand.hidream.network.moe import RoutedExperts
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 @torch.no_grad()
-def fill(
-    module: nn.Module, tensors: Iterable[tuple[str, Tensor]], *, ignored: Callable[[str], bool] = lambda _: False
+def load_state(
+    module: nn.Module, tensors: Iterable[tuple[str, Tensor]], *, is_ignored: Callable[[str], bool] = lambda _: False
 ) -> None:
-    """Copy each tensor into its place in `module`; those whose names `ignored` accepts are left out.
+    """Copy each tensor into its place in `module`; those whose names `is_ignored` accepts are left out.
 
     What is quantised is moved to the module's device first: a GPU does it far faster. Parameters that are
     tied before count once, under any one of their names. Buffers outside the `state_dict` stay as they are.
@@ -38,7 +38,7 @@ def fill(
     parts = _parts(module)
     waiting = {id(tensor): tensor.numel() for tensor in stored.values()}  # numbers that each one still lacks
     for name, tensor in tensors:
-        if ignored(name):
+        if is_ignored(name):
             continue
         whole, part = parts.get(name, (name, ()))
         if whole not in stored:
@@ -59,7 +59,7 @@ def _parts(module: nn.Module) -> dict[str, tuple[str, tuple[int | slice, ...]]]:
         f"{prefix}.{source}".removeprefix("."): (f"{prefix}.{whole}".removeprefix("."), part)
         for prefix, experts in module.named_modules()
         if isinstance(experts, RoutedExperts)
-        for source, whole, part in experts.sources()
+        for source, whole, part in experts.source_slices()
     }
 
 
@@ -75,7 +75,7 @@ def _fitted(
         return [(whole, tensor)]
     if tensor.dtype not in _FLOATS or whole + SCALE_SUFFIX not in stored:
         raise _damaged(f"have {name} as {str(tensor.dtype).removeprefix('torch.')}, which can't be converted")
-    values, scale = quantise(tensor.to(place.device))
+    values, scale = quantize(tensor.to(place.device))
     if not scale.isfinite().all():
         raise _damaged(f"have numbers in {name} that are not finite")
     return [(whole, values), (whole + SCALE_SUFFIX, scale)]

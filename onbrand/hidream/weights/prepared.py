@@ -50,7 +50,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class ArtefactManifest:
+class PreparedManifest:
     """The whole of `artefact.json`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -61,7 +61,7 @@ class ArtefactManifest:
 
 
 @dataclass(frozen=True)
-class Artefact:
+class PreparedWeights:
     """One that is there. What its files hold is checked when they are read."""
 
     folder: Folder
@@ -76,12 +76,12 @@ class Artefact:
             StorageRefused, StorageUnreachable: as for `stream.tensors`.
         """
         try:
-            yield from stream.tensors(self.folder, self.files, on_bytes=on_bytes)
+            yield from stream.stream_tensors(self.folder, self.files, on_bytes=on_bytes)
         except (WeightsMissing, WeightsDamaged) as error:
             raise _damaged(self.folder, self.key) from error
 
 
-def load_artefact(folder: Folder, of: str, component: str, precision: Precision) -> Artefact | None:
+def load_prepared(folder: Folder, of: str, component: str, precision: Precision) -> PreparedWeights | None:
     """The artefact with this key, if there is one. Its tensors are not read yet.
 
     Raises:
@@ -96,15 +96,15 @@ def load_artefact(folder: Folder, of: str, component: str, precision: Precision)
     except WeightsDamaged as error:
         raise _damaged(folder, key) from error
     try:
-        manifest = TypeAdapter(ArtefactManifest).validate_json(document)
+        manifest = TypeAdapter(PreparedManifest).validate_json(document)
     except ValidationError:
         raise _damaged(folder, key) from None
     if manifest.key != key:
         raise _damaged(folder, key)
-    return Artefact(folder, key, tuple(replace(file, path=f"{key}/{file.path}") for file in manifest.files))
+    return PreparedWeights(folder, key, tuple(replace(file, path=f"{key}/{file.path}") for file in manifest.files))
 
 
-def store_artefact(
+def store_prepared(
     directory: Path,
     module: nn.Module,
     of: str,
@@ -112,7 +112,7 @@ def store_artefact(
     precision: Precision,
     *,
     shard_bytes: int = SHARD_BYTES,
-) -> Artefact | None:
+) -> PreparedWeights | None:
     """Store a filled network, unless it is there; None if another process is just storing it.
 
     No more than a shard's bytes are copied to host memory at once. It appears whole or not at all, and what an attempt
@@ -143,7 +143,7 @@ def store_artefact(
         raise DataDirUnwritable(
             f"{directory} cannot keep the prepared {component} ({error}): free some room there, or let us write to it."
         ) from error
-    return load_artefact(LocalFolder(directory), of, component, precision)
+    return load_prepared(LocalFolder(directory), of, component, precision)
 
 
 def _write(partial: Path, module: nn.Module, key: Key, shard_bytes: int) -> None:
@@ -156,7 +156,7 @@ def _write(partial: Path, module: nn.Module, key: Key, shard_bytes: int) -> None
         with path.open("rb") as written:
             checksum = hashlib.file_digest(written, "sha256").hexdigest()
         files.append(ManifestFile(path.name, path.stat().st_size, checksum))
-    (partial / MANIFEST).write_bytes(canonical(asdict(ArtefactManifest(1, key, tuple(files)))))
+    (partial / MANIFEST).write_bytes(canonical(asdict(PreparedManifest(1, key, tuple(files)))))
     local_disk.sync(partial, MANIFEST)
 
 

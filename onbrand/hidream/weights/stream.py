@@ -1,8 +1,8 @@
 """Tensors out of `.safetensors` files: several files at once, each hashed while it is read into its tensors.
 
-No file is held whole, and no more than `HELD` bytes of tensors wait for whoever takes them. A file's checksum is known
-only at its end, so what is yielded may be used for nothing that shows until the iteration has ended without an error.
-Which tensor belongs where is the business of `fill`.
+No file is kept in memory as a whole, and at most `MAX_WAITING_BYTES` of tensors wait for the consumer. The checksum of
+a file is known only at its end. Until the iteration has ended without an error, a consumer may copy the tensors, but
+must not compute anything with them that is shown or stored. `load_state` decides which tensor belongs where.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import atexit
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 
 from torch import Tensor
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.weights.buffers import Buffers
-from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntry, header_length, places
+from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntry, header_length, tensor_entries
 from onbrand.storage.files import REMEDY, ByteReader, Folder, ManifestFile
 
 SUFFIX = ".safetensors"
-AT_ONCE = 8  # files, each with a thread that reads and hashes
-HELD = 1024**3  # bytes of tensors being read or waiting to be taken; a larger tensor comes alone
+MAX_THREADS = 8  # files, each with a thread that reads and hashes
+MAX_WAITING_BYTES = 1024**3  # bytes of tensors being read or waiting to be taken; a larger tensor comes alone
 _STEP = 1024**2  # bytes read, then hashed while they are still in the core's cache
 _REPORT = 32 * 1024**2  # bytes after which the consumer is woken to report them
 
 
-def tensors(
+def stream_tensors(
     folder: Folder, files: Sequence[ManifestFile], *, on_bytes: Callable[[int], None] = lambda _count: None
-) -> Iterator[tuple[str, Tensor]]:
+) -> Generator[tuple[str, Tensor]]:
     """Every tensor of the `.safetensors` among `files`, on the CPU, as soon as its bytes have arrived.
 
     Reading begins with the first `next`, in the order of `files`. `on_bytes` is called in the consumer's thread with
@@ -60,7 +60,7 @@ class _Stream:
         self._folder = folder
         self._changed = threading.Condition()
         self._turn = threading.Lock()  # who waits for room, waits in a row: else a large tensor might wait for ever
-        self._buffers = Buffers(HELD)
+        self._buffers = Buffers(MAX_WAITING_BYTES)
         self._files = deque(files)
         self._names: set[str] = set()
         self._readers: set[ByteReader] = set()
@@ -70,7 +70,8 @@ class _Stream:
         self._failure: Exception | None = None
         self._is_stopped = False
         self._threads = [
-            threading.Thread(target=self._work, name="weights", daemon=True) for _ in range(min(AT_ONCE, len(files)))
+            threading.Thread(target=self._work, name="weights", daemon=True)
+            for _ in range(min(MAX_THREADS, len(files)))
         ]
         self._working = len(self._threads)
         # A daemon thread that comes out of torch when the interpreter is gone takes the process down with SIGABRT.
@@ -151,24 +152,26 @@ class _Stream:
             raise WeightsDamaged(f"The file {file.path} in {self._folder} can't be used: {error}; {REMEDY}.") from None
 
     def _read_tensors(self, source: _Source) -> None:
-        for place in source.places():
-            self._claim(place)
-            raw = self._buffers.empty(place.size)
+        for entry in source.tensor_entries():
+            self._claim(entry)
+            raw = self._buffers.empty(entry.size)
             source.fill(raw.numpy().data)
             with self._changed:
-                self._arrived.append((place.name, raw.view(place.dtype).reshape(place.shape)))
+                self._arrived.append((entry.name, raw.view(entry.dtype).reshape(entry.shape)))
                 self._changed.notify_all()
         source.finish()
 
-    def _claim(self, place: TensorEntry) -> None:
+    def _claim(self, entry: TensorEntry) -> None:
         """Wait until there is room for the tensor, in the order of asking."""
         with self._turn, self._changed:
-            if place.name in self._names:
+            if entry.name in self._names:
                 raise FormatError("another file has a tensor of the same name")
-            self._names.add(place.name)
-            self._changed.wait_for(lambda: self._is_stopped or self._held == 0 or self._held + place.size <= HELD)
+            self._names.add(entry.name)
+            self._changed.wait_for(
+                lambda: self._is_stopped or self._held == 0 or self._held + entry.size <= MAX_WAITING_BYTES
+            )
             self._stop_if_told()
-            self._held += place.size
+            self._held += entry.size
 
     def _count(self, count: int) -> None:
         with self._changed:
@@ -191,11 +194,11 @@ class _Source:
         self._on_read = on_read
         self._digest = hashlib.sha256()
 
-    def places(self) -> tuple[TensorEntry, ...]:
+    def tensor_entries(self) -> tuple[TensorEntry, ...]:
         """Read the header."""
         first = self._take(LENGTH_BYTES)
         length = header_length(first, self._file.size)
-        return places(self._take(length), self._file.size - LENGTH_BYTES - length)
+        return tensor_entries(self._take(length), self._file.size - LENGTH_BYTES - length)
 
     def fill(self, room: memoryview) -> None:
         """Read the next bytes into `room`."""

@@ -10,7 +10,7 @@ from onbrand.packs.manifest import BASE_MANIFEST, Base, load_base
 from onbrand.storage.files import LocalFolder
 
 
-def listed_anew(directory: Path, model: str) -> Base:
+def repin(directory: Path, model: str) -> Base:
     """A base of the files as they are now."""
     files = [
         {

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from onbrand.hidream.models import Precision
 from onbrand.hidream.network.transformer import empty_transformer
-from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights.load_state import load_state
 from tests.tiny import SIZE, tiny_pipeline
 
 
@@ -25,7 +25,7 @@ def lively_transformer(seed: int = 0) -> Any:
 def ours(theirs: Any, precision: Precision, dtype: torch.dtype | None = None) -> Any:
     """Our transformer, filled with the weights of diffusers'."""
     transformer = empty_transformer(theirs.config, precision, dtype).to_empty(device="cpu")
-    fill(transformer, theirs.state_dict().items())
+    load_state(transformer, theirs.state_dict().items())
     return transformer
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.sampling.denoising import denoise, prepare_latents
-from onbrand.hidream.sampling.schedule import scheduler_of
+from onbrand.hidream.sampling.schedule import make_scheduler
 from onbrand.hidream.text.encode import Embeddings
 from tests.tiny import SIZE, tiny_pipeline
 
@@ -62,7 +62,7 @@ def ours(
     latents, generators = prepare_latents(seeds, 4, SIZE)
     return denoise(
         transformer,
-        scheduler or scheduler_of(model, model.shift),
+        scheduler or make_scheduler(model, model.shift),
         latents,
         generators,
         PROMPT,
@@ -77,7 +77,7 @@ def stock(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> Tensor:
     """diffusers' own way, with the same embeddings and noise."""
     pipeline.scheduler = scheduler
     batch, dtype = len(latents), pipeline.transformer.dtype
-    arguments = {}
+    arguments: dict[str, Tensor] = {}
     for prefix, texts in (("", PROMPT), ("negative_", NEGATIVE)):
         arguments |= {
             f"{prefix}prompt_embeds_llama3": texts.llama3.expand(-1, batch, -1, -1).to(dtype),
@@ -101,7 +101,7 @@ def stock(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> Tensor:
 def seeded_stock(pipeline: Any, name: str) -> Tensor:
     """The pipeline with our scheduler, which gives each image of the batch its own noise."""
     latents, generators = prepare_latents(SEEDS, 4, SIZE)
-    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+    scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
     scheduler.generators = generators
     return stock(pipeline, name, scheduler, latents)
 
@@ -141,7 +141,7 @@ def test_the_same_seeds_give_the_same_latents_whatever_else_draws_noise(pipeline
 @every_model
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_drawing_that_was_stopped_leaves_nothing_behind(pipeline: Any, name: str, step: int) -> None:
-    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+    scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
     untouched = ours(pipeline.transformer, name)
 
     def stop(done: int, _: object) -> None:
@@ -155,7 +155,7 @@ def test_a_drawing_that_was_stopped_leaves_nothing_behind(pipeline: Any, name: s
 
 @every_model
 def test_a_failed_drawing_leaves_nothing_behind(pipeline: Any, name: str) -> None:
-    scheduler, passes = scheduler_of(MODELS[name], MODELS[name].shift), []
+    scheduler, passes = make_scheduler(MODELS[name], MODELS[name].shift), []
     untouched = ours(pipeline.transformer, name)
 
     def no_memory(*_: object) -> None:
@@ -189,7 +189,7 @@ def test_each_step_is_told_and_the_last_one_heads_for_the_result(pipeline: Any, 
 def test_a_step_heads_for_the_picture_and_not_for_its_noise(name: str) -> None:
     """A transformer that knows the picture: with it, every step of any scheduler must head for that one."""
     picture = torch.randn(1, 4, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
-    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+    scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
 
     def knows(hidden_states: Tensor, **_: object) -> tuple[Tensor]:
         sigma = scheduler.sigmas[scheduler.step_index or 0]
@@ -222,7 +222,7 @@ def test_guidance_without_the_embeddings_of_no_text_is_refused(pipeline: Any) ->
     with pytest.raises(ValueError, match="no text"):
         denoise(
             pipeline.transformer,
-            scheduler_of(model, model.shift),
+            make_scheduler(model, model.shift),
             latents,
             generators,
             PROMPT,

@@ -13,8 +13,8 @@ import torch
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.embedding_cache import PromptCache
-from onbrand.hidream.text.encode import Embeddings, Encoded
+from onbrand.hidream.text.embedding_cache import EmbeddingCache
+from onbrand.hidream.text.encode import Embeddings, EncodedPrompt
 from onbrand.hidream.text.encoders import load_text_encoder
 from onbrand.hidream.text.minilm import MiniLmEncoder
 from onbrand.packs.manifest import load_base
@@ -38,7 +38,7 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.encoder, name)
 
-    def encode(self, prompt: str, suffix: str) -> Encoded:
+    def encode(self, prompt: str, suffix: str) -> EncodedPrompt:
         assert self._alone.acquire(blocking=False), "two encodings at once"
         try:
             self.asked.append(prompt)
@@ -77,7 +77,7 @@ def is_same(one: Embeddings, other: Embeddings) -> bool:
 
 
 def test_remembered_embeddings_equal_fresh_ones_and_need_no_encoder(encoder: Watched) -> None:
-    cache = PromptCache()
+    cache = EmbeddingCache()
     for prompt in ("a kettle", "", "kettle " * 200):
         first, second = (cache.get_or_encode(encoder, prompt, SUFFIX) for _ in range(2))
         fresh = encoder.encoder.encode(prompt, SUFFIX)
@@ -88,7 +88,7 @@ def test_remembered_embeddings_equal_fresh_ones_and_need_no_encoder(encoder: Wat
 
 
 def test_whatever_changes_the_embeddings_is_encoded_anew(encoder: Watched, mini: MiniLmEncoder) -> None:
-    cache = PromptCache()
+    cache = EmbeddingCache()
     others = [
         (encoder, "a kettle", ", onbrand style"),
         (encoder, "A kettle", ", onbrand style"),
@@ -98,7 +98,7 @@ def test_whatever_changes_the_embeddings_is_encoded_anew(encoder: Watched, mini:
         (encoder, " kettle", "onbrand"),
         (encoder, "a kettle", ""),
         (Watched(replace(mini, identity="another base")), "a kettle", ", onbrand style"),
-        (Watched(replace(mini, reader=replace(mini.reader, limit=64))), "a kettle", ", onbrand style"),
+        (Watched(replace(mini, tokenizer=replace(mini.tokenizer, limit=64))), "a kettle", ", onbrand style"),
     ]
     found = [cache.get_or_encode(*other) for other in others]
     assert len({id(each) for each in found}) == len(others)
@@ -106,7 +106,7 @@ def test_whatever_changes_the_embeddings_is_encoded_anew(encoder: Watched, mini:
 
 
 def test_the_least_recently_used_go_first(encoder: Watched, size: int) -> None:
-    cache = PromptCache(max_bytes=2 * size)
+    cache = EmbeddingCache(max_bytes=2 * size)
     for prompt in ("one", "two", "one", "three", "one", "two"):
         cache.get_or_encode(encoder, prompt, SUFFIX)
         assert cache.size <= 2 * size
@@ -115,7 +115,7 @@ def test_the_least_recently_used_go_first(encoder: Watched, size: int) -> None:
 
 
 def test_what_is_larger_than_the_cache_is_not_kept(encoder: Watched, size: int) -> None:
-    cache = PromptCache(max_bytes=size - 1)
+    cache = EmbeddingCache(max_bytes=size - 1)
     for _ in range(2):
         cache.get_or_encode(encoder, "a kettle", SUFFIX)
     assert encoder.asked == ["a kettle"] * 2
@@ -123,7 +123,7 @@ def test_what_is_larger_than_the_cache_is_not_kept(encoder: Watched, size: int) 
 
 
 def test_who_asks_for_what_is_being_encoded_waits_for_it(encoder: Watched) -> None:
-    cache = PromptCache()
+    cache = EmbeddingCache()
     encoder.may_go_on.clear()
     with ThreadPoolExecutor(4) as threads:
         asking = [threads.submit(cache.get_or_encode, encoder, "a kettle", SUFFIX) for _ in range(4)]
@@ -135,7 +135,7 @@ def test_who_asks_for_what_is_being_encoded_waits_for_it(encoder: Watched) -> No
 
 
 def test_one_encoding_runs_at_a_time(encoder: Watched) -> None:
-    cache = PromptCache()
+    cache = EmbeddingCache()
     with ThreadPoolExecutor(8) as threads:
         prompts = [f"{number} kettles" for number in range(24)]
         found = list(threads.map(lambda prompt: cache.get_or_encode(encoder, prompt, SUFFIX), prompts))
@@ -145,7 +145,7 @@ def test_one_encoding_runs_at_a_time(encoder: Watched) -> None:
 
 
 def test_a_known_prompt_does_not_wait_for_another_to_be_encoded(encoder: Watched) -> None:
-    cache = PromptCache()
+    cache = EmbeddingCache()
     known = cache.get_or_encode(encoder, "known", SUFFIX)
     encoder.begun.clear()
     encoder.may_go_on.clear()
@@ -160,7 +160,7 @@ def test_a_known_prompt_does_not_wait_for_another_to_be_encoded(encoder: Watched
 
 
 def test_after_a_failure_the_next_who_asks_tries_again(encoder: Watched) -> None:
-    cache = PromptCache()
+    cache = EmbeddingCache()
     for _ in range(2):
         with pytest.raises(WeightsDamaged, match="prompt_suffix"):
             cache.get_or_encode(encoder, "a kettle", "brand " * 200)
@@ -169,6 +169,6 @@ def test_after_a_failure_the_next_who_asks_tries_again(encoder: Watched) -> None
 
 
 def test_the_texts_are_not_kept(encoder: Watched) -> None:
-    cache = PromptCache()
+    cache = EmbeddingCache()
     cache.get_or_encode(encoder, "a very secret kettle", SUFFIX)
     assert "secret" not in repr(vars(cache))

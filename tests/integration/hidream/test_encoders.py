@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ from transformers import (
 
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.encode import Embeddings, PromptTokenizer, reader, truncate_prompt
-from onbrand.hidream.text.encoders import FourEncoders, load_text_encoder
+from onbrand.hidream.text.encode import Embeddings, PromptTokenizer, make_prompt_tokenizer, truncate_prompt
+from onbrand.hidream.text.encoders import HiDreamTextEncoder, load_text_encoder
 from onbrand.packs.manifest import Base, load_base
 from onbrand.storage.files import LocalFolder
-from tests.integration.hidream.bases import listed_anew
+from tests.integration.hidream.bases import repin
 from tests.integration.hidream.networks import error
 from tests.tiny import tiny_base, tiny_pipeline
 
@@ -59,15 +60,17 @@ def base(directory: Path) -> Base:
 
 
 @pytest.fixture(scope="module")
-def encoder(base: Base) -> FourEncoders:
+def encoder(base: Base) -> HiDreamTextEncoder:
     return load(base)
 
 
-def load(base: Base, precision: Precision = Precision.FLOAT32, token_limit: int = 128, **how: Any) -> FourEncoders:
+def load(
+    base: Base, precision: Precision = Precision.FLOAT32, token_limit: int = 128, **options: Any
+) -> HiDreamTextEncoder:
     encoder = load_text_encoder(
-        base, MODELS[MODEL], token_limit=token_limit, precision=precision, device=torch.device("cpu"), **how
+        base, MODELS[MODEL], token_limit=token_limit, precision=precision, device=torch.device("cpu"), **options
     )
-    assert isinstance(encoder, FourEncoders)
+    assert isinstance(encoder, HiDreamTextEncoder)
     return encoder
 
 
@@ -116,20 +119,20 @@ def test_a_prompt_that_fits_gives_what_diffusers_gives(
         assert_same(encoded.embeddings, by_diffusers(pipeline, prompt + SUFFIX, limit))
 
 
-def test_the_empty_negative_prompt_gives_what_diffusers_gives(directory: Path, encoder: FourEncoders) -> None:
+def test_the_empty_negative_prompt_gives_what_diffusers_gives(directory: Path, encoder: HiDreamTextEncoder) -> None:
     assert_same(encoder.encode("", "").embeddings, by_diffusers(pipeline_of(directory), ""))
 
 
 def test_clip_reads_at_most_218_tokens_and_t5_what_its_tokenizer_says(base: Base) -> None:
     encoder = load(base, token_limit=512)
-    assert [part.reader.limit for part in (*encoder.clips, encoder.t5, encoder.llama)] == [218, 218, 512, 512]
+    assert [part.tokenizer.limit for part in (*encoder.clips, encoder.t5, encoder.llama)] == [218, 218, 512, 512]
 
 
 def test_a_tokenizer_that_pads_on_the_left_is_followed(directory: Path, tmp_path: Path) -> None:
     changed = copied(directory, tmp_path)
     path = tmp_path / "tokenizer_4" / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"padding_side": "left"}))
-    encoder = load(listed_anew(changed, MODEL))
+    encoder = load(repin(changed, MODEL))
     assert_same(encoder.encode(SHORT, SUFFIX).embeddings, by_diffusers(pipeline_of(tmp_path), SHORT + SUFFIX))
 
 
@@ -148,7 +151,7 @@ def test_rope_scaling_as_llama_3_1_has_it_is_followed(directory: Path, tmp_path:
     }
     config |= {"rope_scaling": scaling, "rope_theta": 500000.0, "max_position_embeddings": 131072}
     path.write_text(json.dumps(config))
-    encoder = load(listed_anew(changed, MODEL))
+    encoder = load(repin(changed, MODEL))
     theirs = by_diffusers(pipeline_of(tmp_path), SHORT + SUFFIX)
     assert_same(encoder.encode(SHORT, SUFFIX).embeddings, theirs)
     assert not torch.equal(theirs.llama3, by_diffusers(pipeline_of(directory), SHORT + SUFFIX).llama3)
@@ -212,7 +215,7 @@ def test_loading_opens_no_connection(base: Base, monkeypatch: pytest.MonkeyPatch
 
 def test_tokenizers_are_kept_for_the_next_start(directory: Path, tmp_path: Path) -> None:
     far, near = copied(directory, tmp_path / "far"), tmp_path / "near"
-    base = listed_anew(far, MODEL)
+    base = repin(far, MODEL)
     first = load(base, directory=near)
     assert (near / base.id / "tokenizer_3" / "tokenizer.json").read_bytes() == (
         far / "tokenizer_3" / "tokenizer.json"
@@ -238,7 +241,7 @@ def respelled(directory: Path, to: Path, part: str, change: Callable[[dict[str, 
     copied(directory, to)
     path = to / part / "model.safetensors"
     save_file({name: tensor.clone() for name, tensor in change(load_file(path)).items()}, path)
-    return listed_anew(to, MODEL)
+    return repin(to, MODEL)
 
 
 def plus(name: str, tensor: Tensor) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
@@ -269,7 +272,7 @@ def llama_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     ],
 )
 def test_every_known_spelling_of_the_weights_is_read(
-    directory: Path, encoder: FourEncoders, tmp_path: Path, part: str, change: Any
+    directory: Path, encoder: HiDreamTextEncoder, tmp_path: Path, part: str, change: Any
 ) -> None:
     respelt = load(respelled(directory, tmp_path, part, change))
     assert_same(respelt.encode(SHORT, SUFFIX).embeddings, encoder.encode(SHORT, SUFFIX).embeddings)
@@ -329,19 +332,19 @@ def test_files_of_another_model_are_refused(
 ) -> None:
     (copied(directory, tmp_path) / file).write_bytes(content)
     with pytest.raises(WeightsDamaged, match=sentence):
-        load(listed_anew(tmp_path, MODEL))
+        load(repin(tmp_path, MODEL))
 
 
 def test_a_clip_of_77_tokens_is_refused(directory: Path, tmp_path: Path) -> None:
     path = copied(directory, tmp_path) / "text_encoder" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": 77}))
     with pytest.raises(WeightsDamaged, match="long-context"):
-        load(listed_anew(tmp_path, MODEL))
+        load(repin(tmp_path, MODEL))
 
 
 @pytest.mark.parametrize("file", ["text_encoder_4/model.safetensors", "tokenizer_3/tokenizer.json"])
 def test_a_flipped_bit_is_refused(directory: Path, tmp_path: Path, file: str) -> None:
-    base = listed_anew(copied(directory, tmp_path), MODEL)
+    base = repin(copied(directory, tmp_path), MODEL)
     path = tmp_path / file
     data = bytearray(path.read_bytes())
     data[-40] ^= 1
@@ -353,15 +356,15 @@ def test_a_flipped_bit_is_refused(directory: Path, tmp_path: Path, file: str) ->
 # -- prompts that are too long
 
 
-def readers_of(encoder: FourEncoders) -> list[PromptTokenizer]:
-    return [part.reader for part in (*encoder.clips, encoder.t5, encoder.llama)]
+def tokenizers_of(encoder: HiDreamTextEncoder) -> list[PromptTokenizer]:
+    return [part.tokenizer for part in (*encoder.clips, encoder.t5, encoder.llama)]
 
 
-def test_too_long_a_prompt_is_cut_for_each_encoder_by_itself(encoder: FourEncoders) -> None:
+def test_too_long_a_prompt_is_cut_for_each_encoder_by_itself(encoder: HiDreamTextEncoder) -> None:
     # The tiny CLIPs read a byte a token, four for each of these; T5 knows none of them and takes a run as one.
     prompt = "🍔" * 60
-    ids, ignored = truncate_prompt(readers_of(encoder), prompt, SUFFIX)
-    suffix = len(encoder.clips[0].reader.ids(SUFFIX)) - 2
+    ids, ignored = truncate_prompt(tokenizers_of(encoder), prompt, SUFFIX)
+    suffix = len(encoder.clips[0].tokenizer.ids(SUFFIX)) - 2
     read = (128 - 2 - suffix) // 4
     assert ignored == 60 - read
     assert len(ids[0]) == 2 + suffix + 4 * read
@@ -369,35 +372,35 @@ def test_too_long_a_prompt_is_cut_for_each_encoder_by_itself(encoder: FourEncode
     assert encoder.encode(prompt, SUFFIX).ignored == ignored
 
 
-def test_the_brands_suffix_is_read_to_its_end_by_all(encoder: FourEncoders) -> None:
-    ids, ignored = truncate_prompt(readers_of(encoder), "a kettle on a table " * 25, SUFFIX)
+def test_the_brands_suffix_is_read_to_its_end_by_all(encoder: HiDreamTextEncoder) -> None:
+    ids, ignored = truncate_prompt(tokenizers_of(encoder), "a kettle on a table " * 25, SUFFIX)
     assert ignored > 0
-    for part, tokens in zip(readers_of(encoder), ids, strict=True):
+    for part, tokens in zip(tokenizers_of(encoder), ids, strict=True):
         assert part.limit - 3 <= len(tokens) <= part.limit
         assert part.tokenizer.decode(tokens).replace(" ", "").endswith(SUFFIX.replace(" ", ""))
 
 
-def test_a_cut_prompt_gives_the_embeddings_of_the_shorter_prompt(encoder: FourEncoders) -> None:
+def test_a_cut_prompt_gives_the_embeddings_of_the_shorter_prompt(encoder: HiDreamTextEncoder) -> None:
     prompt = "a kettle on a table " * 25
-    clip = encoder.clips[0].reader
-    read = clip.readable(prompt, SUFFIX)
+    clip = encoder.clips[0].tokenizer
+    read = clip.fitting_length(prompt, SUFFIX)
     assert 0 < read < len(prompt)
     shorter = encoder.encode(prompt[:read], SUFFIX).embeddings
     assert torch.equal(encoder.encode(prompt, SUFFIX).embeddings.pooled, shorter.pooled)
 
 
-def test_special_tokens_are_plain_text_in_a_prompt(encoder: FourEncoders) -> None:
+def test_special_tokens_are_plain_text_in_a_prompt(encoder: HiDreamTextEncoder) -> None:
     text = "<|startoftext|> a <|endoftext|> b <|eot_id|> c <|begin_of_text|>" + SUFFIX
     for part in encoder.clips:  # whose answer is taken where the text ends
-        start, *tokens, end = part.reader.ids(text)
+        start, *tokens, end = part.tokenizer.ids(text)
         assert (start, end) == (512, 513)
         assert not {512, 513} & set(tokens)
-    start, *tokens = encoder.llama.reader.ids(text)
+    start, *tokens = encoder.llama.tokenizer.ids(text)
     assert start == 0
     assert not {0, 1} & set(tokens)
 
 
-def test_a_suffix_that_is_too_long_is_refused(encoder: FourEncoders) -> None:
+def test_a_suffix_that_is_too_long_is_refused(encoder: HiDreamTextEncoder) -> None:
     for prompt in ("", "a kettle", " "):
         with pytest.raises(WeightsDamaged, match="prompt_suffix"):
             encoder.encode(prompt, "brand " * 60)
@@ -420,14 +423,14 @@ def knowing_kettles() -> CLIPTokenizer:
 
 
 def test_a_cut_that_makes_more_tokens_is_made_again() -> None:
-    clip = reader(knowing_kettles().backend_tokenizer, 5)
+    clip = make_prompt_tokenizer(knowing_kettles().backend_tokenizer, 5)
     assert [len(clip.ids(text)) for text in ("kettle kettle kettle", "kettle kettle kett", "kettle kettle k")] == [
         5,
         6,
         5,
     ]
-    assert clip.readable("kettle kettle kettle", "") == 20
-    assert clip.readable("kettle kettle kettl", "") == len("kettle kettle k")
+    assert clip.fitting_length("kettle kettle kettle", "") == 20
+    assert clip.fitting_length("kettle kettle kettl", "") == len("kettle kettle k")
 
 
 def knowing(*words: str) -> Tokenizer:
@@ -438,28 +441,30 @@ def knowing(*words: str) -> Tokenizer:
 
 def test_what_some_cannot_read_is_left_out_until_all_can() -> None:
     spells, knows_three, knows_five = knowing(), knowing("abcdef", "abc"), knowing("abcdef", "abcde")
-    readers = [reader(knows_five, 1), reader(spells, 5), reader(knows_three, 1)]
-    ids, ignored = truncate_prompt(readers, "abcdef", "")
+    tokenizers = [
+        make_prompt_tokenizer(knows_five, 1),
+        make_prompt_tokenizer(spells, 5),
+        make_prompt_tokenizer(knows_three, 1),
+    ]
+    ids, ignored = truncate_prompt(tokenizers, "abcdef", "")
     assert [len(tokens) for tokens in ids] == [1, 5, 1]
     # The speller leaves five letters, of which the one that knows three reads those; the other then reads one.
     assert ignored == 5
-    assert truncate_prompt(readers, "a", "")[1] == 0
+    assert truncate_prompt(tokenizers, "a", "")[1] == 0
 
 
-def tokenizers(encoder: FourEncoders) -> dict[str, Callable[[int], PromptTokenizer]]:
+def tokenizer_makers(encoder: HiDreamTextEncoder) -> dict[str, Callable[[int], PromptTokenizer]]:
     """Readers of any limit: those of the four, one with words, and one that normalises as T5's real one does."""
     nfkc = T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), ("k", -3.0), ("ﬁ", -4.0)])
     nfkc.backend_tokenizer.normalizer = normalizers.NFKC()
     found = {
-        "clip": encoder.clips[0].reader.tokenizer,
-        "t5": encoder.t5.reader.tokenizer,
-        "llama": encoder.llama.reader.tokenizer,
-        "kettles": reader(knowing_kettles().backend_tokenizer, 0).tokenizer,
-        "nfkc": reader(nfkc.backend_tokenizer, 0).tokenizer,
+        "clip": encoder.clips[0].tokenizer.tokenizer,
+        "t5": encoder.t5.tokenizer.tokenizer,
+        "llama": encoder.llama.tokenizer.tokenizer,
+        "kettles": make_prompt_tokenizer(knowing_kettles().backend_tokenizer, 0).tokenizer,
+        "nfkc": make_prompt_tokenizer(nfkc.backend_tokenizer, 0).tokenizer,
     }
-    return {
-        name: lambda limit, tokenizer=tokenizer: PromptTokenizer(tokenizer, limit) for name, tokenizer in found.items()
-    }
+    return {name: partial(PromptTokenizer, tokenizer) for name, tokenizer in found.items()}
 
 
 # Words, CJK, emoji of several code points, letters with marks, ligatures and units that NFKC takes apart, blanks.
@@ -494,14 +499,14 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS, st.integers(40, 80), st.sampled_from([", onbrand style", " style", "", "! x"]))
-def test_what_is_said_to_be_read_is_read(encoder: FourEncoders, prompt: str, limit: int, suffix: str) -> None:
-    readers = [make(limit) for make in tokenizers(encoder).values()]
-    ids, ignored = truncate_prompt(readers, prompt, suffix)
+def test_what_is_said_to_be_read_is_read(encoder: HiDreamTextEncoder, prompt: str, limit: int, suffix: str) -> None:
+    tokenizers = [make(limit) for make in tokenizer_makers(encoder).values()]
+    ids, ignored = truncate_prompt(tokenizers, prompt, suffix)
     assert all(len(tokens) <= limit for tokens in ids)
-    _, again = truncate_prompt(readers, prompt[: len(prompt) - ignored], suffix)
+    _, again = truncate_prompt(tokenizers, prompt[: len(prompt) - ignored], suffix)
     assert again == 0
-    for each, tokens in zip(readers, ids, strict=True):
-        assert (each.limit >= len(each.ids(prompt + suffix))) == (each.readable(prompt, suffix) == len(prompt))
+    for each, tokens in zip(tokenizers, ids, strict=True):
+        assert (each.limit >= len(each.ids(prompt + suffix))) == (each.fitting_length(prompt, suffix) == len(prompt))
         (alone,), cut = truncate_prompt([each], prompt, suffix)
         assert alone == tokens
         assert truncate_prompt([each], prompt[: len(prompt) - cut], suffix) == ([tokens], 0)

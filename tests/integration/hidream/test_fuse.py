@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from onbrand.errors import WeightsDamaged
-from onbrand.hidream.network.int8 import dequantise, quantise
-from onbrand.hidream.weights.fuse import fused
+from onbrand.hidream.network.int8 import dequantize, quantize
+from onbrand.hidream.weights.fuse import fuse_lora
 from onbrand.hidream.weights.lora import Adapter, Update, read_adapter
 from onbrand.packs.manifest import Lora
 from tests.tiny import ALPHA, RANK, SIZE, adapted_modules, tiny_lora, tiny_pipeline
@@ -69,7 +69,7 @@ def test_fused_equals_pefts_unfused_forward(transformer: Any, lora_file: Path, a
     adapter = read_adapter(lora_file, Lora(lora_file.name, RANK, alpha, scale, modules))
 
     merged = tiny_pipeline().transformer
-    merged.load_state_dict(dict(fused(transformer.state_dict().items(), adapter)))
+    merged.load_state_dict(dict(fuse_lora(transformer.state_dict().items(), adapter)))
     beside = tiny_pipeline().transformer
     beside.add_adapter(LoraConfig(r=RANK, lora_alpha=alpha, target_modules=list(modules)))
     weights = {
@@ -88,7 +88,7 @@ def losses(transformer: Any, adapter: Adapter) -> dict[str, float]:
     """What is lost of the update in each way of adding it to bfloat16 weights: norms, as a share of the update's."""
     weights = {name: tensor.bfloat16() for name, tensor in transformer.state_dict().items()}
     squares: Counter[str] = Counter()
-    for name, tensor in fused(weights.items(), adapter):
+    for name, tensor in fuse_lora(weights.items(), adapter):
         weight, update = weights[name], adapter.updates.get(name.removesuffix(".weight"))
         if update is None:
             assert tensor is weight
@@ -107,7 +107,7 @@ def losses(transformer: Any, adapter: Adapter) -> dict[str, float]:
 
 
 def as_int8(weight: Tensor) -> Tensor:
-    return dequantise(*quantise(weight), torch.float64)
+    return dequantize(*quantize(weight), torch.float64)
 
 
 def test_the_sum_loses_nothing_of_a_gentle_update(transformer: Any, adapter: Adapter) -> None:
@@ -121,24 +121,24 @@ def test_the_sum_loses_nothing_of_a_gentle_update(transformer: Any, adapter: Ada
 
 def test_the_weights_that_are_given_stay_as_they_are() -> None:
     weight = torch.zeros(6, 5)
-    ((_, out),) = fused([("x.weight", weight)], one((6, 5), scaling=0.5))
+    ((_, out),) = fuse_lora([("x.weight", weight)], one((6, 5), scaling=0.5))
     assert torch.equal(out, torch.full((6, 5), 0.5 * RANK))
     assert not weight.any()
 
 
 def test_a_lora_for_a_wider_base_is_refused() -> None:
     with pytest.raises(WeightsDamaged, match=r"changes 6×5 numbers of x, and the base has 6×4 there: use the base it"):
-        list(fused([("x.weight", torch.zeros(6, 4))], one((6, 5))))
+        list(fuse_lora([("x.weight", torch.zeros(6, 4))], one((6, 5))))
 
 
 def test_a_lora_for_a_deeper_base_is_refused() -> None:
     with pytest.raises(WeightsDamaged, match="adapts x, which the base doesn't have: use the base it was trained on"):
-        list(fused([("y.weight", torch.zeros(6, 5))], one((6, 5))))
+        list(fuse_lora([("y.weight", torch.zeros(6, 5))], one((6, 5))))
 
 
 def test_a_module_is_not_adapted_twice() -> None:
     with pytest.raises(WeightsDamaged, match=r"has x\.weight twice"):
-        list(fused([("x.weight", torch.zeros(6, 5))] * 2, one((6, 5))))
+        list(fuse_lora([("x.weight", torch.zeros(6, 5))] * 2, one((6, 5))))
 
 
 @pytest.mark.parametrize("side", ["up", "down", "both, but nothing between them"])
@@ -153,7 +153,7 @@ def test_a_module_that_the_lora_leaves_as_it_is_is_refused(side: str) -> None:
     else:
         update.up[:, 0] = update.down[1] = 0
     with pytest.raises(WeightsDamaged, match="leaves x as it is: train it longer, or without this module"):
-        list(fused([("x.weight", torch.zeros(6, 5))], adapter))
+        list(fuse_lora([("x.weight", torch.zeros(6, 5))], adapter))
 
 
 def test_giving_up_lets_go_of_the_source() -> None:
@@ -168,5 +168,5 @@ def test_giving_up_lets_go_of_the_source() -> None:
             closed.append(True)
 
     with pytest.raises(WeightsDamaged):
-        list(fused(source(), one((6, 5))))
+        list(fuse_lora(source(), one((6, 5))))
     assert closed

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from onbrand.errors import WeightsDamaged
-from onbrand.hidream.health import check, probe, probe_output
+from onbrand.hidream.health import check_probe, make_probe, probe_output
 from onbrand.packs.manifest import Probe
 from tests import tiny
 
@@ -57,20 +57,20 @@ def test_an_answer_that_is_no_picture_is_refused(transformer: Any, damage: Calla
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.6, -1.0])
 def test_an_answer_nearer_to_the_base_or_far_from_both_is_refused(share: float) -> None:
     with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
-        check([1.0 + share] * 16, Probe(BASE, FUSED))
+        check_probe([1.0 + share] * 16, Probe(BASE, FUSED))
 
 
 @pytest.mark.parametrize("share", [0.6, 1.0, 1.4])
 def test_rounding_does_not_matter(share: float) -> None:
-    check([1.0 + share] * 16, Probe(BASE, FUSED))
+    check_probe([1.0 + share] * 16, Probe(BASE, FUSED))
 
 
 def test_an_answer_of_another_length_is_refused() -> None:
     with pytest.raises(WeightsDamaged):
-        check([2.0] * 8, Probe(BASE, FUSED))
+        check_probe([2.0] * 8, Probe(BASE, FUSED))
 
 
 def test_a_lora_that_changes_next_to_nothing_makes_no_pack() -> None:
     with pytest.raises(WeightsDamaged, match="next to nothing"):
-        probe(BASE, [number + 0.004 for number in BASE])
-    assert probe(BASE, FUSED) == Probe(BASE, FUSED)
+        make_probe(BASE, [number + 0.004 for number in BASE])
+    assert make_probe(BASE, FUSED) == Probe(BASE, FUSED)

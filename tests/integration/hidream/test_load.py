@@ -18,11 +18,11 @@ from onbrand.config import PrecisionChoice
 from onbrand.errors import PackUnfit, SetupError, WeightsDamaged
 from onbrand.hidream.load import Stage, load_pipeline, probe_lora
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.pipeline import Drawing, Pipeline
+from onbrand.hidream.pipeline import Pipeline, PipelineOutput
 from onbrand.hidream.sampling.denoising import prepare_latents
-from onbrand.hidream.sampling.schedule import scheduler_of
-from onbrand.hidream.text.encode import Encoded, TextEncoder
-from onbrand.hidream.weights.prequantized import store_artefact
+from onbrand.hidream.sampling.schedule import make_scheduler
+from onbrand.hidream.text.encode import EncodedPrompt, TextEncoder
+from onbrand.hidream.weights.prepared import store_prepared
 from onbrand.packs.manifest import Base, BrandPack, load_pack
 from onbrand.storage.files import LocalFolder
 from tests import tiny
@@ -67,17 +67,21 @@ class Deaf:
     """A text encoder that is asked nothing any more."""
 
     def __init__(self, encoder: TextEncoder) -> None:
-        self.identity, self.token_limit, self.large = encoder.identity, encoder.token_limit, encoder.large
+        self.identity, self.token_limit, self.large_networks = (
+            encoder.identity,
+            encoder.token_limit,
+            encoder.large_networks,
+        )
 
-    def encode(self, prompt: str, suffix: str) -> Encoded:
+    def encode(self, prompt: str, suffix: str) -> EncodedPrompt:
         raise AssertionError(f"{prompt}{suffix} was read again")
 
     def to(self, device: torch.device) -> None:
         raise AssertionError(f"moved to {device}")
 
 
-def draw(illustrator: Pipeline, prompt: str = PROMPT, seeds: tuple[int, ...] = SEEDS[:1]) -> Drawing:
-    return illustrator.draw(prompt, seeds, lambda _: None, lambda: False)
+def draw(pipeline: Pipeline, prompt: str = PROMPT, seeds: tuple[int, ...] = SEEDS[:1]) -> PipelineOutput:
+    return pipeline.draw(prompt, seeds, lambda _: None, lambda: False)
 
 
 def stock(brand: Brand) -> Any:
@@ -86,7 +90,7 @@ def stock(brand: Brand) -> Any:
     pipeline = tiny.tiny_pipeline()  # the same seed: the same encoders and tokenizers as on disk
     pipeline.transformer = HiDreamImageTransformer2DModel.from_pretrained(directory / "transformer").float().eval()
     pipeline.vae = AutoencoderKL.from_pretrained(directory / "vae").eval()
-    pipeline.scheduler = scheduler_of(MODELS[manifest.base_model], manifest.shift)
+    pipeline.scheduler = make_scheduler(MODELS[manifest.base_model], manifest.shift)
     pipeline.load_lora_weights(brand.pack.directory, weight_name="lora.safetensors", adapter_name="brand")
     # diffusers reads no alpha from such a file; its scale is then 1 instead of alpha / rank.
     pipeline.set_adapters("brand", manifest.lora.scale * manifest.lora.alpha / manifest.lora.rank)
@@ -121,15 +125,15 @@ def test_pictures_equal_those_of_diffusers_pipeline_with_the_lora_beside_the_wei
 
 
 def test_an_image_alone_is_the_image_of_the_batch(variant: Brand) -> None:
-    illustrator = variant.load()
-    together, alone = draw(illustrator, seeds=SEEDS), draw(illustrator, seeds=SEEDS[1:])
+    pipeline = variant.load()
+    together, alone = draw(pipeline, seeds=SEEDS), draw(pipeline, seeds=SEEDS[1:])
     assert np.abs(alone.pixels[0].astype(int) - together.pixels[1]).max() <= 1
 
 
 def test_the_same_seeds_are_the_same_pixels_whatever_was_drawn_before(variant: Brand) -> None:
-    illustrator = variant.load()
-    draw(illustrator, "another prompt", (5,))
-    first = draw(illustrator)
+    pipeline = variant.load()
+    draw(pipeline, "another prompt", (5,))
+    first = draw(pipeline)
     torch.manual_seed(99)
     assert (draw(variant.load()).pixels == first.pixels).all()
 
@@ -151,9 +155,9 @@ def test_lower_precision_draws_nearly_the_same(brand: Brand, precision: Precisio
 @pytest.mark.parametrize("precision", [PrecisionChoice.BFLOAT16, PrecisionChoice.INT8])
 def test_prepared_weights_are_the_same_model(brand: Brand, tmp_path: Path, precision: PrecisionChoice) -> None:
     fused = brand.load(precision)
-    store_artefact(tmp_path, fused.transformer, brand.pack.id, "transformer", Precision(precision))
+    store_prepared(tmp_path, fused.transformer, brand.pack.id, "transformer", Precision(precision))
     read: list[Stage] = []
-    prepared = brand.load(precision, artefacts=LocalFolder(tmp_path), on_stage=read.append)
+    prepared = brand.load(precision, prepared_folder=LocalFolder(tmp_path), on_stage=read.append)
     assert (draw(prepared).pixels == draw(fused).pixels).all()
     size = {stage.name: stage.size for stage in read}["transformer"]
     assert size == sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
@@ -161,13 +165,13 @@ def test_prepared_weights_are_the_same_model(brand: Brand, tmp_path: Path, preci
 
 def test_a_flipped_bit_in_prepared_weights_is_refused(brand: Brand, tmp_path: Path) -> None:
     fused = brand.load(PrecisionChoice.INT8)
-    store_artefact(tmp_path, fused.transformer, brand.pack.id, "transformer", Precision.INT8)
+    store_prepared(tmp_path, fused.transformer, brand.pack.id, "transformer", Precision.INT8)
     shard = next(tmp_path.rglob("*.safetensors"))
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
     with pytest.raises(WeightsDamaged):
-        brand.load(PrecisionChoice.INT8, artefacts=LocalFolder(tmp_path))
+        brand.load(PrecisionChoice.INT8, prepared_folder=LocalFolder(tmp_path))
 
 
 def test_loading_tells_its_plan_and_its_parts_encoders_first(brand: Brand) -> None:
@@ -187,10 +191,10 @@ def test_a_prompt_can_be_read_before_the_transformer_is_there(brand: Brand) -> N
         encode(PROMPT)
         seen.append("read")
 
-    illustrator = brand.load(on_encoder=read, on_stage=lambda stage: seen.append(stage.name))
+    pipeline = brand.load(on_encoder=read, on_stage=lambda stage: seen.append(stage.name))
     assert seen == ["encoders", "read", "transformer", "decoder", "check"]
-    illustrator.text_encoder = Deaf(illustrator.text_encoder)  # what was read then is not read again
-    assert draw(illustrator).ignored == 0
+    pipeline.text_encoder = Deaf(pipeline.text_encoder)  # what was read then is not read again
+    assert draw(pipeline).ignored == 0
 
 
 def test_a_pack_for_another_base_is_refused(brand: Brand, tmp_path: Path) -> None:

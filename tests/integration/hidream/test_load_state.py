@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from onbrand.errors import WeightsDamaged
 from onbrand.hidream.models import Precision
 from onbrand.hidream.network.transformer import empty_transformer
-from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights.load_state import load_state
 from tests.integration.hidream.networks import error, lively_transformer, ours, output
 
 BLOCK = "single_stream_blocks.0.block"
@@ -26,7 +26,7 @@ def theirs() -> Any:
 
 def filled(theirs: Any, tensors: list[tuple[str, Tensor]], precision: Precision = Precision.FLOAT32) -> Any:
     transformer = empty_transformer(theirs.config, precision).to_empty(device="cpu")
-    fill(transformer, tensors)
+    load_state(transformer, tensors)
     return transformer
 
 
@@ -82,7 +82,9 @@ def test_a_tensor_without_a_place_is_refused(theirs: Any, name: str) -> None:
 def test_a_tensor_may_be_left_out_on_purpose(theirs: Any) -> None:
     transformer = empty_transformer(theirs.config, Precision.FLOAT32).to_empty(device="cpu")
 
-    fill(transformer, changed(theirs, "lm_head.weight", torch.zeros(1)), ignored=lambda name: name == "lm_head.weight")
+    load_state(
+        transformer, changed(theirs, "lm_head.weight", torch.zeros(1)), is_ignored=lambda name: name == "lm_head.weight"
+    )
 
     assert torch.equal(transformer.state_dict()[QUERY], theirs.state_dict()[QUERY])
 
@@ -134,13 +136,13 @@ def test_what_is_not_finite_is_not_quantised(theirs: Any) -> None:
 
 def test_a_network_without_memory_is_not_filled(theirs: Any) -> None:
     with pytest.raises(ValueError, match="must have memory"):
-        fill(empty_transformer(theirs.config, Precision.FLOAT32), theirs.state_dict().items())
+        load_state(empty_transformer(theirs.config, Precision.FLOAT32), theirs.state_dict().items())
 
 
 def test_tied_parameters_need_one_of_their_names() -> None:
     network = nn.ModuleDict({"shared": nn.Embedding(4, 2), "embed_tokens": nn.Embedding(4, 2)})
     network["embed_tokens"].weight = network["shared"].weight
 
-    fill(network, [("shared.weight", torch.ones(4, 2))])
+    load_state(network, [("shared.weight", torch.ones(4, 2))])
 
-    assert torch.equal(network["embed_tokens"].weight, torch.ones(4, 2))
+    assert torch.equal(network.state_dict()["embed_tokens.weight"], torch.ones(4, 2))

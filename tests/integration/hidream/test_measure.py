@@ -23,7 +23,7 @@ from onbrand.errors import ConfigError, WeightsDamaged
 from onbrand.hidream.benchmark import engines
 from onbrand.hidream.benchmark.diffusers_baseline import load_baseline
 from onbrand.hidream.benchmark.engines import Candidate, Variant, candidates, with_steps
-from onbrand.hidream.benchmark.measure import Bench, Effort, measure
+from onbrand.hidream.benchmark.measure import BenchmarkResult, Effort, measure
 from onbrand.hidream.benchmark.random_base import random_pack
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encoders import load_text_encoder
@@ -49,7 +49,7 @@ def pack(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BrandPack:
 
 
 @pytest.fixture(scope="module")
-def measured() -> Bench:
+def measured() -> BenchmarkResult:
     """Of the mini model, which is quicker than the tiny one: that has a decoder of 7 stages. It knows no 8 bit."""
     directory = Path(Settings(model=ModelName.MINI).model_place)
     chosen = candidates(MODELS["mini"], [Precision.FLOAT32, Precision.INT8], [Variant.LOOP])[:-1]
@@ -63,7 +63,7 @@ def measured() -> Bench:
 
 
 @pytest.fixture(scope="module")
-def document(measured: Bench) -> dict[str, Any]:
+def document(measured: BenchmarkResult) -> dict[str, Any]:
     return json.loads(benching.as_json(measured))  # type: ignore[no-any-return]
 
 
@@ -94,7 +94,7 @@ def test_every_figure_is_finite_and_positive(document: dict[str, Any]) -> None:
     assert all(math.isfinite(figure) and figure > 0 for figure in figures)
 
 
-def test_every_turn_and_run_is_in_the_samples_and_the_warm_up_is_not(measured: Bench) -> None:
+def test_every_turn_and_run_is_in_the_samples_and_the_warm_up_is_not(measured: BenchmarkResult) -> None:
     for row in measured.rows[:3]:
         assert len(row.drawings) == len(row.denoisings) == EFFORT.turns * EFFORT.runs
         assert {len(samples) for samples in row.loads.values()} == {EFFORT.turns}
@@ -152,7 +152,7 @@ def test_the_document_says_what_it_holds_for(document: dict[str, Any]) -> None:
     assert set(document["rows"][0]["load_seconds"]) == {"encoders", "transformer", "decoder"}
 
 
-def test_the_table_has_the_floor_and_every_row(measured: Bench) -> None:
+def test_the_table_has_the_floor_and_every_row(measured: BenchmarkResult) -> None:
     lines = benching.as_table(measured).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in table[2:]] == ["floor", *(row.name for row in measured.rows)]
@@ -160,7 +160,7 @@ def test_the_table_has_the_floor_and_every_row(measured: Bench) -> None:
     assert any(torch.__version__ in line and "load average" in line for line in lines)
 
 
-def test_what_cannot_be_held_gets_a_row_that_says_why(measured: Bench, document: dict[str, Any]) -> None:
+def test_what_cannot_be_held_gets_a_row_that_says_why(measured: BenchmarkResult, document: dict[str, Any]) -> None:
     assert document["rows"][3]["failure"].startswith("Mini HiDream can't be held as int8")
     assert document["rows"][3]["median_seconds"] is None
     assert "| ours, int8 | Mini HiDream can't be held as int8" in benching.as_table(measured)
@@ -178,7 +178,7 @@ def test_the_loop_computes_what_the_grouped_product_computes() -> None:
     transformer = networks.ours(networks.lively_transformer(), Precision.FLOAT32)
     grouped = networks.output(transformer, 2)
     engines._loop(transformer)
-    assert any("product" in module.__dict__ for module in transformer.modules())
+    assert any("grouped_mm" in module.__dict__ for module in transformer.modules())
     assert networks.error(networks.output(transformer, 2), grouped) < 1e-6
 
 

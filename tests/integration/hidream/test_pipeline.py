@@ -19,7 +19,7 @@ from onbrand.config import REPOSITORY
 from onbrand.errors import BadImage, Cancelled, GpuMemory
 from onbrand.hidream.decoding.decode import decode, to_pixels
 from onbrand.hidream.load import load_pipeline
-from onbrand.hidream.pipeline import Drawing, Pipeline
+from onbrand.hidream.pipeline import Pipeline, PipelineOutput
 from onbrand.jobs.models import Phase, Progress
 from onbrand.packs.manifest import SAMPLE, load_base, load_pack
 from onbrand.storage.files import LocalFolder
@@ -29,8 +29,8 @@ PROMPT = "a red backpack on a light blue background"
 SEEDS = (1, 2, 3, 2**53 - 1)
 
 
-def draw(illustrator: Pipeline, prompt: str = PROMPT, seeds: tuple[int, ...] = SEEDS) -> Drawing:
-    return illustrator.draw(prompt, seeds, lambda _: None, lambda: False)
+def draw(pipeline: Pipeline, prompt: str = PROMPT, seeds: tuple[int, ...] = SEEDS) -> PipelineOutput:
+    return pipeline.draw(prompt, seeds, lambda _: None, lambda: False)
 
 
 def load() -> Pipeline:
@@ -38,16 +38,16 @@ def load() -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def illustrator() -> Pipeline:
+def pipeline() -> Pipeline:
     return load()
 
 
 @pytest.fixture(scope="module")
-def drawing(illustrator: Pipeline) -> Drawing:
-    return draw(illustrator)
+def drawing(pipeline: Pipeline) -> PipelineOutput:
+    return draw(pipeline)
 
 
-def test_four_seeds_give_four_different_pictures(drawing: Drawing) -> None:
+def test_four_seeds_give_four_different_pictures(drawing: PipelineOutput) -> None:
     assert drawing.pixels.shape == (4, 1024, 1024, 3)
     assert drawing.pixels.dtype == np.uint8
     pictures = drawing.pixels.astype(int)
@@ -56,7 +56,7 @@ def test_four_seeds_give_four_different_pictures(drawing: Drawing) -> None:
             assert np.abs(pictures[first] - pictures[second]).mean() > 3
 
 
-def test_the_pictures_show_the_object_on_the_brands_cream_ground(drawing: Drawing) -> None:
+def test_the_pictures_show_the_object_on_the_brands_cream_ground(drawing: PipelineOutput) -> None:
     """A coarse guard against a wrong sign, schedule or text: corners are light, the middle is saturated."""
     for picture in drawing.pixels.astype(int):
         corners = np.concatenate([picture[:64, :64], picture[:64, -64:]]).reshape(-1, 3)
@@ -65,26 +65,26 @@ def test_the_pictures_show_the_object_on_the_brands_cream_ground(drawing: Drawin
         assert (middle.max(axis=1) - middle.min(axis=1)).mean() > 80
 
 
-def test_the_same_seeds_give_the_same_pixels(illustrator: Pipeline, drawing: Drawing) -> None:
-    assert (draw(illustrator).pixels == drawing.pixels).all()
+def test_the_same_seeds_give_the_same_pixels(pipeline: Pipeline, drawing: PipelineOutput) -> None:
+    assert (draw(pipeline).pixels == drawing.pixels).all()
 
 
-def test_a_seed_drawn_alone_gives_its_picture_of_the_batch(illustrator: Pipeline, drawing: Drawing) -> None:
+def test_a_seed_drawn_alone_gives_its_picture_of_the_batch(pipeline: Pipeline, drawing: PipelineOutput) -> None:
     """Up to rounding: another batch size is another order of summation. Measured: 1 of 256 levels in 0.003 %."""
-    alone = draw(illustrator, seeds=SEEDS[1:2]).pixels[0].astype(int)
+    alone = draw(pipeline, seeds=SEEDS[1:2]).pixels[0].astype(int)
     difference = np.abs(alone - drawing.pixels[1])
     assert difference.max() <= 2
     assert (difference > 0).mean() < 0.001
 
 
-def test_another_prompt_gives_another_picture(illustrator: Pipeline, drawing: Drawing) -> None:
-    teapot = draw(illustrator, "a teapot", SEEDS[:1]).pixels[0].astype(int)
+def test_another_prompt_gives_another_picture(pipeline: Pipeline, drawing: PipelineOutput) -> None:
+    teapot = draw(pipeline, "a teapot", SEEDS[:1]).pixels[0].astype(int)
     assert np.abs(teapot - drawing.pixels[0]).mean() > 10
 
 
-def test_progress_rises_to_the_last_step(illustrator: Pipeline) -> None:
+def test_progress_rises_to_the_last_step(pipeline: Pipeline) -> None:
     seen: list[Progress] = []
-    illustrator.draw(PROMPT, SEEDS[:1], seen.append, lambda: False)
+    pipeline.draw(PROMPT, SEEDS[:1], seen.append, lambda: False)
     assert seen[0] == Progress(Phase.ENCODING)
     assert [replace(progress, previews=()) for progress in seen[1:]] == [
         Progress(Phase.DRAWING, step, 12) for step in range(13)
@@ -94,18 +94,18 @@ def test_progress_rises_to_the_last_step(illustrator: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("step", [0, 5, 12])
-def test_it_stops_at_the_step_at_which_it_is_asked_to(illustrator: Pipeline, step: int) -> None:
+def test_it_stops_at_the_step_at_which_it_is_asked_to(pipeline: Pipeline, step: int) -> None:
     seen: list[Progress] = []
     with pytest.raises(Cancelled):
-        illustrator.draw(PROMPT, SEEDS[:1], seen.append, lambda: seen[-1].step == step)
+        pipeline.draw(PROMPT, SEEDS[:1], seen.append, lambda: seen[-1].step == step)
     assert replace(seen[-1], previews=()) == Progress(Phase.DRAWING, step, 12)
 
 
-def test_after_a_stop_it_draws_as_before(illustrator: Pipeline, drawing: Drawing) -> None:
+def test_after_a_stop_it_draws_as_before(pipeline: Pipeline, drawing: PipelineOutput) -> None:
     seen: list[Progress] = []
     with pytest.raises(Cancelled):
-        illustrator.draw("a teapot", SEEDS, seen.append, lambda: seen[-1].step == 3)
-    assert (draw(illustrator).pixels == drawing.pixels).all()
+        pipeline.draw("a teapot", SEEDS, seen.append, lambda: seen[-1].step == 3)
+    assert (draw(pipeline).pixels == drawing.pixels).all()
 
 
 class ScarceMemory:
@@ -121,22 +121,22 @@ class ScarceMemory:
             raise torch.OutOfMemoryError
 
     @contextmanager
-    def around(self, illustrator: Pipeline) -> Iterator[None]:
-        handle = illustrator.transformer.register_forward_pre_hook(self, with_kwargs=True)
+    def around(self, pipeline: Pipeline) -> Iterator[None]:
+        handle = pipeline.transformer.register_forward_pre_hook(self, with_kwargs=True)
         try:
             yield
         finally:
             handle.remove()
-            illustrator.at_once = None
+            pipeline.max_batch = None
 
 
-def test_with_too_little_memory_the_pictures_are_drawn_one_by_one(illustrator: Pipeline, drawing: Drawing) -> None:
+def test_with_too_little_memory_the_pictures_are_drawn_one_by_one(pipeline: Pipeline, drawing: PipelineOutput) -> None:
     seen: list[Progress] = []
     memory = ScarceMemory(pictures=1)
-    with memory.around(illustrator):
-        alone = illustrator.draw(PROMPT, SEEDS, seen.append, lambda: False)
+    with memory.around(pipeline):
+        alone = pipeline.draw(PROMPT, SEEDS, seen.append, lambda: False)
         assert memory.batches == [8] + [2] * 4 * 12
-        draw(illustrator, seeds=SEEDS[:2])  # it remembers, instead of running into it each time
+        draw(pipeline, seeds=SEEDS[:2])  # it remembers, instead of running into it each time
         assert memory.batches[49:] == [2] * 2 * 12
     assert np.abs(alone.pixels.astype(int) - drawing.pixels).max() <= 2
     steps = [progress.step for progress in seen[2:]]
@@ -145,13 +145,13 @@ def test_with_too_little_memory_the_pictures_are_drawn_one_by_one(illustrator: P
 
 
 def test_without_memory_for_a_single_picture_the_drawing_fails_and_the_next_one_works(
-    illustrator: Pipeline, drawing: Drawing
+    pipeline: Pipeline, drawing: PipelineOutput
 ) -> None:
     memory = ScarceMemory(pictures=0)
-    with memory.around(illustrator), pytest.raises(GpuMemory):
-        draw(illustrator)
+    with memory.around(pipeline), pytest.raises(GpuMemory):
+        draw(pipeline)
     assert memory.batches == [8, 2]
-    assert (draw(illustrator).pixels == drawing.pixels).all()
+    assert (draw(pipeline).pixels == drawing.pixels).all()
 
 
 class DeadGpu:
@@ -162,24 +162,24 @@ class DeadGpu:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
-def test_only_a_device_that_answers_can_draw_on(illustrator: Pipeline) -> None:
-    assert illustrator.can_draw()
-    assert not replace(illustrator, transformer=DeadGpu()).can_draw()
+def test_only_a_device_that_answers_can_draw_on(pipeline: Pipeline) -> None:
+    assert pipeline.can_draw()
+    assert not replace(pipeline, transformer=DeadGpu()).can_draw()
 
 
-def test_a_prompt_that_does_not_fit_the_encoder_is_reported(illustrator: Pipeline, drawing: Drawing) -> None:
+def test_a_prompt_that_does_not_fit_the_encoder_is_reported(pipeline: Pipeline, drawing: PipelineOutput) -> None:
     assert drawing.ignored == 0
-    ignored = draw(illustrator, "漢字" * 250, SEEDS[:1]).ignored
+    ignored = draw(pipeline, "漢字" * 250, SEEDS[:1]).ignored
     assert 0 < ignored < 500
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_latents_that_are_not_numbers_are_refused(illustrator: Pipeline, value: float) -> None:
+def test_latents_that_are_not_numbers_are_refused(pipeline: Pipeline, value: float) -> None:
     """A NaN would be cast to black without an error."""
     latents = torch.zeros(2, 32, 16, 16)
     latents[1, 0, 8, 8] = value
     with torch.inference_mode(), pytest.raises(BadImage):
-        decode(illustrator.decoder, latents)
+        decode(pipeline.decoder, latents)
 
 
 @pytest.mark.parametrize("colour", [(0.0, 0.0, 0.0), (1.0, -1.0, -1.0)], ids=["grey", "red"])

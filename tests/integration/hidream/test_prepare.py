@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from onbrand.errors import WeightsDamaged
 from onbrand.hidream.load import Stage
 from onbrand.hidream.models import Precision
 from onbrand.hidream.packaging.prepare import prepare
+from onbrand.hidream.text.encoders import HiDreamTextEncoder
 from onbrand.storage.files import Folder, LocalFolder, ObjectStoreFolder
 from tests.integration.hidream.test_load import Brand, make_brand
 
@@ -39,7 +41,7 @@ def test_transformer_and_large_encoders_are_prepared_once_and_equal_to_those_mad
     anew: list[Stage] = []
     ready: list[Stage] = []
     first = brand.load(PrecisionChoice.INT8, on_stage=anew.append)
-    second = brand.load(PrecisionChoice.INT8, artefacts=place, on_stage=ready.append)
+    second = brand.load(PrecisionChoice.INT8, prepared_folder=place, on_stage=ready.append)
     for name, tensor in first.transformer.state_dict().items():
         assert torch.equal(tensor, second.transformer.state_dict()[name])
     ours, theirs = first.encode(PROMPT).embeddings, second.encode(PROMPT).embeddings
@@ -55,7 +57,7 @@ def test_in_an_object_store_they_are_for_every_worker(brand: Brand, tmp_path: Pa
     place = ObjectStoreFolder(LocalStore(tmp_path / "store"), "the store")
     assert len(prepared(brand, tmp_path / "here", place)) == 3
     assert prepared(brand, tmp_path / "elsewhere", place) == []
-    brand.load(PrecisionChoice.INT8, artefacts=place)
+    brand.load(PrecisionChoice.INT8, prepared_folder=place)
 
 
 @pytest.mark.parametrize("component", ["transformer", "text_encoder_3", "text_encoder_4"])
@@ -67,17 +69,15 @@ def test_a_flipped_bit_in_any_of_them_is_refused(brand: Brand, tmp_path: Path, c
     data[-1] ^= 1
     shard.write_bytes(data)
     with pytest.raises(WeightsDamaged, match="delete it, or prepare it anew"):
-        brand.load(PrecisionChoice.INT8, artefacts=place)
+        brand.load(PrecisionChoice.INT8, prepared_folder=place)
 
 
 def test_encoders_that_visit_the_device_read_the_same(brand: Brand) -> None:
     """Only that it makes no difference: there is no second device here to visit."""
-    from onbrand.hidream.text.encoders import FourEncoders
-
-    illustrator = brand.load()
-    stays = illustrator.text_encoder
-    assert isinstance(stays, FourEncoders)
-    visits = FourEncoders(stays.identity, stays.token_limit, stays.clips, stays.t5, stays.llama, torch.device("cpu"))
-    ours, theirs = visits.encode(PROMPT, ""), stays.encode(PROMPT, "")
+    pipeline = brand.load()
+    stays = pipeline.text_encoder
+    assert isinstance(stays, HiDreamTextEncoder)
+    moves = replace(stays, onload_device=torch.device("cpu"))
+    ours, theirs = moves.encode(PROMPT, ""), stays.encode(PROMPT, "")
     assert torch.equal(ours.embeddings.llama3, theirs.embeddings.llama3)
     assert torch.equal(ours.embeddings.pooled, theirs.embeddings.pooled)

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from transformers import LlamaConfig, LlamaModel
 
 from onbrand.errors import DataDirUnwritable, WeightsDamaged
 from onbrand.hidream.models import Precision
-from onbrand.hidream.network.int8 import hold_as_int8
+from onbrand.hidream.network.int8 import quantize_linears
 from onbrand.hidream.network.transformer import empty_transformer
-from onbrand.hidream.weights import prequantized
-from onbrand.hidream.weights.fuse import fused
-from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights import prepared
+from onbrand.hidream.weights.fuse import fuse_lora
+from onbrand.hidream.weights.load_state import load_state
 from onbrand.hidream.weights.lora import read_adapter
-from onbrand.hidream.weights.prequantized import LAYOUT, Artefact, load_artefact, store_artefact
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.prepared import LAYOUT, PreparedWeights, load_prepared, store_prepared
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.packs.manifest import Base, BrandPack
 from onbrand.storage.files import LocalFolder
 from tests.tiny import adapted_modules, tiny_base, tiny_lora, tiny_pack, tiny_pipeline
@@ -53,12 +54,12 @@ def empty(base: Base, precision: Precision) -> Any:
 def fused_anew(base: Base, pack: BrandPack, precision: Precision) -> Any:
     lora = pack.manifest.lora
     transformer = empty(base, precision)
-    source = tensors(base.folder, base.within("transformer"))
-    fill(transformer, fused(source, read_adapter(pack.path(lora.file), lora)))
+    source = stream_tensors(base.folder, base.within("transformer"))
+    load_state(transformer, fuse_lora(source, read_adapter(pack.path(lora.file), lora)))
     return transformer
 
 
-def small() -> nn.Module:
+def small() -> nn.Sequential:
     """Two matrices and a bias, of known numbers."""
     module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4, bias=False))
     with torch.no_grad():
@@ -67,14 +68,20 @@ def small() -> nn.Module:
     return module
 
 
-def stored_small(directory: Path, shard_bytes: int = 100) -> Artefact:
-    artefact = store_artefact(directory, small(), OF, "transformer", Precision.FLOAT32, shard_bytes=shard_bytes)
-    assert artefact
-    return artefact
+def stored_small(directory: Path, shard_bytes: int = 100) -> PreparedWeights:
+    weights = store_prepared(directory, small(), OF, "transformer", Precision.FLOAT32, shard_bytes=shard_bytes)
+    assert weights
+    return weights
 
 
-def load_small(directory: Path) -> Artefact | None:
-    return load_artefact(LocalFolder(directory), OF, "transformer", Precision.FLOAT32)
+def find_small(directory: Path) -> PreparedWeights | None:
+    return load_prepared(LocalFolder(directory), OF, "transformer", Precision.FLOAT32)
+
+
+def load_small(directory: Path) -> PreparedWeights:
+    found = find_small(directory)
+    assert found
+    return found
 
 
 def assert_same(one: nn.Module, other: nn.Module) -> None:
@@ -91,13 +98,13 @@ def test_the_stored_transformer_is_exactly_the_one_that_is_fused_anew(
     base: Base, pack: BrandPack, tmp_path: Path, precision: Precision
 ) -> None:
     fresh = fused_anew(base, pack, precision)
-    artefact = store_artefact(tmp_path, fresh, pack.id, "transformer", precision, shard_bytes=200_000)
-    assert artefact
-    assert len(artefact.files) > 1
-    found = load_artefact(LocalFolder(tmp_path), pack.id, "transformer", precision)
-    assert found == artefact
+    weights = store_prepared(tmp_path, fresh, pack.id, "transformer", precision, shard_bytes=200_000)
+    assert weights
+    assert len(weights.files) > 1
+    found = load_prepared(LocalFolder(tmp_path), pack.id, "transformer", precision)
+    assert found == weights
     stored = empty(base, precision)
-    fill(stored, found.tensors())
+    load_state(stored, found.tensors())
     assert_same(fresh, stored)
 
 
@@ -108,34 +115,34 @@ def test_a_trimmed_encoder_in_8_bit_is_stored_for_its_base(base: Base, tmp_path:
     def encoder() -> nn.Module:
         with torch.device("meta"):
             model: nn.Module = LlamaModel(config)
-        hold_as_int8(model, keep=lambda _: False)
+        quantize_linears(model, keep=lambda _: False)
         return model.to_empty(device="cpu")
 
     fresh = encoder()
-    source = tensors(base.folder, base.within("text_encoder_4"))
-    fill(fresh, ((name.removeprefix("model."), tensor) for name, tensor in source if name != "lm_head.weight"))
-    artefact = store_artefact(tmp_path, fresh, base.id, "text_encoder_4", Precision.INT8)
-    assert artefact
-    assert artefact.files[0].size < 0.6 * sum(
+    source = stream_tensors(base.folder, base.within("text_encoder_4"))
+    load_state(fresh, ((name.removeprefix("model."), tensor) for name, tensor in source if name != "lm_head.weight"))
+    weights = store_prepared(tmp_path, fresh, base.id, "text_encoder_4", Precision.INT8)
+    assert weights
+    assert weights.files[0].size < 0.6 * sum(
         file.size for file in base.within("text_encoder_4") if file.path.endswith(".safetensors")
     )
     stored = encoder()
-    fill(stored, artefact.tensors())
+    load_state(stored, weights.tensors())
     assert_same(fresh, stored)
 
 
 def test_tied_parameters_are_stored_once(tmp_path: Path) -> None:
-    def tied() -> nn.Module:
+    def tied() -> nn.Sequential:
         module = small()
-        module[1].weight = module[0].weight  # type: ignore[index,union-attr]
+        module[1].weight = module[0].weight
         return module
 
-    artefact = store_artefact(tmp_path, tied(), OF, "text_encoder_3", Precision.FLOAT32)
-    assert artefact
-    assert dict(artefact.tensors()).keys() == {"0.weight", "0.bias"}
+    weights = store_prepared(tmp_path, tied(), OF, "text_encoder_3", Precision.FLOAT32)
+    assert weights
+    assert dict(weights.tensors()).keys() == {"0.weight", "0.bias"}
     stored = tied()
-    nn.init.zeros_(stored[0].weight)  # type: ignore[index,arg-type]
-    fill(stored, artefact.tensors())
+    nn.init.zeros_(stored[0].get_parameter("weight"))
+    load_state(stored, weights.tensors())
     assert_same(tied(), stored)
 
 
@@ -147,15 +154,17 @@ def test_tied_parameters_are_stored_once(tmp_path: Path) -> None:
         (OF, "transformer", Precision.BFLOAT16),
     ],
 )
-def test_another_key_has_another_artefact(tmp_path: Path, of: str, component: str, precision: Precision) -> None:
+def test_weights_are_found_under_their_own_key_only(
+    tmp_path: Path, of: str, component: str, precision: Precision
+) -> None:
     stored_small(tmp_path)
-    assert load_artefact(LocalFolder(tmp_path), of, component, precision) is None
+    assert load_prepared(LocalFolder(tmp_path), of, component, precision) is None
 
 
-def test_an_artefact_of_another_layout_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_another_layout_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored_small(tmp_path)
-    monkeypatch.setattr(prequantized.Key.__init__, "__defaults__", (LAYOUT + 1,))
-    assert load_small(tmp_path) is None
+    monkeypatch.setattr(prepared.Key.__init__, "__defaults__", (LAYOUT + 1,))
+    assert find_small(tmp_path) is None
 
 
 def test_the_layouts_number_stands_for_what_is_stored(base: Base) -> None:
@@ -168,13 +177,13 @@ def test_the_layouts_number_stands_for_what_is_stored(base: Base) -> None:
     assert (LAYOUT, hashlib.sha256(described.encode()).hexdigest()[:16]) == (1, "17c08be17d761605")
 
 
-def test_an_artefact_moved_to_another_key_is_refused(tmp_path: Path) -> None:
+def test_prepared_weights_moved_to_another_key_are_refused(tmp_path: Path) -> None:
     """A pack's transformer must not be taken for another's."""
     stored_small(tmp_path)
     other = "cd" * 32
     (tmp_path / OF).rename(tmp_path / other)
     with pytest.raises(WeightsDamaged, match=f"The prepared {other}/transformer-float32-1 in .* is damaged: delete it"):
-        load_artefact(LocalFolder(tmp_path), other, "transformer", Precision.FLOAT32)
+        load_prepared(LocalFolder(tmp_path), other, "transformer", Precision.FLOAT32)
 
 
 def contents(directory: Path) -> list[Path]:
@@ -194,22 +203,22 @@ def test_any_single_byte_changed_is_refused(tmp_path: Path, data: st.DataObject)
     path.write_bytes(changed)
     try:
         with pytest.raises(WeightsDamaged):
-            fill(small(), load_small(tmp_path).tensors())  # type: ignore[union-attr]
+            load_state(small(), load_small(tmp_path).tensors())
     finally:
         path.write_bytes(original)
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_missing_shard_is_refused(tmp_path: Path, number: int) -> None:
-    artefact = stored_small(tmp_path)
-    (tmp_path / artefact.files[number].path).unlink()
+    weights = stored_small(tmp_path)
+    (tmp_path / weights.files[number].path).unlink()
     with pytest.raises(WeightsDamaged, match="is damaged: delete it, or prepare it anew"):
-        dict(artefact.tensors())
+        dict(weights.tensors())
 
 
 def test_a_shard_is_no_larger_than_asked_unless_one_tensor_is(tmp_path: Path) -> None:
-    artefact = stored_small(tmp_path, shard_bytes=80)
-    read = [set(dict(Artefact(artefact.folder, artefact.key, (file,)).tensors())) for file in artefact.files]
+    weights = stored_small(tmp_path, shard_bytes=80)
+    read = [set(dict(PreparedWeights(weights.folder, weights.key, (file,)).tensors())) for file in weights.files]
     assert read == [{"0.weight", "0.bias"}, {"1.weight"}]
     assert [len(stored_small(tmp_path / f"{size}", size).files) for size in (1, 1000)] == [3, 1]
 
@@ -230,10 +239,10 @@ def test_who_comes_while_another_is_storing_leaves_it_to_them(tmp_path: Path) ->
     (lock,) = tmp_path.rglob(".*.lock")
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert store_artefact(tmp_path, small(), OF, "transformer", Precision.FLOAT32) is None
+        assert store_prepared(tmp_path, small(), OF, "transformer", Precision.FLOAT32) is None
 
 
-def test_what_was_cut_off_is_no_artefact_and_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_cut_off_is_not_found_and_is_stored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the process had been killed before the last file: nothing is found, and the rest is not taken up."""
 
     def killed(_path: Path, _data: bytes) -> int:
@@ -241,15 +250,15 @@ def test_what_was_cut_off_is_no_artefact_and_is_made_anew(tmp_path: Path, monkey
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", killed)
-        patched.setattr(prequantized.shutil, "rmtree", lambda *_args, **_more: None)
+        patched.setattr(shutil, "rmtree", lambda *_args, **_more: None)
         with pytest.raises(KeyboardInterrupt):
             stored_small(tmp_path)
     assert contents(tmp_path)
-    assert load_small(tmp_path) is None
+    assert find_small(tmp_path) is None
     stored_small(tmp_path)
     assert not list(tmp_path.rglob("*.partial"))
     filled = small()
-    fill(filled, load_small(tmp_path).tensors())  # type: ignore[union-attr]
+    load_state(filled, load_small(tmp_path).tensors())
     assert_same(small(), filled)
 
 
@@ -259,15 +268,15 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(DataDirUnwritable, match=r"cannot keep the prepared transformer .*: free some room there"):
-            store_artefact(tmp_path, module, OF, "transformer", Precision.FLOAT32)
+            store_prepared(tmp_path, module, OF, "transformer", Precision.FLOAT32)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in (tmp_path / OF).iterdir()] == [".transformer-float32-1.lock"]
 
 
 def test_progress_is_heard_in_bytes(tmp_path: Path) -> None:
-    artefact = stored_small(tmp_path)
+    weights = stored_small(tmp_path)
     heard: list[int] = []
-    for _ in artefact.tensors(on_bytes=heard.append):
+    for _ in weights.tensors(on_bytes=heard.append):
         pass
-    assert sum(heard) == sum(file.size for file in artefact.files)
+    assert sum(heard) == sum(file.size for file in weights.files)

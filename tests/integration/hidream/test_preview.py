@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -18,10 +17,17 @@ from torch import Tensor
 
 from onbrand.config import REPOSITORY
 from onbrand.hidream.decoding import preview
-from onbrand.hidream.decoding.decode import decode_kl
-from onbrand.hidream.decoding.preview import Previews, Projection, fit_decoder, fit_projection, smooth_latents, to_jpegs
+from onbrand.hidream.decoding.decode import Decoder, decode_kl
+from onbrand.hidream.decoding.preview import (
+    Previews,
+    Projection,
+    fit_decoder_projection,
+    fit_projection,
+    smooth_latents,
+    to_jpegs,
+)
 from onbrand.hidream.load import load_pipeline
-from onbrand.hidream.pipeline import Drawing, Pipeline
+from onbrand.hidream.pipeline import Pipeline, PipelineOutput
 from onbrand.jobs.models import Progress
 from onbrand.packs.manifest import SAMPLE, load_base, load_pack
 from onbrand.storage.files import LocalFolder
@@ -33,7 +39,7 @@ SEEDS = (1, 2, 3, 4)
 
 
 @pytest.fixture(scope="module")
-def illustrator() -> Pipeline:
+def pipeline() -> Pipeline:
     return load_pipeline(load_base(LocalFolder(MINI)), load_pack(MINI / SAMPLE))
 
 
@@ -43,9 +49,24 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "_SECONDS_APART", 0.0)
 
 
-def draw(illustrator: Pipeline) -> tuple[Drawing, list[Progress]]:
+def draw(pipeline: Pipeline) -> tuple[PipelineOutput, list[Progress]]:
     seen: list[Progress] = []
-    return illustrator.draw(PROMPT, SEEDS, seen.append, lambda: False), seen
+    return pipeline.draw(PROMPT, SEEDS, seen.append, lambda: False), seen
+
+
+@dataclass(frozen=True)
+class WithProjection:
+    """A decoder whose previews come from another projection."""
+
+    decoder: Decoder
+    projection: Projection
+
+    @property
+    def scale_factor(self) -> int:
+        return self.decoder.scale_factor
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.decoder.decode(latents)
 
 
 def opened(jpeg: bytes) -> np.ndarray:
@@ -55,8 +76,8 @@ def opened(jpeg: bytes) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("always")
-def test_each_step_brings_four_small_jpegs_that_come_closer_to_the_pictures(illustrator: Pipeline) -> None:
-    drawing, seen = draw(illustrator)
+def test_each_step_brings_four_small_jpegs_that_come_closer_to_the_pictures(pipeline: Pipeline) -> None:
+    drawing, seen = draw(pipeline)
     assert [len(progress.previews) for progress in seen] == [0, 0] + [4] * 12  # encoding and noise have none
     assert max(len(jpeg) for progress in seen for jpeg in progress.previews) < 6000
     pictures = [
@@ -73,8 +94,8 @@ def test_each_step_brings_four_small_jpegs_that_come_closer_to_the_pictures(illu
 
 
 @pytest.mark.usefixtures("always")
-def test_a_preview_shows_where_the_drawing_is_heading_and_not_the_noise_it_stands_in(illustrator: Pipeline) -> None:
-    _, seen = draw(illustrator)
+def test_a_preview_shows_where_the_drawing_is_heading_and_not_the_noise_it_stands_in(pipeline: Pipeline) -> None:
+    _, seen = draw(pipeline)
     early = opened(seen[4].previews[0])  # after three of twelve steps
     ground = np.concatenate([early[:12, :12], early[:12, -12:]]).reshape(-1, 3)
     assert ground.std(axis=0).max() < 20
@@ -82,21 +103,20 @@ def test_a_preview_shows_where_the_drawing_is_heading_and_not_the_noise_it_stand
 
 
 @pytest.mark.usefixtures("always")
-def test_previews_change_no_pixel(illustrator: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawing, _ = draw(illustrator)
+def test_previews_change_no_pixel(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing, _ = draw(pipeline)
     monkeypatch.setattr(preview, "_SECONDS_APART", math.inf)
-    without, seen = draw(illustrator)
+    without, seen = draw(pipeline)
     assert [len(progress.previews) for progress in seen] == [0, 0, 4] + [0] * 11
     assert (without.pixels == drawing.pixels).all()
 
 
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_preview_that_cannot_be_made_does_not_stop_the_drawing(illustrator: Pipeline, value: float) -> None:
-    projection = illustrator.decoder.projection
-    broken = copy(illustrator.decoder)
-    broken.projection = Projection(projection.weight * value, projection.bias, 8)
-    drawing, seen = draw(replace(illustrator, decoder=broken))
+def test_a_preview_that_cannot_be_made_does_not_stop_the_drawing(pipeline: Pipeline, value: float) -> None:
+    projection = pipeline.decoder.projection
+    broken = Projection(projection.weight * value, projection.bias, 8)
+    drawing, seen = draw(replace(pipeline, decoder=WithProjection(pipeline.decoder, broken)))
     assert drawing.pixels.shape == (4, 1024, 1024, 3)
     assert all(progress.previews == () for progress in seen)
 
@@ -107,14 +127,14 @@ def test_no_memory_for_a_preview_is_no_reason_to_fail(caplog: pytest.LogCaptureF
         raise torch.OutOfMemoryError
 
     previews = Previews(no_memory)  # type: ignore[arg-type]  # at the outer edge: a GPU
-    assert previews.at(lambda: torch.zeros(4, 32, 16, 16)) == ()
+    assert previews.render(lambda: torch.zeros(4, 32, 16, 16)) == ()
     assert [line.levelname for line in caplog.records] == ["WARNING"]
 
 
-def test_a_fast_model_has_fewer_previews(illustrator: Pipeline) -> None:
-    previews, latents = Previews(illustrator.decoder.projection), torch.zeros(4, 32, 16, 16)
-    assert [len(previews.at(lambda: latents)) for _ in range(3)] == [4, 0, 0]
-    assert len(Previews(illustrator.decoder.projection).at(lambda: latents)) == 4  # the next drawing's own
+def test_a_fast_model_has_fewer_previews(pipeline: Pipeline) -> None:
+    previews, latents = Previews(pipeline.decoder.projection), torch.zeros(4, 32, 16, 16)
+    assert [len(previews.render(lambda: latents)) for _ in range(3)] == [4, 0, 0]
+    assert len(Previews(pipeline.decoder.projection).render(lambda: latents)) == 4  # the next drawing's own
 
 
 @pytest.mark.parametrize(("channels", "size", "block"), [(16, 32, 1), (32, 4, 8)], ids=["HiDream", "mini"])
@@ -143,10 +163,10 @@ def test_fitting_finds_what_comes_closest_to_a_decoder_that_is_not_linear() -> N
     assert error < F.mse_loss(Projection(found.weight, found.bias + 0.05, 1)(latents), pictures)
 
 
-def test_a_decoder_without_a_linear_part_is_fitted_with_one_pixel_a_latent(illustrator: Pipeline) -> None:
+def test_a_decoder_without_a_linear_part_is_fitted_with_one_pixel_a_latent(pipeline: Pipeline) -> None:
     """The mini model's decoder, whose network has learnt to draw: 3 % of the variance is left (measured)."""
-    decode = illustrator.decoder.decode
-    found = fit_decoder(decode, 32)
+    decode = pipeline.decoder.decode
+    found = fit_decoder_projection(decode, 32)
     latents = smooth_latents(4, 32, 16, seed=7)
     with torch.no_grad():
         pictures = F.interpolate(decode(latents), (16, 16), mode="area")
@@ -157,7 +177,7 @@ def test_a_decoder_without_a_linear_part_is_fitted_with_one_pixel_a_latent(illus
 
 def test_a_fit_is_the_same_each_time_and_needs_no_gradient() -> None:
     vae = tiny_pipeline().vae
-    first, second = (fit_decoder(lambda latents: decode_kl(vae, latents), 4) for _ in range(2))
+    first, second = (fit_decoder_projection(lambda latents: decode_kl(vae, latents), 4) for _ in range(2))
     assert torch.equal(first.weight, second.weight)
     assert torch.equal(first.bias, second.bias)
     assert (first.weight.shape, first.block) == ((3, 4), 1)
@@ -172,27 +192,27 @@ def test_hidreams_previews_are_128_pixels_wide() -> None:
         asked.append(tuple(latents.shape))
         return F.interpolate(latents[:, :3], scale_factor=8)
 
-    projection = fit_decoder(decode, 16)
+    projection = fit_decoder_projection(decode, 16)
     assert projection(torch.zeros(4, 16, 128, 128)).shape == (4, 3, 128, 128)
     assert asked[1:] == [(1, 16, 32, 32)] * 8
 
 
 @pytest.mark.usefixtures("always")
-def test_latents_that_cannot_be_told_are_no_reason_to_fail(illustrator: Pipeline) -> None:
+def test_latents_that_cannot_be_told_are_no_reason_to_fail(pipeline: Pipeline) -> None:
     def no_sigma() -> Tensor:
         raise IndexError("index 13 is out of bounds")
 
-    assert Previews(illustrator.decoder.projection).at(no_sigma) == ()
+    assert Previews(pipeline.decoder.projection).render(no_sigma) == ()
 
 
 @pytest.mark.usefixtures("always")
 def test_overshooting_latents_are_not_shown_in_glaring_colours_and_faint_ones_not_in_stronger(
-    illustrator: Pipeline,
+    pipeline: Pipeline,
 ) -> None:
-    previews, latents = Previews(illustrator.decoder.projection), torch.randn(1, 32, 16, 16)
+    previews, latents = Previews(pipeline.decoder.projection), torch.randn(1, 32, 16, 16)
     latents /= latents.square().mean().sqrt()
     as_it_is, overshooting, faint = (
-        opened(previews.at(partial(torch.mul, latents, strength))[0]) for strength in (1.0, 1.6, 0.5)
+        opened(previews.render(partial(torch.mul, latents, strength))[0]) for strength in (1.0, 1.6, 0.5)
     )
     assert np.abs(overshooting - as_it_is).max() <= 2
     assert faint.std() < 0.7 * as_it_is.std()

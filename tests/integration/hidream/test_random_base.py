@@ -15,7 +15,7 @@ from onbrand.hidream.benchmark.engines import Candidate, with_steps
 from onbrand.hidream.benchmark.measure import Effort, measure
 from onbrand.hidream.benchmark.random_base import random_base, random_pack
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.packs.manifest import Base
 from tests.tiny import tiny_pipeline
 
@@ -75,7 +75,7 @@ def test_random_weights_draw_in_stock_and_in_ours(random_weights: Base, tmp_path
 
 
 def test_random_matrices_keep_the_size_of_what_they_multiply_and_are_all_different(random_weights: Base) -> None:
-    weights = dict(tensors(random_weights.folder, random_weights.within("transformer")))
+    weights = dict(stream_tensors(random_weights.folder, random_weights.within("transformer")))
     names = [f"double_stream_blocks.0.block.ff_i.experts.{expert}.w1.weight" for expert in range(4)]
     assert len({tuple(weights[name].flatten().tolist()) for name in names}) == 4
     for name in names:

@@ -20,16 +20,17 @@ from tests.tiny import SIZE, tiny_pipeline
 
 def by_hand(config: Mapping[str, Any], batch: int, tokens: int, text: int) -> int:
     """A step's operations from the configuration alone. `tokens` of a picture, `text` of each of the three texts."""
-    width = config["attention_head_dim"] * config["num_attention_heads"]
+    width: int = config["attention_head_dim"] * config["num_attention_heads"]
     t5, llama = config["caption_channels"]
     patch = config["patch_size"] ** 2
-    blocks = config["num_layers"] + config["num_single_layers"]
+    blocks: int = config["num_layers"] + config["num_single_layers"]
 
     def hidden(width: int) -> int:
         return 256 * math.ceil(int(2 * width / 3) / 256)
 
     routed, shared = hidden(4 * width), hidden(2 * width)
-    active, experts = config["num_activated_experts"], config["num_routed_experts"]
+    active: int = config["num_activated_experts"]
+    experts: int = config["num_routed_experts"]
     everything = tokens + 3 * text
 
     def feed_forward(rows: int) -> int:

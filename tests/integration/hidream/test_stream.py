@@ -25,8 +25,8 @@ from torch import Tensor
 
 from onbrand.errors import WeightsDamaged, WeightsMissing
 from onbrand.hidream.weights import stream
-from onbrand.hidream.weights.header import DTYPES, FormatError, places
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.header import DTYPES, FormatError, tensor_entries
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.packs.manifest import Base
 from onbrand.storage.files import ByteReader, Folder, LocalFolder, ManifestFile
 from tests.system import wait_until
@@ -61,7 +61,7 @@ def written(directory: Path, content: bytes, name: str = "model.safetensors") ->
 
 
 def streamed(directory: Path, *files: ManifestFile) -> dict[str, Tensor]:
-    found = list(tensors(LocalFolder(directory), files))
+    found = list(stream_tensors(LocalFolder(directory), files))
     assert len(dict(found)) == len(found)
     return dict(found)
 
@@ -95,13 +95,13 @@ def test_every_component_of_a_base_is_streamed_as_safetensors_loads_it(base: Bas
         for file in files:
             if file.path.endswith(".safetensors"):
                 expected |= load_file(Path(str(base.folder)) / file.path)
-        assert same(dict(tensors(base.folder, files)), expected)
+        assert same(dict(stream_tensors(base.folder, files)), expected)
     assert sum(file.path.startswith("transformer/") for file in base.manifest.files) > 4  # several shards
 
 
 def test_every_type_and_shape_is_streamed_as_safetensors_loads_it(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name, dtype in DTYPES.items():
         raw = torch.randint(0, 2 if dtype is torch.bool else 256, (48 * dtype.itemsize,), generator=generator)
         filled = raw.to(torch.uint8).view(dtype)
@@ -213,7 +213,7 @@ def test_a_header_that_lies_is_refused_though_the_checksum_is_right(tmp_path: Pa
     with pytest.raises(WeightsDamaged, match="can't be used: "):
         streamed(tmp_path, written(tmp_path, content))
     with pytest.raises(FormatError):  # at once, not only when the file ends elsewhere
-        places(content[8:-8], 8)
+        tensor_entries(content[8:-8], 8)
 
 
 def test_a_right_header_among_those_would_be_taken(tmp_path: Path) -> None:
@@ -312,9 +312,9 @@ def shards(tmp_path: Path) -> list[ManifestFile]:
 def test_a_slow_consumer_keeps_no_more_waiting_than_agreed(
     tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HELD", 1_000_000)
+    monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 1_000_000)
     folder = Watched(tmp_path)
-    arriving = tensors(folder, shards)
+    arriving = stream_tensors(folder, shards)
     found = dict([next(arriving)])
     headers = 4 * 4096
     assert 900_000 < folder.rest() <= 1_000_000 + headers
@@ -328,7 +328,7 @@ def test_a_slow_consumer_keeps_no_more_waiting_than_agreed(
 def test_a_tensor_larger_than_what_may_wait_comes_nevertheless(
     tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HELD", 250_000)
+    monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 250_000)
     save_file({"large": torch.ones(3_000_000, dtype=torch.uint8)}, tmp_path / "large.safetensors")
     for order in (
         [described(tmp_path / "large.safetensors"), *shards],
@@ -344,7 +344,7 @@ def test_what_was_read_is_reported_in_the_consumers_thread(tmp_path: Path, shard
         assert threading.current_thread() is threading.main_thread()
         reports.append(count)
 
-    for _ in tensors(LocalFolder(tmp_path), [*shards, ManifestFile("config.json", 5, "0" * 64)], on_bytes=note):
+    for _ in stream_tensors(LocalFolder(tmp_path), [*shards, ManifestFile("config.json", 5, "0" * 64)], on_bytes=note):
         pass
     assert sum(reports) == sum(file.size for file in shards)
 
@@ -352,8 +352,8 @@ def test_what_was_read_is_reported_in_the_consumers_thread(tmp_path: Path, shard
 def test_closing_it_early_ends_its_threads(
     tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HELD", 1_000_000)
-    with closing(tensors(LocalFolder(tmp_path), shards)) as arriving:
+    monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 1_000_000)
+    with closing(stream_tensors(LocalFolder(tmp_path), shards)) as arriving:
         next(arriving)
         assert reading_threads()
     assert not reading_threads()
@@ -362,10 +362,10 @@ def test_closing_it_early_ends_its_threads(
 def test_a_damaged_file_ends_the_reading_of_all(
     tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HELD", 300_000)
+    monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 300_000)
     folder = Watched(tmp_path)
     with pytest.raises(WeightsDamaged):
-        dict(tensors(folder, [ManifestFile("0.safetensors", shards[0].size, "0" * 64), *shards[1:]]))
+        dict(stream_tensors(folder, [ManifestFile("0.safetensors", shards[0].size, "0" * 64), *shards[1:]]))
     assert not reading_threads()
 
 
@@ -379,10 +379,10 @@ def test_a_process_may_end_in_the_middle(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from onbrand.storage.files import LocalFolder, ManifestFile
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.stream import stream_tensors
 directory = Path({str(tmp_path)!r})
 files = [ManifestFile(path.name, path.stat().st_size, "0" * 64) for path in directory.iterdir()]
-arriving = tensors(LocalFolder(directory), files)
+arriving = stream_tensors(LocalFolder(directory), files)
 next(arriving)
 sys.exit(7)
 """
@@ -392,6 +392,6 @@ sys.exit(7)
 
 def test_nothing_is_read_before_the_first_is_wanted(tmp_path: Path, shards: list[ManifestFile]) -> None:
     folder = Watched(tmp_path)
-    arriving = tensors(folder, shards)
+    arriving = stream_tensors(folder, shards)
     assert not folder.count
     assert len(dict(arriving)) == 80

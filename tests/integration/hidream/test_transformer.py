@@ -20,7 +20,7 @@ from onbrand.hidream.benchmark.configurations import HIDREAM_I1
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.network.moe import RoutedExperts
 from onbrand.hidream.network.transformer import compile_blocks, empty_transformer, offload_blocks
-from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights.load_state import load_state
 from tests.integration.hidream.networks import error, inputs, lively_transformer, ours, output
 
 MINI = REPOSITORY / "models" / "mini" / "transformer"
@@ -40,7 +40,7 @@ def experts(gate: Tensor | None = None) -> tuple[MOEFeedForwardSwiGLU, RoutedExp
         layer.gate.weight.copy_(gate)
     weights = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
     mine = RoutedExperts(layer, is_int8=False)
-    fill(mine, weights.items())
+    load_state(mine, weights.items())
     return layer, mine
 
 
@@ -81,7 +81,7 @@ def test_without_routed_experts_it_is_the_mini_model() -> None:
     config = json.loads((MINI / "config.json").read_text(encoding="utf-8"))
     mine = empty_transformer(config, Precision.FLOAT32).to_empty(device="cpu")
     shards = (load_file(path).items() for path in MINI.glob("*.safetensors"))
-    fill(mine, chain.from_iterable(shards))
+    load_state(mine, chain.from_iterable(shards))
 
     assert error(output(mine, 2), output(theirs, 2)) < 1e-5
 

@@ -25,7 +25,7 @@ from onbrand.errors import (
     WeightsDamaged,
     WeightsMissing,
 )
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.storage import object_store, range_reader
 from onbrand.storage.files import Folder, LocalFolder, ManifestFile, fetch, is_whole, open_folder
 from onbrand.storage.object_store import Patience
@@ -120,12 +120,12 @@ async def test_tensors_are_streamed_from_anywhere(weights: tuple[Folder, Path | 
     for n in range(3):
         shard = {name: tensor for name, tensor in expected.items() if name.startswith(f"{n}.")}
         files.append(await put(place, f"transformer/{n}.safetensors", save(shard)))
-    found = dict(tensors(folder, files))
+    found = dict(stream_tensors(folder, files))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     await put(place, "transformer/1.safetensors", CONTENT)
     with pytest.raises(WeightsDamaged):
-        dict(tensors(folder, files))
+        dict(stream_tensors(folder, files))
 
 
 # --- a copy of the small files ---------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ async def test_a_store_that_is_away_is_said_in_time_without_addresses(
     folder = in_azure(on_azure)
     with getattr(azurite, how)():
         started = time.monotonic()
-        for read in (lambda: folder.read("a.safetensors"), lambda: list(tensors(folder, [file]))):
+        for read in (lambda: folder.read("a.safetensors"), lambda: list(stream_tensors(folder, [file]))):
             with pytest.raises(StorageUnreachable, match="can't be reached") as lost:
                 await asyncio.to_thread(read)
             said = "".join(traceback.format_exception(lost.value))
@@ -213,7 +213,7 @@ class Failing(Proxy):
 async def test_a_store_that_vanishes_on_the_way_is_an_error(azurite: Azurite, azure: Place, on_azure: Settings) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(100)}))
     async with through(Failing(azurite.port, passes=30, loses=10**9), on_azure) as folder:
-        arriving = tensors(folder, [file])
+        arriving = stream_tensors(folder, [file])
         await asyncio.to_thread(next, arriving)
         started = time.monotonic()
         with pytest.raises(StorageUnreachable):
@@ -267,7 +267,7 @@ async def test_tensors_that_are_not_wanted_any_more_are_not_waited_for(
     azurite: Azurite, azure: Place, on_azure: Settings
 ) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(1000)}))
-    arriving = tensors(in_azure(on_azure), [file])
+    arriving = stream_tensors(in_azure(on_azure), [file])
     next(arriving)
     with azurite.frozen():
         assert [thread for thread in threading.enumerate() if thread.name == "weights"]
