@@ -50,7 +50,7 @@ GUARDS = (
         "lora._claims",
         "settings.get(name):",
         "False:",
-        (f"{_OF_LORA}::test_settings_in_the_header_that_say_otherwise_are_refused",),
+        (f"{_OF_LORA}::test_contradicting_settings_in_the_header_are_refused",),
     ),
     Guard(
         "a LoRA for another base is refused",
@@ -64,14 +64,14 @@ GUARDS = (
         "_sum",
         "not change.count_nonzero()",
         "False",
-        (f"{_OF_FUSE}::test_a_module_that_the_lora_leaves_as_it_is_is_refused",),
+        (f"{_OF_FUSE}::test_a_module_that_the_lora_does_not_change_is_refused",),
     ),
     Guard(
         "a LoRA is fused in float32",
         "_sum",
         "(scaling).",
         "(scaling).to(weight.dtype).",
-        (f"{_OF_FUSE}::test_the_sum_loses_nothing_of_a_gentle_update",),
+        (f"{_OF_FUSE}::test_the_sum_loses_nothing_of_a_small_update",),
     ),
     Guard(
         "prepared weights of one pack are not taken for another's",
@@ -92,6 +92,6 @@ GUARDS = (
         "build._alpha",
         "found.alpha is None and given is None",
         "False",
-        (f"{_OF_BUILD}::test_an_alpha_that_nobody_says_is_asked_for",),
+        (f"{_OF_BUILD}::test_a_missing_alpha_must_be_given",),
     ),
 )

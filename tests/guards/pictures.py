@@ -210,7 +210,7 @@ GUARDS = (
         "load_pipeline",
         "check_probe(health.probe_output(transformer), manifest.probe)",
         "probe_output(transformer)",
-        (f"{_LOAD}::test_a_probe_that_the_model_does_not_answer_to_is_refused",),
+        (f"{_LOAD}::test_a_model_with_another_output_than_the_probe_is_refused",),
     ),
     Guard(
         "a model that answers nothing is damaged",

@@ -64,7 +64,7 @@ GUARDS = (
         "to_jpegs",
         '"" if not torch.isfinite(pictures).all(): return () pixels',
         '""\n    pixels',
-        (f"{_OF_HIDREAM}::test_what_is_no_number_is_no_jpeg",),
+        (f"{_OF_HIDREAM}::test_values_that_are_not_finite_give_no_jpeg",),
     ),
     Guard(
         "previews cost a fast model no more than a slow one",

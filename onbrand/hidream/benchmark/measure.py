@@ -1,8 +1,8 @@
-"""What a drawing costs on this machine: the floor, diffusers' pipeline and ours, side by side in one run.
+"""Measure speed and memory on this machine: the roofline, diffusers' pipeline and ours, in one run.
 
-All take turns, so that a drifting machine meets all of them. Two models of this size don't fit beside each other: each
-turn loads one, draws once to warm up (of which only the first step counts), draws and reads, and frees it. Showing the
-figures is the business of `onbrand.cli.bench`.
+The candidates take turns, so that a machine that becomes slower affects all of them. Two models of this size do not fit
+into memory together. Therefore each turn loads one model, draws once as warm-up (only the time to its first step is
+used), measures, and frees the model. `onbrand.cli.bench` shows the figures.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from onbrand.storage.files import Folder
 
 _PROMPT = "a red backpack on a light blue background, study {}"
 _SEED = 1
-_TOO_LITTLE_MEMORY = "There is too little memory for it on this device."
-_MEMORY_SAMPLE_SECONDS = 0.05  # seconds between two looks at a process's memory
+_TOO_LITTLE_MEMORY = "The memory of this device is too small for it."
+_MEMORY_SAMPLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured. A row rests on `turns` × `runs` drawings."""
+    """How much is measured: each result has `turns` × `runs` calls of `draw`."""
 
     images: int = 4
     turns: int = 2
@@ -48,28 +48,28 @@ class Effort:
 
 @dataclass
 class CandidateResult:
-    """One candidate's samples, all in seconds, and bytes."""
+    """The samples of one candidate, in seconds or bytes."""
 
     name: str
-    plan: str = ""  # how it is held, and where
+    plan: str = ""  # its precision and placement
     drawings: list[float] = field(default_factory=list)
-    denoisings: list[float] = field(default_factory=list)  # all steps of a drawing
-    loads: dict[str, list[float]] = field(default_factory=dict)  # by stage; none where another loads in its place
-    first_steps: list[float] = field(default_factory=list)  # from loaded to the end of the first drawing's first step
+    denoisings: list[float] = field(default_factory=list)  # all steps of one call
+    loads: dict[str, list[float]] = field(default_factory=dict)  # by part of loading; empty if it could not be measured
+    first_steps: list[float] = field(default_factory=list)  # from loaded to the end of the first step
     new_prompts: list[float] = field(default_factory=list)
-    known_prompts: list[float] = field(default_factory=list)  # read before
+    known_prompts: list[float] = field(default_factory=list)  # prompts that were encoded before
     peaks: list[int] = field(default_factory=list)
-    failure: str = ""  # why there are no figures
+    failure: str = ""  # why there are no samples
 
     @property
     def seconds(self) -> float | None:
-        """The median of the drawings."""
+        """The median seconds of a call."""
         return statistics.median(self.drawings) if self.drawings else None
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What was measured, and where."""
+    """All samples, and the machine on which they were measured."""
 
     model: str
     base: str  # where the weights are, or that they are random
@@ -87,12 +87,12 @@ class BenchmarkResult:
 
     @property
     def roofline_seconds(self) -> float | None:
-        """Seconds that a drawing takes at least: at the best speed that was seen."""
+        """The minimum seconds of a call: its operations at the best speed that was measured."""
         return None if self.work is None else self.work.total / max(self.flops_per_second)
 
 
 def device() -> torch.device:
-    """Where a model is loaded on this machine."""
+    """The device on which models are loaded on this machine."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -105,25 +105,26 @@ def measure(
     prepared_folder: Folder | None = None,
     on_status: Callable[[str], None] = lambda _: None,
 ) -> BenchmarkResult:
-    """Measure the candidates; `tell` hears what is being done. A candidate that doesn't fit gets a row that says so.
+    """Measure the candidates. A candidate that cannot be loaded gets a result that says why.
 
-    Ours loads from `artefacts` what is derived already, as a worker does.
+    `on_status` is called with a sentence about what is measured now. Our pipeline uses prepared weights from
+    `prepared_folder`, as a worker does.
 
     Raises:
         WeightsMissing, WeightsDamaged: the base or the pack is not whole.
     """
-    where = device()
-    dtype = torch.bfloat16 if where.type == "cuda" else torch.float32
+    target = device()
+    dtype = torch.bfloat16 if target.type == "cuda" else torch.float32
     load_before = os.getloadavg()[0]
-    meter = _Meter(base, pack, prepared_folder, where, effort)
+    meter = _Meter(base, pack, prepared_folder, target, effort)
     rows = {candidate: CandidateResult(candidate.name) for candidate in candidates}
     speeds = []
     for turn in range(effort.turns):
-        for candidate, row in list(rows.items())[:: -1 if turn % 2 else 1]:  # to and fro: the machine may slow down
+        for candidate, row in list(rows.items())[:: -1 if turn % 2 else 1]:  # reversed in every second turn
             if row.failure:
                 continue
             on_status(f"Turn {turn + 1} of {effort.turns}: {candidate.name}")
-            speeds.append(flops_per_second(where, dtype, seconds=effort.matrix_seconds))
+            speeds.append(flops_per_second(target, dtype, seconds=effort.matrix_seconds))
             meter.measure(row, candidate)
     manifest = pack.manifest
     return BenchmarkResult(
@@ -132,7 +133,7 @@ def measure(
         effort=effort,
         steps=manifest.steps,
         guidance_scale=manifest.guidance_scale,
-        device=torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU",
+        device=torch.cuda.get_device_name(target) if target.type == "cuda" else "CPU",
         machine=_machine(),
         versions={"torch": torch.__version__, "diffusers": diffusers.__version__, "python": platform.python_version()},
         load_average=(load_before, os.getloadavg()[0]),
@@ -144,7 +145,7 @@ def measure(
 
 
 class _Meter:
-    """Fills rows with samples, one candidate in memory at a time."""
+    """Adds samples to results. Only one candidate is in memory at a time."""
 
     def __init__(
         self, base: Base, pack: BrandPack, prepared_folder: Folder | None, device: torch.device, effort: Effort
@@ -152,20 +153,20 @@ class _Meter:
         self.work: FlopCounts | None = None
         self._base, self._pack, self._prepared_folder = base, pack, prepared_folder
         self._device, self._effort = device, effort
-        self._prompts = (_PROMPT.format(number) for number in itertools.count())  # each is new to every cache
+        self._prompts = (_PROMPT.format(number) for number in itertools.count())  # every prompt is new to the cache
 
     def measure(self, row: CandidateResult, candidate: Candidate) -> None:
-        """One turn of one candidate."""
+        """Measure one turn of one candidate."""
         try:
             self._run_turn(row, candidate)
         except (torch.OutOfMemoryError, GpuMemory):
             row.failure = _TOO_LITTLE_MEMORY
         except SetupError as error:
-            # What isn't whole is whole for nobody; the rest is this candidate's own.
+            # Damaged files concern all candidates; any other error only this one.
             if isinstance(error, (WeightsDamaged, WeightsMissing)):
                 raise
             row.failure = error.message
-        # Outside the handlers: a traceback would hold on to the tensors.
+        # Outside the handlers, because a traceback keeps the tensors in memory.
         if candidate.variant is Variant.COMPILED:
             torch.compiler.reset()
         gc.collect()
@@ -192,7 +193,7 @@ class _Meter:
             self.work = self.work or engine.work(prompt, self._effort.images)
 
     def _time_drawing(self, engine: Engine) -> tuple[float, float, float]:
-        """Seconds of one drawing: until its first step was done, of all its steps, and of all of it."""
+        """Draw once. Return the seconds until the first step was done, of all steps, and of the whole call."""
         at: list[float] = []
         started = time.perf_counter()
         seeds = image_seeds(_SEED)[: self._effort.images]
@@ -208,26 +209,26 @@ class _Meter:
 
 @contextmanager
 def _peak(device: torch.device, peaks: list[int]) -> Iterator[None]:
-    """Append the most memory that was in use, in bytes: of a GPU what torch allocated, else the whole process's."""
+    """Append the peak memory of the `with` block, in bytes: torch's on a GPU, the whole process's on a CPU."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         yield
         peaks.append(torch.cuda.max_memory_allocated(device))
         return
-    process, is_over, most = psutil.Process(), threading.Event(), [0]
+    process, is_over, peak = psutil.Process(), threading.Event(), [0]
 
-    def look() -> None:
+    def sample() -> None:
         while not is_over.wait(_MEMORY_SAMPLE_SECONDS):
-            most[0] = max(most[0], process.memory_info().rss)
+            peak[0] = max(peak[0], process.memory_info().rss)
 
-    watcher = threading.Thread(target=look, name="memory", daemon=True)
+    watcher = threading.Thread(target=sample, name="memory", daemon=True)
     watcher.start()
     try:
         yield
     finally:
         is_over.set()
         watcher.join()
-    peaks.append(max(most[0], process.memory_info().rss))
+    peaks.append(max(peak[0], process.memory_info().rss))
 
 
 def _machine() -> str:

@@ -1,8 +1,8 @@
-"""HiDream's four text encoders: two long-context CLIPs, T5 and Llama, used as `HiDreamImagePipeline` does.
+"""HiDream's four text encoders: two long-context CLIPs, T5 and Llama, used as in diffusers' `HiDreamImagePipeline`.
 
-The networks are transformers' own, built without memory and filled by `fill`; Llama has no `lm_head`, which nothing
-here needs. Where a text is too long for one of them is the business of `encode`. transformers is imported when a model
-that needs it is loaded: the mini model doesn't.
+The networks are transformers' classes, built without memory and filled by `load_state`. Llama has no `lm_head` here,
+because the embeddings do not need it. `encode` cuts prompts that are too long. transformers is imported only when a
+model needs it; the mini model does not.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Stream = Iterable[tuple[str, Tensor]]
 
 @dataclass(frozen=True)
 class EncoderPart:
-    """One of the four."""
+    """One of the four encoders: its tokenizer and its network."""
 
     tokenizer: PromptTokenizer
     pad_id: int
@@ -50,7 +50,7 @@ class EncoderPart:
     network: Any
 
     def batch(self, ids: list[int]) -> tuple[Tensor, Tensor]:
-        """(1, limit) token ids, padded, and (1, limit) 1 where there is text, on the network's device."""
+        """Pad token ids to (1, limit), and make the (1, limit) mask with 1 for text, both on the network's device."""
         count = self.tokenizer.limit - len(ids)
         padding, mask = [self.pad_id] * count, [1] * len(ids)
         rows = ([*padding, *ids], [0] * count + mask) if self.is_padded_left else ([*ids, *padding], mask + [0] * count)
@@ -78,17 +78,17 @@ class HiDreamTextEncoder:
 
     @torch.no_grad()
     def encode(self, prompt: str, suffix: str) -> EncodedPrompt:
-        """As in `TextEncoder`. CLIP sees no mask, and padding counts as text later on: diffusers does the same."""
+        """See `TextEncoder`. As in diffusers, CLIP gets no mask, and the transformer attends to padding too."""
         parts = (*self.clips, self.t5, self.llama)
         (*clip_ids, t5_ids, llama_ids), ignored = truncate_prompt([part.tokenizer for part in parts], prompt, suffix)
         pooled = []
         for part, ids in zip(self.clips, clip_ids, strict=True):
-            with self._present(part):
+            with self._onloaded(part):
                 pooled.append(part.network(part.batch(ids)[0]).text_embeds)
-        with self._present(self.t5):
+        with self._onloaded(self.t5):
             rows, mask = self.t5.batch(t5_ids)
             sentence = self.t5.network(input_ids=rows, attention_mask=mask).last_hidden_state
-        with self._present(self.llama):
+        with self._onloaded(self.llama):
             rows, mask = self.llama.batch(llama_ids)
             layers = self.llama.network(
                 input_ids=rows, attention_mask=mask, output_hidden_states=True, use_cache=False
@@ -96,10 +96,10 @@ class HiDreamTextEncoder:
         return EncodedPrompt(Embeddings(torch.stack(layers), sentence, torch.cat(pooled, dim=-1)), ignored)
 
     @contextmanager
-    def _present(self, part: EncoderPart) -> Iterator[None]:
-        """Have one network where it reads; the device's memory is given back even if it fails.
+    def _onloaded(self, part: EncoderPart) -> Iterator[None]:
+        """Move one network to `onload_device` for the `with` block, and free the device's memory at its end.
 
-        What waits in host memory stays there meanwhile, so that nothing is copied back.
+        The tensors in host memory are kept, so that nothing has to be copied back.
         """
         if self.onload_device is None:
             yield
@@ -114,15 +114,15 @@ class HiDreamTextEncoder:
             part.network.to(self.onload_device)
             yield
         finally:
-            for weight, waiting in weights:
-                weight.data = waiting
+            for weight, in_host_memory in weights:
+                weight.data = in_host_memory
             for module, name, buffer in buffers:
                 setattr(module, name, buffer)
             if self.onload_device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def to(self, device: torch.device) -> None:
-        """As in `TextEncoder`."""
+        """See `TextEncoder`."""
         for part in (*self.clips, self.t5, self.llama):
             part.network.to(device)
 
@@ -140,17 +140,17 @@ def load_text_encoder(
     directory: Path | None = None,
     on_bytes: Callable[[int], None] = lambda _count: None,
 ) -> TextEncoder:
-    """The text encoder of a base, its weights streamed to `device`; `on_bytes` as in `stream.tensors`.
+    """Load the text encoder of a base; its weights are streamed to `device`. `on_bytes` as in `stream_tensors`.
 
-    With `visits`, each network goes there to read and comes back. `artefacts` may hold T5 and Llama as they are held
-    (`derive`), half the bytes to read where that is in 8 bit.
+    With `onload_device`, each network is moved there while it encodes. `prepared_folder` may contain prepared T5 and
+    Llama; in 8 bit they have half the bytes to read.
 
-    `dtype` is that of sums, embeddings and what isn't quantised: float32 at `FLOAT32`, otherwise bfloat16, unless it is
-    given. 8-bit are the matrices of T5 and Llama; the CLIPs are too small to gain by it. `directory` keeps tokenizers
-    for the next start, where `base` is far away.
+    `dtype` is the type of products, embeddings and all weights that are not quantized; by default float32 at `FLOAT32`,
+    otherwise bfloat16. At `INT8` the matrices of T5 and Llama are 8-bit; the CLIPs are too small to be worth it. If the
+    base is in the object store, `directory` keeps the tokenizers for the next start.
 
     Raises:
-        WeightsMissing: a file is not there.
+        WeightsMissing: a file does not exist.
         WeightsDamaged: a file differs from the manifest, or isn't what the model needs.
     """
     dtype = dtype or (torch.float32 if precision == Precision.FLOAT32 else torch.bfloat16)
@@ -173,7 +173,7 @@ def load_text_encoder(
 
 @dataclass(frozen=True)
 class _Loader:
-    """Loads the four, one at a time."""
+    """Loads the four encoders, one after the other."""
 
     base: Base
     token_limit: int
@@ -190,15 +190,15 @@ class _Loader:
 
         limit = min(self.token_limit, CLIP_LIMIT)
         network = self._empty(folder, CLIPTextConfig, CLIPTextModelWithProjection)
-        places = network.config.max_position_embeddings
-        if places < limit:
+        positions = network.config.max_position_embeddings
+        if positions < limit:
             raise WeightsDamaged(
-                f"The CLIP in {folder} reads {places} tokens and {limit} are needed: HiDream has long-context CLIPs."
+                f"The CLIP in {folder} reads {positions} tokens and {limit} are needed: HiDream has long-context CLIPs."
             )
         network.to_empty(device=self.device)
-        # Outside the weights, so that `to_empty` leaves it undefined.
-        network.text_model.embeddings.position_ids = torch.arange(places, device=self.device).expand(1, -1)
-        # Older files have it too, as a tensor.
+        # This buffer is not among the weights, so after `to_empty` its content is undefined.
+        network.text_model.embeddings.position_ids = torch.arange(positions, device=self.device).expand(1, -1)
+        # Older weight files have the buffer as a tensor too.
         load_state(network, self._tensors(folder), is_ignored=lambda name: name == "text_model.embeddings.position_ids")
         return self._part(tokenizer_folder, CLIPTokenizer, network, CLIP_LIMIT)
 
@@ -209,7 +209,7 @@ class _Loader:
         folder = "text_encoder_3"
         network = self._empty(folder, T5Config, T5EncoderModel).encoder
         if self.precision == Precision.INT8:
-            quantize_linears(network, keep=lambda _: False)
+            quantize_linears(network, is_excluded=lambda _: False)
         network.to_empty(device=self.device)
         load_state(network, self._prepared(folder) or t5_names(self._tensors(folder)))
         return self._part("tokenizer_3", T5Tokenizer, network)
@@ -221,15 +221,15 @@ class _Loader:
         folder = "text_encoder_4"
         network = self._empty(folder, LlamaConfig, LlamaModel)
         if self.precision == Precision.INT8:
-            quantize_linears(network, keep=lambda _: False)
+            quantize_linears(network, is_excluded=lambda _: False)
         network.to_empty(device=self.device)
-        # Its frequencies are outside the weights, so that `to_empty` leaves them undefined.
+        # The frequencies are not among the weights, so after `to_empty` their content is undefined.
         network.rotary_emb = LlamaRotaryEmbedding(network.config).to(self.device)
         load_state(network, self._prepared(folder) or llama_names(self._tensors(folder)))
         return self._part("tokenizer_4", PreTrainedTokenizerFast, network, pads_with_eos=True)
 
     def _empty(self, folder: str, config_class: Any, network_class: Any) -> Any:
-        """The network on the meta device, in evaluation mode."""
+        """Build the network on the meta device, in evaluation mode."""
         from huggingface_hub.errors import StrictDataclassError
 
         document = self.base.read(f"{folder}/config.json")
@@ -245,7 +245,7 @@ class _Loader:
         return network.requires_grad_(False).eval()
 
     def _prepared(self, folder: str) -> Stream | None:
-        """The network's own tensors, if they have been derived before."""
+        """The network's prepared weights, if there are any."""
         if self.prepared_folder is None:
             return None
         prepared = load_prepared(self.prepared_folder, self.base.id, folder, self.precision)
@@ -260,7 +260,7 @@ class _Loader:
         with self._small_files(folder) as directory:
             try:
                 tokenizer = tokenizer_class.from_pretrained(directory, local_files_only=True)
-            # tokenizers raises Exception itself.
+            # The tokenizers library raises plain `Exception`.
             except Exception as error:
                 raise WeightsDamaged(
                     f"The tokenizer in {folder} of {self.base.folder} can't be used: {REMEDY}."
@@ -275,16 +275,18 @@ class _Loader:
 
     @contextmanager
     def _small_files(self, folder: str) -> Iterator[Path]:
-        """A directory with the verified files of one folder."""
+        """Copy the verified files of one folder into a directory, and yield the directory."""
         with TemporaryDirectory(prefix="onbrand-") as temporary:
-            # By base: a file that another base left there would be read too.
+            # One directory for each base, because from_pretrained would also read files of another base.
             destination = (self.directory or Path(temporary)) / self.base.id
             fetch(self.base.folder, self.base.within(folder), destination)
             yield destination / folder
 
 
 def t5_names(stream: Stream) -> Iterator[tuple[str, Tensor]]:
-    """The encoder's tensors by its own names. What it shares with a decoder may be there under either name, or both.
+    """Rename the tensors of a T5 file to the encoder's own names.
+
+    The embedding that encoder and decoder share may have either of two names, or be there under both.
 
     Raises:
         WeightsDamaged: the two differ, or a tensor is not the encoder's.
@@ -303,7 +305,9 @@ def t5_names(stream: Stream) -> Iterator[tuple[str, Tensor]]:
 
 
 def llama_names(stream: Stream) -> Iterator[tuple[str, Tensor]]:
-    """Llama's tensors by `LlamaModel`'s names, out of a file of it or of `LlamaForCausalLM`, which has one more.
+    """Rename the tensors of a Llama file to the names of `LlamaModel`.
+
+    The file may be of `LlamaModel` or of `LlamaForCausalLM`, which also has an `lm_head`.
 
     Raises:
         WeightsDamaged: the file is a mixture of both.

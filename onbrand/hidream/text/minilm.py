@@ -1,8 +1,8 @@
-"""The mini model's text encoder: MiniLM in the place of HiDream's four, exactly as the mini model was trained.
+"""The mini model's text encoder: MiniLM instead of HiDream's four encoders, exactly as in the mini model's training.
 
-Layer k of MiniLM stands in for a Llama layer, the pooled sentence for T5 and for both CLIPs. The tables of what goes
-where are in models/mini/README.md. The network is written out here: transformers' own, to which it is equal bit for
-bit, takes seconds to import.
+The output of each MiniLM layer replaces that of a Llama layer; the pooled sentence replaces T5 and both CLIPs. The
+tables are in models/mini/README.md. The network is implemented here because importing transformers takes seconds; the
+results are equal to transformers' bit for bit.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ FOLDER = "text_encoder"
 
 
 class Matrix(nn.Linear):
-    """Without the random numbers that it would begin with: `fill` follows."""
+    """Skips the random initialisation, because `load_state` fills it."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
+        """Do nothing."""
 
 
 class Table(nn.Embedding):
-    """Without the random numbers that it would begin with: `fill` follows."""
+    """Skips the random initialisation, because `load_state` fills it."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
+        """Do nothing."""
 
 
 class MiniLm(nn.Module):
-    """BERT's encoder (arXiv 1810.04805) for one text, without masks; module names are those of the stored weights."""
+    """BERT's encoder (arXiv 1810.04805) for one text, without masks. Module names are those of the stored weights."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class MiniLm(nn.Module):
         self.encoder: Any = nn.ModuleDict({"layer": nn.ModuleList(layers)})
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(1, S) token ids to (L, 1, S, D): what each of the L layers gives."""
+        """(1, S) token ids to (L, 1, S, D): the outputs of all L layers."""
         part = self.embeddings
         positions = torch.arange(ids.shape[1], device=ids.device)
         types = torch.zeros_like(ids)
@@ -79,7 +79,7 @@ class MiniLm(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and a feed-forward, each added to its input and then normalised."""
+    """Attention and a feed-forward. Each is added to its input, and the sum is normalized."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -88,11 +88,11 @@ class Layer(nn.Module):
         self.attention: Any = nn.ModuleDict(
             {
                 "self": nn.ModuleDict({name: Matrix(width, width) for name in ("query", "key", "value")}),
-                "output": _added(width, width, eps),
+                "output": _dense_and_norm(width, width, eps),
             }
         )
         self.intermediate = nn.ModuleDict({"dense": Matrix(width, inner)})
-        self.output = _added(inner, width, eps)
+        self.output = _dense_and_norm(inner, width, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (
@@ -106,13 +106,13 @@ class Layer(nn.Module):
         return added
 
 
-def _added(from_width: int, to_width: int, eps: float) -> nn.ModuleDict:
+def _dense_and_norm(from_width: int, to_width: int, eps: float) -> nn.ModuleDict:
     return nn.ModuleDict({"dense": Matrix(from_width, to_width), "LayerNorm": nn.LayerNorm(to_width, eps=eps)})
 
 
 @dataclass(frozen=True)
 class MiniLmEncoder:
-    """MiniLM as a `TextEncoder`; `slots` token positions reach the transformer."""
+    """MiniLM as a `TextEncoder`. The transformer gets the first `slots` token positions."""
 
     identity: str
     tokenizer: PromptTokenizer
@@ -121,24 +121,24 @@ class MiniLmEncoder:
 
     @property
     def token_limit(self) -> int:
-        """The most tokens of a text."""
+        """The maximum number of tokens of a text."""
         return self.tokenizer.limit
 
     @property
     def large_networks(self) -> Mapping[str, nn.Module]:
-        """None."""
+        """None: MiniLM is small."""
         return {}
 
     def encode(self, prompt: str, suffix: str) -> EncodedPrompt:
-        """As in `TextEncoder`."""
+        """See `TextEncoder`."""
         (ids,), ignored = truncate_prompt([self.tokenizer], prompt, suffix)
         return EncodedPrompt(self.embed(ids), ignored)
 
     @torch.no_grad()
     def embed(self, ids: list[int]) -> Embeddings:
-        """Token ids to embeddings.
+        """Turn token ids into embeddings.
 
-        Slots beyond the text are zero, as in training: HiDream's transformer has no text mask and attends to them.
+        Slots after the text are zero, as in training. HiDream's transformer has no text mask, so it attends to them.
         """
         device = self.network.embeddings["word_embeddings"].weight.device
         outputs = self.network(torch.tensor([ids], device=device))
@@ -149,17 +149,17 @@ class MiniLmEncoder:
         return Embeddings(llama3, pooled[:, None], pooled)
 
     def to(self, device: torch.device) -> None:
-        """As in `TextEncoder`."""
+        """See `TextEncoder`."""
         self.network.to(device)
 
 
 def load_minilm(
     base: Base, *, identity: str, token_limit: int, slots: int, device: torch.device, on_bytes: Callable[[int], None]
 ) -> MiniLmEncoder:
-    """MiniLM of a base, in float32; `on_bytes` as in `stream.tensors`.
+    """Load MiniLM from a base, in float32. `on_bytes` as in `stream_tensors`.
 
     Raises:
-        WeightsMissing: a file is not there.
+        WeightsMissing: a file does not exist.
         WeightsDamaged: a file differs from the manifest, or isn't MiniLM's.
     """
     document, tokens = base.read(f"{FOLDER}/config.json"), base.read(f"{FOLDER}/tokenizer.json")
@@ -167,10 +167,10 @@ def load_minilm(
         config = json.loads(document)
         if config["hidden_act"] != "gelu" or config["max_position_embeddings"] < token_limit:
             raise ValueError("another kind of BERT")
-        # Not on the meta device first: random numbers there, and `to_empty`, import a compiler, which takes a second.
+        # Not on the meta device: random numbers there, and `to_empty`, import a compiler, which takes a second.
         network = MiniLm(config).to(device)
         tokenizer = Tokenizer.from_str(tokens.decode())
-    # tokenizers raises Exception itself.
+    # The tokenizers library raises plain `Exception`.
     except Exception as error:
         raise WeightsDamaged(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error
     network.requires_grad_(False).eval()

@@ -1,9 +1,9 @@
-"""A LoRA file, read strictly: exactly the matrices that a brand pack's manifest describes, or an error.
+"""Read a LoRA file strictly: it must have exactly the matrices that the brand pack's manifest describes.
 
-diffusers 0.42 ignores keys it doesn't know: a LoRA in another trainer's naming loads "successfully" and changes
-nothing, and one that doesn't say its alpha loads at another strength. So nothing is guessed here. Two ways of naming
-are read, diffusers' and that of ai-toolkit and ComfyUI; whatever else a file holds is named in the error. Whether the
-matrices fit a transformer is seen when they are added to it (`fuse.py`).
+diffusers 0.42 ignores unknown keys. A LoRA with another trainer's key names loads without an error and changes nothing,
+and a LoRA without an alpha loads at another strength. Therefore nothing is guessed here. Two kinds of key names are
+read: diffusers', and those of ai-toolkit and ComfyUI. For everything else in a file the error names the key. `fuse.py`
+checks whether the matrices fit the transformer.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from torch import Tensor
 from onbrand.errors import WeightsDamaged, WeightsMissing
 from onbrand.packs.manifest import Lora
 
-_PREFIXES = ("transformer.", "diffusion_model.")  # diffusers; ai-toolkit and ComfyUI. peft's functions write none
+_PREFIXES = ("transformer.", "diffusion_model.")  # diffusers; ai-toolkit and ComfyUI. peft itself writes no prefix
 _KEY = re.compile(r"(?P<module>.+)\.((?P<down>lora_(A|down)\.weight)|(?P<up>lora_(B|up)\.weight)|(?P<alpha>alpha))")
-_DTYPES = ("F32", "F16", "BF16")  # all of which float32 holds without a loss
-_SETTINGS = "lora_adapter_metadata"  # diffusers' and peft's, as JSON in the file's header
+_DTYPES = ("F32", "F16", "BF16")  # float32 represents all of them exactly
+_SETTINGS = "lora_adapter_metadata"  # diffusers and peft write it, as JSON in the file's header
 _UNLIKE = ("use_dora", "use_rslora", "use_qalora", "use_bdlora", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
-_PICKLES = (b"\x80", b"PK\x03\x04")  # torch.save, without and with its zip archive
-_HEADER_AT = 8  # bytes; before it stands its length
+_PICKLES = (b"\x80", b"PK\x03\x04")  # torch.save without and with a zip archive
+_HEADER_AT = 8  # the header begins after the 8 bytes of its length
 _EXPORT = "export it as a plain LoRA in safetensors, named as by diffusers or ai-toolkit"
-# What the keys of other adapters look like, and what to say of them.
-_OTHERS = tuple(
+# Patterns of the keys of other adapters, and what the error says about them.
+_UNSUPPORTED = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
         (
@@ -48,7 +48,7 @@ _OTHERS = tuple(
 
 @dataclass(frozen=True)
 class Update:
-    """What changes a module's weight `(out, in)`: `up @ down`, times the adapter's scaling."""
+    """The change of one module's weight `(out, in)`: `up @ down`, multiplied by the adapter's scaling."""
 
     down: Tensor  # (rank, in), float32
     up: Tensor  # (out, rank), float32
@@ -64,7 +64,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Description:
-    """What a LoRA file says of itself. `alpha` is None where it says nothing, as ai-toolkit's files do."""
+    """What a LoRA file contains. `alpha` is None if the file does not have it, as those of ai-toolkit."""
 
     rank: int
     alpha: float | None
@@ -72,22 +72,22 @@ class Description:
 
 
 def describe(path: Path) -> Description:
-    """What a brand pack's manifest must say of this file.
+    """Describe a LoRA file as a brand pack's manifest must describe it.
 
     Raises:
-        WeightsMissing: there is no such file.
+        WeightsMissing: the file does not exist.
         WeightsDamaged: it is not a LoRA that can be used; the message says why and what to do.
     """
     return _content(path)[0]
 
 
 def read_adapter(path: Path, lora: Lora) -> Adapter:
-    """The file's matrices, if they are the manifest's: its modules and no others, its rank, its alpha.
+    """Read the file's matrices. Modules, rank and alpha must be those of the manifest.
 
-    An alpha that the file doesn't say is the manifest's. The file's checksum is not compared: see `BrandPack.verify`.
+    If the file has no alpha, the manifest's is used. The checksum is not compared here, but in `BrandPack.verify`.
 
     Raises:
-        WeightsMissing: there is no such file.
+        WeightsMissing: the file does not exist.
         WeightsDamaged: it is not exactly the LoRA that the manifest describes; the message says why and what to do.
     """
     found, updates = _content(path)
@@ -126,7 +126,7 @@ def _content(path: Path) -> tuple[Description, dict[str, Update]]:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
-    """Every tensor, in float32, and what the header says of rank and alpha. Nothing in the file is run."""
+    """Read every tensor in float32, and the rank and alpha from the header. No code in the file is executed."""
     try:
         with path.open("rb") as stream:
             first = stream.read(_HEADER_AT + 1)
@@ -136,11 +136,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
         raise WeightsDamaged(f"{path.name} is empty: copy the LoRA anew.")
     try:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - it cannot be iterated
+            for key in file.keys():  # noqa: SIM118 - the file object is not iterable
                 dtype = file.get_slice(key).get_dtype()
                 if dtype not in _DTYPES:
                     raise WeightsDamaged(f"{path.name} holds {_shown(key)} as {dtype}, not in 32 or 16 bit: {_EXPORT}.")
-            # Copies: safetensors maps the file into memory, and somebody may replace it.
+            # Copies, because safetensors maps the file into memory, and the file may be replaced.
             tensors = {key: file.get_tensor(key).to(torch.float32, copy=True) for key in file.keys()}  # noqa: SIM118
             return tensors, _claims(path, file.metadata() or {})
     except SafetensorError as error:
@@ -154,7 +154,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
 
 
 def _claims(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """The rank `r` and `lora_alpha` that diffusers and peft wrote, if they did, each with where it stands."""
+    """The rank `r` and `lora_alpha` that diffusers or peft wrote into the header, each with its source for errors."""
     try:
         document = json.loads(metadata.get(_SETTINGS, "{}"))
     except (ValueError, RecursionError):
@@ -173,24 +173,24 @@ def _claims(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, floa
 
 
 def _prefix(path: Path, keys: Collection[str]) -> str:
-    """What stands before every module's name."""
+    """The prefix of all keys: one of `_PREFIXES`, or none."""
     if not keys:
         raise WeightsDamaged(f"{path.name} holds no matrices: {_EXPORT}.")
     for key in sorted(keys):
-        for pattern, reason in _OTHERS:
+        for pattern, reason in _UNSUPPORTED:
             if pattern.search(key):
                 raise WeightsDamaged(f"{path.name} {reason} ({_shown(key)}): {_EXPORT}.")
     for prefix in _PREFIXES:
-        strangers = sorted(key for key in keys if not key.startswith(prefix))
-        if not strangers:
+        others = sorted(key for key in keys if not key.startswith(prefix))
+        if not others:
             return prefix
-        if len(strangers) < len(keys):
-            raise WeightsDamaged(f"{path.name} mixes {prefix}… with other names ({_shown(strangers[0])}): {_EXPORT}.")
+        if len(others) < len(keys):
+            raise WeightsDamaged(f"{path.name} mixes {prefix}… with other names ({_shown(others[0])}): {_EXPORT}.")
     return ""
 
 
 def _parsed(path: Path, key: str) -> tuple[str, str]:
-    """A module's name, and which part of its update the key stands for."""
+    """Split a key into the module's name and the part of its update: down, up or alpha."""
     match = _KEY.fullmatch(key)
     if match is None:
         raise WeightsDamaged(f"{path.name} holds {_shown(key)}, which is no part of a LoRA: {_EXPORT}.")
@@ -218,7 +218,7 @@ def _alpha(path: Path, module: str, alpha: Tensor) -> float:
 
 
 def _same(path: Path, what: str, values: Mapping[str, float]) -> float:
-    """The one value that all places have."""
+    """The value, which must be the same in all places of the file."""
     first, expected = next(iter(values.items()))
     for where, value in values.items():
         if not 0 < value < math.inf:
@@ -232,5 +232,5 @@ def _same(path: Path, what: str, values: Mapping[str, float]) -> float:
 
 
 def _shown(name: str) -> str:
-    """A name from the file, fit for a line of a log."""
+    """A name from the file, escaped and shortened so that it fits in one line of a log."""
     return ascii(name)[1:-1][:150]

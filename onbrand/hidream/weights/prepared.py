@@ -1,8 +1,9 @@
-"""Artefacts: a network as it is held in memory, stored, so that the next start neither fuses nor quantises it anew.
+"""Prepared weights: a network stored exactly as it is in memory, with its LoRA fused and its matrices quantized.
 
-They are derived, never the source of truth: each can be deleted and made again. Its key is all that it depends on:
-what it is `of` (a transformer with a LoRA is its pack's, a text encoder its base's, by their ids), the component, the
-precision, and the number of our own layout. Nothing here fuses, quantises or decides whether an artefact is wanted.
+A start that finds prepared weights has less to read and to compute. They are derived data: they can be deleted and
+prepared again at any time. Their key has everything that they depend on: the id of the pack (for a transformer with its
+LoRA) or of the base (for a text encoder), the component, the precision, and the number of our layout. This module only
+stores and loads. `packaging/prepare.py` decides what to prepare; `load.py` fuses and quantizes.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from onbrand.packs.manifest import canonical
 from onbrand.storage import local_disk
 from onbrand.storage.files import STRICT, Folder, LocalFolder, ManifestFile, Sha256
 
-LAYOUT = 1  # one more whenever `moe.py`, `int8.py` or diffusers name, shape or scale a stored tensor otherwise
+LAYOUT = 1  # add 1 if `moe.py`, `int8.py` or diffusers change the name, shape or scale of a stored tensor
 MANIFEST = "artefact.json"
-SHARD_BYTES = 2 * 1024**3  # several, so that several are read at once
+SHARD_BYTES = 2 * 1024**3  # several files can be read in parallel
 
 
 @dataclass(frozen=True)
 class Key:
-    """What an artefact is of; as text, its folder."""
+    """The key of prepared weights. As text, it is the path of their folder."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -51,7 +52,7 @@ class Key:
 
 @dataclass(frozen=True)
 class PreparedManifest:
-    """The whole of `artefact.json`."""
+    """The content of `artefact.json`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -62,18 +63,18 @@ class PreparedManifest:
 
 @dataclass(frozen=True)
 class PreparedWeights:
-    """One that is there. What its files hold is checked when they are read."""
+    """Prepared weights that exist. The content of their files is verified when it is read."""
 
     folder: Folder
     key: Key
-    files: tuple[ManifestFile, ...]  # below `folder`
+    files: tuple[ManifestFile, ...]  # paths relative to `folder`
 
     def tensors(self, *, on_bytes: Callable[[int], None] = lambda _: None) -> Iterator[tuple[str, Tensor]]:
-        """The network's `state_dict`, for `fill.fill`; as `stream.tensors`.
+        """Stream the network's `state_dict`, for `load_state`. See `stream.stream_tensors`.
 
         Raises:
             WeightsDamaged: a file is missing or differs from its size or SHA-256.
-            StorageRefused, StorageUnreachable: as for `stream.tensors`.
+            StorageRefused, StorageUnreachable: as for `stream_tensors`.
         """
         try:
             yield from stream.stream_tensors(self.folder, self.files, on_bytes=on_bytes)
@@ -82,7 +83,7 @@ class PreparedWeights:
 
 
 def load_prepared(folder: Folder, of: str, component: str, precision: Precision) -> PreparedWeights | None:
-    """The artefact with this key, if there is one. Its tensors are not read yet.
+    """Find the prepared weights with this key; None if there are none. Their tensors are not read yet.
 
     Raises:
         WeightsDamaged: it is there, but its manifest is another's or cannot be read.
@@ -113,41 +114,41 @@ def store_prepared(
     *,
     shard_bytes: int = SHARD_BYTES,
 ) -> PreparedWeights | None:
-    """Store a filled network, unless it is there; None if another process is just storing it.
+    """Store a network, unless it is stored already. Return None if another process is storing it right now.
 
-    No more than a shard's bytes are copied to host memory at once. It appears whole or not at all, and what an attempt
-    that was cut off left behind is removed by the next one.
+    At most the bytes of one shard are copied to host memory at the same time. The folder appears only when it is
+    complete. If the process is killed, the next call removes the incomplete files.
 
     Raises:
-        DataDirUnwritable: the disk is full, or the directory is not ours to write.
+        DataDirUnwritable: the disk is full, or the directory is not writable.
         WeightsDamaged: it is there, but its manifest is another's or cannot be read.
     """
     key = Key(of, component, precision)
-    place = directory / str(key)
+    target = directory / str(key)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with _turn(place.with_name(f".{place.name}.lock")) as is_ours:
-            if not is_ours:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _exclusive(target.with_name(f".{target.name}.lock")) as is_locked:
+            if not is_locked:
                 return None
-            if not place.exists():
-                partial = place.with_name(f".{place.name}.partial")
+            if not target.exists():
+                partial = target.with_name(f".{target.name}.partial")
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir()
                 try:
                     _write(partial, module, key, shard_bytes)
-                    partial.rename(place)
+                    partial.rename(target)
                     local_disk.sync(directory, f"{key}")
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise DataDirUnwritable(
-            f"{directory} cannot keep the prepared {component} ({error}): free some room there, or let us write to it."
+            f"{directory} cannot keep the prepared {component} ({error}): free some room there, or make it writable."
         ) from error
     return load_prepared(LocalFolder(directory), of, component, precision)
 
 
 def _write(partial: Path, module: nn.Module, key: Key, shard_bytes: int) -> None:
-    """All files, the manifest last."""
+    """Write all files; the manifest is the last one."""
     files = []
     for number, shard in enumerate(shards(module, shard_bytes)):
         path = partial / f"{number:05}{stream.SUFFIX}"
@@ -161,7 +162,7 @@ def _write(partial: Path, module: nn.Module, key: Key, shard_bytes: int) -> None
 
 
 def shards(module: nn.Module, shard_bytes: int) -> Iterator[dict[str, Tensor]]:
-    """The `state_dict` in parts; of tied parameters the first name only, as `fill.fill` expects."""
+    """Split the `state_dict` into shards. Of tied parameters only the first is included, as `load_state` expects."""
     shard: dict[str, Tensor] = {}
     size, seen = 0, set[int]()
     for name, tensor in module.state_dict(keep_vars=True).items():
@@ -178,16 +179,16 @@ def shards(module: nn.Module, shard_bytes: int) -> Iterator[dict[str, Tensor]]:
 
 
 @contextmanager
-def _turn(lock: Path) -> Iterator[bool]:
-    """Whether we are the one process that writes. The kernel lets go of the lock when we die."""
+def _exclusive(lock: Path) -> Iterator[bool]:
+    """Try to lock the file; yield whether it worked. The kernel releases the lock when the process dies."""
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = True
+            is_locked = True
         except BlockingIOError:
-            is_ours = False
-        yield is_ours
+            is_locked = False
+        yield is_locked
     finally:
         os.close(descriptor)
 

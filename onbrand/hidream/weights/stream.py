@@ -1,4 +1,4 @@
-"""Tensors out of `.safetensors` files: several files at once, each hashed while it is read into its tensors.
+"""Stream tensors from `.safetensors` files. Several files are read in parallel, and each is hashed while it is read.
 
 No file is kept in memory as a whole, and at most `MAX_WAITING_BYTES` of tensors wait for the consumer. The checksum of
 a file is known only at its end. Until the iteration has ended without an error, a consumer may copy the tensors, but
@@ -22,24 +22,24 @@ from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntr
 from onbrand.storage.files import REMEDY, ByteReader, Folder, ManifestFile
 
 SUFFIX = ".safetensors"
-MAX_THREADS = 8  # files, each with a thread that reads and hashes
-MAX_WAITING_BYTES = 1024**3  # bytes of tensors being read or waiting to be taken; a larger tensor comes alone
-_STEP = 1024**2  # bytes read, then hashed while they are still in the core's cache
-_REPORT = 32 * 1024**2  # bytes after which the consumer is woken to report them
+MAX_THREADS = 8  # one thread reads and hashes one file
+MAX_WAITING_BYTES = 1024**3  # bytes of tensors that are being read or wait; a larger tensor waits alone
+_STEP = 1024**2  # bytes to read, and then to hash while they are in the core's cache
+_REPORT = 32 * 1024**2  # bytes after which the consumer wakes up to report them
 
 
 def stream_tensors(
     folder: Folder, files: Sequence[ManifestFile], *, on_bytes: Callable[[int], None] = lambda _count: None
 ) -> Generator[tuple[str, Tensor]]:
-    """Every tensor of the `.safetensors` among `files`, on the CPU, as soon as its bytes have arrived.
+    """Yield every tensor of the `.safetensors` files among `files`, on the CPU, as soon as its bytes have arrived.
 
     Reading begins with the first `next`, in the order of `files`. `on_bytes` is called in the consumer's thread with
-    how many more bytes were read. An iterator that is not used up should be closed: that ends the threads.
+    the number of bytes read since its last call. A generator that is not used up must be closed; that ends the threads.
 
     Raises:
         WeightsDamaged: a file differs from its size or SHA-256, is no safetensors file, or repeats a tensor's name.
-        WeightsMissing: a file is not there.
-        StorageRefused: the object store doesn't let us.
+        WeightsMissing: a file does not exist.
+        StorageRefused: the object store refused access.
         StorageUnreachable: the object store did not answer.
     """
     stream = _Stream(folder, [file for file in files if file.path.endswith(SUFFIX)])
@@ -50,23 +50,23 @@ def stream_tensors(
 
 
 class _Stopped(Exception):
-    """Nobody wants the rest."""
+    """The consumer needs no more tensors."""
 
 
 class _Stream:
-    """What the reading threads and the consumer share; all of it is guarded by `_changed`."""
+    """The state that the reading threads and the consumer share. The condition `_changed` protects it."""
 
     def __init__(self, folder: Folder, files: Sequence[ManifestFile]) -> None:
         self._folder = folder
         self._changed = threading.Condition()
-        self._turn = threading.Lock()  # who waits for room, waits in a row: else a large tensor might wait for ever
+        self._in_turn = threading.Lock()  # threads wait for room in turn; otherwise a large tensor might wait for ever
         self._buffers = Buffers(MAX_WAITING_BYTES)
         self._files = deque(files)
         self._names: set[str] = set()
         self._readers: set[ByteReader] = set()
         self._arrived: deque[tuple[str, Tensor]] = deque()
-        self._held = 0  # bytes
-        self._read = 0  # bytes that were not reported yet
+        self._waiting_bytes = 0
+        self._unreported_bytes = 0
         self._failure: Exception | None = None
         self._is_stopped = False
         self._threads = [
@@ -74,17 +74,17 @@ class _Stream:
             for _ in range(min(MAX_THREADS, len(files)))
         ]
         self._working = len(self._threads)
-        # A daemon thread that comes out of torch when the interpreter is gone takes the process down with SIGABRT.
+        # A daemon thread that returns from torch after the interpreter has ended aborts the process (SIGABRT).
         atexit.register(self.stop)
         for thread in self._threads:
             thread.start()
 
     def arrivals(self, on_bytes: Callable[[int], None]) -> Iterator[tuple[str, Tensor]]:
-        """What the threads have read, until all of it was taken or one of them has failed."""
+        """Yield what the threads have read, until all of it was yielded or a thread has failed."""
         while True:
             with self._changed:
                 self._changed.wait_for(self._has_news)
-                count, self._read = self._read, 0
+                count, self._unreported_bytes = self._unreported_bytes, 0
                 if self._failure is not None:
                     raise self._failure
                 arrived = self._arrived.popleft() if self._arrived else None
@@ -98,14 +98,14 @@ class _Stream:
                 yield arrived
                 del arrived
                 with self._changed:
-                    self._held -= size
+                    self._waiting_bytes -= size
                     self._changed.notify_all()
 
     def _has_news(self) -> bool:
-        return bool(self._arrived or self._failure or self._working == 0 or self._read >= _REPORT)
+        return bool(self._arrived or self._failure or self._working == 0 or self._unreported_bytes >= _REPORT)
 
     def stop(self) -> None:
-        """End the threads, also those that wait for the store."""
+        """End the threads, including those that wait for the object store."""
         atexit.unregister(self.stop)
         with self._changed:
             self._is_stopped = True
@@ -124,7 +124,7 @@ class _Stream:
                 self._read_file(file)
         except _Stopped:
             pass
-        except Exception as error:  # the consumer raises it
+        except Exception as error:  # the consumer raises it again
             with self._changed:
                 self._failure = self._failure or error
                 self._is_stopped = True
@@ -153,7 +153,7 @@ class _Stream:
 
     def _read_tensors(self, source: _Source) -> None:
         for entry in source.tensor_entries():
-            self._claim(entry)
+            self._reserve(entry)
             raw = self._buffers.empty(entry.size)
             source.fill(raw.numpy().data)
             with self._changed:
@@ -161,23 +161,27 @@ class _Stream:
                 self._changed.notify_all()
         source.finish()
 
-    def _claim(self, entry: TensorEntry) -> None:
-        """Wait until there is room for the tensor, in the order of asking."""
-        with self._turn, self._changed:
+    def _reserve(self, entry: TensorEntry) -> None:
+        """Wait until there is room for the tensor. Threads are served in the order in which they ask."""
+        with self._in_turn, self._changed:
             if entry.name in self._names:
                 raise FormatError("another file has a tensor of the same name")
             self._names.add(entry.name)
             self._changed.wait_for(
-                lambda: self._is_stopped or self._held == 0 or self._held + entry.size <= MAX_WAITING_BYTES
+                lambda: (
+                    self._is_stopped
+                    or self._waiting_bytes == 0
+                    or self._waiting_bytes + entry.size <= MAX_WAITING_BYTES
+                )
             )
             self._stop_if_told()
-            self._held += entry.size
+            self._waiting_bytes += entry.size
 
     def _count(self, count: int) -> None:
         with self._changed:
             self._stop_if_told()
-            self._read += count
-            if self._read >= _REPORT:
+            self._unreported_bytes += count
+            if self._unreported_bytes >= _REPORT:
                 self._changed.notify_all()
 
     def _stop_if_told(self) -> None:
@@ -186,7 +190,7 @@ class _Stream:
 
 
 class _Source:
-    """One file that is read to its end, hashed on the way; `on_read` hears of every few bytes and may raise."""
+    """One file that is read to its end and hashed. `on_read` is called after each part and may raise."""
 
     def __init__(self, reader: ByteReader, file: ManifestFile, on_read: Callable[[int], None]) -> None:
         self._reader = reader
@@ -211,14 +215,14 @@ class _Source:
                 raise FormatError("it ends too early")
 
     def finish(self) -> None:
-        """Compare the file with its line in the manifest, all tensors having been read."""
+        """Compare the file with its manifest entry, after all tensors have been read."""
         if self._reader.readinto(memoryview(bytearray(1))):
-            raise FormatError("it goes on after its end")
+            raise FormatError("it has more bytes than it should")
         if self._digest.hexdigest() != self._file.sha256:
             raise FormatError("it differs from its checksum")
 
     def _take(self, size: int) -> bytes:
-        # Step by step: a length that is made up must cost no more memory than the file has bytes.
+        # In parts, so that a false length in the header cannot take more memory than the file has bytes.
         taken = bytearray()
         while len(taken) < size:
             part = bytearray(min(_STEP, size - len(taken)))

@@ -1,4 +1,4 @@
-"""HiDream's four text encoders beside diffusers' `encode_prompt`, with the networks as `from_pretrained` loads them."""
+"""HiDream's four text encoders give what diffusers' `encode_prompt` gives with networks of `from_pretrained`."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def pipeline_of(directory: Path, dtype: torch.dtype = torch.float32) -> Any:
         _, network = PARTS[f"text_encoder{end}"]
         encoder = network.from_pretrained(directory / f"text_encoder{end}", dtype=dtype, local_files_only=True)
         for parameter in encoder.parameters():
-            # Out of a mapped file it isn't aligned, and the CPU's kernels for that round differently.
+            # A tensor in a mapped file is not aligned, and the CPU's kernels round such tensors differently.
             parameter.data = parameter.data.clone()
         pipeline.register_modules(**{f"tokenizer{end}": tokenizer, f"text_encoder{end}": encoder.eval()})
     return pipeline
@@ -123,12 +123,12 @@ def test_the_empty_negative_prompt_gives_what_diffusers_gives(directory: Path, e
     assert_same(encoder.encode("", "").embeddings, by_diffusers(pipeline_of(directory), ""))
 
 
-def test_clip_reads_at_most_218_tokens_and_t5_what_its_tokenizer_says(base: Base) -> None:
+def test_clip_reads_at_most_218_tokens_and_t5_up_to_its_tokenizers_limit(base: Base) -> None:
     encoder = load(base, token_limit=512)
     assert [part.tokenizer.limit for part in (*encoder.clips, encoder.t5, encoder.llama)] == [218, 218, 512, 512]
 
 
-def test_a_tokenizer_that_pads_on_the_left_is_followed(directory: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_may_pad_on_the_left(directory: Path, tmp_path: Path) -> None:
     changed = copied(directory, tmp_path)
     path = tmp_path / "tokenizer_4" / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"padding_side": "left"}))
@@ -136,12 +136,13 @@ def test_a_tokenizer_that_pads_on_the_left_is_followed(directory: Path, tmp_path
     assert_same(encoder.encode(SHORT, SUFFIX).embeddings, by_diffusers(pipeline_of(tmp_path), SHORT + SUFFIX))
 
 
-def test_rope_scaling_as_llama_3_1_has_it_is_followed(directory: Path, tmp_path: Path) -> None:
+def test_rope_scaling_of_llama_3_1_is_supported(directory: Path, tmp_path: Path) -> None:
     changed = copied(directory, tmp_path)
     path = tmp_path / "text_encoder_4" / "config.json"
     config = json.loads(path.read_text())
     config.pop("rope_parameters", None)
-    # meta-llama/Llama-3.1-8B-Instruct, config.json, with a shorter original context so that it matters here
+    # From config.json of meta-llama/Llama-3.1-8B-Instruct; the original context is shorter, so that scaling has an
+    # effect.
     scaling = {
         "factor": 8.0,
         "low_freq_factor": 1.0,
@@ -158,7 +159,7 @@ def test_rope_scaling_as_llama_3_1_has_it_is_followed(directory: Path, tmp_path:
 
 
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
-def test_streamed_networks_are_those_of_from_pretrained_buffers_included(
+def test_streamed_networks_equal_those_of_from_pretrained_including_buffers(
     directory: Path, base: Base, precision: Precision
 ) -> None:
     encoder = load(base, precision)
@@ -172,18 +173,18 @@ def test_streamed_networks_are_those_of_from_pretrained_buffers_included(
     ]
     for ours, theirs in pairs:
         assert not ours.training
-        assert everything(ours).keys() == everything(theirs).keys()
-        for name, tensor in everything(theirs).items():
-            mine = everything(ours)[name]
+        assert parameters_and_buffers(ours).keys() == parameters_and_buffers(theirs).keys()
+        for name, tensor in parameters_and_buffers(theirs).items():
+            mine = parameters_and_buffers(ours)[name]
             assert mine.dtype == tensor.dtype, name
             assert torch.equal(mine, tensor), name
 
 
-def everything(network: torch.nn.Module) -> dict[str, Tensor]:
+def parameters_and_buffers(network: torch.nn.Module) -> dict[str, Tensor]:
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
-def test_8_bit_is_near_bfloat16_and_leaves_the_clips_alone(base: Base) -> None:
+def test_8_bit_is_near_bfloat16_and_does_not_change_the_clips(base: Base) -> None:
     exact = load(base).encode(SHORT, SUFFIX).embeddings
     eight = load(base, Precision.INT8)
     found = eight.encode(SHORT, SUFFIX).embeddings
@@ -196,7 +197,7 @@ def test_8_bit_is_near_bfloat16_and_leaves_the_clips_alone(base: Base) -> None:
     assert error(found.llama3, exact.llama3) < 0.02
 
 
-def test_8_bit_can_sum_in_float32(base: Base) -> None:
+def test_8_bit_can_compute_in_float32(base: Base) -> None:
     found = load(base, Precision.INT8, dtype=torch.float32).encode(SHORT, SUFFIX).embeddings
     exact = load(base).encode(SHORT, SUFFIX).embeddings
     assert found.llama3.dtype == torch.float32
@@ -227,17 +228,19 @@ def test_tokenizers_are_kept_for_the_next_start(directory: Path, tmp_path: Path)
 
 
 def copied(directory: Path, to: Path) -> Path:
-    """A copy of what encoding needs."""
+    """A copy of the files of the text encoders."""
     for part in directory.iterdir():
         if part.name.startswith(("text_encoder", "tokenizer")):
             shutil.copytree(part, to / part.name)
     return to
 
 
-# -- other spellings of the same weights, and what is no such spelling
+# -- other names of the same weights, and names that are refused
 
 
-def respelled(directory: Path, to: Path, part: str, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Base:
+def renamed_base(
+    directory: Path, to: Path, part: str, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> Base:
     copied(directory, to)
     path = to / part / "model.safetensors"
     save_file({name: tensor.clone() for name, tensor in change(load_file(path)).items()}, path)
@@ -271,11 +274,11 @@ def llama_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         ("text_encoder_4", llama_alone),
     ],
 )
-def test_every_known_spelling_of_the_weights_is_read(
+def test_all_known_names_of_the_weights_are_read(
     directory: Path, encoder: HiDreamTextEncoder, tmp_path: Path, part: str, change: Any
 ) -> None:
-    respelt = load(respelled(directory, tmp_path, part, change))
-    assert_same(respelt.encode(SHORT, SUFFIX).embeddings, encoder.encode(SHORT, SUFFIX).embeddings)
+    loaded = load(renamed_base(directory, tmp_path, part, change))
+    assert_same(loaded.encode(SHORT, SUFFIX).embeddings, encoder.encode(SHORT, SUFFIX).embeddings)
 
 
 def renamed(old: str, new: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
@@ -314,7 +317,7 @@ def without_last(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 )
 def test_any_other_name_is_refused(directory: Path, tmp_path: Path, part: str, change: Any, sentence: str) -> None:
     with pytest.raises(WeightsDamaged, match=sentence):
-        load(respelled(directory, tmp_path, part, change))
+        load(renamed_base(directory, tmp_path, part, change))
 
 
 @pytest.mark.parametrize(
@@ -353,15 +356,16 @@ def test_a_flipped_bit_is_refused(directory: Path, tmp_path: Path, file: str) ->
         load(base)
 
 
-# -- prompts that are too long
+# -- long prompts
 
 
 def tokenizers_of(encoder: HiDreamTextEncoder) -> list[PromptTokenizer]:
     return [part.tokenizer for part in (*encoder.clips, encoder.t5, encoder.llama)]
 
 
-def test_too_long_a_prompt_is_cut_for_each_encoder_by_itself(encoder: HiDreamTextEncoder) -> None:
-    # The tiny CLIPs read a byte a token, four for each of these; T5 knows none of them and takes a run as one.
+def test_a_long_prompt_is_cut_for_each_encoder_separately(encoder: HiDreamTextEncoder) -> None:
+    # The tiny CLIPs have one token for each byte, four for each emoji. T5 knows no emoji and makes one token of them
+    # all.
     prompt = "🍔" * 60
     ids, ignored = truncate_prompt(tokenizers_of(encoder), prompt, SUFFIX)
     suffix = len(encoder.clips[0].tokenizer.ids(SUFFIX)) - 2
@@ -372,7 +376,7 @@ def test_too_long_a_prompt_is_cut_for_each_encoder_by_itself(encoder: HiDreamTex
     assert encoder.encode(prompt, SUFFIX).ignored == ignored
 
 
-def test_the_brands_suffix_is_read_to_its_end_by_all(encoder: HiDreamTextEncoder) -> None:
+def test_all_encoders_read_the_whole_suffix(encoder: HiDreamTextEncoder) -> None:
     ids, ignored = truncate_prompt(tokenizers_of(encoder), "a kettle on a table " * 25, SUFFIX)
     assert ignored > 0
     for part, tokens in zip(tokenizers_of(encoder), ids, strict=True):
@@ -391,7 +395,7 @@ def test_a_cut_prompt_gives_the_embeddings_of_the_shorter_prompt(encoder: HiDrea
 
 def test_special_tokens_are_plain_text_in_a_prompt(encoder: HiDreamTextEncoder) -> None:
     text = "<|startoftext|> a <|endoftext|> b <|eot_id|> c <|begin_of_text|>" + SUFFIX
-    for part in encoder.clips:  # whose answer is taken where the text ends
+    for part in encoder.clips:  # CLIP's output is taken at the end token
         start, *tokens, end = part.tokenizer.ids(text)
         assert (start, end) == (512, 513)
         assert not {512, 513} & set(tokens)
@@ -413,8 +417,8 @@ def test_no_prompt_is_logged(base: Base, caplog: pytest.LogCaptureFixture, capfd
     assert "zebra" not in caplog.text + "".join(capfd.readouterr())
 
 
-def knowing_kettles() -> CLIPTokenizer:
-    """For which `kettle` is one token, but a part of that word is two: the end of a word has tokens of its own."""
+def kettle_tokenizer() -> CLIPTokenizer:
+    """A tokenizer with one token for `kettle` but two for parts of it, because ends of words have their own tokens."""
     parts = ["k", "e", "t", "l", "ke", "ket", "kett", "kettl"]
     ends = ["k</w>", "e</w>", "t</w>", "l</w>", "kettle</w>"]
     tokens = [*parts, *ends, "<|startoftext|>", "<|endoftext|>"]
@@ -422,8 +426,8 @@ def knowing_kettles() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={token: n for n, token in enumerate(tokens)}, merges=merges)
 
 
-def test_a_cut_that_makes_more_tokens_is_made_again() -> None:
-    clip = make_prompt_tokenizer(knowing_kettles().backend_tokenizer, 5)
+def test_a_cut_that_gives_more_tokens_is_repeated() -> None:
+    clip = make_prompt_tokenizer(kettle_tokenizer().backend_tokenizer, 5)
     assert [len(clip.ids(text)) for text in ("kettle kettle kettle", "kettle kettle kett", "kettle kettle k")] == [
         5,
         6,
@@ -433,14 +437,18 @@ def test_a_cut_that_makes_more_tokens_is_made_again() -> None:
     assert clip.fitting_length("kettle kettle kettl", "") == len("kettle kettle k")
 
 
-def knowing(*words: str) -> Tokenizer:
-    """Reads these words as a token each, and the letters behind the longest one it knows one by one."""
+def word_tokenizer(*words: str) -> Tokenizer:
+    """A tokenizer with a token for each of these words; the letters after the longest match get a token each."""
     tokens = ["?", "a", *(f"##{letter}" for letter in "bcdef"), *words]
     return Tokenizer(models.WordPiece({token: n for n, token in enumerate(tokens)}, unk_token="?"))
 
 
-def test_what_some_cannot_read_is_left_out_until_all_can() -> None:
-    spells, knows_three, knows_five = knowing(), knowing("abcdef", "abc"), knowing("abcdef", "abcde")
+def test_the_reported_cut_fits_for_all_encoders() -> None:
+    spells, knows_three, knows_five = (
+        word_tokenizer(),
+        word_tokenizer("abcdef", "abc"),
+        word_tokenizer("abcdef", "abcde"),
+    )
     tokenizers = [
         make_prompt_tokenizer(knows_five, 1),
         make_prompt_tokenizer(spells, 5),
@@ -448,26 +456,26 @@ def test_what_some_cannot_read_is_left_out_until_all_can() -> None:
     ]
     ids, ignored = truncate_prompt(tokenizers, "abcdef", "")
     assert [len(tokens) for tokens in ids] == [1, 5, 1]
-    # The speller leaves five letters, of which the one that knows three reads those; the other then reads one.
+    # The second tokenizer fits five letters. Of these the third fits three, and of these the first fits only one.
     assert ignored == 5
     assert truncate_prompt(tokenizers, "a", "")[1] == 0
 
 
 def tokenizer_makers(encoder: HiDreamTextEncoder) -> dict[str, Callable[[int], PromptTokenizer]]:
-    """Readers of any limit: those of the four, one with words, and one that normalises as T5's real one does."""
+    """Tokenizers for any limit: those of the encoders, the kettle one, and one that normalizes as the real T5 does."""
     nfkc = T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), ("k", -3.0), ("ﬁ", -4.0)])
     nfkc.backend_tokenizer.normalizer = normalizers.NFKC()
     found = {
         "clip": encoder.clips[0].tokenizer.tokenizer,
         "t5": encoder.t5.tokenizer.tokenizer,
         "llama": encoder.llama.tokenizer.tokenizer,
-        "kettles": make_prompt_tokenizer(knowing_kettles().backend_tokenizer, 0).tokenizer,
+        "kettles": make_prompt_tokenizer(kettle_tokenizer().backend_tokenizer, 0).tokenizer,
         "nfkc": make_prompt_tokenizer(nfkc.backend_tokenizer, 0).tokenizer,
     }
     return {name: partial(PromptTokenizer, tokenizer) for name, tokenizer in found.items()}
 
 
-# Words, CJK, emoji of several code points, letters with marks, ligatures and units that NFKC takes apart, blanks.
+# Words, CJK, emoji of several code points, letters with marks, ligatures and units that NFKC splits, spaces.
 PIECES = [
     "kettle",
     " ",
@@ -499,7 +507,9 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS, st.integers(40, 80), st.sampled_from([", onbrand style", " style", "", "! x"]))
-def test_what_is_said_to_be_read_is_read(encoder: HiDreamTextEncoder, prompt: str, limit: int, suffix: str) -> None:
+def test_the_prompt_without_the_ignored_part_fits(
+    encoder: HiDreamTextEncoder, prompt: str, limit: int, suffix: str
+) -> None:
     tokenizers = [make(limit) for make in tokenizer_makers(encoder).values()]
     ids, ignored = truncate_prompt(tokenizers, prompt, suffix)
     assert all(len(tokens) <= limit for tokens in ids)

@@ -1,4 +1,4 @@
-"""8-bit matrices: what they change, and what is held so."""
+"""8-bit matrices: the error that they make, and which matrices are 8-bit."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from onbrand.hidream.weights.load_state import load_state
 from tests.integration.hidream.networks import error, lively_transformer, ours, output
 
 
-def test_each_number_is_off_by_half_a_step_at_most() -> None:
+def test_each_number_has_an_error_of_half_a_step_at_most() -> None:
     weight = torch.randn(3, 64, 128, generator=torch.Generator().manual_seed(0))
     values, scale = quantize(weight)
 
     assert (values.dtype, scale.dtype, scale.shape) == (torch.int8, torch.float32, (3, 64))
     steps = (dequantize(values, scale, torch.float32) - weight).abs() / scale.unsqueeze(-1)
-    assert steps.max() <= 0.5 + 1e-2  # a scale rounded down leaves its row's largest number a little outside
+    assert steps.max() <= 0.5 + 1e-2  # if a scale was rounded down, the row's largest number is slightly outside
 
 
-def test_scales_lose_nothing_in_bfloat16() -> None:
+def test_scales_are_exact_in_bfloat16() -> None:
     _, scale = quantize(torch.randn(64, 128, generator=torch.Generator().manual_seed(0)))
 
     assert torch.equal(scale.bfloat16().float(), scale)
@@ -31,19 +31,19 @@ def test_scales_lose_nothing_in_bfloat16() -> None:
 def test_a_row_of_zeros_stays_zero() -> None:
     values, scale = quantize(torch.zeros(2, 8))
 
-    assert (scale > 0).all()  # or 0 / 0 would be made a whole number
+    assert (scale > 0).all()  # otherwise 0 / 0 would be converted to an integer
     assert torch.equal(dequantize(values, scale, torch.float32), torch.zeros(2, 8))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_a_row_that_is_not_finite_says_so(number: float) -> None:
+def test_a_row_that_is_not_finite_has_a_scale_that_is_not_finite(number: float) -> None:
     _, scale = quantize(torch.tensor([[1.0, number], [1.0, 2.0]]))
 
     assert scale.isfinite().tolist() == [False, True]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_layer_is_off_by_less_than_1_2_percent(dtype: torch.dtype) -> None:
+def test_a_layer_has_an_error_below_1_2_percent(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     linear = nn.Linear(2560, 256).requires_grad_(False)
     linear.weight.normal_(std=0.02)
@@ -56,7 +56,7 @@ def test_a_layer_is_off_by_less_than_1_2_percent(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_the_transformer_is_off_by_less_than_4_percent(batch: int) -> None:
+def test_the_transformer_has_an_error_below_4_percent(batch: int) -> None:
     theirs = lively_transformer()
 
     measured = output(ours(theirs, Precision.INT8, torch.float32), batch)
@@ -74,11 +74,11 @@ def test_only_the_blocks_matrices_are_8_bit() -> None:
     assert held == attention | shared | {f"ff_t.w{n}.weight" for n in (1, 2, 3)} | {"ff_i.w13", "ff_i.w2"}
 
 
-def test_layers_to_keep_are_kept() -> None:
+def test_excluded_layers_are_not_quantized() -> None:
     with torch.device("meta"):
         network = nn.ModuleDict({"a": nn.Linear(8, 8), "b": nn.Sequential(nn.Linear(8, 8, bias=False), nn.ReLU())})
 
-    quantize_linears(network, keep=lambda name: name == "a")
+    quantize_linears(network, is_excluded=lambda name: name == "a")
 
     assert {name: tensor.dtype for name, tensor in network.state_dict().items()} == {
         "a.weight": torch.float32,

@@ -1,4 +1,4 @@
-"""The mini model's text encoder: transformers' BertModel bit for bit, without importing transformers."""
+"""The mini model's text encoder equals transformers' BertModel bit for bit, without importing transformers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def bert() -> BertModel:
 
 @pytest.mark.parametrize("prompt", ["", "a blue kettle", "a kettle beside a window, morning light " * 12])
 @torch.no_grad()
-def test_it_gives_what_the_mini_model_was_trained_with(encoder: MiniLmEncoder, bert: BertModel, prompt: str) -> None:
+def test_it_gives_the_embeddings_of_the_mini_models_training(
+    encoder: MiniLmEncoder, bert: BertModel, prompt: str
+) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(MINI / "text_encoder", local_files_only=True)
     ids = tokenizer(prompt + SUFFIX).input_ids
     assert truncate_prompt([encoder.tokenizer], prompt, SUFFIX) == ([ids], 0)
@@ -75,13 +77,13 @@ def test_a_long_prompt_is_cut_and_the_suffix_is_not(encoder: MiniLmEncoder) -> N
     suffix = encoder.tokenizer.ids(SUFFIX)[1:]
     assert len(ids) == LIMIT
     assert ids[-len(suffix) :] == suffix
-    # Each word is one token; the spaces around the cut don't matter.
+    # Each word is one token; spaces around the cut do not matter.
     assert prompt[: len(prompt) - ignored].split() == ["kettle"] * (LIMIT - 1 - len(suffix))
     assert encoder.encode(prompt, SUFFIX).ignored == ignored
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs"]), min_size=40, max_size=400))
-def test_what_is_said_to_be_read_is_read(encoder: MiniLmEncoder, prompt: str) -> None:
+def test_the_prompt_without_the_ignored_part_fits(encoder: MiniLmEncoder, prompt: str) -> None:
     ids, ignored = truncate_prompt([encoder.tokenizer], prompt, SUFFIX)
     assert len(ids[0]) <= LIMIT
     assert truncate_prompt([encoder.tokenizer], prompt[: len(prompt) - ignored], SUFFIX) == (ids, 0)

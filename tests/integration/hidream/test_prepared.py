@@ -1,4 +1,4 @@
-"""A network that was stored as it is held comes back as it was, or not at all."""
+"""A stored network is loaded unchanged, or refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def empty(base: Base, precision: Precision) -> Any:
     return empty_transformer(config, precision).to_empty(device="cpu")
 
 
-def fused_anew(base: Base, pack: BrandPack, precision: Precision) -> Any:
+def fused_transformer(base: Base, pack: BrandPack, precision: Precision) -> Any:
     lora = pack.manifest.lora
     transformer = empty(base, precision)
     source = stream_tensors(base.folder, base.within("transformer"))
@@ -60,7 +60,7 @@ def fused_anew(base: Base, pack: BrandPack, precision: Precision) -> Any:
 
 
 def small() -> nn.Sequential:
-    """Two matrices and a bias, of known numbers."""
+    """Two matrices and a bias with known numbers."""
     module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4, bias=False))
     with torch.no_grad():
         for number, parameter in enumerate(module.parameters()):
@@ -94,10 +94,10 @@ def assert_same(one: nn.Module, other: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("precision", Precision)
-def test_the_stored_transformer_is_exactly_the_one_that_is_fused_anew(
+def test_the_stored_transformer_equals_the_fused_one(
     base: Base, pack: BrandPack, tmp_path: Path, precision: Precision
 ) -> None:
-    fresh = fused_anew(base, pack, precision)
+    fresh = fused_transformer(base, pack, precision)
     weights = store_prepared(tmp_path, fresh, pack.id, "transformer", precision, shard_bytes=200_000)
     assert weights
     assert len(weights.files) > 1
@@ -108,14 +108,14 @@ def test_the_stored_transformer_is_exactly_the_one_that_is_fused_anew(
     assert_same(fresh, stored)
 
 
-def test_a_trimmed_encoder_in_8_bit_is_stored_for_its_base(base: Base, tmp_path: Path) -> None:
-    """Llama without `lm_head`; only what the network itself has is stored."""
+def test_an_8_bit_encoder_is_stored_for_its_base(base: Base, tmp_path: Path) -> None:
+    """Llama without `lm_head`: only the tensors of the network itself are stored."""
     config = LlamaConfig.from_pretrained(base.folder.directory / "text_encoder_4")  # type: ignore[attr-defined]
 
     def encoder() -> nn.Module:
         with torch.device("meta"):
             model: nn.Module = LlamaModel(config)
-        quantize_linears(model, keep=lambda _: False)
+        quantize_linears(model, is_excluded=lambda _: False)
         return model.to_empty(device="cpu")
 
     fresh = encoder()
@@ -167,8 +167,8 @@ def test_weights_of_another_layout_are_not_found(tmp_path: Path, monkeypatch: py
     assert find_small(tmp_path) is None
 
 
-def test_the_layouts_number_stands_for_what_is_stored(base: Base) -> None:
-    """Who changes names, shapes or types of stored tensors must change `LAYOUT` too, and then this digest."""
+def test_the_layouts_number_changes_with_the_stored_tensors(base: Base) -> None:
+    """A change of the names, shapes or types of stored tensors needs a new `LAYOUT`, and then a new digest here."""
     described = "\n".join(
         f"{precision} {name} {list(tensor.shape)} {tensor.dtype}"
         for precision in Precision
@@ -178,7 +178,7 @@ def test_the_layouts_number_stands_for_what_is_stored(base: Base) -> None:
 
 
 def test_prepared_weights_moved_to_another_key_are_refused(tmp_path: Path) -> None:
-    """A pack's transformer must not be taken for another's."""
+    """The transformer of one pack must never be used for another pack."""
     stored_small(tmp_path)
     other = "cd" * 32
     (tmp_path / OF).rename(tmp_path / other)
@@ -197,9 +197,9 @@ def test_any_single_byte_changed_is_refused(tmp_path: Path, data: st.DataObject)
         stored_small(tmp_path)
     path = data.draw(st.sampled_from(contents(tmp_path)))
     original = path.read_bytes()
-    place = data.draw(st.integers(0, len(original) - 1))
-    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != original[place]))
-    changed = original[:place] + bytes([byte]) + original[place + 1 :]
+    position = data.draw(st.integers(0, len(original) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != original[position]))
+    changed = original[:position] + bytes([byte]) + original[position + 1 :]
     path.write_bytes(changed)
     try:
         with pytest.raises(WeightsDamaged):
@@ -234,16 +234,16 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     assert stored_small(tmp_path / "a").files == stored_small(tmp_path / "b").files
 
 
-def test_who_comes_while_another_is_storing_leaves_it_to_them(tmp_path: Path) -> None:
+def test_a_second_process_does_not_store_at_the_same_time(tmp_path: Path) -> None:
     stored_small(tmp_path)
     (lock,) = tmp_path.rglob(".*.lock")
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with lock.open() as locked_file:
+        fcntl.flock(locked_file, fcntl.LOCK_EX)
         assert store_prepared(tmp_path, small(), OF, "transformer", Precision.FLOAT32) is None
 
 
-def test_what_was_cut_off_is_not_found_and_is_stored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the process had been killed before the last file: nothing is found, and the rest is not taken up."""
+def test_after_a_kill_nothing_is_found_and_all_is_stored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed before the last file. The files are not found, and are not used again."""
 
     def killed(_path: Path, _data: bytes) -> int:
         raise KeyboardInterrupt
@@ -262,7 +262,7 @@ def test_what_was_cut_off_is_not_found_and_is_stored_again(tmp_path: Path, monke
     assert_same(small(), filled)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path: Path) -> None:
     module = nn.Linear(256, 256)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -274,9 +274,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / OF).iterdir()] == [".transformer-float32-1.lock"]
 
 
-def test_progress_is_heard_in_bytes(tmp_path: Path) -> None:
+def test_progress_is_reported_in_bytes(tmp_path: Path) -> None:
     weights = stored_small(tmp_path)
-    heard: list[int] = []
-    for _ in weights.tensors(on_bytes=heard.append):
+    reported: list[int] = []
+    for _ in weights.tensors(on_bytes=reported.append):
         pass
-    assert sum(heard) == sum(file.size for file in weights.files)
+    assert sum(reported) == sum(file.size for file in weights.files)

@@ -1,4 +1,4 @@
-"""Previews of a drawing: what they show, when there are any, and that the drawing doesn't depend on them."""
+"""Previews: what they show, how often they come, and that the pictures do not depend on them."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def pipeline() -> Pipeline:
 
 
 @pytest.fixture
-def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However quick this machine is, each step may have a preview."""
-    monkeypatch.setattr(preview, "_SECONDS_APART", 0.0)
+def no_minimum_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a preview after each step, also on a fast machine."""
+    monkeypatch.setattr(preview, "_MIN_INTERVAL_SECONDS", 0.0)
 
 
 def draw(pipeline: Pipeline) -> tuple[PipelineOutput, list[Progress]]:
@@ -75,10 +75,10 @@ def opened(jpeg: bytes) -> np.ndarray:
         return np.asarray(image.convert("RGB")).astype(int)
 
 
-@pytest.mark.usefixtures("always")
-def test_each_step_brings_four_small_jpegs_that_come_closer_to_the_pictures(pipeline: Pipeline) -> None:
+@pytest.mark.usefixtures("no_minimum_interval")
+def test_each_step_has_four_small_jpegs_that_come_closer_to_the_pictures(pipeline: Pipeline) -> None:
     drawing, seen = draw(pipeline)
-    assert [len(progress.previews) for progress in seen] == [0, 0] + [4] * 12  # encoding and noise have none
+    assert [len(progress.previews) for progress in seen] == [0, 0] + [4] * 12  # there are none before the first step
     assert max(len(jpeg) for progress in seen for jpeg in progress.previews) < 6000
     pictures = [
         np.asarray(Image.fromarray(pixels).resize((128, 128), Image.Resampling.BOX)).astype(int)
@@ -89,31 +89,31 @@ def test_each_step_brings_four_small_jpegs_that_come_closer_to_the_pictures(pipe
         assert {image.shape for image in shown} == {(128, 128, 3)}
         psnr = [20 * math.log10(255 / np.sqrt(np.square(image - picture).mean())) for image in shown]
         assert psnr[-1] > 27
-        assert psnr[5] > 22  # half-way it can be recognised
+        assert psnr[5] > 22  # after half of the steps the picture can be recognised
         assert all(later > earlier - 0.5 for earlier, later in pairwise(psnr[1:]))
 
 
-@pytest.mark.usefixtures("always")
-def test_a_preview_shows_where_the_drawing_is_heading_and_not_the_noise_it_stands_in(pipeline: Pipeline) -> None:
+@pytest.mark.usefixtures("no_minimum_interval")
+def test_a_preview_shows_the_predicted_picture_and_not_the_noise(pipeline: Pipeline) -> None:
     _, seen = draw(pipeline)
     early = opened(seen[4].previews[0])  # after three of twelve steps
-    ground = np.concatenate([early[:12, :12], early[:12, -12:]]).reshape(-1, 3)
-    assert ground.std(axis=0).max() < 20
-    assert ground.mean() > 200  # the brand's cream
+    background = np.concatenate([early[:12, :12], early[:12, -12:]]).reshape(-1, 3)
+    assert background.std(axis=0).max() < 20
+    assert background.mean() > 200  # the brand's cream
 
 
-@pytest.mark.usefixtures("always")
-def test_previews_change_no_pixel(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("no_minimum_interval")
+def test_previews_do_not_change_the_pixels(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     drawing, _ = draw(pipeline)
-    monkeypatch.setattr(preview, "_SECONDS_APART", math.inf)
+    monkeypatch.setattr(preview, "_MIN_INTERVAL_SECONDS", math.inf)
     without, seen = draw(pipeline)
     assert [len(progress.previews) for progress in seen] == [0, 0, 4] + [0] * 11
     assert (without.pixels == drawing.pixels).all()
 
 
-@pytest.mark.usefixtures("always")
+@pytest.mark.usefixtures("no_minimum_interval")
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_preview_that_cannot_be_made_does_not_stop_the_drawing(pipeline: Pipeline, value: float) -> None:
+def test_a_failed_preview_does_not_stop_the_pipeline(pipeline: Pipeline, value: float) -> None:
     projection = pipeline.decoder.projection
     broken = Projection(projection.weight * value, projection.bias, 8)
     drawing, seen = draw(replace(pipeline, decoder=WithProjection(pipeline.decoder, broken)))
@@ -121,8 +121,8 @@ def test_a_preview_that_cannot_be_made_does_not_stop_the_drawing(pipeline: Pipel
     assert all(progress.previews == () for progress in seen)
 
 
-@pytest.mark.usefixtures("always")
-def test_no_memory_for_a_preview_is_no_reason_to_fail(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("no_minimum_interval")
+def test_without_memory_for_a_preview_there_is_only_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     def no_memory(_: Tensor) -> Tensor:
         raise torch.OutOfMemoryError
 
@@ -134,26 +134,28 @@ def test_no_memory_for_a_preview_is_no_reason_to_fail(caplog: pytest.LogCaptureF
 def test_a_fast_model_has_fewer_previews(pipeline: Pipeline) -> None:
     previews, latents = Previews(pipeline.decoder.projection), torch.zeros(4, 32, 16, 16)
     assert [len(previews.render(lambda: latents)) for _ in range(3)] == [4, 0, 0]
-    assert len(Previews(pipeline.decoder.projection).render(lambda: latents)) == 4  # the next drawing's own
+    assert (
+        len(Previews(pipeline.decoder.projection).render(lambda: latents)) == 4
+    )  # the next request has its own interval
 
 
 @pytest.mark.parametrize(("channels", "size", "block"), [(16, 32, 1), (32, 4, 8)], ids=["HiDream", "mini"])
 def test_fitting_finds_a_linear_decoder_exactly(channels: int, size: int, block: int) -> None:
-    chance = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(1)
     decoder = Projection(
-        torch.randn(3 * block**2, channels, generator=chance), torch.randn(3 * block**2, generator=chance), block
+        torch.randn(3 * block**2, channels, generator=generator), torch.randn(3 * block**2, generator=generator), block
     )
-    latents = torch.randn(8, channels, size, size, generator=chance)
+    latents = torch.randn(8, channels, size, size, generator=generator)
     found = fit_projection(latents, decoder(latents))
     assert torch.allclose(found.weight, decoder.weight, atol=1e-5)
     assert torch.allclose(found.bias, decoder.bias, atol=1e-5)
     assert found(latents).shape == (8, 3, size * block, size * block)
 
 
-def test_fitting_finds_what_comes_closest_to_a_decoder_that_is_not_linear() -> None:
-    chance = torch.Generator().manual_seed(1)
-    latents = torch.randn(64, 4, 16, 16, generator=chance)
-    weight = torch.randn(3, 4, generator=chance)
+def test_fitting_finds_the_best_projection_for_a_decoder_that_is_not_linear() -> None:
+    generator = torch.Generator().manual_seed(1)
+    latents = torch.randn(64, 4, 16, 16, generator=generator)
+    weight = torch.randn(3, 4, generator=generator)
     pictures = torch.tanh(torch.einsum("nkhw,ck->nchw", latents, weight) + 0.2)
     found = fit_projection(latents, pictures)
     error = F.mse_loss(found(latents), pictures)
@@ -163,8 +165,8 @@ def test_fitting_finds_what_comes_closest_to_a_decoder_that_is_not_linear() -> N
     assert error < F.mse_loss(Projection(found.weight, found.bias + 0.05, 1)(latents), pictures)
 
 
-def test_a_decoder_without_a_linear_part_is_fitted_with_one_pixel_a_latent(pipeline: Pipeline) -> None:
-    """The mini model's decoder, whose network has learnt to draw: 3 % of the variance is left (measured)."""
+def test_a_decoder_without_a_linear_part_is_fitted_with_one_pixel_per_latent(pipeline: Pipeline) -> None:
+    """For the mini model's trained decoder the projection leaves 3 % of the variance (measured)."""
     decode = pipeline.decoder.decode
     found = fit_decoder_projection(decode, 32)
     latents = smooth_latents(4, 32, 16, seed=7)
@@ -185,41 +187,41 @@ def test_a_fit_is_the_same_each_time_and_needs_no_gradient() -> None:
 
 
 def test_hidreams_previews_are_128_pixels_wide() -> None:
-    """One pixel a latent; the small side of what is fitted is 256 pixels."""
-    asked: list[tuple[int, ...]] = []
+    """One pixel per latent. The fitted pictures have 256×256 pixels."""
+    decoded: list[tuple[int, ...]] = []
 
     def decode(latents: Tensor) -> Tensor:
-        asked.append(tuple(latents.shape))
+        decoded.append(tuple(latents.shape))
         return F.interpolate(latents[:, :3], scale_factor=8)
 
     projection = fit_decoder_projection(decode, 16)
     assert projection(torch.zeros(4, 16, 128, 128)).shape == (4, 3, 128, 128)
-    assert asked[1:] == [(1, 16, 32, 32)] * 8
+    assert decoded[1:] == [(1, 16, 32, 32)] * 8
 
 
-@pytest.mark.usefixtures("always")
-def test_latents_that_cannot_be_told_are_no_reason_to_fail(pipeline: Pipeline) -> None:
+@pytest.mark.usefixtures("no_minimum_interval")
+def test_an_error_in_the_predicted_latents_gives_no_preview(pipeline: Pipeline) -> None:
     def no_sigma() -> Tensor:
         raise IndexError("index 13 is out of bounds")
 
     assert Previews(pipeline.decoder.projection).render(no_sigma) == ()
 
 
-@pytest.mark.usefixtures("always")
-def test_overshooting_latents_are_not_shown_in_glaring_colours_and_faint_ones_not_in_stronger(
+@pytest.mark.usefixtures("no_minimum_interval")
+def test_latents_of_high_variance_are_scaled_down_and_those_of_low_variance_are_not(
     pipeline: Pipeline,
 ) -> None:
     previews, latents = Previews(pipeline.decoder.projection), torch.randn(1, 32, 16, 16)
     latents /= latents.square().mean().sqrt()
-    as_it_is, overshooting, faint = (
+    normal, strong, faint = (
         opened(previews.render(partial(torch.mul, latents, strength))[0]) for strength in (1.0, 1.6, 0.5)
     )
-    assert np.abs(overshooting - as_it_is).max() <= 2
-    assert faint.std() < 0.7 * as_it_is.std()
+    assert np.abs(strong - normal).max() <= 2
+    assert faint.std() < 0.7 * normal.std()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_no_number_is_no_jpeg(value: float) -> None:
+def test_values_that_are_not_finite_give_no_jpeg(value: float) -> None:
     pictures = torch.zeros(2, 3, 8, 8)
     pictures[1, 0, 0, 0] = value
     assert to_jpegs(pictures) == ()

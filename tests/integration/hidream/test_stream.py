@@ -1,4 +1,4 @@
-"""Tensors streamed out of files: the same as safetensors' own, never from a damaged file, within bounded memory."""
+"""Streaming tensors from files: equal to safetensors' own loader, no damaged file is accepted, limited memory."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def streamed(directory: Path, *files: ManifestFile) -> dict[str, Tensor]:
 
 
 def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
-    """To the bit, and of the same type."""
+    """Whether all tensors have the same type, shape and bits."""
 
     def plain(weights: dict[str, Tensor]) -> dict[str, Any]:
         return {
@@ -79,7 +79,7 @@ def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
 
 
 def with_header(header: object, data: bytes = bytes(8)) -> bytes:
-    """A file whose checksum will be right, and whose header is what somebody wrote there."""
+    """The bytes of a file with any header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
 
@@ -111,7 +111,7 @@ def test_every_type_and_shape_is_streamed_as_safetensors_loads_it(tmp_path: Path
     assert same(streamed(tmp_path, described(tmp_path / "model.safetensors")), weights)
 
 
-def test_a_file_without_tensors_and_no_file_at_all_give_nothing(tmp_path: Path) -> None:
+def test_a_file_without_tensors_and_no_files_give_nothing(tmp_path: Path) -> None:
     assert streamed(tmp_path, written(tmp_path, save({}))) == {}
     assert streamed(tmp_path) == {}
 
@@ -141,7 +141,7 @@ def test_any_truncation_is_refused(tmp_path: Path) -> None:
         (tmp_path / file.path).write_bytes(SMALL[:size])
         with pytest.raises(WeightsDamaged):
             streamed(tmp_path, file)
-        with pytest.raises(WeightsDamaged):  # also where the manifest is that of the rest
+        with pytest.raises(WeightsDamaged):  # also if the manifest describes the truncated file
             streamed(tmp_path, described(tmp_path / file.path))
 
 
@@ -153,14 +153,14 @@ def test_appended_bytes_are_refused(tmp_path: Path) -> None:
             streamed(tmp_path, manifest)
 
 
-def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     file = written(tmp_path, SMALL)
     (tmp_path / file.path).unlink()
     with pytest.raises(WeightsMissing, match=r"The file model\.safetensors is missing in .* restore it"):
         streamed(tmp_path, file)
 
 
-def test_a_name_in_two_files_is_refused(tmp_path: Path) -> None:
+def test_a_tensor_name_in_two_files_is_refused(tmp_path: Path) -> None:
     first, second = (written(tmp_path, SMALL, f"{n}.safetensors") for n in (1, 2))
     with pytest.raises(WeightsDamaged, match="another file has a tensor of the same name"):
         streamed(tmp_path, first, second)
@@ -174,18 +174,18 @@ def entry(begins: Any = 0, ends: Any = 8, dtype: Any = "F32", shape: Any = (2,),
     "header",
     [
         pytest.param({"a": entry(0, 8), "b": entry(4, 8, shape=[1])}, id="overlap"),
-        pytest.param({"a": entry(0, 8), "b": entry(0, 8)}, id="two in one place"),
+        pytest.param({"a": entry(0, 8), "b": entry(0, 8)}, id="two at one offset"),
         pytest.param({"a": entry(4, 8, shape=[1])}, id="gap before"),
         pytest.param({"a": entry(0, 2, "I8"), "b": entry(4, 8, shape=[1])}, id="gap between"),
-        pytest.param({"a": entry(0, 4, shape=[1])}, id="rest left over"),
+        pytest.param({"a": entry(0, 4, shape=[1])}, id="bytes left over"),
         pytest.param({}, id="nothing named"),
         pytest.param({"a": entry(0, 16, shape=[4])}, id="beyond the end"),
         pytest.param({"a": entry(0, 2**62, shape=[2**60])}, id="far beyond the end"),
         pytest.param({"a": entry(8, 0)}, id="backwards"),
         pytest.param({"a": entry(-8, 8, shape=[4])}, id="before the beginning"),
         pytest.param({"a": entry(0.0, 8)}, id="a fraction"),
-        pytest.param({"a": entry(False, 8)}, id="a truth"),
-        pytest.param({"a": entry(shape=[True, 2])}, id="a truth in the shape"),
+        pytest.param({"a": entry(False, 8)}, id="a boolean"),
+        pytest.param({"a": entry(shape=[True, 2])}, id="a boolean in the shape"),
         pytest.param({"a": entry(shape=[3])}, id="shape too large"),
         pytest.param({"a": entry(shape=[1])}, id="shape too small"),
         pytest.param({"a": entry(shape=[-1, -2])}, id="negative shape"),
@@ -193,8 +193,8 @@ def entry(begins: Any = 0, ends: Any = 8, dtype: Any = "F32", shape: Any = (2,),
         pytest.param({"a": entry(shape=[1] * 70 + [2])}, id="many dimensions"),
         pytest.param({"a": entry(dtype="F4")}, id="unknown type"),
         pytest.param({"a": entry(dtype=None)}, id="no type"),
-        pytest.param({"a": entry(more=1)}, id="more than is known"),
-        pytest.param({"a": {"dtype": "F32", "shape": [2]}}, id="no place"),
+        pytest.param({"a": entry(more=1)}, id="an unknown key"),
+        pytest.param({"a": {"dtype": "F32", "shape": [2]}}, id="no offsets"),
         pytest.param({"a": 1}, id="no entry"),
         pytest.param({"__metadata__": {"n": 1}, "a": entry()}, id="metadata no text"),
         pytest.param({"__metadata__": [], "a": entry()}, id="metadata a list"),
@@ -202,21 +202,21 @@ def entry(begins: Any = 0, ends: Any = 8, dtype: Any = "F32", shape: Any = (2,),
         pytest.param(
             b'{"a":' + json.dumps(entry()).encode() + b',"a":' + json.dumps(entry()).encode() + b"}", id="twice"
         ),
-        pytest.param(b" " + json.dumps({"a": entry()}).encode(), id="a blank first"),
+        pytest.param(b" " + json.dumps({"a": entry()}).encode(), id="a space first"),
         pytest.param(b'{"a":' * 50_000, id="deep"),
         pytest.param(b'{"a\xff":1}', id="no UTF-8"),
         pytest.param(b"\x80\x04K\x01.", id="a pickle"),
     ],
 )
-def test_a_header_that_lies_is_refused_though_the_checksum_is_right(tmp_path: Path, header: object) -> None:
+def test_a_wrong_header_is_refused_although_the_checksum_is_right(tmp_path: Path, header: object) -> None:
     content = with_header(header)
     with pytest.raises(WeightsDamaged, match="can't be used: "):
         streamed(tmp_path, written(tmp_path, content))
-    with pytest.raises(FormatError):  # at once, not only when the file ends elsewhere
+    with pytest.raises(FormatError):  # the header parser itself refuses it
         tensor_entries(content[8:-8], 8)
 
 
-def test_a_right_header_among_those_would_be_taken(tmp_path: Path) -> None:
+def test_a_correct_header_of_this_kind_is_accepted(tmp_path: Path) -> None:
     header = {
         "__metadata__": {"n": "1"},
         "a": entry(0, 4, shape=[1]),
@@ -228,7 +228,7 @@ def test_a_right_header_among_those_would_be_taken(tmp_path: Path) -> None:
 
 @given(st.data())
 @examples(max_examples=300, deadline=None)
-def test_whatever_is_changed_on_purpose_is_refused_or_read_as_safetensors_reads_it(
+def test_a_manipulated_file_is_refused_or_read_as_safetensors_reads_it(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     changed = bytearray(SMALL)
@@ -254,7 +254,7 @@ def test_a_header_that_claims_to_be_huge_costs_no_memory(tmp_path: Path, length:
     file = written(tmp_path, length.to_bytes(8, "little") + b"{}")
     tracemalloc.start()
     try:
-        for size in (file.size, 2**42):  # also where the manifest lies
+        for size in (file.size, 2**42):  # also with a wrong size in the manifest
             with pytest.raises(WeightsDamaged):
                 streamed(tmp_path, ManifestFile(file.path, size, file.sha256))
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
@@ -266,8 +266,8 @@ def test_a_header_that_claims_to_be_huge_costs_no_memory(tmp_path: Path, length:
 
 
 @dataclass(frozen=True)
-class Watched(Folder):
-    """A directory whose readers tell how much was read."""
+class CountingFolder(Folder):
+    """A directory that counts the bytes that its readers read."""
 
     directory: Path
     count: list[int] = field(default_factory=list)
@@ -286,14 +286,13 @@ class Watched(Folder):
 
         return Counting()
 
-    def rest(self) -> int:
-        """How many bytes were read when nothing more is."""
-
-        looks: list[int] = []
+    def settled(self) -> int:
+        """Wait until nothing more is read, and return how many bytes were read."""
+        counts: list[int] = []
 
         def is_quiet() -> bool:
-            looks.append(len(self.count))
-            return len(looks) > 5 and len(set(looks[-5:])) == 1
+            counts.append(len(self.count))
+            return len(counts) > 5 and len(set(counts[-5:])) == 1
 
         wait_until(is_quiet, 20)
         return sum(self.count)
@@ -309,23 +308,23 @@ def shards(tmp_path: Path) -> list[ManifestFile]:
     return [described(path) for path in sorted(tmp_path.iterdir())]
 
 
-def test_a_slow_consumer_keeps_no_more_waiting_than_agreed(
+def test_with_a_slow_consumer_the_waiting_tensors_stay_within_the_limit(
     tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 1_000_000)
-    folder = Watched(tmp_path)
+    folder = CountingFolder(tmp_path)
     arriving = stream_tensors(folder, shards)
     found = dict([next(arriving)])
     headers = 4 * 4096
-    assert 900_000 < folder.rest() <= 1_000_000 + headers
+    assert 900_000 < folder.settled() <= 1_000_000 + headers
     found |= dict([next(arriving), next(arriving)])
-    assert folder.rest() <= 1_200_000 + headers
+    assert folder.settled() <= 1_200_000 + headers
     found |= dict(arriving)
     assert len(found) == 80
     assert all((tensor == int(name.partition(".")[2])).all() for name, tensor in found.items())
 
 
-def test_a_tensor_larger_than_what_may_wait_comes_nevertheless(
+def test_a_tensor_larger_than_the_limit_is_read_too(
     tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 250_000)
@@ -337,7 +336,7 @@ def test_a_tensor_larger_than_what_may_wait_comes_nevertheless(
         assert len(streamed(tmp_path, *order)) == 81
 
 
-def test_what_was_read_is_reported_in_the_consumers_thread(tmp_path: Path, shards: list[ManifestFile]) -> None:
+def test_bytes_are_reported_in_the_consumers_thread(tmp_path: Path, shards: list[ManifestFile]) -> None:
     reports: list[int] = []
 
     def note(count: int) -> None:
@@ -349,7 +348,7 @@ def test_what_was_read_is_reported_in_the_consumers_thread(tmp_path: Path, shard
     assert sum(reports) == sum(file.size for file in shards)
 
 
-def test_closing_it_early_ends_its_threads(
+def test_closing_early_ends_the_threads(
     tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 1_000_000)
@@ -359,17 +358,17 @@ def test_closing_it_early_ends_its_threads(
     assert not reading_threads()
 
 
-def test_a_damaged_file_ends_the_reading_of_all(
+def test_a_damaged_file_ends_all_threads(
     tmp_path: Path, shards: list[ManifestFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 300_000)
-    folder = Watched(tmp_path)
+    folder = CountingFolder(tmp_path)
     with pytest.raises(WeightsDamaged):
         dict(stream_tensors(folder, [ManifestFile("0.safetensors", shards[0].size, "0" * 64), *shards[1:]]))
     assert not reading_threads()
 
 
-def test_a_process_may_end_in_the_middle(tmp_path: Path) -> None:
+def test_a_process_may_exit_while_it_reads(tmp_path: Path) -> None:
     for n in range(2):
         header = {f"{n}.{m}": entry(m * 1000, (m + 1) * 1000, "U8", [1000]) for m in range(40_000)}
         with (tmp_path / f"{n}.safetensors").open("wb") as file:
@@ -390,8 +389,8 @@ sys.exit(7)
     assert (ended.returncode, ended.stderr) == (7, b"")
 
 
-def test_nothing_is_read_before_the_first_is_wanted(tmp_path: Path, shards: list[ManifestFile]) -> None:
-    folder = Watched(tmp_path)
+def test_nothing_is_read_before_the_first_tensor_is_requested(tmp_path: Path, shards: list[ManifestFile]) -> None:
+    folder = CountingFolder(tmp_path)
     arriving = stream_tensors(folder, shards)
     assert not folder.count
     assert len(dict(arriving)) == 80

@@ -56,14 +56,14 @@ def test_it_equals_diffusers_in_bfloat16(batch: int) -> None:
     theirs = lively_transformer().to(torch.bfloat16)
     exact = output(theirs, batch, torch.bfloat16)
 
-    # Measured: equal in every bit. Another CPU may add in another order; 2.6 % is what bfloat16 itself changes.
+    # Measured: equal in every bit. Another CPU may add in another order. bfloat16 itself changes the output by 2.6 %.
     assert error(output(ours(theirs, Precision.BFLOAT16), batch, torch.bfloat16), exact) < 0.04
 
 
-def test_experts_without_any_token_change_nothing() -> None:
+def test_experts_without_tokens_change_nothing() -> None:
     ones = torch.ones(WIDTH)
     layer, mine = experts(gate=torch.stack([-10 * ones, ones, -20 * ones, 2 * ones]))
-    x = torch.rand(2, 9, WIDTH)  # none negative, so every token takes the second and the fourth
+    x = torch.rand(2, 9, WIDTH)  # no number is negative, so every token uses the second and the fourth expert
 
     assert set(layer.gate(x)[0].flatten().tolist()) == {1, 3}
     assert error(mine(x), layer(x)) < 1e-6
@@ -86,7 +86,7 @@ def test_without_routed_experts_it_is_the_mini_model() -> None:
     assert error(output(mine, 2), output(theirs, 2)) < 1e-5
 
 
-def test_blocks_compile_whole_and_answer_the_same(theirs: Any) -> None:
+def test_blocks_compile_without_graph_breaks_and_give_the_same_output(theirs: Any) -> None:
     mine = ours(theirs, Precision.BFLOAT16)
     eager = output(mine, 2, torch.bfloat16)
     counters.clear()
@@ -94,21 +94,21 @@ def test_blocks_compile_whole_and_answer_the_same(theirs: Any) -> None:
     compile_blocks(mine, backend="aot_eager")
 
     assert error(output(mine, 2, torch.bfloat16), eager) < 0.04
-    assert counters["stats"]["unique_graphs"] == 2  # one for each kind of block, not one for each of three blocks
+    assert counters["stats"]["unique_graphs"] == 2  # one for each kind of block, although there are three blocks
     assert not counters["graph_break"]
 
 
-def test_compiled_blocks_take_all_batches_of_a_worker(theirs: Any) -> None:
+def test_compiled_blocks_accept_all_batch_sizes_of_a_worker(theirs: Any) -> None:
     mine = ours(theirs, Precision.BFLOAT16)
     compile_blocks(mine, backend="eager")
 
-    for batch in (1, 2, 3, 4, 8):  # after running out of memory fewer, with guidance twice as many
+    for batch in (1, 2, 3, 4, 8):  # smaller after an out-of-memory error, doubled by guidance
         output(mine, batch, torch.bfloat16)
 
 
 @pytest.mark.parametrize("precision", [Precision.BFLOAT16, Precision.INT8])
-def test_a_step_never_asks_the_device(theirs: Any, precision: Precision) -> None:
-    """On the meta device there is nothing to ask: reading a number, as diffusers does in each block, raises."""
+def test_a_step_never_waits_for_the_device(theirs: Any, precision: Precision) -> None:
+    """The meta device has no values. Reading a number from it, as diffusers does in each block, raises."""
     mine = empty_transformer(theirs.config, precision)
 
     (result,) = mine(**inputs(theirs.config, 4, torch.bfloat16, device="meta"))
@@ -130,10 +130,10 @@ def test_latents_that_are_not_square_are_refused(theirs: Any) -> None:
     [
         {"caption_channels": None},
         {"attention_head_dim": "wide"},
-        {"num_attention_heads": 1, "attention_head_dim": 12},  # the grouped product takes no such width
+        {"num_attention_heads": 1, "attention_head_dim": 12},  # a width that the grouped product does not support
     ],
 )
-def test_a_configuration_of_something_else_is_refused(theirs: Any, change: dict[str, Any]) -> None:
+def test_the_configuration_of_another_network_is_refused(theirs: Any, change: dict[str, Any]) -> None:
     with pytest.raises(WeightsDamaged, match=r"config\.json"):
         empty_transformer({**theirs.config, **change}, Precision.FLOAT32)
 
@@ -147,8 +147,8 @@ def test_hidream_i1_has_its_parameters_and_its_size(precision: Precision, gigaby
     assert counted == MODELS["hidream-i1-full"].components["transformer"].parameters
 
 
-def test_blocks_that_wait_elsewhere_give_the_same() -> None:
-    """On one device only; that they come and go between two was not seen."""
+def test_offloaded_blocks_give_the_same_output() -> None:
+    """There is only one device here, so moving blocks between two devices is not tested."""
     theirs = lively_transformer()
     exact = output(theirs, 1)
     transformer = ours(theirs, Precision.FLOAT32)
