@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from onbrand.config import PrecisionChoice
-from onbrand.errors import SetupError, WeightsDamaged
+from onbrand.errors import ModelUnknown, NotEnoughMemory, PrecisionUnsupported
 from onbrand.hidream import health
 from onbrand.hidream.decoding.decode import Decoder, KlDecoder, decode_kl
 from onbrand.hidream.decoding.preview import fit_decoder
@@ -78,7 +78,7 @@ def _telling_of_memory() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise SetupError(
+        raise NotEnoughMemory(
             "The GPU's memory ran out while the model was loaded. Give the GPU to Onbrand alone, or set"
             " ONBRAND_PRECISION=int8."
         ) from error
@@ -106,9 +106,14 @@ def load_pipeline(
     Raises:
         WeightsMissing: a file is not there.
         PackUnfit: the pack was made for another base.
-        WeightsDamaged: a file differs from the manifest, its tensors are not the ones expected, the LoRA doesn't fit,
-            or the whole does not answer as recorded.
-        SetupError: there is too little memory.
+        ModelUnknown: this version cannot load the base's model.
+        FileDamaged: a file differs from the manifest or cannot be read.
+        NetworkConfigInvalid, TokenizerInvalid, TensorsMismatch: a component is not what the model needs.
+        LoraInvalid, LoraManifestMismatch, LoraBaseMismatch, LoraWithoutEffect: the LoRA cannot be used.
+        PreparedWeightsDamaged: the prepared weights in `artefacts` are damaged.
+        ModelOutputInvalid, ProbeMismatch: the loaded transformer does not answer as recorded.
+        NotEnoughMemory: there is too little memory.
+        PrecisionUnsupported: the model does not know the precision.
     """
     base.require_fit(pack.manifest)
     manifest, model = pack.manifest, _model(base)
@@ -147,7 +152,8 @@ def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
     """What a pack of this base and LoRA records: the transformer is loaded without and with it, in turn.
 
     Raises:
-        WeightsMissing, WeightsDamaged, SetupError: as for `load_pipeline`; or the LoRA changes next to nothing.
+        WeightsMissing, WeightsUnusable, NotEnoughMemory: as for `load_pipeline`.
+        LoraWithoutEffect: the LoRA changes next to nothing.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = choose(base, _model(base), device, PrecisionChoice.AUTO)
@@ -162,13 +168,14 @@ def choose(base: Base, model: Model, device: torch.device, precision: PrecisionC
     """What of the model goes where on this device, at which precision.
 
     Raises:
-        SetupError: there is too little memory, or the model doesn't know the precision.
+        NotEnoughMemory: there is too little memory.
+        PrecisionUnsupported: the model does not know the precision.
     """
     on_gpu = device.type == "cuda"
     known = model.precisions if on_gpu else tuple(reversed(model.precisions))  # a CPU is quickest in float32
     wanted = known if precision is PrecisionChoice.AUTO else (Precision(precision.value),)
     if wanted[0] not in known:
-        raise SetupError(
+        raise PrecisionUnsupported(
             f"{model.title} can't be held as {wanted[0]}; set ONBRAND_PRECISION to one of {', '.join(known)}."
         )
     free = torch.cuda.mem_get_info()[0] if on_gpu else int(_KEPT_FREE * _free_host_memory())
@@ -194,7 +201,7 @@ def load_transformer(
     """The base's transformer, in evaluation mode, with the LoRA fused in fp32 as its tensors arrive; None: without.
 
     Raises:
-        WeightsMissing, WeightsDamaged: as for `load_pipeline`.
+        WeightsMissing, WeightsUnusable: as for `load_pipeline`.
     """
     stream: Iterable[tuple[str, Tensor]] = tensors(base.folder, base.within("transformer"), on_bytes=on_bytes)
     if adapter is not None:
@@ -252,7 +259,7 @@ def load_decoder(
 def _model(base: Base) -> Model:
     model = MODELS.get(base.manifest.model)
     if model is None:
-        raise WeightsDamaged(f"This is a model that this version can't load; it has {', '.join(MODELS)}.")
+        raise ModelUnknown(f"This is a model that this version can't load; it has {', '.join(MODELS)}.")
     return model
 
 

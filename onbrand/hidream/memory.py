@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from onbrand.errors import SetupError
+from onbrand.errors import NotEnoughMemory
 from onbrand.hidream.models import Precision
 from onbrand.packs.manifest import Base
 
@@ -85,7 +85,7 @@ def plan(sizes: Sizes, free: int, precisions: Sequence[Precision], *, can_offloa
     longer then, and only the first time it is read. Blocks that visit the device cost seconds a step: they come last.
 
     Raises:
-        SetupError: nothing fits.
+        NotEnoughMemory: nothing fits.
     """
     placements = (Placement.ALL, Placement.WITHOUT_ENCODERS) if can_offload else (Placement.ALL,)
     choices = [(precision, placement) for precision in precisions for placement in placements]
@@ -96,7 +96,7 @@ def plan(sizes: Sizes, free: int, precisions: Sequence[Precision], *, can_offloa
         if needed <= free:
             return Plan(precision, placement, needed, free)
     least = min(sizes.needed(precision, placement) for precision, placement in choices)
-    raise SetupError(
+    raise NotEnoughMemory(
         f"The model needs {least / GIB:.1f} GiB of memory and {free / GIB:.1f} are free. End what else uses the device,"
         " choose a larger one, or set ONBRAND_PRECISION=int8 if another precision is set."
     )

@@ -108,7 +108,7 @@ def load_baseline(
 
     Raises:
         torch.OutOfMemoryError: it doesn't fit.
-        WeightsMissing, WeightsDamaged: as for `load_pipeline`.
+        WeightsMissing, WeightsUnusable: as for `load_pipeline`.
     """
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()

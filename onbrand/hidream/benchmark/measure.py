@@ -22,7 +22,7 @@ import diffusers
 import psutil
 import torch
 
-from onbrand.errors import GpuMemory, SetupError, WeightsDamaged, WeightsMissing
+from onbrand.errors import GpuMemory, SetupError, WeightsMissing, WeightsUnusable
 from onbrand.hidream.benchmark.engines import Candidate, Engine, Ours, Variant, Work
 from onbrand.hidream.benchmark.roofline import flops_per_second, wait
 from onbrand.hidream.load import Stage
@@ -110,7 +110,7 @@ def measure(
     Ours loads from `artefacts` what is derived already, as a worker does.
 
     Raises:
-        WeightsMissing, WeightsDamaged: the base or the pack is not whole.
+        WeightsMissing, WeightsUnusable: the base or the pack cannot be used.
     """
     where = device()
     dtype = torch.bfloat16 if where.type == "cuda" else torch.float32
@@ -160,10 +160,9 @@ class _Meter:
             self._take_turn(row, candidate)
         except (torch.OutOfMemoryError, GpuMemory):
             row.failure = _TOO_LITTLE_MEMORY
+        except (WeightsMissing, WeightsUnusable):
+            raise  # no other candidate could use these weights either
         except SetupError as error:
-            # What isn't whole is whole for nobody; the rest is this candidate's own.
-            if isinstance(error, (WeightsDamaged, WeightsMissing)):
-                raise
             row.failure = error.message
         # Outside the handlers: a traceback would hold on to the tensors.
         if candidate.variant is Variant.COMPILED:

@@ -18,7 +18,7 @@ from diffusers.models.transformers.transformer_hidream_image import MOEFeedForwa
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import NetworkConfigInvalid
 from onbrand.hidream.models import Precision
 from onbrand.hidream.network.int8 import hold_as_int8
 from onbrand.hidream.network.moe import RoutedExperts
@@ -71,7 +71,7 @@ def empty_transformer(config: Mapping[str, Any], precision: Precision, dtype: to
     HiDream-I1's parameters. Modulation, routing, embeddings and the last layer are not: each decides much with little.
 
     Raises:
-        WeightsDamaged: the configuration is not a HiDream transformer's.
+        NetworkConfigInvalid: the configuration is not a HiDream transformer's.
     """
     dtype = dtype or (torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16)
     is_int8 = precision is Precision.INT8
@@ -83,7 +83,9 @@ def empty_transformer(config: Mapping[str, Any], precision: Precision, dtype: to
             if isinstance(module, MOEFeedForwardSwiGLU):
                 transformer.set_submodule(name, RoutedExperts(module, is_int8=is_int8))
     except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
-        raise WeightsDamaged("The transformer's config.json is not a HiDream transformer's. Fetch it anew.") from error
+        raise NetworkConfigInvalid(
+            "The transformer's config.json is not a HiDream transformer's. Fetch it again."
+        ) from error
     if is_int8:
         hold_as_int8(transformer, keep=lambda name: ".attn1." not in name and ".ff_" not in name)
     transformer.requires_grad_(False).eval()

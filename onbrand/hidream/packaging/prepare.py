@@ -39,7 +39,7 @@ def prepare(
     the transformer, then for all text encoders. `on_part` hears of each part and its bytes.
 
     Raises:
-        WeightsMissing, WeightsDamaged: as for `load.load_pipeline`.
+        WeightsMissing, WeightsUnusable: as for `load.load_pipeline`.
         DataDirUnwritable: the disk is full, or another process is preparing the same.
         StorageRefused, StorageUnreachable: the object store does not take it.
     """

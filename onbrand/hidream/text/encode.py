@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import PromptSuffixTooLong
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TextEncoder(Protocol):
         lose the brand's style.
 
         Raises:
-            WeightsDamaged: the suffix alone is too long.
+            PromptSuffixTooLong: the suffix alone is too long.
         """
         ...
 
@@ -95,7 +95,7 @@ class PromptTokenizer:
         of the tokens before the cut, so the shortened text is read again until it fits.
 
         Raises:
-            WeightsDamaged: the suffix alone is too long.
+            PromptSuffixTooLong: the suffix alone is too long.
         """
         end = len(prompt)
         while (cut := self._cut(prompt[:end], suffix)) < end:
@@ -109,7 +109,7 @@ class PromptTokenizer:
         if excess <= 0:
             return len(prompt)
         if not prompt:
-            raise WeightsDamaged(
+            raise PromptSuffixTooLong(
                 f"The brand pack's `prompt_suffix` takes more than the {self.limit} tokens that the model reads:"
                 " shorten it or raise `prompt_token_limit`, and build the pack anew."
             )
@@ -141,7 +141,7 @@ def truncate_prompt(readers: Sequence[PromptTokenizer], prompt: str, suffix: str
     read whole by all of them, also where a cut through a word makes more tokens of it.
 
     Raises:
-        WeightsDamaged: the suffix alone is too long for one of them.
+        PromptSuffixTooLong: the suffix alone is too long for one of them.
     """
     ends = [each.readable(prompt, suffix) for each in readers]
     ids = [each.ids(prompt[:end] + suffix) for each, end in zip(readers, ends, strict=True)]

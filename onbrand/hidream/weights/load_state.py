@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import TensorsMismatch
 from onbrand.hidream.network.int8 import SCALE_SUFFIX, quantise
 from onbrand.hidream.network.moe import RoutedExperts
 
@@ -28,7 +28,7 @@ def fill(
     tied before count once, under any one of their names. Buffers outside the `state_dict` stay as they are.
 
     Raises:
-        WeightsDamaged: a tensor is missing, left over, there twice, of another shape or kind than its place, or not
+        TensorsMismatch: a tensor is missing, left over, there twice, of another shape or kind than its place, or not
             finite where it is quantised.
         ValueError: the module has no memory yet.
     """
@@ -42,15 +42,15 @@ def fill(
             continue
         whole, part = parts.get(name, (name, ()))
         if whole not in stored:
-            raise _damaged(f"have {name[:200]!r}, which the model has no place for")
+            raise _mismatch(f"have {name[:200]!r}, which the model has no place for")
         for target, values in _fitted(name, tensor, stored, whole, part):
             waiting[id(stored[target])] -= values.numel()
             if waiting[id(stored[target])] < 0:
-                raise _damaged(f"have {name} twice")
+                raise _mismatch(f"have {name} twice")
             stored[target][part].copy_(values)
     missing = [name for name, tensor in stored.items() if waiting[id(tensor)]]
     if missing:
-        raise _damaged(f"lack {missing[0]} or a part of it")
+        raise _mismatch(f"lack {missing[0]} or a part of it")
 
 
 def _parts(module: nn.Module) -> dict[str, tuple[str, tuple[int | slice, ...]]]:
@@ -70,16 +70,16 @@ def _fitted(
     place = stored[whole]
     if tensor.shape != place[part].shape:
         shapes = ["×".join(str(length) for length in shape) for shape in (tensor.shape, place[part].shape)]
-        raise _damaged(f"have {name} as {shapes[0]} numbers where the model needs {shapes[1]}")
+        raise _mismatch(f"have {name} as {shapes[0]} numbers where the model needs {shapes[1]}")
     if tensor.dtype == place.dtype or (tensor.dtype in _FLOATS and place.dtype in _FLOATS):
         return [(whole, tensor)]
     if tensor.dtype not in _FLOATS or whole + SCALE_SUFFIX not in stored:
-        raise _damaged(f"have {name} as {str(tensor.dtype).removeprefix('torch.')}, which can't be converted")
+        raise _mismatch(f"have {name} as {str(tensor.dtype).removeprefix('torch.')}, which can't be converted")
     values, scale = quantise(tensor.to(place.device))
     if not scale.isfinite().all():
-        raise _damaged(f"have numbers in {name} that are not finite")
+        raise _mismatch(f"have numbers in {name} that are not finite")
     return [(whole, values), (whole + SCALE_SUFFIX, scale)]
 
 
-def _damaged(what: str) -> WeightsDamaged:
-    return WeightsDamaged(f"The weights {what}: copy them anew, all of the same model.")
+def _mismatch(what: str) -> TensorsMismatch:
+    return TensorsMismatch(f"The weights {what}: copy them anew, all of the same model.")

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from onbrand.errors import DataDirUnwritable, WeightsDamaged, WeightsMissing
+from onbrand.errors import DataDirUnwritable, FileDamaged, PreparedWeightsDamaged, TensorsMismatch, WeightsMissing
 from onbrand.hidream.models import Precision
 from onbrand.hidream.weights import stream
 from onbrand.packs.manifest import canonical
@@ -72,12 +72,12 @@ class Artefact:
         """The network's `state_dict`, for `fill.fill`; as `stream.tensors`.
 
         Raises:
-            WeightsDamaged: a file is missing or differs from its size or SHA-256.
+            PreparedWeightsDamaged: a file is missing or differs from its size or SHA-256.
             StorageRefused, StorageUnreachable: as for `stream.tensors`.
         """
         try:
             yield from stream.tensors(self.folder, self.files, on_bytes=on_bytes)
-        except (WeightsMissing, WeightsDamaged) as error:
+        except (WeightsMissing, FileDamaged, TensorsMismatch) as error:
             raise _damaged(self.folder, self.key) from error
 
 
@@ -85,7 +85,7 @@ def load_artefact(folder: Folder, of: str, component: str, precision: Precision)
     """The artefact with this key, if there is one. Its tensors are not read yet.
 
     Raises:
-        WeightsDamaged: it is there, but its manifest is another's or cannot be read.
+        PreparedWeightsDamaged: it is there, but its manifest is another's or cannot be read.
         StorageRefused, StorageUnreachable: as for `Folder.read`.
     """
     key = Key(of, component, precision)
@@ -93,7 +93,7 @@ def load_artefact(folder: Folder, of: str, component: str, precision: Precision)
         document = folder.read(f"{key}/{MANIFEST}")
     except WeightsMissing:
         return None
-    except WeightsDamaged as error:
+    except FileDamaged as error:
         raise _damaged(folder, key) from error
     try:
         manifest = TypeAdapter(ArtefactManifest).validate_json(document)
@@ -120,7 +120,7 @@ def store_artefact(
 
     Raises:
         DataDirUnwritable: the disk is full, or the directory is not ours to write.
-        WeightsDamaged: it is there, but its manifest is another's or cannot be read.
+        PreparedWeightsDamaged: it is there, but its manifest is another's or cannot be read.
     """
     key = Key(of, component, precision)
     place = directory / str(key)
@@ -192,8 +192,8 @@ def _turn(lock: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _damaged(folder: Folder, key: Key) -> WeightsDamaged:
-    return WeightsDamaged(
+def _damaged(folder: Folder, key: Key) -> PreparedWeightsDamaged:
+    return PreparedWeightsDamaged(
         f"The prepared {key} in {folder} is damaged: delete it, or prepare it anew with `onbrand pack prepare`. Without"
         " it a start only takes longer."
     )

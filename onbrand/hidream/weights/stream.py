@@ -16,7 +16,7 @@ from contextlib import closing
 
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import ChecksumMismatch, SafetensorsInvalid, TensorsMismatch
 from onbrand.hidream.weights.buffers import Buffers
 from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntry, header_length, places
 from onbrand.storage.files import REMEDY, ByteReader, Folder, ManifestFile
@@ -37,7 +37,10 @@ def tensors(
     how many more bytes were read. An iterator that is not used up should be closed: that ends the threads.
 
     Raises:
-        WeightsDamaged: a file differs from its size or SHA-256, is no safetensors file, or repeats a tensor's name.
+        ChecksumMismatch: a file differs from its size or SHA-256.
+        SafetensorsInvalid: a file is no safetensors file.
+        TensorsMismatch: two files have a tensor of the same name.
+        FileUnreadable, FileChanged: a file cannot be read to its end.
         WeightsMissing: a file is not there.
         StorageRefused: the object store doesn't let us.
         StorageUnreachable: the object store did not answer.
@@ -51,6 +54,17 @@ def tensors(
 
 class _Stopped(Exception):
     """Nobody wants the rest."""
+
+
+class _Differs(FormatError):
+    """The file's size or SHA-256 is not the manifest's."""
+
+
+class _NameRepeated(FormatError):
+    """Another file has a tensor of the same name."""
+
+
+_KINDS = {_Differs: ChecksumMismatch, _NameRepeated: TensorsMismatch}
 
 
 class _Stream:
@@ -148,7 +162,8 @@ class _Stream:
                     with self._changed:
                         self._readers.discard(reader)
         except FormatError as error:
-            raise WeightsDamaged(f"The file {file.path} in {self._folder} can't be used: {error}; {REMEDY}.") from None
+            kind = _KINDS.get(type(error), SafetensorsInvalid)
+            raise kind(f"The file {file.path} in {self._folder} can't be used: {error}; {REMEDY}.") from None
 
     def _read_tensors(self, source: _Source) -> None:
         for place in source.places():
@@ -164,7 +179,7 @@ class _Stream:
         """Wait until there is room for the tensor, in the order of asking."""
         with self._turn, self._changed:
             if place.name in self._names:
-                raise FormatError("another file has a tensor of the same name")
+                raise _NameRepeated("another file has a tensor of the same name")
             self._names.add(place.name)
             self._changed.wait_for(lambda: self._is_stopped or self._held == 0 or self._held + place.size <= HELD)
             self._stop_if_told()
@@ -205,14 +220,14 @@ class _Source:
             self._digest.update(part[:count])
             self._on_read(count)
             if count < len(part):
-                raise FormatError("it ends too early")
+                raise _Differs("it ends too early")
 
     def finish(self) -> None:
         """Compare the file with its line in the manifest, all tensors having been read."""
         if self._reader.readinto(memoryview(bytearray(1))):
-            raise FormatError("it goes on after its end")
+            raise _Differs("it goes on after its end")
         if self._digest.hexdigest() != self._file.sha256:
-            raise FormatError("it differs from its checksum")
+            raise _Differs("it differs from its checksum")
 
     def _take(self, size: int) -> bytes:
         # Step by step: a length that is made up must cost no more memory than the file has bytes.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import PromptSuffixTooLong
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.embedding_cache import PromptCache
 from onbrand.hidream.text.encode import Embeddings, Encoded
@@ -162,7 +162,7 @@ def test_a_known_prompt_does_not_wait_for_another_to_be_encoded(encoder: Watched
 def test_after_a_failure_the_next_who_asks_tries_again(encoder: Watched) -> None:
     cache = PromptCache()
     for _ in range(2):
-        with pytest.raises(WeightsDamaged, match="prompt_suffix"):
+        with pytest.raises(PromptSuffixTooLong, match="prompt_suffix"):
             cache.get_or_encode(encoder, "a kettle", "brand " * 200)
     assert encoder.asked == ["a kettle"] * 2
     assert cache.size == 0

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import LoraInvalid, LoraManifestMismatch, WeightsMissing
 from onbrand.hidream.weights.lora import describe, read_adapter
 from onbrand.packs.manifest import Lora
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_lora, tiny_pipeline
@@ -250,7 +250,7 @@ def test_a_lora_that_is_wrong_is_refused_with_the_reason(
     tmp_path: Path, weights: Weights, lora: Lora, how: str
 ) -> None:
     spoil, sentence = SPOILT[how]
-    with pytest.raises(WeightsDamaged, match=rf"^lora\.safetensors .*{sentence}") as caught:
+    with pytest.raises((LoraInvalid, LoraManifestMismatch), match=rf"^lora\.safetensors .*{sentence}") as caught:
         read_adapter(written(tmp_path, spoil(weights)), lora)
     assert caught.value.message.endswith(".")
     assert "\n" not in caught.value.message
@@ -275,7 +275,7 @@ def test_settings_in_the_header_that_say_otherwise_are_refused(
     tmp_path: Path, original: Weights, lora: Lora, how: str
 ) -> None:
     settings, sentence = HEADERS[how]
-    with pytest.raises(WeightsDamaged, match=sentence):
+    with pytest.raises((LoraInvalid, LoraManifestMismatch), match=sentence):
         read_adapter(written(tmp_path, original, settings), lora)
 
 
@@ -325,7 +325,7 @@ def test_a_file_that_is_not_whole_or_no_safetensors_is_refused(
 ) -> None:
     path = written(tmp_path, weights)
     damage(path, weights)
-    with pytest.raises(WeightsDamaged, match=DAMAGE[damage]):
+    with pytest.raises(LoraInvalid, match=DAMAGE[damage]):
         read_adapter(path, lora)
 
 

@@ -19,7 +19,7 @@ import torch
 from onbrand.cli import bench as benching
 from onbrand.cli.bench import Choice
 from onbrand.config import ModelName, Settings
-from onbrand.errors import ConfigError, WeightsDamaged
+from onbrand.errors import ChecksumMismatch, ConfigError
 from onbrand.hidream.benchmark import engines
 from onbrand.hidream.benchmark.diffusers_baseline import load_baseline
 from onbrand.hidream.benchmark.engines import Candidate, Variant, candidates, with_steps
@@ -170,7 +170,7 @@ def test_a_base_that_is_not_whole_is_no_row_but_an_error(base: Base, pack: Brand
     files = tuple(replace(file, sha256="0" * 64) for file in base.manifest.files)
     damaged = replace(base, manifest=replace(base.manifest, files=files))
     other = replace(pack, manifest=replace(pack.manifest, base=damaged.id))
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(ChecksumMismatch):
         measure(damaged, other, [Candidate(Precision.FLOAT32)], EFFORT)
 
 
