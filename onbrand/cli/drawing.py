@@ -75,7 +75,7 @@ def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: B
     """The settings' model with a brand pack, in this process.
 
     Raises:
-        WeightsMissing, WeightsDamaged, SetupError: as `load_pipeline`.
+        WeightsMissing, WeightsUnusable, PackUnfit, NotEnoughMemory, PrecisionUnsupported: as `load_pipeline`.
     """
     bar.say("Loading the model")
     from onbrand.hidream.load import load_pipeline  # seconds of imports: the bar is there before them

@@ -112,7 +112,7 @@ async def promote(
     """Verify every byte of a pack on the shelf, then move the alias to it.
 
     Raises:
-        PackNotFound, PackUnfit, NotSignedOff, WeightsMissing, WeightsDamaged: nothing was moved.
+        PackNotFound, PackUnfit, NotSignedOff, WeightsMissing, WeightsUnusable: nothing was moved.
         DatabaseNotReady, DatabaseUnavailable, StorageRefused, StorageUnreachable: as for `catalogue`.
     """
     shelf, by = PackStore.open(settings), _user()

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from onbrand.config import ModelName, load_settings
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import WeightsMissing, WeightsUnusable
 from onbrand.hidream.models import Precision
 
 app = typer.Typer(no_args_is_help=True, help="Brand packs: make, keep and verify them, and say which one is live.")
@@ -74,7 +74,7 @@ def verify(
     for pack_id, check in checks.items():
         try:
             check()
-        except (WeightsMissing, WeightsDamaged) as error:
+        except (WeightsMissing, WeightsUnusable) as error:
             sys.stderr.write(f"onbrand: {error.message}\n")
             exit_code = 1
         else:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import LoraWithoutEffect, ModelOutputInvalid, ProbeMismatch
 from onbrand.packs.manifest import Probe
 
 _SEED = 20_260_128
@@ -34,7 +34,7 @@ def probe_output(transformer: Any) -> tuple[float, ...]:
     about the distance between the two outputs (lemma of Johnson and Lindenstrauss), at any precision.
 
     Raises:
-        WeightsDamaged: the output is not finite or is constant.
+        ModelOutputInvalid: the output is not finite or is constant.
     """
     config = transformer.config
     weight = next(parameter for parameter in transformer.parameters() if parameter.is_floating_point())
@@ -55,7 +55,7 @@ def probe_output(transformer: Any) -> tuple[float, ...]:
     )
     numbers = output.float().cpu().flatten()
     if not torch.isfinite(numbers).all() or (numbers == numbers[0]).all():
-        raise WeightsDamaged("The model answers with nothing that is a picture: its weights are damaged.")
+        raise ModelOutputInvalid("The model answers with nothing that is a picture: its weights are damaged.")
     directions = torch.randn(_NUMBERS, len(numbers), generator=generator) / len(numbers) ** 0.5
     return tuple(round(number, 6) for number in (directions @ numbers).tolist())
 
@@ -64,10 +64,10 @@ def make_probe(base: Sequence[float], fused: Sequence[float]) -> Probe:
     """Make the probe that a new pack records, from the outputs without (`base`) and with the LoRA (`fused`).
 
     Raises:
-        WeightsDamaged: the LoRA makes no difference that a check could see.
+        LoraWithoutEffect: the LoRA makes no difference that a check could see.
     """
     if _distance(base, fused) < _MIN_EFFECT * _distance(base, [0.0] * len(base)):
-        raise WeightsDamaged("This LoRA changes next to nothing of what the model draws. Train it longer.")
+        raise LoraWithoutEffect("This LoRA changes next to nothing of what the model draws. Train it longer.")
     return Probe(tuple(base), tuple(fused))
 
 
@@ -75,14 +75,14 @@ def check_probe(measured: Sequence[float], expected: Probe) -> None:
     """Compare the output of the loaded transformer with the outputs that the pack recorded.
 
     Raises:
-        WeightsDamaged: it is nearer to the model without the LoRA than to the one with it, or far from both.
+        ProbeMismatch: it is nearer to the model without the LoRA than to the one with it, or far from both.
     """
     is_comparable = len(measured) == len(expected.fused)
     distance = _distance(measured, expected.fused) if is_comparable else float("inf")
     if distance >= _MAX_DISTANCE * _distance(expected.fused, [0.0] * len(expected.fused)) or distance >= _distance(
         measured, expected.base
     ):
-        raise WeightsDamaged(
+        raise ProbeMismatch(
             "The model does not answer as it did when the brand pack was built, so the brand's LoRA may not be in"
             " effect. Build the pack anew on this base."
         )

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from onbrand.config import PrecisionChoice
-from onbrand.errors import SetupError, WeightsDamaged
+from onbrand.errors import ModelUnknown, NotEnoughMemory, PrecisionUnsupported
 from onbrand.hidream import health
 from onbrand.hidream.decoding.decode import Decoder, KlDecoder, decode_kl
 from onbrand.hidream.decoding.preview import fit_decoder_projection
@@ -81,7 +81,7 @@ def _explain_out_of_memory() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise SetupError(
+        raise NotEnoughMemory(
             "The GPU's memory ran out while the model was loaded. Give the GPU to Onbrand alone, or set"
             " ONBRAND_PRECISION=int8."
         ) from error
@@ -109,9 +109,14 @@ def load_pipeline(
     Raises:
         WeightsMissing: a file does not exist.
         PackUnfit: the pack was made for another base.
-        WeightsDamaged: a file differs from the manifest, its tensors are not the ones expected, the LoRA doesn't fit,
-            or the whole does not answer as recorded.
-        SetupError: there is too little memory.
+        ModelUnknown: this version cannot load the base's model.
+        FileDamaged: a file differs from the manifest or cannot be read.
+        NetworkConfigInvalid, TokenizerInvalid, TensorsMismatch: a component is not what the model needs.
+        LoraInvalid, LoraManifestMismatch, LoraBaseMismatch, LoraWithoutEffect: the LoRA cannot be used.
+        PreparedWeightsDamaged: the prepared weights are damaged.
+        ModelOutputInvalid, ProbeMismatch: the loaded transformer does not answer as recorded.
+        NotEnoughMemory: there is too little memory.
+        PrecisionUnsupported: the model does not know the precision.
     """
     base.require_fit(pack.manifest)
     manifest, model = pack.manifest, _model(base)
@@ -150,7 +155,8 @@ def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
     """Make the probe of a new pack: load the transformer without the LoRA, then with it, and record both outputs.
 
     Raises:
-        WeightsMissing, WeightsDamaged, SetupError: as for `load_pipeline`; or the LoRA changes almost nothing.
+        WeightsMissing, WeightsUnusable, NotEnoughMemory: as for `load_pipeline`.
+        LoraWithoutEffect: the LoRA changes almost nothing.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = plan_for_device(base, _model(base), device, PrecisionChoice.AUTO)
@@ -165,13 +171,14 @@ def plan_for_device(base: Base, model: Model, device: torch.device, precision: P
     """Choose the precision, and which parts of the model stay on `device`.
 
     Raises:
-        SetupError: there is too little memory, or the model does not support the precision.
+        NotEnoughMemory: there is too little memory.
+        PrecisionUnsupported: the model does not support the precision.
     """
     on_gpu = device.type == "cuda"
     known = model.precisions if on_gpu else tuple(reversed(model.precisions))  # a CPU is fastest in float32
     wanted = known if precision is PrecisionChoice.AUTO else (Precision(precision.value),)
     if wanted[0] not in known:
-        raise SetupError(
+        raise PrecisionUnsupported(
             f"{model.title} can't be held as {wanted[0]}; set ONBRAND_PRECISION to one of {', '.join(known)}."
         )
     free = torch.cuda.mem_get_info()[0] if on_gpu else int(_USABLE_SHARE * _free_host_memory())
@@ -200,7 +207,7 @@ def load_transformer(
     """Load the base's transformer, in evaluation mode. If an adapter is given, it is fused in float32.
 
     Raises:
-        WeightsMissing, WeightsDamaged: as for `load_pipeline`.
+        WeightsMissing, WeightsUnusable: as for `load_pipeline`.
     """
     stream: Iterable[tuple[str, Tensor]] = stream_tensors(base.folder, base.within("transformer"), on_bytes=on_bytes)
     if adapter is not None:
@@ -262,7 +269,7 @@ def load_decoder(
 def _model(base: Base) -> Model:
     model = MODELS.get(base.manifest.model)
     if model is None:
-        raise WeightsDamaged(f"This is a model that this version can't load; it has {', '.join(MODELS)}.")
+        raise ModelUnknown(f"This is a model that this version can't load; it has {', '.join(MODELS)}.")
     return model
 
 

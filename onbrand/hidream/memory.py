@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from onbrand.errors import SetupError
+from onbrand.errors import NotEnoughMemory
 from onbrand.hidream.models import Precision
 from onbrand.packs.manifest import Base
 
@@ -88,7 +88,7 @@ def plan(sizes: Sizes, free: int, precisions: Sequence[Precision], *, can_offloa
     Transformer blocks in host memory cost seconds for each step, so this placement is the last choice.
 
     Raises:
-        SetupError: no choice fits.
+        NotEnoughMemory: no choice fits.
     """
     placements = (Placement.ALL, Placement.WITHOUT_ENCODERS) if can_offload else (Placement.ALL,)
     choices = [(precision, placement) for precision in precisions for placement in placements]
@@ -99,7 +99,7 @@ def plan(sizes: Sizes, free: int, precisions: Sequence[Precision], *, can_offloa
         if needed <= free:
             return Plan(precision, placement, needed, free)
     least = min(sizes.needed(precision, placement) for precision, placement in choices)
-    raise SetupError(
+    raise NotEnoughMemory(
         f"The model needs {least / GIB:.1f} GiB of memory and {free / GIB:.1f} are free. End what else uses the device,"
         " choose a larger one, or set ONBRAND_PRECISION=int8 if another precision is set."
     )

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from onbrand.config import Settings
-from onbrand.errors import ConfigError, PackUnfit, WeightsDamaged, WeightsMissing
+from onbrand.errors import ChecksumMismatch, ConfigError, ManifestInvalid, PackUnfit, WeightsMissing
 from onbrand.jobs.models import Pack
 from onbrand.storage.files import (
     REMEDY,
@@ -149,7 +149,7 @@ class Base:
         data = self.folder.read(path)
         listed = next((file for file in self.manifest.files if file.path == path), None)
         if listed is None or hashlib.sha256(data).hexdigest() != listed.sha256:
-            raise WeightsDamaged(f"The file {path} in {self.folder} differs from its checksum: {REMEDY}.")
+            raise ChecksumMismatch(f"The file {path} in {self.folder} differs from its checksum: {REMEDY}.")
         return data
 
     def require_fit(self, pack: Manifest) -> None:
@@ -170,7 +170,8 @@ class Base:
 
         Raises:
             WeightsMissing: a file is not there.
-            WeightsDamaged: a file differs from the manifest.
+            ChecksumMismatch: a file differs from the manifest.
+            FileUnreadable, FileChanged: a file cannot be read to its end.
         """
         for file in self.manifest.files:
             verify_file(self.folder, file)
@@ -202,7 +203,7 @@ class BrandPack:
 def verify_file(folder: Folder, file: ManifestFile) -> None:
     """Compare one file with its line in a manifest; errors as for `Base.verify`."""
     if not is_whole(folder, file):
-        raise WeightsDamaged(f"The file {file.path} in {folder} differs from its checksum: {REMEDY}.")
+        raise ChecksumMismatch(f"The file {file.path} in {folder} differs from its checksum: {REMEDY}.")
 
 
 def load_base(folder: Folder) -> Base:
@@ -210,7 +211,7 @@ def load_base(folder: Folder) -> Base:
 
     Raises:
         WeightsMissing: there is no manifest.
-        WeightsDamaged: the manifest is not one this version understands.
+        ManifestInvalid: the manifest is not one this version understands.
     """
     try:
         document = folder.read(BASE_MANIFEST)
@@ -224,7 +225,7 @@ def configured_base(settings: Settings) -> Base:
 
     Raises:
         ConfigError: it is another model's.
-        WeightsMissing, WeightsDamaged: as for `load_base`.
+        WeightsMissing, ManifestInvalid: as for `load_base`.
     """
     base = load_base(open_folder(settings, settings.model_place))
     if base.manifest.model != settings.model:
@@ -240,7 +241,7 @@ def load_pack(directory: Path) -> BrandPack:
 
     Raises:
         WeightsMissing: there is no manifest.
-        WeightsDamaged: the manifest is not one this version understands.
+        ManifestInvalid: the manifest is not one this version understands.
     """
     try:
         document = (directory / MANIFEST).read_bytes()
@@ -254,7 +255,7 @@ def parse_manifest(document: bytes) -> Manifest:
     """The manifest in a JSON document, strictly: a missing, unknown or wrongly typed field is refused, none guessed.
 
     Raises:
-        WeightsDamaged: the manifest is not one this version understands.
+        ManifestInvalid: the manifest is not one this version understands.
     """
     return _parse(document, Manifest, MANIFEST)
 
@@ -280,7 +281,7 @@ def _parse(document: bytes, kind: type[Document], name: str) -> Document:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise WeightsDamaged(f"The manifest {name} is wrong at {where} ({first['msg']}): {REMEDY}.") from None
+        raise ManifestInvalid(f"The manifest {name} is wrong at {where} ({first['msg']}): {REMEDY}.") from None
 
 
 def _refuse_twice(files: tuple[ManifestFile, ...]) -> None:

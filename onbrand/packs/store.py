@@ -20,10 +20,12 @@ from obstore.store import ObjectStore
 
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import (
+    FileDamaged,
+    ManifestInvalid,
     PackNotFound,
     StorageRefused,
     StorageUnreachable,
-    WeightsDamaged,
+    StoredPackDamaged,
     WeightsMissing,
 )
 from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
@@ -78,7 +80,7 @@ class PackStore:
 
         Raises:
             DataDirUnwritable, ConfigError: the store cannot be opened.
-            WeightsDamaged: the manifest of the bundled pack cannot be read.
+            ManifestInvalid: the manifest of the bundled pack cannot be read.
         """
         place, base, bundled = settings.storage, settings.place(settings.model_place), None
         if isinstance(base, Path) and (base / SAMPLE / MANIFEST).is_file():
@@ -122,7 +124,8 @@ class PackStore:
 
         Raises:
             WeightsMissing: the directory holds no pack, or a file of it is missing.
-            WeightsDamaged: a file differs from the manifest, here or under the same id on the shelf.
+            ManifestInvalid, FileDamaged: its manifest or a file of it cannot be used.
+            StoredPackDamaged: a file differs under the same id in the store.
             StorageRefused, StorageUnreachable: as for `list`; adding it again goes on from there.
         """
         pack = load_pack(directory)
@@ -138,7 +141,7 @@ class PackStore:
 
         Raises:
             PackNotFound: it is not there.
-            WeightsMissing, WeightsDamaged: it is not whole.
+            StoredPackDamaged, ManifestInvalid: it is damaged there; WeightsMissing, FileDamaged: the bundled one is.
             StorageRefused, StorageUnreachable: as for `list`.
         """
         if self.bundled is not None and self.bundled.id == pack_id:
@@ -157,7 +160,7 @@ class PackStore:
 
         Raises:
             PackNotFound: it is not on the shelf.
-            WeightsMissing, WeightsDamaged: it is not whole there.
+            StoredPackDamaged, ManifestInvalid: it is damaged there; WeightsMissing, FileDamaged: the bundled one is.
             StorageRefused, StorageUnreachable: as for `list`.
             DataDirUnwritable: the copy cannot be written.
         """
@@ -173,7 +176,7 @@ class PackStore:
         for file in manifest.files:
             try:
                 files.fetch(shelved, [file], directory)
-            except (WeightsMissing, WeightsDamaged):
+            except (WeightsMissing, FileDamaged):
                 raise _not_whole(pack_id, file.path) from None
         return BrandPack(directory, pack_id, manifest)
 
@@ -188,7 +191,7 @@ class PackStore:
     def _listed(self, pack_id: str) -> StoredPack | None:
         try:
             return StoredPack(pack_id, self._manifest(pack_id), is_bundled=False)
-        except WeightsDamaged:
+        except (StoredPackDamaged, ManifestInvalid):
             return StoredPack(pack_id, None, is_bundled=False)
         except PackNotFound:  # not added to its end
             return None
@@ -220,24 +223,24 @@ def _manifest_in(place: Folder, pack_id: str) -> Manifest | None:
     """The manifest that a folder has of this pack; None if it has another, a damaged one or none.
 
     Raises:
-        WeightsDamaged: it is whole, and of a kind that this version does not understand.
+        ManifestInvalid: it is whole, and of a kind that this version does not understand.
     """
     try:
         document = place.read(MANIFEST)
-    except (WeightsMissing, WeightsDamaged):
+    except (WeightsMissing, FileDamaged):
         return None
     return parse_manifest(document) if hashlib.sha256(document).hexdigest() == pack_id else None
 
 
 def _require_whole(shelved: _Shelved, file: ManifestFile) -> None:
-    with suppress(WeightsMissing, WeightsDamaged):
+    with suppress(WeightsMissing, FileDamaged):
         if is_whole(shelved, file):
             return
     raise _not_whole(shelved.pack_id, file.path)
 
 
-def _not_whole(pack_id: str, path: str) -> WeightsDamaged:
-    return WeightsDamaged(
+def _not_whole(pack_id: str, path: str) -> StoredPackDamaged:
+    return StoredPackDamaged(
         f"The pack {pack_id[:12]} on the shelf is damaged: {path} is missing or differs from its checksum. Delete"
         f" {FOLDER}/{pack_id} in the object store and add the pack again, or use another."
     )

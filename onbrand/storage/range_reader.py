@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-from onbrand.errors import SetupError, StorageRefused, StorageUnreachable, WeightsDamaged, WeightsMissing
+from onbrand.errors import FileChanged, SetupError, StorageRefused, StorageUnreachable, WeightsMissing
 from onbrand.storage import object_store
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class RangeReader:
         is_shorter = object_store.reason(error).startswith(_BEYOND_THE_END)
         return self._changed() if is_shorter else _unreached(error, self._name)
 
-    def _changed(self) -> WeightsDamaged:
-        return WeightsDamaged(f"The file {self._path} in {self._name} was changed while it was read: start again.")
+    def _changed(self) -> FileChanged:
+        return FileChanged(f"The file {self._path} in {self._name} was changed while it was read: start again.")
 
     def close(self) -> None:
         """Give up what is on its way; a `readinto` that waits for it returns."""

@@ -36,10 +36,11 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     """Work until `stop` is set; a running job then has `shutdown_grace_seconds`, or until `stop_now`, to finish.
 
     Raises:
-        WeightsMissing, WeightsDamaged, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
+        WeightsMissing, WeightsUnusable, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
         DatabaseNotReady: the database's schema is older than this version.
         StorageRefused: the image store does not accept the settings.
-        SetupError: the model process dies while loading, several times.
+        ModelRefused: the model process cannot load the model.
+        ModelProcessDied: the model process died several times while it loaded the model.
     """
     base = configured_base(settings)
     worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)

@@ -77,7 +77,8 @@ class PackInUse:
         Raises:
             PackNotFound: the alias points to no pack, or the pack is not on the shelf.
             PackUnfit: it is for other weights.
-            WeightsMissing, WeightsDamaged, StorageRefused, StorageUnreachable, DataDirUnwritable: it cannot be fetched.
+            WeightsMissing, WeightsUnusable, StorageRefused, StorageUnreachable, DataDirUnwritable: it cannot be
+                fetched.
         """
         while True:
             try:

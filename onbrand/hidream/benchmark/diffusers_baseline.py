@@ -109,7 +109,7 @@ def load_baseline(
 
     Raises:
         torch.OutOfMemoryError: the pipeline does not fit into memory.
-        WeightsMissing, WeightsDamaged: as for `load_pipeline`.
+        WeightsMissing, WeightsUnusable: as for `load_pipeline`.
     """
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()

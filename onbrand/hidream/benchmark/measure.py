@@ -22,7 +22,7 @@ import diffusers
 import psutil
 import torch
 
-from onbrand.errors import GpuMemory, SetupError, WeightsDamaged, WeightsMissing
+from onbrand.errors import GpuMemory, SetupError, WeightsMissing, WeightsUnusable
 from onbrand.hidream.benchmark.engines import Candidate, Engine, FlopCounts, OnbrandEngine, Variant
 from onbrand.hidream.benchmark.roofline import flops_per_second, synchronize
 from onbrand.hidream.load import Stage
@@ -111,7 +111,7 @@ def measure(
     `prepared_folder`, as a worker does.
 
     Raises:
-        WeightsMissing, WeightsDamaged: the base or the pack is not whole.
+        WeightsMissing, WeightsUnusable: the base or the pack cannot be used.
     """
     target = device()
     dtype = torch.bfloat16 if target.type == "cuda" else torch.float32
@@ -161,10 +161,9 @@ class _Meter:
             self._run_turn(row, candidate)
         except (torch.OutOfMemoryError, GpuMemory):
             row.failure = _TOO_LITTLE_MEMORY
+        except (WeightsMissing, WeightsUnusable):
+            raise  # no other candidate could use these weights either
         except SetupError as error:
-            # Damaged files concern all candidates; any other error only this one.
-            if isinstance(error, (WeightsDamaged, WeightsMissing)):
-                raise
             row.failure = error.message
         # Outside the handlers, because a traceback keeps the tensors in memory.
         if candidate.variant is Variant.COMPILED:

@@ -19,7 +19,7 @@ from diffusers.models.transformers.transformer_hidream_image import MOEFeedForwa
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import NetworkConfigInvalid
 from onbrand.hidream.models import Precision
 from onbrand.hidream.network.int8 import quantize_linears
 from onbrand.hidream.network.moe import RoutedExperts
@@ -74,7 +74,7 @@ def empty_transformer(config: Mapping[str, Any], precision: Precision, dtype: to
     `dtype`: they are small and have a large influence on the result.
 
     Raises:
-        WeightsDamaged: the configuration is not a HiDream transformer's.
+        NetworkConfigInvalid: the configuration is not a HiDream transformer's.
     """
     dtype = dtype or (torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16)
     is_int8 = precision is Precision.INT8
@@ -86,7 +86,9 @@ def empty_transformer(config: Mapping[str, Any], precision: Precision, dtype: to
             if isinstance(module, MOEFeedForwardSwiGLU):
                 transformer.set_submodule(name, RoutedExperts(module, is_int8=is_int8))
     except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
-        raise WeightsDamaged("The transformer's config.json is not a HiDream transformer's. Fetch it anew.") from error
+        raise NetworkConfigInvalid(
+            "The transformer's config.json is not a HiDream transformer's. Fetch it again."
+        ) from error
     if is_int8:
         quantize_linears(transformer, is_excluded=lambda name: ".attn1." not in name and ".ff_" not in name)
     transformer.requires_grad_(False).eval()

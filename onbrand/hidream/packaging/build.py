@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged
+from onbrand.errors import ConfigError, DataDirUnwritable, ModelUnknown
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.card import render_card
 from onbrand.hidream.weights.lora import Description, describe
@@ -53,12 +53,12 @@ def build_pack(
     Raises:
         ConfigError: the destination exists, a manifest cannot have a setting, or alpha is missing or differs from the
             file's.
-        WeightsMissing, WeightsDamaged: the LoRA or the base can't be used, or they don't fit each other.
+        WeightsMissing, WeightsUnusable: the LoRA or the base can't be used, or they don't fit each other.
         DataDirUnwritable: the destination cannot be written.
     """
     model = MODELS.get(base.manifest.model)
     if model is None:
-        raise WeightsDamaged(f"This base is for a model that this version can't load: it has {', '.join(MODELS)}.")
+        raise ModelUnknown(f"This base is for a model that this version can't load: it has {', '.join(MODELS)}.")
     if destination.exists():
         raise ConfigError(
             f"{destination} exists, and a brand pack never changes: name a folder that does not exist yet."

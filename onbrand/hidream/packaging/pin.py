@@ -16,7 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
-from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged, WeightsMissing
+from onbrand.errors import (
+    CodeInBase,
+    ConfigError,
+    DataDirUnwritable,
+    FileUnreadable,
+    SafetensorsInvalid,
+    WeightsMissing,
+)
 from onbrand.hidream.models import MODELS, Model
 from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, header_length, tensor_entries
 from onbrand.hidream.weights.stream import SUFFIX
@@ -55,7 +62,9 @@ def write_base(directory: Path, model_name: str, sources: Sequence[Source]) -> B
         ConfigError: the model is unknown, the sources do not match its components, or the directory has a `base.json`
             already and the files or sources have changed.
         WeightsMissing: a component has no weights in the directory.
-        WeightsDamaged: a file may hold code, or is no safetensors file though it is called one.
+        CodeInBase: a file may hold code.
+        SafetensorsInvalid: a file is called `.safetensors` and is not one.
+        FileUnreadable: the operating system cannot read a file.
         DataDirUnwritable: the manifest cannot be written.
     """
     model = MODELS.get(model_name)
@@ -100,7 +109,7 @@ def _files(directory: Path, model: Model) -> Iterator[str]:
 
 def _pinned(directory: Path, path: str) -> ManifestFile:
     if Path(path).suffix.lower() in _CODE:
-        raise WeightsDamaged(
+        raise CodeInBase(
             f"The file {path} in {directory} may hold code, which a base must not: remove it (weights are read from"
             f" {SUFFIX} files only)."
         )
@@ -113,9 +122,9 @@ def _pinned(directory: Path, path: str) -> ManifestFile:
                 file.seek(0)
             return ManifestFile(path, size, hashlib.file_digest(file, "sha256").hexdigest())
     except FormatError as error:
-        raise WeightsDamaged(f"The file {path} in {directory} can't be used: {error}; download it again.") from None
+        raise SafetensorsInvalid(f"The file {path} in {directory} can't be used: {error}; download it again.") from None
     except OSError as error:
-        raise WeightsDamaged(f"The file {path} in {directory} can't be read ({error.strerror}).") from None
+        raise FileUnreadable(f"The file {path} in {directory} can't be read ({error.strerror}).") from None
 
 
 def _write(manifest: Path, content: bytes) -> None:

@@ -40,7 +40,7 @@ def prepare(
     bytes.
 
     Raises:
-        WeightsMissing, WeightsDamaged: as for `load.load_pipeline`.
+        WeightsMissing, WeightsUnusable: as for `load.load_pipeline`.
         DataDirUnwritable: the disk is full, or another process is preparing the same.
         StorageRefused, StorageUnreachable: the object store does not take it.
     """

@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import PromptSuffixTooLong
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TextEncoder(Protocol):
         picture would lose the brand's style.
 
         Raises:
-            WeightsDamaged: the suffix alone is too long.
+            PromptSuffixTooLong: the suffix alone is too long.
         """
         ...
 
@@ -96,7 +96,7 @@ class PromptTokenizer:
         fits.
 
         Raises:
-            WeightsDamaged: the suffix alone is too long.
+            PromptSuffixTooLong: the suffix alone is too long.
         """
         end = len(prompt)
         while (cut := self._cut(prompt[:end], suffix)) < end:
@@ -110,7 +110,7 @@ class PromptTokenizer:
         if excess <= 0:
             return len(prompt)
         if not prompt:
-            raise WeightsDamaged(
+            raise PromptSuffixTooLong(
                 f"The brand pack's `prompt_suffix` takes more than the {self.limit} tokens that the model reads:"
                 " shorten it or raise `prompt_token_limit`, and build the pack anew."
             )
@@ -143,7 +143,7 @@ def truncate_prompt(tokenizers: Sequence[PromptTokenizer], prompt: str, suffix: 
     word and the rest of the word needs more tokens than the whole word.
 
     Raises:
-        WeightsDamaged: the suffix alone is too long for one of them.
+        PromptSuffixTooLong: the suffix alone is too long for one of them.
     """
     ends = [each.fitting_length(prompt, suffix) for each in tokenizers]
     ids = [each.ids(prompt[:end] + suffix) for each, end in zip(tokenizers, ends, strict=True)]

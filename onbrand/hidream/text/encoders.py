@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import NetworkConfigInvalid, TensorsMismatch, TokenizerInvalid
 from onbrand.hidream.models import Model, Precision
 from onbrand.hidream.network.int8 import quantize_linears
 from onbrand.hidream.text.encode import (
@@ -151,7 +151,9 @@ def load_text_encoder(
 
     Raises:
         WeightsMissing: a file does not exist.
-        WeightsDamaged: a file differs from the manifest, or isn't what the model needs.
+        FileDamaged: a file differs from the manifest or cannot be read.
+        NetworkConfigInvalid, TokenizerInvalid, TensorsMismatch: a file is not what the model needs.
+        PreparedWeightsDamaged: prepared weights are damaged.
     """
     dtype = dtype or (torch.float32 if precision == Precision.FLOAT32 else torch.bfloat16)
     identity = f"{base.manifest.model} {base.id} {precision} {dtype}"
@@ -192,7 +194,7 @@ class _Loader:
         network = self._empty(folder, CLIPTextConfig, CLIPTextModelWithProjection)
         positions = network.config.max_position_embeddings
         if positions < limit:
-            raise WeightsDamaged(
+            raise NetworkConfigInvalid(
                 f"The CLIP in {folder} reads {positions} tokens and {limit} are needed: HiDream has long-context CLIPs."
             )
         network.to_empty(device=self.device)
@@ -238,7 +240,7 @@ class _Loader:
             with torch.device("meta"):
                 network = network_class(config)
         except (StrictDataclassError, TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
-            raise WeightsDamaged(
+            raise NetworkConfigInvalid(
                 f"The file {folder}/config.json in {self.base.folder} is not a {network_class.__name__}'s: {REMEDY}."
             ) from error
         nn.Module.to(network, self.dtype)
@@ -262,7 +264,7 @@ class _Loader:
                 tokenizer = tokenizer_class.from_pretrained(directory, local_files_only=True)
             # The tokenizers library raises plain `Exception`.
             except Exception as error:
-                raise WeightsDamaged(
+                raise TokenizerInvalid(
                     f"The tokenizer in {folder} of {self.base.folder} can't be used: {REMEDY}."
                 ) from error
         limit = min(self.token_limit, most or tokenizer.model_max_length)
@@ -289,19 +291,21 @@ def t5_names(stream: Stream) -> Iterator[tuple[str, Tensor]]:
     The embedding that encoder and decoder share may have either of two names, or be there under both.
 
     Raises:
-        WeightsDamaged: the two differ, or a tensor is not the encoder's.
+        TensorsMismatch: the two differ, or a tensor is not the encoder's.
     """
     shared: Tensor | None = None
     for name, tensor in stream:
         if name not in ("shared.weight", "encoder.embed_tokens.weight"):
             if not name.startswith("encoder."):
-                raise WeightsDamaged(f"T5's weights have {name[:200]!r}, which its encoder has no place for: {REMEDY}.")
+                raise TensorsMismatch(
+                    f"T5's weights have {name[:200]!r}, which its encoder has no place for: {REMEDY}."
+                )
             yield name.removeprefix("encoder."), tensor
         elif shared is None:
             shared = tensor
             yield "embed_tokens.weight", tensor
         elif not torch.equal(shared, tensor):
-            raise WeightsDamaged(f"T5's tensors shared.weight and encoder.embed_tokens.weight differ: {REMEDY}.")
+            raise TensorsMismatch(f"T5's tensors shared.weight and encoder.embed_tokens.weight differ: {REMEDY}.")
 
 
 def llama_names(stream: Stream) -> Iterator[tuple[str, Tensor]]:
@@ -310,13 +314,13 @@ def llama_names(stream: Stream) -> Iterator[tuple[str, Tensor]]:
     The file may be of `LlamaModel` or of `LlamaForCausalLM`, which also has an `lm_head`.
 
     Raises:
-        WeightsDamaged: the file is a mixture of both.
+        TensorsMismatch: the file is a mixture of both.
     """
     spellings: set[bool] = set()
     for name, tensor in stream:
         is_causal = name == "lm_head.weight" or name.startswith("model.")
         spellings.add(is_causal)
         if len(spellings) > 1:
-            raise WeightsDamaged(f"Llama's tensors are named in two ways, {name[:200]} for one: {REMEDY}.")
+            raise TensorsMismatch(f"Llama's tensors are named in two ways, {name[:200]} for one: {REMEDY}.")
         if name != "lm_head.weight":
             yield name.removeprefix("model."), tensor

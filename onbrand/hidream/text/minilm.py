@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import NetworkConfigInvalid, TokenizerInvalid
 from onbrand.hidream.text.encode import (
     Embeddings,
     EncodedPrompt,
@@ -160,7 +160,8 @@ def load_minilm(
 
     Raises:
         WeightsMissing: a file does not exist.
-        WeightsDamaged: a file differs from the manifest, or isn't MiniLM's.
+        FileDamaged: a file differs from the manifest or cannot be read.
+        NetworkConfigInvalid, TokenizerInvalid, TensorsMismatch: a file is not MiniLM's.
     """
     document, tokens = base.read(f"{FOLDER}/config.json"), base.read(f"{FOLDER}/tokenizer.json")
     try:
@@ -169,10 +170,13 @@ def load_minilm(
             raise ValueError("another kind of BERT")
         # Not on the meta device: random numbers there, and `to_empty`, import a compiler, which takes a second.
         network = MiniLm(config).to(device)
+    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+        raise NetworkConfigInvalid(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error
+    try:
         tokenizer = Tokenizer.from_str(tokens.decode())
     # The tokenizers library raises plain `Exception`.
     except Exception as error:
-        raise WeightsDamaged(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error
+        raise TokenizerInvalid(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error
     network.requires_grad_(False).eval()
     stream = stream_tensors(base.folder, base.within(FOLDER), on_bytes=on_bytes)
     load_state(network, stream, is_ignored=lambda name: name.startswith("pooler."))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import LoraBaseMismatch, LoraWithoutEffect, TensorsMismatch
 from onbrand.hidream.weights.lora import Adapter, Update
 
 
@@ -26,14 +26,16 @@ def fuse_lora(
     unchanged. The input tensors are not modified.
 
     Raises:
-        WeightsDamaged: the LoRA doesn't fit this transformer: a shape differs, or a module that it adapts is there
-            twice or (known at the end only) not at all; or it leaves a module as it is.
+        LoraBaseMismatch: the LoRA doesn't fit this transformer: a shape differs, or a module that it adapts is not
+            there (known at the end only).
+        LoraWithoutEffect: the LoRA leaves a module as it is.
+        TensorsMismatch: the base has an adapted tensor twice.
     """
     waiting = {f"{module}.weight": (module, update) for module, update in adapter.updates.items()}
     done = set()
     for name, tensor in tensors:
         if name in done:
-            raise WeightsDamaged(f"The base has {name} twice: copy it anew.")
+            raise TensorsMismatch(f"The base has {name} twice: copy it anew.")
         if name not in waiting:
             yield name, tensor
             continue
@@ -41,16 +43,18 @@ def fuse_lora(
         done.add(name)
         yield name, _sum(module, tensor if device is None else tensor.to(device), update, adapter.scaling)
     for module, _ in waiting.values():
-        raise WeightsDamaged(f"The LoRA adapts {module}, which the base doesn't have: use the base it was trained on.")
+        raise LoraBaseMismatch(
+            f"The LoRA adapts {module}, which the base doesn't have: use the base it was trained on."
+        )
 
 
 def _sum(module: str, weight: Tensor, update: Update, scaling: float) -> Tensor:
     if weight.shape != (len(update.up), update.down.shape[1]):
-        raise WeightsDamaged(
+        raise LoraBaseMismatch(
             f"The LoRA changes {len(update.up)}×{update.down.shape[1]} numbers of {module}, and the base has"
             f" {'×'.join(str(length) for length in weight.shape)} there: use the base it was trained on."
         )
     change = update.up.to(weight.device) @ update.down.to(weight.device)
     if not change.count_nonzero():
-        raise WeightsDamaged(f"The LoRA leaves {module} as it is: train it longer, or without this module.")
+        raise LoraWithoutEffect(f"The LoRA leaves {module} as it is: train it longer, or without this module.")
     return change.mul_(scaling).add_(weight)  # in float32, whatever the weight's dtype

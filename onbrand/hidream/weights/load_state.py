@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import TensorsMismatch
 from onbrand.hidream.network.int8 import SCALE_SUFFIX, quantize
 from onbrand.hidream.network.moe import RoutedExperts
 
@@ -28,7 +28,7 @@ def load_state(
     parameters need only one tensor, under any of their names. Buffers outside the `state_dict` are not changed.
 
     Raises:
-        WeightsDamaged: a tensor is missing, left over, there twice, of another shape or kind than its place, or not
+        TensorsMismatch: a tensor is missing, left over, there twice, of another shape or kind than its place, or not
             finite where it is quantised.
         ValueError: the module is still on the meta device.
     """
@@ -42,15 +42,15 @@ def load_state(
             continue
         target, index = stacked.get(name, (name, ()))
         if target not in stored:
-            raise _damaged(f"have {name[:200]!r}, which the model has no place for")
+            raise _mismatch(f"have {name[:200]!r}, which the model has no place for")
         for key, values in _converted(name, tensor, stored, target, index):
             needed[id(stored[key])] -= values.numel()
             if needed[id(stored[key])] < 0:
-                raise _damaged(f"have {name} twice")
+                raise _mismatch(f"have {name} twice")
             stored[key][index].copy_(values)
     missing = [name for name, tensor in stored.items() if needed[id(tensor)]]
     if missing:
-        raise _damaged(f"lack {missing[0]} or a part of it")
+        raise _mismatch(f"lack {missing[0]} or a part of it")
 
 
 def _stacked_parts(module: nn.Module) -> dict[str, tuple[str, tuple[int | slice, ...]]]:
@@ -70,16 +70,16 @@ def _converted(
     parameter = stored[target]
     if tensor.shape != parameter[index].shape:
         shapes = ["×".join(str(length) for length in shape) for shape in (tensor.shape, parameter[index].shape)]
-        raise _damaged(f"have {name} as {shapes[0]} numbers where the model needs {shapes[1]}")
+        raise _mismatch(f"have {name} as {shapes[0]} numbers where the model needs {shapes[1]}")
     if tensor.dtype == parameter.dtype or (tensor.dtype in _FLOATS and parameter.dtype in _FLOATS):
         return [(target, tensor)]
     if tensor.dtype not in _FLOATS or target + SCALE_SUFFIX not in stored:
-        raise _damaged(f"have {name} as {str(tensor.dtype).removeprefix('torch.')}, which can't be converted")
+        raise _mismatch(f"have {name} as {str(tensor.dtype).removeprefix('torch.')}, which can't be converted")
     values, scale = quantize(tensor.to(parameter.device))
     if not scale.isfinite().all():
-        raise _damaged(f"have numbers in {name} that are not finite")
+        raise _mismatch(f"have numbers in {name} that are not finite")
     return [(target, values), (target + SCALE_SUFFIX, scale)]
 
 
-def _damaged(what: str) -> WeightsDamaged:
-    return WeightsDamaged(f"The weights {what}: copy them anew, all of the same model.")
+def _mismatch(what: str) -> TensorsMismatch:
+    return TensorsMismatch(f"The weights {what}: copy them anew, all of the same model.")

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import LoraInvalid, LoraManifestMismatch, WeightsMissing
 from onbrand.packs.manifest import Lora
 
 _PREFIXES = ("transformer.", "diffusion_model.")  # diffusers; ai-toolkit and ComfyUI. peft itself writes no prefix
@@ -76,7 +76,7 @@ def describe(path: Path) -> Description:
 
     Raises:
         WeightsMissing: the file does not exist.
-        WeightsDamaged: it is not a LoRA that can be used; the message says why and what to do.
+        LoraInvalid: it is not a LoRA that can be used; the message says why and what to do.
     """
     return _content(path)[0]
 
@@ -88,7 +88,8 @@ def read_adapter(path: Path, lora: Lora) -> Adapter:
 
     Raises:
         WeightsMissing: the file does not exist.
-        WeightsDamaged: it is not exactly the LoRA that the manifest describes; the message says why and what to do.
+        LoraInvalid: it is not a LoRA that can be used; the message says why and what to do.
+        LoraManifestMismatch: it is not exactly the LoRA that the manifest describes.
     """
     found, updates = _content(path)
     for module in sorted({*found.modules} - {*lora.adapted_modules}):
@@ -102,8 +103,8 @@ def read_adapter(path: Path, lora: Lora) -> Adapter:
     return Adapter(lora.scale * lora.alpha / lora.rank, updates)
 
 
-def _mismatch(path: Path, what: str) -> WeightsDamaged:
-    return WeightsDamaged(f"{path.name} {what}: restore the pack's own file, or build a new pack from this one.")
+def _mismatch(path: Path, what: str) -> LoraManifestMismatch:
+    return LoraManifestMismatch(f"{path.name} {what}: restore the pack's own file, or build a new pack from this one.")
 
 
 def _content(path: Path) -> tuple[Description, dict[str, Update]]:
@@ -113,13 +114,13 @@ def _content(path: Path) -> tuple[Description, dict[str, Update]]:
     for key in sorted(tensors):
         module, part = _parsed(path, key.removeprefix(prefix))
         if part in parts.setdefault(module, {}):
-            raise WeightsDamaged(f"{path.name} has two matrices for one place ({_shown(key)}): {_EXPORT}.")
+            raise LoraInvalid(f"{path.name} has two matrices for one place ({_shown(key)}): {_EXPORT}.")
         parts[module][part] = tensors[key]
     updates = {module: _update(path, module, parts[module]) for module in sorted(parts)}
     ranks = {module: float(len(update.down)) for module, update in updates.items()}
     alphas = {module: _alpha(path, module, part["alpha"]) for module, part in parts.items() if "alpha" in part}
     if alphas and len(alphas) < len(parts):
-        raise WeightsDamaged(f"{path.name} says the alpha of some modules and not of all: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} says the alpha of some modules and not of all: {_EXPORT}.")
     rank = _same(path, "rank", ranks | claims.get("r", {}))
     alpha = _same(path, "alpha", alphas | claims.get("lora_alpha", {})) if alphas or "lora_alpha" in claims else None
     return Description(int(rank), alpha, tuple(updates)), updates
@@ -133,24 +134,24 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
     except OSError as error:
         raise WeightsMissing(f"The LoRA {path} cannot be read ({error.strerror}): name a file that is there.") from None
     if not first:
-        raise WeightsDamaged(f"{path.name} is empty: copy the LoRA anew.")
+        raise LoraInvalid(f"{path.name} is empty: copy the LoRA anew.")
     try:
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - the file object is not iterable
                 dtype = file.get_slice(key).get_dtype()
                 if dtype not in _DTYPES:
-                    raise WeightsDamaged(f"{path.name} holds {_shown(key)} as {dtype}, not in 32 or 16 bit: {_EXPORT}.")
+                    raise LoraInvalid(f"{path.name} holds {_shown(key)} as {dtype}, not in 32 or 16 bit: {_EXPORT}.")
             # Copies, because safetensors maps the file into memory, and the file may be replaced.
             tensors = {key: file.get_tensor(key).to(torch.float32, copy=True) for key in file.keys()}  # noqa: SIM118
             return tensors, _claims(path, file.metadata() or {})
     except SafetensorError as error:
         if first.endswith(b"{"):
-            raise WeightsDamaged(f"{path.name} is cut short or damaged: copy the LoRA anew.") from error
+            raise LoraInvalid(f"{path.name} is cut short or damaged: copy the LoRA anew.") from error
         if first.startswith(_PICKLES):
-            raise WeightsDamaged(
+            raise LoraInvalid(
                 f"{path.name} is a pickle, which can run a program, so it isn't read: {_EXPORT}."
             ) from error
-        raise WeightsDamaged(f"{path.name} is not a safetensors file: {_EXPORT}.") from error
+        raise LoraInvalid(f"{path.name} is not a safetensors file: {_EXPORT}.") from error
 
 
 def _claims(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, float]]:
@@ -160,32 +161,32 @@ def _claims(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, floa
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise WeightsDamaged(f"{path.name} has settings in its header that cannot be read ({_SETTINGS}): {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has settings in its header that cannot be read ({_SETTINGS}): {_EXPORT}.")
     settings = {key.removeprefix(_PREFIXES[0]): value for key, value in document.items()}
     for name in _UNLIKE:
         if settings.get(name):
-            raise WeightsDamaged(f"{path.name} was trained with {name}, which changes what is added: train it without.")
+            raise LoraInvalid(f"{path.name} was trained with {name}, which changes what is added: train it without.")
     claims = {name: settings[name] for name in ("r", "lora_alpha") if settings.get(name) is not None}
     for name, value in claims.items():
         if type(value) not in (int, float):
-            raise WeightsDamaged(f"{path.name} has {name} in its header that is not a number: {_EXPORT}.")
+            raise LoraInvalid(f"{path.name} has {name} in its header that is not a number: {_EXPORT}.")
     return {name: {"its header": float(value)} for name, value in claims.items()}
 
 
 def _prefix(path: Path, keys: Collection[str]) -> str:
     """The prefix of all keys: one of `_PREFIXES`, or none."""
     if not keys:
-        raise WeightsDamaged(f"{path.name} holds no matrices: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} holds no matrices: {_EXPORT}.")
     for key in sorted(keys):
         for pattern, reason in _UNSUPPORTED:
             if pattern.search(key):
-                raise WeightsDamaged(f"{path.name} {reason} ({_shown(key)}): {_EXPORT}.")
+                raise LoraInvalid(f"{path.name} {reason} ({_shown(key)}): {_EXPORT}.")
     for prefix in _PREFIXES:
         others = sorted(key for key in keys if not key.startswith(prefix))
         if not others:
             return prefix
         if len(others) < len(keys):
-            raise WeightsDamaged(f"{path.name} mixes {prefix}… with other names ({_shown(others[0])}): {_EXPORT}.")
+            raise LoraInvalid(f"{path.name} mixes {prefix}… with other names ({_shown(others[0])}): {_EXPORT}.")
     return ""
 
 
@@ -193,27 +194,27 @@ def _parsed(path: Path, key: str) -> tuple[str, str]:
     """Split a key into the module's name and the part of its update: down, up or alpha."""
     match = _KEY.fullmatch(key)
     if match is None:
-        raise WeightsDamaged(f"{path.name} holds {_shown(key)}, which is no part of a LoRA: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} holds {_shown(key)}, which is no part of a LoRA: {_EXPORT}.")
     return match["module"], next(part for part in ("down", "up", "alpha") if match[part])
 
 
 def _update(path: Path, module: str, part: Mapping[str, Tensor]) -> Update:
     where = f"{path.name} has for {_shown(module)}"
     if not {"down", "up"} <= part.keys():
-        raise WeightsDamaged(f"{where} only one of the two matrices: copy the LoRA anew, or export it again.")
+        raise LoraInvalid(f"{where} only one of the two matrices: copy the LoRA anew, or export it again.")
     update = Update(part["down"], part["up"])
     if update.down.ndim != 2 or update.up.ndim != 2:
-        raise WeightsDamaged(f"{where} something that is not a matrix: only linear layers can be adapted.")
+        raise LoraInvalid(f"{where} something that is not a matrix: only linear layers can be adapted.")
     if len(update.down) != update.up.shape[1] or not update.down.numel() or not update.up.numel():
-        raise WeightsDamaged(f"{where} two matrices that don't fit each other: {_EXPORT}.")
+        raise LoraInvalid(f"{where} two matrices that don't fit each other: {_EXPORT}.")
     if not torch.isfinite(update.down).all() or not torch.isfinite(update.up).all():
-        raise WeightsDamaged(f"{where} a number that is not finite: its training failed; take an earlier checkpoint.")
+        raise LoraInvalid(f"{where} a number that is not finite: its training failed; take an earlier checkpoint.")
     return update
 
 
 def _alpha(path: Path, module: str, alpha: Tensor) -> float:
     if alpha.numel() != 1:
-        raise WeightsDamaged(f"{path.name} has for {_shown(module)} an alpha that is not one number: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has for {_shown(module)} an alpha that is not one number: {_EXPORT}.")
     return alpha.item()
 
 
@@ -222,9 +223,9 @@ def _same(path: Path, what: str, values: Mapping[str, float]) -> float:
     first, expected = next(iter(values.items()))
     for where, value in values.items():
         if not 0 < value < math.inf:
-            raise WeightsDamaged(f"{path.name} has {what} {value:g} in {_shown(where)}: {_EXPORT}.")
+            raise LoraInvalid(f"{path.name} has {what} {value:g} in {_shown(where)}: {_EXPORT}.")
         if value != expected:
-            raise WeightsDamaged(
+            raise LoraInvalid(
                 f"{path.name} has {what} {expected:g} in {_shown(first)}, but {value:g} in {_shown(where)}:"
                 f" train it with one {what}."
             )

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from onbrand.errors import DataDirUnwritable, WeightsDamaged, WeightsMissing
+from onbrand.errors import DataDirUnwritable, FileDamaged, PreparedWeightsDamaged, TensorsMismatch, WeightsMissing
 from onbrand.hidream.models import Precision
 from onbrand.hidream.weights import stream
 from onbrand.packs.manifest import canonical
@@ -73,12 +73,12 @@ class PreparedWeights:
         """Stream the network's `state_dict`, for `load_state`. See `stream.stream_tensors`.
 
         Raises:
-            WeightsDamaged: a file is missing or differs from its size or SHA-256.
+            PreparedWeightsDamaged: a file is missing or differs from its size or SHA-256.
             StorageRefused, StorageUnreachable: as for `stream_tensors`.
         """
         try:
             yield from stream.stream_tensors(self.folder, self.files, on_bytes=on_bytes)
-        except (WeightsMissing, WeightsDamaged) as error:
+        except (WeightsMissing, FileDamaged, TensorsMismatch) as error:
             raise _damaged(self.folder, self.key) from error
 
 
@@ -86,7 +86,7 @@ def load_prepared(folder: Folder, of: str, component: str, precision: Precision)
     """Find the prepared weights with this key; None if there are none. Their tensors are not read yet.
 
     Raises:
-        WeightsDamaged: it is there, but its manifest is another's or cannot be read.
+        PreparedWeightsDamaged: it is there, but its manifest is another's or cannot be read.
         StorageRefused, StorageUnreachable: as for `Folder.read`.
     """
     key = Key(of, component, precision)
@@ -94,7 +94,7 @@ def load_prepared(folder: Folder, of: str, component: str, precision: Precision)
         document = folder.read(f"{key}/{MANIFEST}")
     except WeightsMissing:
         return None
-    except WeightsDamaged as error:
+    except FileDamaged as error:
         raise _damaged(folder, key) from error
     try:
         manifest = TypeAdapter(PreparedManifest).validate_json(document)
@@ -121,7 +121,7 @@ def store_prepared(
 
     Raises:
         DataDirUnwritable: the disk is full, or the directory is not writable.
-        WeightsDamaged: it is there, but its manifest is another's or cannot be read.
+        PreparedWeightsDamaged: it is there, but its manifest is another's or cannot be read.
     """
     key = Key(of, component, precision)
     target = directory / str(key)
@@ -193,8 +193,8 @@ def _exclusive(lock: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _damaged(folder: Folder, key: Key) -> WeightsDamaged:
-    return WeightsDamaged(
+def _damaged(folder: Folder, key: Key) -> PreparedWeightsDamaged:
+    return PreparedWeightsDamaged(
         f"The prepared {key} in {folder} is damaged: delete it, or prepare it anew with `onbrand pack prepare`. Without"
         " it a start only takes longer."
     )

@@ -16,7 +16,7 @@ from contextlib import closing
 
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import ChecksumMismatch, SafetensorsInvalid, TensorsMismatch
 from onbrand.hidream.weights.buffers import Buffers
 from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntry, header_length, tensor_entries
 from onbrand.storage.files import REMEDY, ByteReader, Folder, ManifestFile
@@ -37,7 +37,10 @@ def stream_tensors(
     the number of bytes read since its last call. A generator that is not used up must be closed; that ends the threads.
 
     Raises:
-        WeightsDamaged: a file differs from its size or SHA-256, is no safetensors file, or repeats a tensor's name.
+        ChecksumMismatch: a file differs from its size or SHA-256.
+        SafetensorsInvalid: a file does not follow the safetensors format.
+        TensorsMismatch: two files have a tensor of the same name.
+        FileUnreadable, FileChanged: a file cannot be read to its end.
         WeightsMissing: a file does not exist.
         StorageRefused: the object store refused access.
         StorageUnreachable: the object store did not answer.
@@ -51,6 +54,17 @@ def stream_tensors(
 
 class _Stopped(Exception):
     """The consumer needs no more tensors."""
+
+
+class _Differs(FormatError):
+    """The file's size or SHA-256 is not the manifest's."""
+
+
+class _NameRepeated(FormatError):
+    """Another file has a tensor of the same name."""
+
+
+_KINDS = {_Differs: ChecksumMismatch, _NameRepeated: TensorsMismatch}
 
 
 class _Stream:
@@ -149,7 +163,8 @@ class _Stream:
                     with self._changed:
                         self._readers.discard(reader)
         except FormatError as error:
-            raise WeightsDamaged(f"The file {file.path} in {self._folder} can't be used: {error}; {REMEDY}.") from None
+            kind = _KINDS.get(type(error), SafetensorsInvalid)
+            raise kind(f"The file {file.path} in {self._folder} can't be used: {error}; {REMEDY}.") from None
 
     def _read_tensors(self, source: _Source) -> None:
         for entry in source.tensor_entries():
@@ -165,15 +180,10 @@ class _Stream:
         """Wait until there is room for the tensor. Threads are served in the order in which they ask."""
         with self._in_turn, self._changed:
             if entry.name in self._names:
-                raise FormatError("another file has a tensor of the same name")
+                raise _NameRepeated("another file has a tensor of the same name")
             self._names.add(entry.name)
-            self._changed.wait_for(
-                lambda: (
-                    self._is_stopped
-                    or self._waiting_bytes == 0
-                    or self._waiting_bytes + entry.size <= MAX_WAITING_BYTES
-                )
-            )
+            most = max(0, MAX_WAITING_BYTES - entry.size)  # bytes that may wait besides this tensor
+            self._changed.wait_for(lambda: self._is_stopped or self._waiting_bytes <= most)
             self._stop_if_told()
             self._waiting_bytes += entry.size
 
@@ -212,14 +222,14 @@ class _Source:
             self._digest.update(part[:count])
             self._on_read(count)
             if count < len(part):
-                raise FormatError("it ends too early")
+                raise _Differs("it ends too early")
 
     def finish(self) -> None:
         """Compare the file with its manifest entry, after all tensors have been read."""
         if self._reader.readinto(memoryview(bytearray(1))):
-            raise FormatError("it has more bytes than it should")
+            raise _Differs("it has more bytes than it should")
         if self._digest.hexdigest() != self._file.sha256:
-            raise FormatError("it differs from its checksum")
+            raise _Differs("it differs from its checksum")
 
     def _take(self, size: int) -> bytes:
         # In parts, so that a false length in the header cannot take more memory than the file has bytes.

@@ -13,7 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged, WeightsMissing
+from onbrand.errors import (
+    ConfigError,
+    DataDirUnwritable,
+    LoraBaseMismatch,
+    LoraInvalid,
+    WeightsMissing,
+    WeightsUnusable,
+)
 from onbrand.hidream.load import probe_lora
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.build import build_pack
@@ -143,7 +150,7 @@ def test_an_invalid_setting_is_refused_before_the_measurement(
 def test_an_unusable_lora_is_refused_with_its_file_name(base: Base, tmp_path: Path) -> None:
     path = tmp_path / "brand.pt"
     torch.save({"x": torch.ones(1)}, path)
-    with pytest.raises(WeightsDamaged, match=r"^brand\.pt is a pickle"):
+    with pytest.raises(LoraInvalid, match=r"^brand\.pt is a pickle"):
         built(base, path, tmp_path / "x")
 
 
@@ -158,7 +165,7 @@ def test_a_lora_for_another_base_leaves_no_pack(base: Base, lora_file: Path, tmp
         weights |= {deeper.format("A"): down, deeper.format("B"): up}
     path = tmp_path / "other.safetensors"
     save_file(weights, path)
-    with pytest.raises(WeightsDamaged, match="use the base it was trained on"):
+    with pytest.raises(LoraBaseMismatch, match="use the base it was trained on"):
         built(base, path, tmp_path / "x")
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
@@ -184,7 +191,7 @@ def accepted(directory: Path) -> BrandPack | None:
     try:
         pack = load_pack(directory)
         pack.verify()
-    except (WeightsDamaged, WeightsMissing):
+    except (WeightsUnusable, WeightsMissing):
         return None
     return pack
 

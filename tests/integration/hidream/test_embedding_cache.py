@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import PromptSuffixTooLong
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.embedding_cache import EmbeddingCache
 from onbrand.hidream.text.encode import Embeddings, EncodedPrompt
@@ -162,7 +162,7 @@ def test_a_cached_prompt_does_not_wait_for_another_encoding(encoder: WatchedEnco
 def test_a_failure_is_not_cached(encoder: WatchedEncoder) -> None:
     cache = EmbeddingCache()
     for _ in range(2):
-        with pytest.raises(WeightsDamaged, match="prompt_suffix"):
+        with pytest.raises(PromptSuffixTooLong, match="prompt_suffix"):
             cache.get_or_encode(encoder, "a kettle", "brand " * 200)
     assert encoder.prompts == ["a kettle"] * 2
     assert cache.size == 0

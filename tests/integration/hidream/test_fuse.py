@@ -14,7 +14,7 @@ from peft import LoraConfig, set_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import LoraBaseMismatch, LoraWithoutEffect, TensorsMismatch
 from onbrand.hidream.network.int8 import dequantize, quantize
 from onbrand.hidream.weights.fuse import fuse_lora
 from onbrand.hidream.weights.lora import Adapter, Update, read_adapter
@@ -127,17 +127,19 @@ def test_the_input_weights_are_not_changed() -> None:
 
 
 def test_a_lora_for_a_wider_base_is_refused() -> None:
-    with pytest.raises(WeightsDamaged, match=r"changes 6×5 numbers of x, and the base has 6×4 there: use the base it"):
+    with pytest.raises(
+        LoraBaseMismatch, match=r"changes 6×5 numbers of x, and the base has 6×4 there: use the base it"
+    ):
         list(fuse_lora([("x.weight", torch.zeros(6, 4))], single_module_adapter((6, 5))))
 
 
 def test_a_lora_for_a_deeper_base_is_refused() -> None:
-    with pytest.raises(WeightsDamaged, match="adapts x, which the base doesn't have: use the base it was trained on"):
+    with pytest.raises(LoraBaseMismatch, match="adapts x, which the base doesn't have: use the base it was trained on"):
         list(fuse_lora([("y.weight", torch.zeros(6, 5))], single_module_adapter((6, 5))))
 
 
 def test_a_module_is_not_adapted_twice() -> None:
-    with pytest.raises(WeightsDamaged, match=r"has x\.weight twice"):
+    with pytest.raises(TensorsMismatch, match=r"has x\.weight twice"):
         list(fuse_lora([("x.weight", torch.zeros(6, 5))] * 2, single_module_adapter((6, 5))))
 
 
@@ -152,7 +154,7 @@ def test_a_module_that_the_lora_does_not_change_is_refused(side: str) -> None:
         update.down.zero_()
     else:
         update.up[:, 0] = update.down[1] = 0
-    with pytest.raises(WeightsDamaged, match="leaves x as it is: train it longer, or without this module"):
+    with pytest.raises(LoraWithoutEffect, match="leaves x as it is: train it longer, or without this module"):
         list(fuse_lora([("x.weight", torch.zeros(6, 5))], adapter))
 
 
@@ -167,6 +169,6 @@ def test_an_error_closes_the_source() -> None:
         finally:
             closed.append(True)
 
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(LoraBaseMismatch):
         list(fuse_lora(source(), single_module_adapter((6, 5))))
     assert closed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import LoraWithoutEffect, ModelOutputInvalid, ProbeMismatch
 from onbrand.hidream.health import check_probe, make_probe, probe_output
 from onbrand.packs.manifest import Probe
 from tests import tiny
@@ -50,13 +50,13 @@ def broken(transformer: Any) -> None:
 def test_an_output_that_is_not_a_picture_is_refused(transformer: Any, damage: Callable[[Any], None]) -> None:
     with torch.no_grad():
         damage(transformer)
-    with pytest.raises(WeightsDamaged, match="its weights are damaged"):
+    with pytest.raises(ModelOutputInvalid, match="its weights are damaged"):
         probe_output(transformer)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.6, -1.0])
 def test_an_output_nearer_to_the_base_or_far_from_both_is_refused(share: float) -> None:
-    with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
+    with pytest.raises(ProbeMismatch, match="LoRA may not be in effect"):
         check_probe([1.0 + share] * 16, Probe(BASE, FUSED))
 
 
@@ -66,11 +66,11 @@ def test_a_rounding_error_is_accepted(share: float) -> None:
 
 
 def test_an_output_of_another_length_is_refused() -> None:
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(ProbeMismatch):
         check_probe([2.0] * 8, Probe(BASE, FUSED))
 
 
 def test_a_lora_that_changes_almost_nothing_is_refused() -> None:
-    with pytest.raises(WeightsDamaged, match="next to nothing"):
+    with pytest.raises(LoraWithoutEffect, match="next to nothing"):
         make_probe(BASE, [number + 0.004 for number in BASE])
     assert make_probe(BASE, FUSED) == Probe(BASE, FUSED)

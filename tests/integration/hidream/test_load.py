@@ -15,7 +15,7 @@ import torch
 from diffusers import AutoencoderKL, HiDreamImagePipeline, HiDreamImageTransformer2DModel
 
 from onbrand.config import PrecisionChoice
-from onbrand.errors import PackUnfit, SetupError, WeightsDamaged
+from onbrand.errors import PackUnfit, PreparedWeightsDamaged, ProbeMismatch, SetupError
 from onbrand.hidream.load import Stage, load_pipeline, probe_lora
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.pipeline import Pipeline, PipelineOutput
@@ -170,7 +170,7 @@ def test_a_flipped_bit_in_prepared_weights_is_refused(brand: Brand, tmp_path: Pa
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(PreparedWeightsDamaged):
         brand.load(PrecisionChoice.INT8, prepared_folder=LocalFolder(tmp_path))
 
 
@@ -211,7 +211,7 @@ def test_a_model_with_another_output_than_the_probe_is_refused(brand: Brand) -> 
     manifest["probe"] = {"base": manifest["probe"]["fused"], "fused": manifest["probe"]["base"]}
     path.write_text(json.dumps(manifest), encoding="utf-8")
     try:
-        with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
+        with pytest.raises(ProbeMismatch, match="LoRA may not be in effect"):
             load_pipeline(brand.base, load_pack(brand.pack.directory), precision=PrecisionChoice.FLOAT32)
     finally:
         path.write_text(document, encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import TensorsMismatch
 from onbrand.hidream.models import Precision
 from onbrand.hidream.network.transformer import empty_transformer
 from onbrand.hidream.weights.load_state import load_state
@@ -61,7 +61,7 @@ def test_numbers_are_cast_to_the_networks_own_dtype(theirs: Any) -> None:
 def test_a_missing_tensor_is_refused(theirs: Any, name: str, precision: Precision) -> None:
     tensors = [(other, tensor) for other, tensor in theirs.state_dict().items() if other != name]
 
-    with pytest.raises(WeightsDamaged, match="lack "):
+    with pytest.raises(TensorsMismatch, match="lack "):
         loaded(theirs, tensors, precision)
 
 
@@ -69,13 +69,13 @@ def test_8_bit_weights_without_their_scales_are_refused(theirs: Any) -> None:
     stored = ours(theirs, Precision.INT8).state_dict()
     del stored[f"{BLOCK}.ff_i.w13_scale"]
 
-    with pytest.raises(WeightsDamaged, match=r"lack .*w13_scale or a part of it"):
+    with pytest.raises(TensorsMismatch, match=r"lack .*w13_scale or a part of it"):
         loaded(theirs, list(stored.items()), Precision.INT8)
 
 
 @pytest.mark.parametrize("name", ["double_stream_blocks.9.weight", f"{BLOCK}.ff_i.experts.4.w1.weight"])
 def test_an_unknown_tensor_is_refused(theirs: Any, name: str) -> None:
-    with pytest.raises(WeightsDamaged, match="no place for"):
+    with pytest.raises(TensorsMismatch, match="no place for"):
         loaded(theirs, changed(theirs, name, torch.zeros(1)))
 
 
@@ -93,12 +93,12 @@ def test_a_tensor_may_be_ignored(theirs: Any) -> None:
 def test_a_tensor_of_another_shape_is_refused(theirs: Any, name: str) -> None:
     transposed = theirs.state_dict()[name].T
 
-    with pytest.raises(WeightsDamaged, match=r"numbers where the model needs"):
+    with pytest.raises(TensorsMismatch, match=r"numbers where the model needs"):
         loaded(theirs, changed(theirs, name, transposed))
 
 
 def test_a_tensor_that_would_only_broadcast_is_refused(theirs: Any) -> None:
-    with pytest.raises(WeightsDamaged, match=r"as 1 numbers where the model needs 64"):
+    with pytest.raises(TensorsMismatch, match=r"as 1 numbers where the model needs 64"):
         loaded(theirs, changed(theirs, f"{BLOCK}.attn1.to_q.bias", torch.zeros(1)))
 
 
@@ -107,7 +107,7 @@ def test_a_tensor_that_would_only_broadcast_is_refused(theirs: Any) -> None:
 def test_a_tensor_that_comes_twice_is_refused(theirs: Any, name: str, precision: Precision) -> None:
     tensors = list(theirs.state_dict().items())
 
-    with pytest.raises(WeightsDamaged, match="twice"):
+    with pytest.raises(TensorsMismatch, match="twice"):
         loaded(theirs, [(name, theirs.state_dict()[name]), *tensors], precision)
 
 
@@ -115,14 +115,14 @@ def test_experts_in_both_layouts_at_once_are_refused(theirs: Any) -> None:
     name = f"{BLOCK}.ff_i.w2"
     stack = ours(theirs, Precision.FLOAT32).state_dict()[name]
 
-    with pytest.raises(WeightsDamaged, match="twice"):
+    with pytest.raises(TensorsMismatch, match="twice"):
         loaded(theirs, changed(theirs, name, stack))
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.float8_e4m3fn])
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
 def test_numbers_that_cannot_be_converted_are_refused(theirs: Any, dtype: torch.dtype, precision: Precision) -> None:
-    with pytest.raises(WeightsDamaged, match="can't be converted"):
+    with pytest.raises(TensorsMismatch, match="can't be converted"):
         loaded(theirs, changed(theirs, QUERY, theirs.state_dict()[QUERY].to(dtype)), precision)
 
 
@@ -130,7 +130,7 @@ def test_numbers_that_are_not_finite_are_not_quantized(theirs: Any) -> None:
     damaged = theirs.state_dict()[EXPERT].clone()
     damaged[0, 0] = torch.nan
 
-    with pytest.raises(WeightsDamaged, match="not finite"):
+    with pytest.raises(TensorsMismatch, match="not finite"):
         loaded(theirs, changed(theirs, EXPERT, damaged), Precision.INT8)
 
 

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import LoraInvalid, LoraManifestMismatch, WeightsMissing
 from onbrand.hidream.weights.lora import describe, read_adapter
 from onbrand.packs.manifest import Lora
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_lora, tiny_pipeline
@@ -251,7 +251,7 @@ def test_a_lora_that_is_wrong_is_refused_with_the_reason(
     tmp_path: Path, weights: Weights, lora: Lora, how: str
 ) -> None:
     change, sentence = WRONG_LORAS[how]
-    with pytest.raises(WeightsDamaged, match=rf"^lora\.safetensors .*{sentence}") as caught:
+    with pytest.raises((LoraInvalid, LoraManifestMismatch), match=rf"^lora\.safetensors .*{sentence}") as caught:
         read_adapter(written(tmp_path, change(weights)), lora)
     assert caught.value.message.endswith(".")
     assert "\n" not in caught.value.message
@@ -276,7 +276,7 @@ def test_contradicting_settings_in_the_header_are_refused(
     tmp_path: Path, original: Weights, lora: Lora, how: str
 ) -> None:
     settings, sentence = WRONG_HEADERS[how]
-    with pytest.raises(WeightsDamaged, match=sentence):
+    with pytest.raises((LoraInvalid, LoraManifestMismatch), match=sentence):
         read_adapter(written(tmp_path, original, settings), lora)
 
 
@@ -326,7 +326,7 @@ def test_a_damaged_file_or_another_format_is_refused(
 ) -> None:
     path = written(tmp_path, weights)
     damage(path, weights)
-    with pytest.raises(WeightsDamaged, match=DAMAGE[damage]):
+    with pytest.raises(LoraInvalid, match=DAMAGE[damage]):
         read_adapter(path, lora)
 
 

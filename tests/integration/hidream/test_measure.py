@@ -16,7 +16,7 @@ import torch
 from onbrand.cli import bench as bench_command
 from onbrand.cli.bench import Choice
 from onbrand.config import ModelName, Settings
-from onbrand.errors import ConfigError, WeightsDamaged
+from onbrand.errors import ChecksumMismatch, ConfigError
 from onbrand.hidream.benchmark import engines
 from onbrand.hidream.benchmark.diffusers_baseline import load_baseline
 from onbrand.hidream.benchmark.engines import Candidate, Variant, candidates, with_steps
@@ -173,7 +173,7 @@ def test_a_damaged_base_is_an_error_and_not_a_row(base: Base, pack: BrandPack) -
     files = tuple(replace(file, sha256="0" * 64) for file in base.manifest.files)
     damaged = replace(base, manifest=replace(base.manifest, files=files))
     other = replace(pack, manifest=replace(pack.manifest, base=damaged.id))
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(ChecksumMismatch):
         measure(damaged, other, [Candidate(Precision.FLOAT32)], EFFORT)
 
 

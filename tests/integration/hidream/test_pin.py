@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from onbrand.config import REPOSITORY
-from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged, WeightsMissing
+from onbrand.errors import CodeInBase, ConfigError, DataDirUnwritable, SafetensorsInvalid, WeightsMissing
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.pin import parse_source, write_base
 from onbrand.packs.manifest import BASE_MANIFEST, Base, Source
@@ -78,7 +78,7 @@ def test_a_file_that_can_contain_code_is_refused(directory: Path, name: str) -> 
     path = directory / "text_encoder_4" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"")
-    with pytest.raises(WeightsDamaged, match=f"text_encoder_4/{name} in .* may hold code, .*: remove it"):
+    with pytest.raises(CodeInBase, match=f"text_encoder_4/{name} in .* may hold code, .*: remove it"):
         write_base(directory, MODEL, SOURCES)
     assert not (directory / BASE_MANIFEST).exists()
 
@@ -86,7 +86,7 @@ def test_a_file_that_can_contain_code_is_refused(directory: Path, name: str) -> 
 @pytest.mark.parametrize("content", [pickle.dumps({"weight": [1.0] * 100}), (2).to_bytes(8, "little") + b"{}more"])
 def test_another_format_with_the_name_safetensors_is_refused(directory: Path, content: bytes) -> None:
     (directory / "vae" / "more.safetensors").write_bytes(content)
-    with pytest.raises(WeightsDamaged, match=r"vae/more\.safetensors in .* can't be used"):
+    with pytest.raises(SafetensorsInvalid, match=r"vae/more\.safetensors in .* can't be used"):
         write_base(directory, MODEL, SOURCES)
 
 

@@ -10,7 +10,7 @@ import torch
 from obstore.store import LocalStore
 
 from onbrand.config import PrecisionChoice
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import PreparedWeightsDamaged
 from onbrand.hidream.load import Stage
 from onbrand.hidream.models import Precision
 from onbrand.hidream.packaging.prepare import prepare
@@ -68,7 +68,7 @@ def test_a_flipped_bit_in_any_of_them_is_refused(brand: Brand, tmp_path: Path, c
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(WeightsDamaged, match="delete it, or prepare it anew"):
+    with pytest.raises(PreparedWeightsDamaged, match="delete it, or prepare it anew"):
         brand.load(PrecisionChoice.INT8, prepared_folder=place)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from onbrand.errors import DataDirUnwritable, WeightsDamaged
+from onbrand.errors import DataDirUnwritable, PreparedWeightsDamaged, TensorsMismatch
 from onbrand.hidream.models import Precision
 from onbrand.hidream.network.int8 import quantize_linears
 from onbrand.hidream.network.transformer import empty_transformer
@@ -182,7 +182,9 @@ def test_prepared_weights_moved_to_another_key_are_refused(tmp_path: Path) -> No
     stored_small(tmp_path)
     other = "cd" * 32
     (tmp_path / OF).rename(tmp_path / other)
-    with pytest.raises(WeightsDamaged, match=f"The prepared {other}/transformer-float32-1 in .* is damaged: delete it"):
+    with pytest.raises(PreparedWeightsDamaged, match=rf"The prepared {other}/transformer-float32-1 in .* is damaged"):
+        PreparedWeightsDamaged, match=f"The prepared {other}/transformer-float32-1 in .* is damaged: delete it"
+    ):
         load_prepared(LocalFolder(tmp_path), other, "transformer", Precision.FLOAT32)
 
 
@@ -202,7 +204,7 @@ def test_any_single_byte_changed_is_refused(tmp_path: Path, data: st.DataObject)
     changed = original[:position] + bytes([byte]) + original[position + 1 :]
     path.write_bytes(changed)
     try:
-        with pytest.raises(WeightsDamaged):
+        with pytest.raises((PreparedWeightsDamaged, TensorsMismatch)):
             load_state(small(), load_small(tmp_path).tensors())
     finally:
         path.write_bytes(original)
@@ -212,7 +214,7 @@ def test_any_single_byte_changed_is_refused(tmp_path: Path, data: st.DataObject)
 def test_a_missing_shard_is_refused(tmp_path: Path, number: int) -> None:
     weights = stored_small(tmp_path)
     (tmp_path / weights.files[number].path).unlink()
-    with pytest.raises(WeightsDamaged, match="is damaged: delete it, or prepare it anew"):
+    with pytest.raises(PreparedWeightsDamaged, match="is damaged: delete it, or prepare it anew"):
         dict(weights.tensors())
 
 

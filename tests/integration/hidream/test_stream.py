@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import ChecksumMismatch, FileDamaged, SafetensorsInvalid, TensorsMismatch, WeightsMissing
 from onbrand.hidream.weights import stream
 from onbrand.hidream.weights.header import DTYPES, FormatError, tensor_entries
 from onbrand.hidream.weights.stream import stream_tensors
@@ -131,7 +131,7 @@ def test_any_changed_byte_is_refused(tmp_path: Path, flip: int) -> None:
         changed = bytearray(SMALL)
         changed[position] ^= flip
         (tmp_path / file.path).write_bytes(changed)
-        with pytest.raises(WeightsDamaged, match=r"The file model\.safetensors in .* can't be used: .*"):
+        with pytest.raises(FileDamaged, match=r"The file model\.safetensors in .* can't be used: .*"):
             streamed(tmp_path, file)
 
 
@@ -139,9 +139,9 @@ def test_any_truncation_is_refused(tmp_path: Path) -> None:
     file = written(tmp_path, SMALL)
     for size in range(len(SMALL)):
         (tmp_path / file.path).write_bytes(SMALL[:size])
-        with pytest.raises(WeightsDamaged):
+        with pytest.raises(FileDamaged):
             streamed(tmp_path, file)
-        with pytest.raises(WeightsDamaged):  # also if the manifest describes the truncated file
+        with pytest.raises(SafetensorsInvalid):  # also if the manifest describes the truncated file
             streamed(tmp_path, described(tmp_path / file.path))
 
 
@@ -149,7 +149,7 @@ def test_appended_bytes_are_refused(tmp_path: Path) -> None:
     file = written(tmp_path, SMALL)
     (tmp_path / file.path).write_bytes(SMALL + b"\0")
     for manifest in (file, described(tmp_path / file.path)):
-        with pytest.raises(WeightsDamaged):
+        with pytest.raises(FileDamaged):
             streamed(tmp_path, manifest)
 
 
@@ -162,7 +162,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_tensor_name_in_two_files_is_refused(tmp_path: Path) -> None:
     first, second = (written(tmp_path, SMALL, f"{n}.safetensors") for n in (1, 2))
-    with pytest.raises(WeightsDamaged, match="another file has a tensor of the same name"):
+    with pytest.raises(TensorsMismatch, match="another file has a tensor of the same name"):
         streamed(tmp_path, first, second)
 
 
@@ -210,7 +210,7 @@ def entry(begins: Any = 0, ends: Any = 8, dtype: Any = "F32", shape: Any = (2,),
 )
 def test_a_wrong_header_is_refused_although_the_checksum_is_right(tmp_path: Path, header: object) -> None:
     content = with_header(header)
-    with pytest.raises(WeightsDamaged, match="can't be used: "):
+    with pytest.raises(SafetensorsInvalid, match="can't be used: "):
         streamed(tmp_path, written(tmp_path, content))
     with pytest.raises(FormatError):  # the header parser itself refuses it
         tensor_entries(content[8:-8], 8)
@@ -241,7 +241,7 @@ def test_a_manipulated_file_is_refused_or_read_as_safetensors_reads_it(
     directory = tmp_path_factory.getbasetemp()
     try:
         found = streamed(directory, written(directory, content, "changed.safetensors"))
-    except WeightsDamaged:
+    except FileDamaged:
         return
     try:
         assert same(found, load(content))
@@ -255,7 +255,7 @@ def test_a_header_that_claims_to_be_huge_costs_no_memory(tmp_path: Path, length:
     tracemalloc.start()
     try:
         for size in (file.size, 2**42):  # also with a wrong size in the manifest
-            with pytest.raises(WeightsDamaged):
+            with pytest.raises(FileDamaged):
                 streamed(tmp_path, ManifestFile(file.path, size, file.sha256))
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
@@ -363,7 +363,7 @@ def test_a_damaged_file_ends_all_threads(
 ) -> None:
     monkeypatch.setattr(stream, "MAX_WAITING_BYTES", 300_000)
     folder = CountingFolder(tmp_path)
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(ChecksumMismatch):
         dict(stream_tensors(folder, [ManifestFile("0.safetensors", shards[0].size, "0" * 64), *shards[1:]]))
     assert not reading_threads()
 

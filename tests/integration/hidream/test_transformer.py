@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 
 from onbrand.config import REPOSITORY
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import NetworkConfigInvalid
 from onbrand.hidream.benchmark.configurations import HIDREAM_I1
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.network.moe import RoutedExperts
@@ -134,7 +134,7 @@ def test_latents_that_are_not_square_are_refused(theirs: Any) -> None:
     ],
 )
 def test_the_configuration_of_another_network_is_refused(theirs: Any, change: dict[str, Any]) -> None:
-    with pytest.raises(WeightsDamaged, match=r"config\.json"):
+    with pytest.raises(NetworkConfigInvalid, match=r"config\.json"):
         empty_transformer({**theirs.config, **change}, Precision.FLOAT32)
 
 

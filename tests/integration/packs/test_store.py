@@ -12,7 +12,14 @@ from obstore.store import LocalStore, ObjectStore
 
 from onbrand.cli.clean import clean
 from onbrand.config import REPOSITORY, Settings
-from onbrand.errors import DataDirUnwritable, PackNotFound, StorageUnreachable, WeightsDamaged, WeightsMissing
+from onbrand.errors import (
+    ChecksumMismatch,
+    DataDirUnwritable,
+    PackNotFound,
+    StorageUnreachable,
+    StoredPackDamaged,
+    WeightsMissing,
+)
 from onbrand.packs.manifest import MANIFEST, BrandPack
 from onbrand.packs.store import PackStore, StoredPack
 from tests.packs import FILES, SAMPLE, make_pack
@@ -82,14 +89,14 @@ def test_another_file_under_the_same_id_is_refused(
     target = place(settings, pack) / path
     target.parent.mkdir(parents=True)
     target.write_bytes(b"something else")
-    with pytest.raises(WeightsDamaged, match=f"on the shelf is damaged: {path} .*add the pack again"):
+    with pytest.raises(StoredPackDamaged, match=f"on the shelf is damaged: {path} .*add the pack again"):
         shelf.add(pack.directory)
     assert target.read_bytes() == b"something else"
 
 
 def test_a_pack_that_is_not_whole_is_not_added(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
     flip(pack.path("lora.safetensors"))
-    with pytest.raises(WeightsDamaged, match=r"lora\.safetensors .* differs from its checksum"):
+    with pytest.raises(ChecksumMismatch, match=r"lora\.safetensors .* differs from its checksum"):
         shelf.add(pack.directory)
     assert not place(settings, pack).exists()
 
@@ -102,7 +109,7 @@ def test_one_flipped_bit_on_the_shelf_is_refused(
     shelf.add(pack.directory)
     flip(place(settings, pack) / path, at=(place(settings, pack) / path).stat().st_size - 1, bit=bit)
     for use in (shelf.verify, shelf.fetch):
-        with pytest.raises(WeightsDamaged, match=f"The pack {pack.id[:12]} on the shelf is damaged: {path} "):
+        with pytest.raises(StoredPackDamaged, match=f"The pack {pack.id[:12]} on the shelf is damaged: {path} "):
             use(pack.id)
     assert [one for one in shelf.list() if one.manifest is None] == (
         [StoredPack(pack.id, None, is_bundled=False)] if path == MANIFEST else []
@@ -115,7 +122,7 @@ def test_each_bit_of_the_manifest_counts(shelf: PackStore, settings: Settings, p
     size = manifest.stat().st_size
     for at in range(0, size, 7):
         flip(manifest, at, at % 8)
-        with pytest.raises(WeightsDamaged):
+        with pytest.raises(StoredPackDamaged):
             shelf.verify(pack.id)
         flip(manifest, at, at % 8)
     shelf.verify(pack.id)
@@ -155,7 +162,7 @@ def test_a_damaged_copy_of_a_damaged_pack_is_refused(shelf: PackStore, settings:
     shelf.fetch(pack.id)
     for directory in (copy(settings, pack), place(settings, pack)):
         flip(directory / "lora.safetensors", at=100)
-    with pytest.raises(WeightsDamaged, match="on the shelf is damaged"):
+    with pytest.raises(StoredPackDamaged, match="on the shelf is damaged"):
         shelf.fetch(pack.id)
 
 
@@ -183,7 +190,7 @@ def test_a_damaged_bundled_pack_is_refused(settings: Settings, tmp_path: Path) -
     flip(base / "sample" / "lora.safetensors", at=1000)
     shelf = PackStore.open(settings.model_copy(update={"model_path": str(base)}))
     for use in (shelf.verify, shelf.fetch):
-        with pytest.raises(WeightsDamaged):
+        with pytest.raises(ChecksumMismatch):
             use(SAMPLE.id)
 
 

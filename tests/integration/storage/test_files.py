@@ -18,11 +18,13 @@ from safetensors.torch import save
 
 from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import (
+    ChecksumMismatch,
     ConfigError,
     DataDirUnwritable,
+    FileChanged,
+    FileDamaged,
     StorageRefused,
     StorageUnreachable,
-    WeightsDamaged,
     WeightsMissing,
 )
 from onbrand.hidream.weights.stream import stream_tensors
@@ -124,7 +126,7 @@ async def test_tensors_are_streamed_from_anywhere(weights: tuple[Folder, Path | 
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     await put(place, "transformer/1.safetensors", CONTENT)
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(FileDamaged):
         dict(stream_tensors(folder, files))
 
 
@@ -153,7 +155,7 @@ async def test_a_damaged_file_is_not_fetched_and_leaves_nothing(
     file = await put(place, "config.json", b"one")
     for content in (b"two", b"on", b"one and more"):
         await put(place, "config.json", content)
-        with pytest.raises(WeightsDamaged, match=r"The file config\.json in .* differs from its checksum: "):
+        with pytest.raises(ChecksumMismatch, match=r"The file config\.json in .* differs from its checksum: "):
             fetch(folder, [file], tmp_path / "copy")
         assert not list((tmp_path / "copy").iterdir())
 
@@ -246,7 +248,7 @@ async def test_a_file_that_shrinks_while_it_is_read_is_damaged(azure: Place, on_
     with closing(in_azure(on_azure).open("a.bin")) as reader:
         assert reader.readinto(memoryview(bytearray(10))) == 10
         await put(azure, "a.bin", CONTENT[:left])
-        with pytest.raises(WeightsDamaged, match=r"The file a\.bin in az://.* was changed while it was read"):
+        with pytest.raises(FileChanged, match=r"The file a\.bin in az://.* was changed while it was read"):
             reader.readinto(memoryview(bytearray(len(CONTENT))))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onbrand.config import AzureContainer, Settings
-from onbrand.errors import StorageRefused, WeightsDamaged
+from onbrand.errors import StorageRefused, StoredPackDamaged
 from onbrand.packs.store import PackStore, StoredPack
 from tests import packs
 from tests.azurite import Azurite, settings_with
@@ -30,7 +30,7 @@ async def test_a_pack_comes_back_from_azure_as_it_was_added(
     fetched = shelf.fetch(pack.id)
     assert fetched.path("lora.safetensors").read_bytes() == pack.path("lora.safetensors").read_bytes()
     await azure.put(f"packs/{pack.id}/samples/1.png", os.urandom(3))
-    with pytest.raises(WeightsDamaged, match=r"on the shelf is damaged: samples/1\.png"):
+    with pytest.raises(StoredPackDamaged, match=r"on the shelf is damaged: samples/1\.png"):
         shelf.verify(pack.id)
     assert await azure.stored() == []  # no image
 

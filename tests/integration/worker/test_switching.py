@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from onbrand.errors import PackNotFound, PackUnfit, WeightsDamaged
+from onbrand.errors import PackNotFound, PackUnfit, StoredPackDamaged
 from onbrand.jobs import service, workers
 from onbrand.jobs.models import Owner, Status
 from onbrand.packs import promotion
@@ -379,7 +379,7 @@ async def test_a_worker_without_its_pack_says_what_to_do(
 async def test_a_worker_does_not_start_with_a_damaged_or_a_foreign_pack(bench: Bench) -> None:
     (damaged,), (foreign,) = await shelved(bench), await shelved(bench, base="f" * 64)
     damage(bench, damaged)
-    for pack, error in ((damaged, WeightsDamaged), (foreign, PackUnfit)):
+    for pack, error in ((damaged, StoredPackDamaged), (foreign, PackUnfit)):
         await promote(bench, pack)
         with pytest.raises(error):
             async with bench.worker() as worker:
