@@ -55,7 +55,7 @@ def probe_output(transformer: Any) -> tuple[float, ...]:
     )
     numbers = output.float().cpu().flatten()
     if not torch.isfinite(numbers).all() or (numbers == numbers[0]).all():
-        raise ModelOutputInvalid("The model answers with nothing that is a picture: its weights are damaged.")
+        raise ModelOutputInvalid("The model's output is not a picture: its weights are damaged.")
     directions = torch.randn(_NUMBERS, len(numbers), generator=generator) / len(numbers) ** 0.5
     return tuple(round(number, 6) for number in (directions @ numbers).tolist())
 
@@ -67,7 +67,7 @@ def make_probe(base: Sequence[float], fused: Sequence[float]) -> Probe:
         LoraWithoutEffect: the LoRA makes no difference that a check could see.
     """
     if _distance(base, fused) < _MIN_EFFECT * _distance(base, [0.0] * len(base)):
-        raise LoraWithoutEffect("This LoRA changes next to nothing of what the model draws. Train it longer.")
+        raise LoraWithoutEffect("This LoRA changes almost nothing in the model's output. Train it longer.")
     return Probe(tuple(base), tuple(fused))
 
 
@@ -75,7 +75,7 @@ def check_probe(measured: Sequence[float], expected: Probe) -> None:
     """Compare the output of the loaded transformer with the outputs that the pack recorded.
 
     Raises:
-        ProbeMismatch: it is nearer to the model without the LoRA than to the one with it, or far from both.
+        ProbeMismatch: the output is nearer to the one without the LoRA than to the one with it, or far from both.
     """
     is_comparable = len(measured) == len(expected.fused)
     distance = _distance(measured, expected.fused) if is_comparable else float("inf")
@@ -83,8 +83,8 @@ def check_probe(measured: Sequence[float], expected: Probe) -> None:
         measured, expected.base
     ):
         raise ProbeMismatch(
-            "The model does not answer as it did when the brand pack was built, so the brand's LoRA may not be in"
-            " effect. Build the pack anew on this base."
+            "The model's output is not the one that the brand pack recorded, so the brand's LoRA may not be in effect."
+            " Build the pack again on this base."
         )
 
 

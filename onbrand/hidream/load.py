@@ -114,7 +114,7 @@ def load_pipeline(
         NetworkConfigInvalid, TokenizerInvalid, TensorsMismatch: a component is not what the model needs.
         LoraInvalid, LoraManifestMismatch, LoraBaseMismatch, LoraWithoutEffect: the LoRA cannot be used.
         PreparedWeightsDamaged: the prepared weights are damaged.
-        ModelOutputInvalid, ProbeMismatch: the loaded transformer does not answer as recorded.
+        ModelOutputInvalid, ProbeMismatch: the loaded transformer does not give the recorded output.
         NotEnoughMemory: there is too little memory.
         PrecisionUnsupported: the model does not know the precision.
     """
@@ -160,11 +160,11 @@ def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = plan_for_device(base, _model(base), device, PrecisionChoice.AUTO)
-    answers = []
+    outputs = []
     for adapter in (None, (lora_file, lora)):
-        answers.append(health.probe_output(load_transformer(base, adapter, chosen, device)))
+        outputs.append(health.probe_output(load_transformer(base, adapter, chosen, device)))
         gc.collect()  # a transformer with offloaded blocks is a reference cycle
-    return health.make_probe(*answers)
+    return health.make_probe(*outputs)
 
 
 def plan_for_device(base: Base, model: Model, device: torch.device, precision: PrecisionChoice) -> Plan:
@@ -179,7 +179,8 @@ def plan_for_device(base: Base, model: Model, device: torch.device, precision: P
     wanted = known if precision is PrecisionChoice.AUTO else (Precision(precision.value),)
     if wanted[0] not in known:
         raise PrecisionUnsupported(
-            f"{model.title} can't be held as {wanted[0]}; set ONBRAND_PRECISION to one of {', '.join(known)}."
+            f"{model.title} does not support the precision {wanted[0]}: set ONBRAND_PRECISION to one of"
+            f" {', '.join(known)}."
         )
     free = torch.cuda.mem_get_info()[0] if on_gpu else int(_USABLE_SHARE * _free_host_memory())
     return plan(Sizes.of(base), free, wanted, can_offload=on_gpu)

@@ -53,7 +53,7 @@ def build_pack(
     Raises:
         ConfigError: the destination exists, a manifest cannot have a setting, or alpha is missing or differs from the
             file's.
-        WeightsMissing, WeightsUnusable: the LoRA or the base can't be used, or they don't fit each other.
+        WeightsMissing, WeightsUnusable: the LoRA or the base cannot be used, or they do not fit.
         DataDirUnwritable: the destination cannot be written.
     """
     model = MODELS.get(base.manifest.model)

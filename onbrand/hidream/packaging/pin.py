@@ -62,7 +62,7 @@ def write_base(directory: Path, model_name: str, sources: Sequence[Source]) -> B
         ConfigError: the model is unknown, the sources do not match its components, or the directory has a `base.json`
             already and the files or sources have changed.
         WeightsMissing: a component has no weights in the directory.
-        CodeInBase: a file may hold code.
+        CodeInBase: a file can contain code.
         SafetensorsInvalid: a file is called `.safetensors` and is not one.
         FileUnreadable: the operating system cannot read a file.
         DataDirUnwritable: the manifest cannot be written.
@@ -110,7 +110,7 @@ def _files(directory: Path, model: Model) -> Iterator[str]:
 def _pinned(directory: Path, path: str) -> ManifestFile:
     if Path(path).suffix.lower() in _CODE:
         raise CodeInBase(
-            f"The file {path} in {directory} may hold code, which a base must not: remove it (weights are read from"
+            f"The file {path} in {directory} can contain code, which a base must not: remove it (weights are read from"
             f" {SUFFIX} files only)."
         )
     try:

@@ -112,7 +112,7 @@ class PromptTokenizer:
         if not prompt:
             raise PromptSuffixTooLong(
                 f"The brand pack's `prompt_suffix` takes more than the {self.limit} tokens that the model reads:"
-                " shorten it or raise `prompt_token_limit`, and build the pack anew."
+                " shorten it or raise `prompt_token_limit`, and build the pack again."
             )
         offsets = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
         spans = [span for span, is_special in offsets if not is_special and span[0] < len(prompt)]

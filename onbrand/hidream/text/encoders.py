@@ -297,9 +297,7 @@ def t5_names(stream: Stream) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in stream:
         if name not in ("shared.weight", "encoder.embed_tokens.weight"):
             if not name.startswith("encoder."):
-                raise TensorsMismatch(
-                    f"T5's weights have {name[:200]!r}, which its encoder has no place for: {REMEDY}."
-                )
+                raise TensorsMismatch(f"T5's weights have {name[:200]!r}, which its encoder does not have: {REMEDY}.")
             yield name.removeprefix("encoder."), tensor
         elif shared is None:
             shared = tensor

@@ -26,7 +26,7 @@ def fuse_lora(
     unchanged. The input tensors are not modified.
 
     Raises:
-        LoraBaseMismatch: the LoRA doesn't fit this transformer: a shape differs, or a module that it adapts is not
+        LoraBaseMismatch: the LoRA does not fit this transformer: a shape differs, or a module that it adapts is not
             there (known at the end only).
         LoraWithoutEffect: the LoRA leaves a module as it is.
         TensorsMismatch: the base has an adapted tensor twice.
@@ -35,7 +35,7 @@ def fuse_lora(
     done = set()
     for name, tensor in tensors:
         if name in done:
-            raise TensorsMismatch(f"The base has {name} twice: copy it anew.")
+            raise TensorsMismatch(f"The base has {name} twice: copy it again.")
         if name not in waiting:
             yield name, tensor
             continue
@@ -44,17 +44,17 @@ def fuse_lora(
         yield name, _sum(module, tensor if device is None else tensor.to(device), update, adapter.scaling)
     for module, _ in waiting.values():
         raise LoraBaseMismatch(
-            f"The LoRA adapts {module}, which the base doesn't have: use the base it was trained on."
+            f"The LoRA adapts {module}, which the base does not have: use the base it was trained on."
         )
 
 
 def _sum(module: str, weight: Tensor, update: Update, scaling: float) -> Tensor:
     if weight.shape != (len(update.up), update.down.shape[1]):
         raise LoraBaseMismatch(
-            f"The LoRA changes {len(update.up)}×{update.down.shape[1]} numbers of {module}, and the base has"
+            f"The LoRA changes {len(update.up)}×{update.down.shape[1]} numbers of {module}, but the base has"
             f" {'×'.join(str(length) for length in weight.shape)} there: use the base it was trained on."
         )
     change = update.up.to(weight.device) @ update.down.to(weight.device)
     if not change.count_nonzero():
-        raise LoraWithoutEffect(f"The LoRA leaves {module} as it is: train it longer, or without this module.")
+        raise LoraWithoutEffect(f"The LoRA does not change {module}: train it longer, or without this module.")
     return change.mul_(scaling).add_(weight)  # in float32, whatever the weight's dtype

@@ -42,7 +42,7 @@ def load_state(
             continue
         target, index = stacked.get(name, (name, ()))
         if target not in stored:
-            raise _mismatch(f"have {name[:200]!r}, which the model has no place for")
+            raise _mismatch(f"have {name[:200]!r}, which the model does not have")
         for key, values in _converted(name, tensor, stored, target, index):
             needed[id(stored[key])] -= values.numel()
             if needed[id(stored[key])] < 0:
@@ -70,11 +70,11 @@ def _converted(
     parameter = stored[target]
     if tensor.shape != parameter[index].shape:
         shapes = ["×".join(str(length) for length in shape) for shape in (tensor.shape, parameter[index].shape)]
-        raise _mismatch(f"have {name} as {shapes[0]} numbers where the model needs {shapes[1]}")
+        raise _mismatch(f"have {name} with the shape {shapes[0]}, but the model needs {shapes[1]}")
     if tensor.dtype == parameter.dtype or (tensor.dtype in _FLOATS and parameter.dtype in _FLOATS):
         return [(target, tensor)]
     if tensor.dtype not in _FLOATS or target + SCALE_SUFFIX not in stored:
-        raise _mismatch(f"have {name} as {str(tensor.dtype).removeprefix('torch.')}, which can't be converted")
+        raise _mismatch(f"have {name} as {str(tensor.dtype).removeprefix('torch.')}, which cannot be converted")
     values, scale = quantize(tensor.to(parameter.device))
     if not scale.isfinite().all():
         raise _mismatch(f"have numbers in {name} that are not finite")
@@ -82,4 +82,4 @@ def _converted(
 
 
 def _mismatch(what: str) -> TensorsMismatch:
-    return TensorsMismatch(f"The weights {what}: copy them anew, all of the same model.")
+    return TensorsMismatch(f"The weights {what}: copy them again, all from the same model.")

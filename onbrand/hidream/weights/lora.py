@@ -29,19 +29,19 @@ _SETTINGS = "lora_adapter_metadata"  # diffusers and peft write it, as JSON in t
 _UNLIKE = ("use_dora", "use_rslora", "use_qalora", "use_bdlora", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
 _PICKLES = (b"\x80", b"PK\x03\x04")  # torch.save without and with a zip archive
 _HEADER_AT = 8  # the header begins after the 8 bytes of its length
-_EXPORT = "export it as a plain LoRA in safetensors, named as by diffusers or ai-toolkit"
+_EXPORT = "export it as a plain LoRA in safetensors, with the key names of diffusers or ai-toolkit"
 # Patterns of the keys of other adapters, and what the error says about them.
 _UNSUPPORTED = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
         (
             r"^lora_(unet|transformer|te)\d*_",
-            "is named as by kohya's scripts, which hide where a module's name divides",
+            "has the key names of kohya's scripts, from which a module's name cannot be restored",
         ),
-        (r"^base_model\.model\.", "is named as by peft's save_pretrained, for a model that is wrapped"),
-        (r"^(text_encoder|te)s?(_?\d)?\.", "adapts a text encoder, and only the transformer can be adapted"),
+        (r"^base_model\.model\.", "has the key names of peft's save_pretrained, which are for a wrapped model"),
+        (r"^(text_encoder|te)s?(_?\d)?\.", "adapts a text encoder, but only the transformer can be adapted"),
         (r"dora_scale$|lora_magnitude_vector", "is a DoRA, whose effect is not a sum of matrices"),
-        (r"\.(lokr|hada|oft|boft)_", "is a LoKr, LoHa or another of LyCORIS' adapters, and not a LoRA"),
+        (r"\.(lokr|hada|oft|boft)_", "is a LoKr, LoHa or another adapter of LyCORIS, not a LoRA"),
     )
 )
 
@@ -93,13 +93,13 @@ def read_adapter(path: Path, lora: Lora) -> Adapter:
     """
     found, updates = _content(path)
     for module in sorted({*found.modules} - {*lora.adapted_modules}):
-        raise _mismatch(path, f"adapts {_shown(module)}, which the pack's manifest doesn't name")
+        raise _mismatch(path, f"adapts {_shown(module)}, which the pack's manifest does not name")
     for module in sorted({*lora.adapted_modules} - {*found.modules}):
-        raise _mismatch(path, f"doesn't adapt {_shown(module)}, which the pack's manifest names")
+        raise _mismatch(path, f"does not adapt {_shown(module)}, which the pack's manifest names")
     if found.rank != lora.rank:
-        raise _mismatch(path, f"has rank {found.rank}, and the pack's manifest says {lora.rank}")
+        raise _mismatch(path, f"has rank {found.rank}, but the pack's manifest says {lora.rank}")
     if found.alpha not in (None, lora.alpha):
-        raise _mismatch(path, f"has alpha {found.alpha:g}, and the pack's manifest says {lora.alpha:g}")
+        raise _mismatch(path, f"has alpha {found.alpha:g}, but the pack's manifest says {lora.alpha:g}")
     return Adapter(lora.scale * lora.alpha / lora.rank, updates)
 
 
@@ -114,13 +114,13 @@ def _content(path: Path) -> tuple[Description, dict[str, Update]]:
     for key in sorted(tensors):
         module, part = _parsed(path, key.removeprefix(prefix))
         if part in parts.setdefault(module, {}):
-            raise LoraInvalid(f"{path.name} has two matrices for one place ({_shown(key)}): {_EXPORT}.")
+            raise LoraInvalid(f"{path.name} has the same matrix twice ({_shown(key)}): {_EXPORT}.")
         parts[module][part] = tensors[key]
     updates = {module: _update(path, module, parts[module]) for module in sorted(parts)}
     ranks = {module: float(len(update.down)) for module, update in updates.items()}
     alphas = {module: _alpha(path, module, part["alpha"]) for module, part in parts.items() if "alpha" in part}
     if alphas and len(alphas) < len(parts):
-        raise LoraInvalid(f"{path.name} says the alpha of some modules and not of all: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has an alpha for some modules, but not for all: {_EXPORT}.")
     rank = _same(path, "rank", ranks | claims.get("r", {}))
     alpha = _same(path, "alpha", alphas | claims.get("lora_alpha", {})) if alphas or "lora_alpha" in claims else None
     return Description(int(rank), alpha, tuple(updates)), updates
@@ -134,23 +134,23 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
     except OSError as error:
         raise WeightsMissing(f"The LoRA {path} cannot be read ({error.strerror}): name a file that is there.") from None
     if not first:
-        raise LoraInvalid(f"{path.name} is empty: copy the LoRA anew.")
+        raise LoraInvalid(f"{path.name} is empty: copy the LoRA again.")
     try:
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - the file object is not iterable
                 dtype = file.get_slice(key).get_dtype()
                 if dtype not in _DTYPES:
-                    raise LoraInvalid(f"{path.name} holds {_shown(key)} as {dtype}, not in 32 or 16 bit: {_EXPORT}.")
+                    raise LoraInvalid(
+                        f"{path.name} has {_shown(key)} as {dtype}, not as 32-bit or 16-bit float: {_EXPORT}."
+                    )
             # Copies, because safetensors maps the file into memory, and the file may be replaced.
             tensors = {key: file.get_tensor(key).to(torch.float32, copy=True) for key in file.keys()}  # noqa: SIM118
             return tensors, _claims(path, file.metadata() or {})
     except SafetensorError as error:
         if first.endswith(b"{"):
-            raise LoraInvalid(f"{path.name} is cut short or damaged: copy the LoRA anew.") from error
+            raise LoraInvalid(f"{path.name} is cut short or damaged: copy the LoRA again.") from error
         if first.startswith(_PICKLES):
-            raise LoraInvalid(
-                f"{path.name} is a pickle, which can run a program, so it isn't read: {_EXPORT}."
-            ) from error
+            raise LoraInvalid(f"{path.name} is a pickle, which can run code, so it is not read: {_EXPORT}.") from error
         raise LoraInvalid(f"{path.name} is not a safetensors file: {_EXPORT}.") from error
 
 
@@ -165,7 +165,7 @@ def _claims(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, floa
     settings = {key.removeprefix(_PREFIXES[0]): value for key, value in document.items()}
     for name in _UNLIKE:
         if settings.get(name):
-            raise LoraInvalid(f"{path.name} was trained with {name}, which changes what is added: train it without.")
+            raise LoraInvalid(f"{path.name} was trained with {name}, which changes the result: train it without.")
     claims = {name: settings[name] for name in ("r", "lora_alpha") if settings.get(name) is not None}
     for name, value in claims.items():
         if type(value) not in (int, float):
@@ -176,7 +176,7 @@ def _claims(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, floa
 def _prefix(path: Path, keys: Collection[str]) -> str:
     """The prefix of all keys: one of `_PREFIXES`, or none."""
     if not keys:
-        raise LoraInvalid(f"{path.name} holds no matrices: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has no matrices: {_EXPORT}.")
     for key in sorted(keys):
         for pattern, reason in _UNSUPPORTED:
             if pattern.search(key):
@@ -194,19 +194,19 @@ def _parsed(path: Path, key: str) -> tuple[str, str]:
     """Split a key into the module's name and the part of its update: down, up or alpha."""
     match = _KEY.fullmatch(key)
     if match is None:
-        raise LoraInvalid(f"{path.name} holds {_shown(key)}, which is no part of a LoRA: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has {_shown(key)}, which is not part of a LoRA: {_EXPORT}.")
     return match["module"], next(part for part in ("down", "up", "alpha") if match[part])
 
 
 def _update(path: Path, module: str, part: Mapping[str, Tensor]) -> Update:
     where = f"{path.name} has for {_shown(module)}"
     if not {"down", "up"} <= part.keys():
-        raise LoraInvalid(f"{where} only one of the two matrices: copy the LoRA anew, or export it again.")
+        raise LoraInvalid(f"{where} only one of the two matrices: copy the LoRA again, or export it again.")
     update = Update(part["down"], part["up"])
     if update.down.ndim != 2 or update.up.ndim != 2:
         raise LoraInvalid(f"{where} something that is not a matrix: only linear layers can be adapted.")
     if len(update.down) != update.up.shape[1] or not update.down.numel() or not update.up.numel():
-        raise LoraInvalid(f"{where} two matrices that don't fit each other: {_EXPORT}.")
+        raise LoraInvalid(f"{where} two matrices that do not fit together: {_EXPORT}.")
     if not torch.isfinite(update.down).all() or not torch.isfinite(update.up).all():
         raise LoraInvalid(f"{where} a number that is not finite: its training failed; take an earlier checkpoint.")
     return update

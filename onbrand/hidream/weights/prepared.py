@@ -86,7 +86,7 @@ def load_prepared(folder: Folder, of: str, component: str, precision: Precision)
     """Find the prepared weights with this key; None if there are none. Their tensors are not read yet.
 
     Raises:
-        PreparedWeightsDamaged: it is there, but its manifest is another's or cannot be read.
+        PreparedWeightsDamaged: they exist, but their manifest cannot be read or has another key.
         StorageRefused, StorageUnreachable: as for `Folder.read`.
     """
     key = Key(of, component, precision)
@@ -121,7 +121,7 @@ def store_prepared(
 
     Raises:
         DataDirUnwritable: the disk is full, or the directory is not writable.
-        PreparedWeightsDamaged: it is there, but its manifest is another's or cannot be read.
+        PreparedWeightsDamaged: they exist, but their manifest cannot be read or has another key.
     """
     key = Key(of, component, precision)
     target = directory / str(key)
@@ -195,6 +195,6 @@ def _exclusive(lock: Path) -> Iterator[bool]:
 
 def _damaged(folder: Folder, key: Key) -> PreparedWeightsDamaged:
     return PreparedWeightsDamaged(
-        f"The prepared {key} in {folder} is damaged: delete it, or prepare it anew with `onbrand pack prepare`. Without"
-        " it a start only takes longer."
+        f"The prepared {key} in {folder} is damaged: delete it, or prepare it again with `onbrand pack prepare`."
+        " Without it, a start only takes longer."
     )

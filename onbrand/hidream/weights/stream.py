@@ -155,7 +155,7 @@ class _Stream:
         try:
             with closing(self._folder.open(file.path)) as reader:
                 with self._changed:
-                    self._stop_if_told()
+                    self._raise_if_stopped()
                     self._readers.add(reader)
                 try:
                     self._read_tensors(_Source(reader, file, self._count))
@@ -184,17 +184,17 @@ class _Stream:
             self._names.add(entry.name)
             most = max(0, MAX_WAITING_BYTES - entry.size)  # bytes that may wait besides this tensor
             self._changed.wait_for(lambda: self._is_stopped or self._waiting_bytes <= most)
-            self._stop_if_told()
+            self._raise_if_stopped()
             self._waiting_bytes += entry.size
 
     def _count(self, count: int) -> None:
         with self._changed:
-            self._stop_if_told()
+            self._raise_if_stopped()
             self._unreported_bytes += count
             if self._unreported_bytes >= _REPORT:
                 self._changed.notify_all()
 
-    def _stop_if_told(self) -> None:
+    def _raise_if_stopped(self) -> None:
         if self._is_stopped:
             raise _Stopped
 

@@ -128,13 +128,15 @@ def test_the_input_weights_are_not_changed() -> None:
 
 def test_a_lora_for_a_wider_base_is_refused() -> None:
     with pytest.raises(
-        LoraBaseMismatch, match=r"changes 6×5 numbers of x, and the base has 6×4 there: use the base it"
+        LoraBaseMismatch, match=r"changes 6×5 numbers of x, but the base has 6×4 there: use the base it"
     ):
         list(fuse_lora([("x.weight", torch.zeros(6, 4))], single_module_adapter((6, 5))))
 
 
 def test_a_lora_for_a_deeper_base_is_refused() -> None:
-    with pytest.raises(LoraBaseMismatch, match="adapts x, which the base doesn't have: use the base it was trained on"):
+    with pytest.raises(
+        LoraBaseMismatch, match="adapts x, which the base does not have: use the base it was trained on"
+    ):
         list(fuse_lora([("y.weight", torch.zeros(6, 5))], single_module_adapter((6, 5))))
 
 
@@ -154,7 +156,7 @@ def test_a_module_that_the_lora_does_not_change_is_refused(side: str) -> None:
         update.down.zero_()
     else:
         update.up[:, 0] = update.down[1] = 0
-    with pytest.raises(LoraWithoutEffect, match="leaves x as it is: train it longer, or without this module"):
+    with pytest.raises(LoraWithoutEffect, match="does not change x: train it longer, or without this module"):
         list(fuse_lora([("x.weight", torch.zeros(6, 5))], adapter))
 
 

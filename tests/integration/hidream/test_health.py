@@ -71,6 +71,6 @@ def test_an_output_of_another_length_is_refused() -> None:
 
 
 def test_a_lora_that_changes_almost_nothing_is_refused() -> None:
-    with pytest.raises(LoraWithoutEffect, match="next to nothing"):
+    with pytest.raises(LoraWithoutEffect, match="almost nothing"):
         make_probe(BASE, [number + 0.004 for number in BASE])
     assert make_probe(BASE, FUSED) == Probe(BASE, FUSED)

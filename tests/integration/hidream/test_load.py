@@ -224,7 +224,9 @@ def test_an_unsupported_precision_is_refused_with_its_name(tmp_path: Path) -> No
     mini_pack = BrandPack(
         pack.directory, pack.id, type(pack.manifest)(**{**vars(pack.manifest), "base_model": "mini", "base": mini.id})
     )
-    with pytest.raises(SetupError, match=r"can't be held as int8; set ONBRAND_PRECISION to one of float32"):
+    with pytest.raises(
+        SetupError, match=r"does not support the precision int8: set ONBRAND_PRECISION to one of float32"
+    ):
         load_pipeline(mini, mini_pack, precision=PrecisionChoice.INT8)
 
 

@@ -75,7 +75,7 @@ def test_8_bit_weights_without_their_scales_are_refused(theirs: Any) -> None:
 
 @pytest.mark.parametrize("name", ["double_stream_blocks.9.weight", f"{BLOCK}.ff_i.experts.4.w1.weight"])
 def test_an_unknown_tensor_is_refused(theirs: Any, name: str) -> None:
-    with pytest.raises(TensorsMismatch, match="no place for"):
+    with pytest.raises(TensorsMismatch, match="which the model does not have"):
         loaded(theirs, changed(theirs, name, torch.zeros(1)))
 
 
@@ -93,12 +93,12 @@ def test_a_tensor_may_be_ignored(theirs: Any) -> None:
 def test_a_tensor_of_another_shape_is_refused(theirs: Any, name: str) -> None:
     transposed = theirs.state_dict()[name].T
 
-    with pytest.raises(TensorsMismatch, match=r"numbers where the model needs"):
+    with pytest.raises(TensorsMismatch, match=r"with the shape .*, but the model needs"):
         loaded(theirs, changed(theirs, name, transposed))
 
 
 def test_a_tensor_that_would_only_broadcast_is_refused(theirs: Any) -> None:
-    with pytest.raises(TensorsMismatch, match=r"as 1 numbers where the model needs 64"):
+    with pytest.raises(TensorsMismatch, match=r"with the shape 1, but the model needs 64"):
         loaded(theirs, changed(theirs, f"{BLOCK}.attn1.to_q.bias", torch.zeros(1)))
 
 
@@ -122,7 +122,7 @@ def test_experts_in_both_layouts_at_once_are_refused(theirs: Any) -> None:
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.float8_e4m3fn])
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
 def test_numbers_that_cannot_be_converted_are_refused(theirs: Any, dtype: torch.dtype, precision: Precision) -> None:
-    with pytest.raises(TensorsMismatch, match="can't be converted"):
+    with pytest.raises(TensorsMismatch, match="cannot be converted"):
         loaded(theirs, changed(theirs, QUERY, theirs.state_dict()[QUERY].to(dtype)), precision)
 
 

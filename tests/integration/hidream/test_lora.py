@@ -145,15 +145,15 @@ def of_rank(weights: Weights, rank: int, module: str = "") -> Weights:
 WRONG_LORAS: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "kohya's names": (
         lambda weights: renamed(weights, kohya),
-        r"named as by kohya's scripts.* \(lora_unet_double_stream_blocks_0_\S+\): export it as a plain LoRA",
+        r"has the key names of kohya's scripts.* \(lora_unet_double_stream_blocks_0_\S+\): export it as a plain LoRA",
     ),
     "peft's own names": (
         lambda weights: renamed(weights, lambda key: "base_model.model." + without_prefix(key)),
-        "named as by peft's save_pretrained",
+        "has the key names of peft's save_pretrained",
     ),
     "a text encoder too": (
         lambda weights: weights | {"text_encoder.layers.0.lora_A.weight": torch.ones(RANK, 2)},
-        "adapts a text encoder, and only the transformer can be",
+        "adapts a text encoder, but only the transformer can be",
     ),
     "DoRA of diffusers": (
         lambda weights: weights | {f"transformer.{QUERY}.lora_magnitude_vector.weight": torch.ones(64)},
@@ -167,7 +167,7 @@ WRONG_LORAS: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "LoHa": (lambda _: {f"diffusion_model.{QUERY}.hada_w1_a": torch.ones(64, 4)}, "is a LoKr, LoHa or another"),
     "one key of another kind": (
         lambda weights: weights | {f"transformer.{QUERY}.diff_b": torch.ones(64)},
-        rf"holds {QUERY}\.diff_b, which is no part of a LoRA",
+        rf"has {QUERY}\.diff_b, which is not part of a LoRA",
     ),
     "another prefix for one key": (
         lambda weights: weights | {"unet.x.lora_A.weight": torch.ones(RANK, 2)},
@@ -175,37 +175,37 @@ WRONG_LORAS: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     ),
     "both spellings of a matrix": (
         lambda weights: weights | {f"transformer.{QUERY}.lora_down.weight": weights[DOWN].clone()},
-        f"two matrices for one place .*{QUERY}",
+        f"has the same matrix twice .*{QUERY}",
     ),
     "a renamed module": (
         lambda weights: renamed(weights, lambda key: key.replace(QUERY, f"{QUERY}uery")),
-        f"adapts {QUERY}uery, which the pack's manifest doesn't name: restore the pack's own file, or build",
+        f"adapts {QUERY}uery, which the pack's manifest does not name: restore the pack's own file, or build",
     ),
     "a missing module": (
         lambda weights: without(weights, DOWN, UP),
-        f"doesn't adapt {QUERY}, which the pack's manifest names",
+        f"does not adapt {QUERY}, which the pack's manifest names",
     ),
     "a routed expert": (
         lambda weights: renamed(weights, lambda key: key.replace("ff_i.shared_experts", "ff_i.experts.0")),
-        r"adapts \S+\.ff_i\.experts\.0\.w1, which the pack's manifest doesn't name",
+        r"adapts \S+\.ff_i\.experts\.0\.w1, which the pack's manifest does not name",
     ),
     "half a module": (lambda weights: without(weights, UP), f"has for {QUERY} only one of the two matrices"),
-    "another rank": (lambda weights: of_rank(weights, 2), f"has rank 2, and the pack's manifest says {RANK}"),
+    "another rank": (lambda weights: of_rank(weights, 2), f"has rank 2, but the pack's manifest says {RANK}"),
     "two ranks": (
         lambda weights: of_rank(weights, 2, QUERY + "."),
         rf"has rank {RANK} in \S+, but 2 in {QUERY}: train it with one rank",
     ),
     "halves of different rank": (
         lambda weights: weights | {UP: torch.ones(64, 2)},
-        f"has for {QUERY} two matrices that don't fit each other",
+        f"has for {QUERY} two matrices that do not fit together",
     ),
     "another alpha": (
         lambda weights: with_alphas(renamed(weights, as_comfyui), 4.0),
-        f"has alpha 4, and the pack's manifest says {ALPHA:g}",
+        f"has alpha 4, but the pack's manifest says {ALPHA:g}",
     ),
     "an alpha for some modules only": (
         lambda weights: renamed(weights, as_comfyui) | {f"diffusion_model.{QUERY}.alpha": torch.tensor(ALPHA)},
-        "says the alpha of some modules and not of all",
+        "has an alpha for some modules, but not for all",
     ),
     "an alpha of its own": (
         lambda weights: (
@@ -227,7 +227,7 @@ WRONG_LORAS: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     ),
     "no rows": (
         lambda weights: weights | {DOWN: torch.ones(0, 64), UP: torch.ones(64, 0)},
-        "two matrices that don't fit each other",
+        "two matrices that do not fit together",
     ),
     "NaN": (
         lambda weights: with_number(weights, torch.nan),
@@ -236,12 +236,12 @@ WRONG_LORAS: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "infinity": (lambda weights: with_number(weights, -torch.inf), "a number that is not finite"),
     "whole numbers": (
         lambda weights: weights | {UP: weights[UP].to(torch.int8)},
-        rf"holds transformer\.{QUERY}\.lora_B\.weight as I8, not in 32 or 16 bit",
+        rf"has transformer\.{QUERY}\.lora_B\.weight as I8, not as 32-bit or 16-bit float",
     ),
-    "nothing": (lambda _: {}, "holds no matrices"),
+    "nothing": (lambda _: {}, "has no matrices"),
     "a name with a line break": (
         lambda weights: weights | {"transformer.a\nb": torch.ones(1)},
-        r"holds a\\nb, which is no part of a LoRA",
+        r"has a\\nb, which is not part of a LoRA",
     ),
 }
 
@@ -258,7 +258,7 @@ def test_a_lora_that_is_wrong_is_refused_with_the_reason(
 
 
 WRONG_HEADERS: dict[str, tuple[Any, str]] = {
-    "another alpha": ({"transformer.lora_alpha": 16}, f"has alpha 16, and the pack's manifest says {ALPHA:g}"),
+    "another alpha": ({"transformer.lora_alpha": 16}, f"has alpha 16, but the pack's manifest says {ALPHA:g}"),
     "another rank": ({"transformer.r": 16}, f"has rank {RANK} in .*, but 16 in its header"),
     "ranks by module": ({"transformer.rank_pattern": {"to_q": 8}}, "was trained with rank_pattern, which changes"),
     "alphas by module": ({"transformer.alpha_pattern": {"to_q": 8}}, "was trained with alpha_pattern"),
@@ -310,11 +310,11 @@ def web_page(path: Path, _: Weights) -> None:
 
 
 DAMAGE: dict[Callable[[Path, Weights], None], str] = {
-    truncated: r"^lora\.safetensors is cut short or damaged: copy the LoRA anew\.$",
+    truncated: r"^lora\.safetensors is cut short or damaged: copy the LoRA again\.$",
     truncated_in_the_header: "is cut short or damaged",
     longer: "is cut short or damaged",
-    emptied: r"^lora\.safetensors is empty: copy the LoRA anew\.$",
-    pickled: "is a pickle, which can run a program, so it isn't read: export it",
+    emptied: r"^lora\.safetensors is empty: copy the LoRA again\.$",
+    pickled: "is a pickle, which can run code, so it is not read: export it",
     pickled_in_the_old_format: "is a pickle",
     web_page: "is not a safetensors file: export it",
 }

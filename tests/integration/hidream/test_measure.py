@@ -164,9 +164,9 @@ def test_the_table_has_the_roofline_and_every_row(measured: BenchmarkResult) -> 
 def test_an_unsupported_precision_gets_a_row_with_the_reason(
     measured: BenchmarkResult, document: dict[str, Any]
 ) -> None:
-    assert document["rows"][3]["failure"].startswith("Mini HiDream can't be held as int8")
+    assert document["rows"][3]["failure"].startswith("Mini HiDream does not support the precision int8")
     assert document["rows"][3]["median_seconds"] is None
-    assert "| ours, int8 | Mini HiDream can't be held as int8" in bench_command.as_table(measured)
+    assert "| ours, int8 | Mini HiDream does not support the precision int8" in bench_command.as_table(measured)
 
 
 def test_a_damaged_base_is_an_error_and_not_a_row(base: Base, pack: BrandPack) -> None:

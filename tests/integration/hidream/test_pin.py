@@ -78,7 +78,7 @@ def test_a_file_that_can_contain_code_is_refused(directory: Path, name: str) -> 
     path = directory / "text_encoder_4" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"")
-    with pytest.raises(CodeInBase, match=f"text_encoder_4/{name} in .* may hold code, .*: remove it"):
+    with pytest.raises(CodeInBase, match=f"text_encoder_4/{name} in .* can contain code, .*: remove it"):
         write_base(directory, MODEL, SOURCES)
     assert not (directory / BASE_MANIFEST).exists()
 

@@ -68,7 +68,7 @@ def test_a_flipped_bit_in_any_of_them_is_refused(brand: Brand, tmp_path: Path, c
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(PreparedWeightsDamaged, match="delete it, or prepare it anew"):
+    with pytest.raises(PreparedWeightsDamaged, match="delete it, or prepare it again"):
         brand.load(PrecisionChoice.INT8, prepared_folder=place)
 
 

@@ -182,9 +182,8 @@ def test_prepared_weights_moved_to_another_key_are_refused(tmp_path: Path) -> No
     stored_small(tmp_path)
     other = "cd" * 32
     (tmp_path / OF).rename(tmp_path / other)
-    with pytest.raises(PreparedWeightsDamaged, match=rf"The prepared {other}/transformer-float32-1 in .* is damaged"):
-        PreparedWeightsDamaged, match=f"The prepared {other}/transformer-float32-1 in .* is damaged: delete it"
-    ):
+    expected = f"The prepared {other}/transformer-float32-1 in .* is damaged: delete it"
+    with pytest.raises(PreparedWeightsDamaged, match=expected):
         load_prepared(LocalFolder(tmp_path), other, "transformer", Precision.FLOAT32)
 
 
@@ -214,7 +213,7 @@ def test_any_single_byte_changed_is_refused(tmp_path: Path, data: st.DataObject)
 def test_a_missing_shard_is_refused(tmp_path: Path, number: int) -> None:
     weights = stored_small(tmp_path)
     (tmp_path / weights.files[number].path).unlink()
-    with pytest.raises(PreparedWeightsDamaged, match="is damaged: delete it, or prepare it anew"):
+    with pytest.raises(PreparedWeightsDamaged, match="is damaged: delete it, or prepare it again"):
         dict(weights.tensors())
 
 
