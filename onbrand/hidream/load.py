@@ -31,7 +31,7 @@ from onbrand.hidream.models import MODELS, Model, Precision
 from onbrand.hidream.network.transformer import empty_transformer, offload_blocks
 from onbrand.hidream.pipeline import Pipeline
 from onbrand.hidream.text.embedding_cache import EmbeddingCache
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.weights.fuse import fuse_lora
 from onbrand.hidream.weights.load_state import load_state
 from onbrand.hidream.weights.lora import read_adapter

@@ -25,7 +25,7 @@ from onbrand.hidream.decoding.decode import Decoder, decode
 from onbrand.hidream.load import Stage, StageTimer, load_decoder
 from onbrand.hidream.models import MODELS, Model, Precision, Scheduler
 from onbrand.hidream.text.encode import TextEncoder
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.weights.load_state import load_state
 from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.jobs.models import IMAGE_SIZE

@@ -16,7 +16,7 @@ from onbrand.errors import DataDirUnwritable
 from onbrand.hidream.load import load_transformer
 from onbrand.hidream.memory import Placement, Plan
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.weights.prepared import MANIFEST, PreparedWeights, load_prepared, store_prepared
 from onbrand.packs.manifest import Base, BrandPack
 from onbrand.storage.files import Folder, ObjectStoreFolder

@@ -210,6 +210,8 @@ class _Source:
 
     def tensor_entries(self) -> tuple[TensorEntry, ...]:
         """Read the header."""
+        if self._file.size < LENGTH_BYTES:
+            raise FormatError("it is too short for a header")
         first = self._take(LENGTH_BYTES)
         length = header_length(first, self._file.size)
         return tensor_entries(self._take(length), self._file.size - LENGTH_BYTES - length)

@@ -15,7 +15,7 @@ from onbrand.errors import PromptSuffixTooLong
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.embedding_cache import EmbeddingCache
 from onbrand.hidream.text.encode import Embeddings, EncodedPrompt
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.text.minilm import MiniLmEncoder
 from onbrand.packs.manifest import load_base
 from onbrand.storage.files import LocalFolder

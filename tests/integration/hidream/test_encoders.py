@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, normalizers
 from torch import Tensor
 from transformers import (
     CLIPTextModelWithProjection,
@@ -26,25 +20,16 @@ from transformers import (
     T5Tokenizer,
 )
 
-from onbrand.errors import (
-    ChecksumMismatch,
-    NetworkConfigInvalid,
-    PromptSuffixTooLong,
-    TensorsMismatch,
-    TokenizerInvalid,
-)
-from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.encode import Embeddings, PromptTokenizer, make_prompt_tokenizer, truncate_prompt
-from onbrand.hidream.text.encoders import HiDreamTextEncoder, load_text_encoder
+from onbrand.hidream.models import Precision
+from onbrand.hidream.text.encode import Embeddings
+from onbrand.hidream.text.encoders import HiDreamTextEncoder
 from onbrand.packs.manifest import Base, load_base
 from onbrand.storage.files import LocalFolder
 from tests.integration.hidream.bases import repin
 from tests.integration.hidream.networks import error
+from tests.integration.hidream.text_encoders import MODEL, SHORT, SUFFIX, assert_same, copied, load
 from tests.tiny import tiny_base, tiny_pipeline
 
-MODEL = "hidream-i1-dev"
-SUFFIX = ", onbrand style"
-SHORT = "a squirrel eating 汉堡 🍔"
 PARTS = {
     "text_encoder": ("clips", CLIPTextModelWithProjection),
     "text_encoder_2": ("clips", CLIPTextModelWithProjection),
@@ -70,16 +55,6 @@ def encoder(base: Base) -> HiDreamTextEncoder:
     return load(base)
 
 
-def load(
-    base: Base, precision: Precision = Precision.FLOAT32, token_limit: int = 128, **options: Any
-) -> HiDreamTextEncoder:
-    encoder = load_text_encoder(
-        base, MODELS[MODEL], token_limit=token_limit, precision=precision, device=torch.device("cpu"), **options
-    )
-    assert isinstance(encoder, HiDreamTextEncoder)
-    return encoder
-
-
 def pipeline_of(directory: Path, dtype: torch.dtype = torch.float32) -> Any:
     """diffusers' pipeline with the tokenizers and text encoders of a base."""
     pipeline = tiny_pipeline()
@@ -103,13 +78,6 @@ def by_diffusers(pipeline: Any, text: str, limit: int = 128) -> Embeddings:
         text, do_classifier_free_guidance=False, max_sequence_length=limit
     )
     return Embeddings(llama3, t5, pooled)
-
-
-def assert_same(ours: Embeddings, theirs: Embeddings) -> None:
-    for name in ("llama3", "t5", "pooled"):
-        mine, its = getattr(ours, name), getattr(theirs, name)
-        assert (mine.shape, mine.dtype) == (its.shape, its.dtype), name
-        assert torch.equal(mine, its), name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -233,297 +201,8 @@ def test_tokenizers_are_kept_for_the_next_start(directory: Path, tmp_path: Path)
     assert_same(again.encode(SHORT, SUFFIX).embeddings, first.encode(SHORT, SUFFIX).embeddings)
 
 
-def copied(directory: Path, to: Path) -> Path:
-    """A copy of the files of the text encoders."""
-    for part in directory.iterdir():
-        if part.name.startswith(("text_encoder", "tokenizer")):
-            shutil.copytree(part, to / part.name)
-    return to
-
-
-# -- other names of the same weights, and names that are refused
-
-
-def renamed_base(
-    directory: Path, to: Path, part: str, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
-) -> Base:
-    copied(directory, to)
-    path = to / part / "model.safetensors"
-    save_file({name: tensor.clone() for name, tensor in change(load_file(path)).items()}, path)
-    return repin(to, MODEL)
-
-
-def plus(name: str, tensor: Tensor) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
-    return lambda weights: {**weights, name: tensor}
-
-
-def both_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {**weights, "encoder.embed_tokens.weight": weights["shared.weight"]}
-
-
-def other_name(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    weights = both_names(weights)
-    del weights["shared.weight"]
-    return weights
-
-
-def llama_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix("model."): tensor for name, tensor in weights.items() if name != "lm_head.weight"}
-
-
-@pytest.mark.parametrize(
-    ("part", "change"),
-    [
-        ("text_encoder", plus("text_model.embeddings.position_ids", torch.arange(248).expand(1, -1))),
-        ("text_encoder_3", both_names),
-        ("text_encoder_3", other_name),
-        ("text_encoder_4", llama_alone),
-    ],
-)
-def test_all_known_names_of_the_weights_are_read(
-    directory: Path, encoder: HiDreamTextEncoder, tmp_path: Path, part: str, change: Any
-) -> None:
-    loaded = load(renamed_base(directory, tmp_path, part, change))
-    assert_same(loaded.encode(SHORT, SUFFIX).embeddings, encoder.encode(SHORT, SUFFIX).embeddings)
-
-
-def renamed(old: str, new: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
-    return lambda weights: {name.replace(old, new, 1): tensor for name, tensor in weights.items()}
-
-
-def unequal_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {**weights, "encoder.embed_tokens.weight": weights["shared.weight"] + 1}
-
-
-def half_renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return renamed("model.norm.weight", "norm.weight")(weights)
-
-
-def without_last(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    del weights[max(weights)]
-    return weights
-
-
-@pytest.mark.parametrize(
-    ("part", "change", "sentence"),
-    [
-        ("text_encoder", renamed("text_model.", ""), "does not have"),
-        ("text_encoder_2", plus("logit_scale", torch.ones(1)), "does not have"),
-        ("text_encoder_2", without_last, "weights lack"),
-        ("text_encoder_3", unequal_names, "differ"),
-        ("text_encoder_3", renamed("encoder.", ""), "does not have"),
-        ("text_encoder_3", plus("decoder.final_layer_norm.weight", torch.ones(32)), "does not have"),
-        ("text_encoder_3", without_last, "weights lack"),
-        ("text_encoder_4", half_renamed, "named in two ways"),
-        ("text_encoder_3", renamed("encoder.final", "final"), "does not have"),
-        ("text_encoder_4", renamed("model.", "model.model."), "does not have"),
-        ("text_encoder_4", plus("lm_head.bias", torch.ones(2)), "does not have"),
-        ("text_encoder_4", renamed("model.norm.weight", "model.norm.bias"), "does not have"),
-    ],
-)
-def test_any_other_name_is_refused(directory: Path, tmp_path: Path, part: str, change: Any, sentence: str) -> None:
-    with pytest.raises(TensorsMismatch, match=sentence):
-        load(renamed_base(directory, tmp_path, part, change))
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "sentence"),
-    [
-        ("text_encoder/config.json", b"[]", "not a CLIPTextModelWithProjection"),
-        ("text_encoder_3/config.json", b"{", "not a T5EncoderModel"),
-        ("text_encoder_4/config.json", b'{"hidden_size": "wide"}', "not a LlamaModel"),
-        ("tokenizer_2/tokenizer.json", b"{}", "tokenizer_2"),
-        ("tokenizer_4/tokenizer.json", b"\xff\xfe", "tokenizer_4"),
-    ],
-)
-def test_files_of_another_model_are_refused(
-    directory: Path, tmp_path: Path, file: str, content: bytes, sentence: str
-) -> None:
-    (copied(directory, tmp_path) / file).write_bytes(content)
-    expected = TokenizerInvalid if file.startswith("tokenizer") else NetworkConfigInvalid
-    with pytest.raises(expected, match=sentence):
-        load(repin(tmp_path, MODEL))
-
-
-def test_a_clip_of_77_tokens_is_refused(directory: Path, tmp_path: Path) -> None:
-    path = copied(directory, tmp_path) / "text_encoder" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": 77}))
-    with pytest.raises(NetworkConfigInvalid, match="long-context"):
-        load(repin(tmp_path, MODEL))
-
-
-@pytest.mark.parametrize("file", ["text_encoder_4/model.safetensors", "tokenizer_3/tokenizer.json"])
-def test_a_flipped_bit_is_refused(directory: Path, tmp_path: Path, file: str) -> None:
-    base = repin(copied(directory, tmp_path), MODEL)
-    path = tmp_path / file
-    data = bytearray(path.read_bytes())
-    data[-40] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(ChecksumMismatch, match="differs from its checksum"):
-        load(base)
-
-
-# -- long prompts
-
-
-def tokenizers_of(encoder: HiDreamTextEncoder) -> list[PromptTokenizer]:
-    return [part.tokenizer for part in (*encoder.clips, encoder.t5, encoder.llama)]
-
-
-def test_a_long_prompt_is_cut_for_each_encoder_separately(encoder: HiDreamTextEncoder) -> None:
-    # The tiny CLIPs have one token for each byte, four for each emoji. T5 knows no emoji and makes one token of them
-    # all.
-    prompt = "🍔" * 60
-    ids, ignored = truncate_prompt(tokenizers_of(encoder), prompt, SUFFIX)
-    suffix = len(encoder.clips[0].tokenizer.ids(SUFFIX)) - 2
-    read = (128 - 2 - suffix) // 4
-    assert ignored == 60 - read
-    assert len(ids[0]) == 2 + suffix + 4 * read
-    assert len(ids[2]) < 30
-    assert encoder.encode(prompt, SUFFIX).ignored == ignored
-
-
-def test_all_encoders_read_the_whole_suffix(encoder: HiDreamTextEncoder) -> None:
-    ids, ignored = truncate_prompt(tokenizers_of(encoder), "a kettle on a table " * 25, SUFFIX)
-    assert ignored > 0
-    for part, tokens in zip(tokenizers_of(encoder), ids, strict=True):
-        assert part.limit - 3 <= len(tokens) <= part.limit
-        assert part.tokenizer.decode(tokens).replace(" ", "").endswith(SUFFIX.replace(" ", ""))
-
-
-def test_a_cut_prompt_gives_the_embeddings_of_the_shorter_prompt(encoder: HiDreamTextEncoder) -> None:
-    prompt = "a kettle on a table " * 25
-    clip = encoder.clips[0].tokenizer
-    read = clip.fitting_length(prompt, SUFFIX)
-    assert 0 < read < len(prompt)
-    shorter = encoder.encode(prompt[:read], SUFFIX).embeddings
-    assert torch.equal(encoder.encode(prompt, SUFFIX).embeddings.pooled, shorter.pooled)
-
-
-def test_special_tokens_are_plain_text_in_a_prompt(encoder: HiDreamTextEncoder) -> None:
-    text = "<|startoftext|> a <|endoftext|> b <|eot_id|> c <|begin_of_text|>" + SUFFIX
-    for part in encoder.clips:  # CLIP's output is taken at the end token
-        start, *tokens, end = part.tokenizer.ids(text)
-        assert (start, end) == (512, 513)
-        assert not {512, 513} & set(tokens)
-    start, *tokens = encoder.llama.tokenizer.ids(text)
-    assert start == 0
-    assert not {0, 1} & set(tokens)
-
-
-def test_a_suffix_that_is_too_long_is_refused(encoder: HiDreamTextEncoder) -> None:
-    for prompt in ("", "a kettle", " "):
-        with pytest.raises(PromptSuffixTooLong, match="prompt_suffix"):
-            encoder.encode(prompt, "brand " * 60)
-
-
 def test_no_prompt_is_logged(base: Base, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     caplog.set_level("DEBUG")
     encoder = load(base)
     encoder.encode("zebra " * 100, SUFFIX)
     assert "zebra" not in caplog.text + "".join(capfd.readouterr())
-
-
-def kettle_tokenizer() -> CLIPTokenizer:
-    """A tokenizer with one token for `kettle` but two for parts of it, because ends of words have their own tokens."""
-    parts = ["k", "e", "t", "l", "ke", "ket", "kett", "kettl"]
-    ends = ["k</w>", "e</w>", "t</w>", "l</w>", "kettle</w>"]
-    tokens = [*parts, *ends, "<|startoftext|>", "<|endoftext|>"]
-    merges = [("k", "e"), ("ke", "t"), ("ket", "t"), ("kett", "l"), ("kettl", "e</w>")]
-    return CLIPTokenizer(vocab={token: n for n, token in enumerate(tokens)}, merges=merges)
-
-
-def test_a_cut_that_gives_more_tokens_is_repeated() -> None:
-    clip = make_prompt_tokenizer(kettle_tokenizer().backend_tokenizer, 5)
-    assert [len(clip.ids(text)) for text in ("kettle kettle kettle", "kettle kettle kett", "kettle kettle k")] == [
-        5,
-        6,
-        5,
-    ]
-    assert clip.fitting_length("kettle kettle kettle", "") == 20
-    assert clip.fitting_length("kettle kettle kettl", "") == len("kettle kettle k")
-
-
-def word_tokenizer(*words: str) -> Tokenizer:
-    """A tokenizer with a token for each of these words; the letters after the longest match get a token each."""
-    tokens = ["?", "a", *(f"##{letter}" for letter in "bcdef"), *words]
-    return Tokenizer(models.WordPiece({token: n for n, token in enumerate(tokens)}, unk_token="?"))
-
-
-def test_the_reported_cut_fits_for_all_encoders() -> None:
-    spells, knows_three, knows_five = (
-        word_tokenizer(),
-        word_tokenizer("abcdef", "abc"),
-        word_tokenizer("abcdef", "abcde"),
-    )
-    tokenizers = [
-        make_prompt_tokenizer(knows_five, 1),
-        make_prompt_tokenizer(spells, 5),
-        make_prompt_tokenizer(knows_three, 1),
-    ]
-    ids, ignored = truncate_prompt(tokenizers, "abcdef", "")
-    assert [len(tokens) for tokens in ids] == [1, 5, 1]
-    # The second tokenizer fits five letters. Of these the third fits three, and of these the first fits only one.
-    assert ignored == 5
-    assert truncate_prompt(tokenizers, "a", "")[1] == 0
-
-
-def tokenizer_makers(encoder: HiDreamTextEncoder) -> dict[str, Callable[[int], PromptTokenizer]]:
-    """Tokenizers for any limit: those of the encoders, the kettle one, and one that normalizes as the real T5 does."""
-    nfkc = T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), ("k", -3.0), ("ﬁ", -4.0)])
-    nfkc.backend_tokenizer.normalizer = normalizers.NFKC()
-    found = {
-        "clip": encoder.clips[0].tokenizer.tokenizer,
-        "t5": encoder.t5.tokenizer.tokenizer,
-        "llama": encoder.llama.tokenizer.tokenizer,
-        "kettles": make_prompt_tokenizer(kettle_tokenizer().backend_tokenizer, 0).tokenizer,
-        "nfkc": make_prompt_tokenizer(nfkc.backend_tokenizer, 0).tokenizer,
-    }
-    return {name: partial(PromptTokenizer, tokenizer) for name, tokenizer in found.items()}
-
-
-# Words, CJK, emoji of several code points, letters with marks, ligatures and units that NFKC splits, spaces.
-PIECES = [
-    "kettle",
-    " ",
-    "  ",
-    "a",
-    ",",
-    "!",
-    "'s",
-    "é",
-    "e\u0301",
-    "한국",
-    "中文",
-    "🍔",
-    "👩‍👩‍👧",
-    "🇨🇭",
-    "ﬁ",
-    "㎏",
-    "½",
-    "ﷺ",
-    "Å",
-    "İ",
-    "\u00a0",
-    "७",
-]
-TEXTS = st.one_of(
-    st.lists(st.sampled_from(PIECES), max_size=60).map("".join),
-    st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=100),
-)
-
-
-@given(TEXTS, st.integers(40, 80), st.sampled_from([", onbrand style", " style", "", "! x"]))
-def test_the_prompt_without_the_ignored_part_fits(
-    encoder: HiDreamTextEncoder, prompt: str, limit: int, suffix: str
-) -> None:
-    tokenizers = [make(limit) for make in tokenizer_makers(encoder).values()]
-    ids, ignored = truncate_prompt(tokenizers, prompt, suffix)
-    assert all(len(tokens) <= limit for tokens in ids)
-    _, again = truncate_prompt(tokenizers, prompt[: len(prompt) - ignored], suffix)
-    assert again == 0
-    for each, tokens in zip(tokenizers, ids, strict=True):
-        assert (each.limit >= len(each.ids(prompt + suffix))) == (each.fitting_length(prompt, suffix) == len(prompt))
-        (alone,), cut = truncate_prompt([each], prompt, suffix)
-        assert alone == tokens
-        assert truncate_prompt([each], prompt[: len(prompt) - cut], suffix) == ([tokens], 0)

@@ -23,7 +23,7 @@ from onbrand.hidream.benchmark.engines import Candidate, Variant, candidates, wi
 from onbrand.hidream.benchmark.measure import BenchmarkResult, Effort, measure
 from onbrand.hidream.benchmark.random_base import random_pack
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.packs.manifest import SAMPLE, Base, BrandPack, load_base, load_pack
 from onbrand.storage.files import LocalFolder
 from tests.integration.hidream import networks

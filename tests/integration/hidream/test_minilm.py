@@ -19,7 +19,7 @@ from transformers import BertModel, PreTrainedTokenizerFast
 from onbrand.errors import NetworkConfigInvalid, TensorsMismatch, TokenizerInvalid
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encode import TextEncoder, truncate_prompt
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.text.minilm import MiniLmEncoder
 from onbrand.packs.manifest import Base, load_base
 from onbrand.storage.files import LocalFolder
@@ -130,7 +130,7 @@ import sys
 from pathlib import Path
 import torch
 from onbrand.storage.files import LocalFolder
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.packs.manifest import load_base
 
