@@ -1,10 +1,10 @@
-"""How fast weights come from this machine's disk into an allocated model: ours with checksums, and others without.
+"""Speed of loading weights from this machine's disk into an allocated model: ours with checksums, and others without.
 
-Expected before measuring: a core hashes 1.8 GB/s, and reading and copying cost it as much again, so two cores make
-about 2 GB/s; whoever leaves the hashing out, or does it afterwards, gains or loses just that.
+Expected before measuring: about 2 GB/s with two cores. A core hashes 1.8 GB/s, and reading and copying take it as long
+again. Without hashing it should be faster by that time; with hashing afterwards, slower.
 
-Each run copies 2 GiB in four shards into tensors that are there already, as `fill` does. Run:ai's streamer takes part
-where it is installed: `pip install --target DIR runai-model-streamer`, then `PYTHONPATH=DIR`.
+Each run copies 2 GiB in four shards into existing tensors, as `load_state` does. Run:ai's streamer is measured too if
+it is installed: `pip install --target DIR runai-model-streamer`, then `PYTHONPATH=DIR`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Model = dict[str, Tensor]
 
 
 def measure() -> Iterator[Figure]:
-    """Gigabytes (10^9) a second, all ways in turns; first with the files in memory, then from the disk."""
+    """Gigabytes (10^9) per second. All loaders take turns; first with the files in memory, then from the disk."""
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
         directory = Path(folder)
         files = [_shard(directory, number) for number in range(SHARDS)]
@@ -77,14 +77,14 @@ def _compared(directory: Path, files: Sequence[ManifestFile], model: Model, stat
     for _ in range(ROUNDS):
         for name, load in loaders.items():
             if state == "on disk":
-                _forget(paths)
+                _drop_from_cache(paths)
             started, used = time.perf_counter(), time.process_time()
             load()
             seconds, processor = time.perf_counter() - started, time.process_time() - used
             samples[name].append((gigabytes / seconds, processor / gigabytes))
     for name, runs in samples.items():
         yield Figure(f"weights {state}: {name}", "GB/s", [speed for speed, _ in runs])
-        # All threads together; other programs on the machine make less of a difference to it.
+        # Of all threads together. Other programs on the machine change it less than the seconds.
         yield Figure("… the processor's time for a gigabyte of it", "s", [processor for _, processor in runs])
 
 
@@ -114,8 +114,8 @@ def _run_ai(paths: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
         yield from opened.get_tensors()
 
 
-def _forget(paths: Sequence[Path]) -> None:
-    """Have the system drop what it keeps of these files in memory."""
+def _drop_from_cache(paths: Sequence[Path]) -> None:
+    """Make the system drop these files from its memory."""
     for path in paths:
         with path.open("rb") as file:
             os.fsync(file.fileno())
