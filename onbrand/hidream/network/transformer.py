@@ -24,9 +24,9 @@ from onbrand.hidream.models import Precision
 from onbrand.hidream.network.int8 import quantize_linears
 from onbrand.hidream.network.moe import RoutedExperts
 
-# In order of preference. cuDNN is up to 75 % faster than FlashAttention v2 on an H100 (release notes of PyTorch 2.5).
-# torch skips a backend that the device does not support. PyTorch 2.11 and later prefer cuDNN on an H100 by themselves;
-# the list makes sure of it on older versions and other GPUs.
+# In order of preference; torch skips a backend that the device does not support. cuDNN is up to 75 % faster than
+# FlashAttention v2 on an H100 (release notes of PyTorch 2.5). From 2.11 on, torch itself prefers cuDNN on SM 9.0 and
+# 10.0 (cuDNN above 9.15); the list does so on other GPUs too.
 _ATTENTION = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
