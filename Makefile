@@ -1,17 +1,22 @@
 # `make run` starts everything on this machine, `make test` runs every check. Both install what is missing first.
 
 PYTHON ?= python3
+TEST_PROCESSES ?= auto
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json) web/scripts/compress.mjs
 
-.PHONY: run test check lint format bench guards openapi screenshots
+.PHONY: run dev test check lint format hooks bench guards openapi screenshots
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
 
+# The page with hot reload, beside an Onbrand that starts its API and its worker again when their code changes.
+dev: .venv/test-installed web/dist/index.html
+	@trap 'kill 0' EXIT; npm --prefix web run --silent dev & $(BIN)/onbrand up --reload
+
 test: check .venv/browser-installed tests/node/node_modules/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
 # Every check that needs no database, no browser and no model.
 check: .venv/test-installed web/dist/index.html lint
@@ -30,6 +35,10 @@ lint: .venv/test-installed web/node_modules/installed
 format: .venv/test-installed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+# Check each commit, with what takes seconds.
+hooks: .venv/test-installed web/node_modules/installed
+	$(BIN)/pre-commit install
 
 bench: .venv/test-installed .venv/browser-installed web/dist/index.html benchmarks/node/node_modules/installed
 	$(BIN)/python -m benchmarks

@@ -1,3 +1,3 @@
 """Onbrand: a prompt becomes four illustrations in the studio's own style."""
 
-__version__ = "0.1.0"
+__version__ = "0.4.0"

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, ViewportSize, expect, sync_playwright
 
 from onbrand.config import REPOSITORY
 from onbrand.local.postgres import EmbeddedPostgres
@@ -16,7 +16,7 @@ from tests.e2e.stage import Stage, new_database, open_stage
 from tests.system import System, running_system
 
 PATIENCE_MS = 45_000  # the machine may be busy with something else
-_SCREEN = {"width": 1366, "height": 768}
+_SCREEN: ViewportSize = {"width": 1366, "height": 768}
 _NOT_FROM_THE_PAGE = "Failed to load resource"  # the browser's own line for every answer that is no 2xx
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -76,7 +76,8 @@ class Stage:
 
     def newest(self, count: int = 1) -> UUID:
         """The member's latest job, once there are `count`."""
-        return wait_until(lambda: jobs if len(jobs := self.jobs()) >= count else None, _ACTION_SECONDS)[0]
+        wait_until(lambda: len(self.jobs()) >= count, _ACTION_SECONDS)
+        return self.jobs()[0]
 
     def submit(self, prompt: str, owner: Owner | None = None) -> UUID:
         """A job that did not come through the page: somebody's nobody has seen, or the `owner`'s."""
@@ -198,7 +199,8 @@ class Stage:
 
         def is_failed() -> bool:
             self._do(sweep())
-            return self.execute("select status from job where id = %s", job_id)[0]["status"] == "failed"
+            status: str = self.execute("select status from job where id = %s", job_id)[0]["status"]
+            return status == "failed"
 
         wait_until(is_failed, _ACTION_SECONDS)
 

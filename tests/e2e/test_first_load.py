@@ -10,9 +10,12 @@ MOST_SCRIPT_BYTES = 200_000
 
 
 def test_scripts_and_styles_come_gzipped_and_the_scripts_of_a_first_visit_are_at_most_200_kb(stage_page: Page) -> None:
-    sent: dict[str, Response] = {}
-    # Each is fetched once: after the sign-in's redirects it is in the browser's cache.
-    stage_page.on("response", lambda response: sent.setdefault(response.url, response))
+    sent: dict[str, Response] = {}  # each is fetched once: after the sign-in's redirects it is in the browser's cache
+
+    def note(response: Response) -> None:
+        sent.setdefault(response.url, response)
+
+    stage_page.on("response", note)
     sign_in(stage_page)
     prompt_field(stage_page).wait_for()
 
