@@ -29,7 +29,7 @@ def load_state(
 
     Raises:
         TensorsMismatch: a tensor is missing, left over, there twice, of another shape or kind than its place, or not
-            finite where it is quantised.
+            finite where it is quantized.
         ValueError: the module is still on the meta device.
     """
     stored = module.state_dict(keep_vars=True)

@@ -67,11 +67,11 @@ def test_the_transformer_has_an_error_below_4_percent(batch: int) -> None:
 
 def test_only_the_blocks_matrices_are_8_bit() -> None:
     tensors = ours(lively_transformer(), Precision.INT8).state_dict()
-    held = {name.split(".", 3)[-1] for name, tensor in tensors.items() if tensor.dtype == torch.int8}
+    eight_bit = {name.split(".", 3)[-1] for name, tensor in tensors.items() if tensor.dtype == torch.int8}
 
     attention = {f"attn1.to_{part}{text}.weight" for part in ("q", "k", "v", "out") for text in ("", "_t")}
     shared = {f"ff_i.shared_experts.w{n}.weight" for n in (1, 2, 3)}
-    assert held == attention | shared | {f"ff_t.w{n}.weight" for n in (1, 2, 3)} | {"ff_i.w13", "ff_i.w2"}
+    assert eight_bit == attention | shared | {f"ff_t.w{n}.weight" for n in (1, 2, 3)} | {"ff_i.w13", "ff_i.w2"}
 
 
 def test_excluded_layers_are_not_quantized() -> None:

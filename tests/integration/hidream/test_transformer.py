@@ -154,7 +154,7 @@ def test_offloaded_blocks_give_the_same_output() -> None:
     transformer = ours(theirs, Precision.FLOAT32)
     offload_blocks(transformer, torch.device("cpu"))
     assert error(output(transformer, 1), exact) < 1e-5
-    quantised = ours(theirs, Precision.INT8, torch.float32)
-    expected = output(quantised, 1)
-    offload_blocks(quantised, torch.device("cpu"))
-    assert torch.equal(output(quantised, 1), expected)
+    quantized = ours(theirs, Precision.INT8, torch.float32)
+    expected = output(quantized, 1)
+    offload_blocks(quantized, torch.device("cpu"))
+    assert torch.equal(output(quantized, 1), expected)
