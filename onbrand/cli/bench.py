@@ -63,7 +63,7 @@ def bench(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Be
         ConfigError: a precision or a variant isn't one, there is no configuration to fill at random, or the model is
             too large for a CPU.
         WeightsMissing, WeightsUnusable: the base cannot be read.
-        StorageRefused, StorageUnreachable: its place does not answer.
+        ObjectStoreRefused, ObjectStoreUnreachable: its place does not answer.
     """
     precisions = _chosen(choice.precisions, Precision)
     tell("Loading torch and diffusers")

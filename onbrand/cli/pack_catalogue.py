@@ -75,7 +75,7 @@ async def catalogue(settings: Settings, database_url: str) -> Catalogue:
 
     Raises:
         DatabaseNotReady, DatabaseUnavailable: the database's schema is older, or it does not answer.
-        StorageRefused, StorageUnreachable: the object store does not answer, or not to us.
+        ObjectStoreRefused, ObjectStoreUnreachable: the object store does not answer, or not to us.
     """
     shelf = PackStore.open(settings)
     shelved = {pack.id: pack for pack in shelf.list()}
@@ -113,7 +113,7 @@ async def promote(
 
     Raises:
         PackNotFound, PackUnfit, NotSignedOff, WeightsMissing, WeightsUnusable: nothing was moved.
-        DatabaseNotReady, DatabaseUnavailable, StorageRefused, StorageUnreachable: as for `catalogue`.
+        DatabaseNotReady, DatabaseUnavailable, ObjectStoreRefused, ObjectStoreUnreachable: as for `catalogue`.
     """
     shelf, by = PackStore.open(settings), _user()
     found = shelf.find(beginning)

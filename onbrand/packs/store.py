@@ -22,9 +22,9 @@ from onbrand.config import AzureContainer, Settings
 from onbrand.errors import (
     FileDamaged,
     ManifestInvalid,
+    ObjectStoreRefused,
+    ObjectStoreUnreachable,
     PackNotFound,
-    StorageRefused,
-    StorageUnreachable,
     StoredPackDamaged,
     WeightsMissing,
 )
@@ -94,7 +94,7 @@ class PackStore:
         """All packs, by their ids. Only their manifests are read.
 
         Raises:
-            StorageRefused, StorageUnreachable: the store does not answer, or not to us.
+            ObjectStoreRefused, ObjectStoreUnreachable: the store does not answer, or not to us.
         """
         with _reached():
             found = obstore.list_with_delimiter(self._objects, FOLDER)["common_prefixes"]
@@ -107,7 +107,7 @@ class PackStore:
 
         Raises:
             PackNotFound: there is none, or several, or these are not at least six hexadecimal digits.
-            StorageRefused, StorageUnreachable: as for `list`.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
         """
         if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}", beginning):
             raise PackNotFound(
@@ -126,7 +126,7 @@ class PackStore:
             WeightsMissing: the directory holds no pack, or a file of it is missing.
             ManifestInvalid, FileDamaged: its manifest or a file of it cannot be used.
             StoredPackDamaged: a file differs under the same id in the store.
-            StorageRefused, StorageUnreachable: as for `list`; adding it again goes on from there.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`; adding it again goes on from there.
         """
         pack = load_pack(directory)
         pack.verify()
@@ -142,7 +142,7 @@ class PackStore:
         Raises:
             PackNotFound: it is not there.
             StoredPackDamaged, ManifestInvalid: it is damaged there; WeightsMissing, FileDamaged: the bundled one is.
-            StorageRefused, StorageUnreachable: as for `list`.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
         """
         if self.bundled is not None and self.bundled.id == pack_id:
             self.bundled.verify()
@@ -161,7 +161,7 @@ class PackStore:
         Raises:
             PackNotFound: it is not on the shelf.
             StoredPackDamaged, ManifestInvalid: it is damaged there; WeightsMissing, FileDamaged: the bundled one is.
-            StorageRefused, StorageUnreachable: as for `list`.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
             DataDirUnwritable: the copy cannot be written.
         """
         if self.bundled is not None and self.bundled.id == pack_id:
@@ -256,7 +256,9 @@ def _reached() -> Iterator[None]:
             raise
         why = object_store.reason(error)  # its own text has addresses in it
         if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.match(why):
-            raise StorageRefused(f"The object store refuses the brand packs ({why}). Run `onbrand doctor`.") from None
-        raise StorageUnreachable(
+            raise ObjectStoreRefused(
+                f"The object store refuses the brand packs ({why}). Run `onbrand doctor`."
+            ) from None
+        raise ObjectStoreUnreachable(
             f"The object store with the brand packs does not answer ({why}). Try again, or run `onbrand doctor`."
         ) from None

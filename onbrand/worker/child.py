@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from onbrand.config import load_settings
-from onbrand.errors import JobFailure, ModelFailed, SetupError, StorageUnreachable
+from onbrand.errors import JobFailure, ModelFailed, ObjectStoreUnreachable, SetupError
 from onbrand.images.png import encode
 from onbrand.jobs.models import Progress
 from onbrand.packs.manifest import configured_base, load_pack
@@ -117,7 +117,7 @@ def main(pack_dir: Path) -> int:
     try:
         illustrator = _load(pack_dir, mailbox, send, started)
     except SetupError as error:
-        is_passing = isinstance(error, StorageUnreachable)
+        is_passing = isinstance(error, ObjectStoreUnreachable)
         send(Frame("refused", {"message": error.message, "is_passing": is_passing}))
         return error.exit_code
     send(Frame("ready"))

@@ -38,7 +38,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     Raises:
         WeightsMissing, WeightsUnusable, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
         DatabaseNotReady: the database's schema is older than this version.
-        StorageRefused: the image store does not accept the settings.
+        ObjectStoreRefused: the image store does not accept the settings.
         ModelRefused: the model process cannot load the model.
         ModelProcessDied: the model process died several times while it loaded the model.
     """

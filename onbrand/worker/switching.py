@@ -77,7 +77,7 @@ class PackInUse:
         Raises:
             PackNotFound: the alias points to no pack, or the pack is not on the shelf.
             PackUnfit: it is for other weights.
-            WeightsMissing, WeightsUnusable, StorageRefused, StorageUnreachable, DataDirUnwritable: it cannot be
+            WeightsMissing, WeightsUnusable, ObjectStoreRefused, ObjectStoreUnreachable, DataDirUnwritable: it cannot be
                 fetched.
         """
         while True:

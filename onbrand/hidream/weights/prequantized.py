@@ -73,7 +73,7 @@ class Artefact:
 
         Raises:
             PreparedWeightsDamaged: a file is missing or differs from its size or SHA-256.
-            StorageRefused, StorageUnreachable: as for `stream.tensors`.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `stream.tensors`.
         """
         try:
             yield from stream.tensors(self.folder, self.files, on_bytes=on_bytes)
@@ -86,7 +86,7 @@ def load_artefact(folder: Folder, of: str, component: str, precision: Precision)
 
     Raises:
         PreparedWeightsDamaged: it is there, but its manifest is another's or cannot be read.
-        StorageRefused, StorageUnreachable: as for `Folder.read`.
+        ObjectStoreRefused, ObjectStoreUnreachable: as for `Folder.read`.
     """
     key = Key(of, component, precision)
     try:

@@ -42,8 +42,8 @@ def tensors(
         TensorsMismatch: two files have a tensor of the same name.
         FileUnreadable, FileChanged: a file cannot be read to its end.
         WeightsMissing: a file is not there.
-        StorageRefused: the object store doesn't let us.
-        StorageUnreachable: the object store did not answer.
+        ObjectStoreRefused: the object store doesn't let us.
+        ObjectStoreUnreachable: the object store did not answer.
     """
     stream = _Stream(folder, [file for file in files if file.path.endswith(SUFFIX)])
     try:

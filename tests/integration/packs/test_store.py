@@ -15,8 +15,8 @@ from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import (
     ChecksumMismatch,
     DataDirUnwritable,
+    ObjectStoreUnreachable,
     PackNotFound,
-    StorageUnreachable,
     StoredPackDamaged,
     WeightsMissing,
 )
@@ -266,5 +266,5 @@ def test_a_store_that_does_not_answer_is_one_sentence(
     unreachable: ObjectStore, tmp_path: Path, pack: BrandPack
 ) -> None:
     shelf = PackStore(unreachable, tmp_path / "copies", root=None, bundled=None)
-    with pytest.raises(StorageUnreachable, match=r"does not answer \(.*\)\. Try again, or run `onbrand doctor`\."):
+    with pytest.raises(ObjectStoreUnreachable, match=r"does not answer \(.*\)\. Try again, or run `onbrand doctor`\."):
         shelf.add(pack.directory)

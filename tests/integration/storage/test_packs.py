@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onbrand.config import AzureContainer, Settings
-from onbrand.errors import StorageRefused, StoredPackDamaged
+from onbrand.errors import ObjectStoreRefused, StoredPackDamaged
 from onbrand.packs.store import PackStore, StoredPack
 from tests import packs
 from tests.azurite import Azurite, settings_with
@@ -42,7 +42,7 @@ async def test_an_empty_container_has_the_bundled_pack_alone(azure: Place, on_az
 
 async def test_a_container_that_does_not_exist_is_refused(on_azure: Settings, tmp_path: Path) -> None:
     shelf, pack = PackStore.open(on_azure), make_pack(tmp_path / "pack")
-    with pytest.raises(StorageRefused, match=r"refuses the brand packs \(404 ContainerNotFound\)"):
+    with pytest.raises(ObjectStoreRefused, match=r"refuses the brand packs \(404 ContainerNotFound\)"):
         shelf.add(pack.directory)
 
 
@@ -54,6 +54,6 @@ async def test_a_key_that_is_not_ours_is_refused_without_being_told(
     assert azure.folder is None
     key = "bm90IHRoZSBrZXk="
     wrong = settings_with(on_azure, **azurite.settings(container.name) | {"STORAGE_AZURE_KEY": key})
-    with pytest.raises(StorageRefused) as caught:
+    with pytest.raises(ObjectStoreRefused) as caught:
         PackStore.open(wrong).list()
     assert key not in caught.value.message
