@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from onbrand.config import Settings
 from onbrand.errors import ConfigError
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs.manifest import MANIFEST, SAMPLE, Base, BrandPack, configured_base, load_pack
+from onbrand.packs.base import Base, configured_base
+from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, load_pack
 from onbrand.storage.files import LocalFolder, derived_folder
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from onbrand.database.pool import Connection, Database
 from onbrand.errors import WeightsMissing
 from onbrand.images.store import ImageStore
 from onbrand.packs import promotion
-from onbrand.packs.manifest import BrandPack, configured_base
+from onbrand.packs.base import configured_base
+from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias, Moved, SignOff, short
 from onbrand.packs.store import PackStore, StoredPack
 

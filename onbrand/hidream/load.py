@@ -37,7 +37,8 @@ from onbrand.hidream.weights.load_state import fill
 from onbrand.hidream.weights.lora import read_adapter
 from onbrand.hidream.weights.prequantized import load_artefact
 from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base, BrandPack, Lora, Probe
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack, Lora, Probe
 from onbrand.storage.files import Folder
 
 _CGROUP = Path("/sys/fs/cgroup")

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from onbrand.errors import NotEnoughMemory
 from onbrand.hidream.models import Precision
-from onbrand.packs.manifest import Base
+from onbrand.packs.base import Base
 
 GIB = 1 << 30
 # Working memory for four pictures at 1024²: 17,920 tokens of width 2560, of which the routed experts hold 35,840 rows

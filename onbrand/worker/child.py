@@ -38,7 +38,8 @@ from onbrand.config import load_settings
 from onbrand.errors import JobFailure, ModelFailed, ObjectStoreUnreachable, SetupError
 from onbrand.images.png import encode
 from onbrand.jobs.models import Progress
-from onbrand.packs.manifest import configured_base, load_pack
+from onbrand.packs.base import configured_base
+from onbrand.packs.manifest import load_pack
 from onbrand.storage.files import derived_folder
 from onbrand.worker.frames import Frame, FrameBroken, read, write
 from onbrand.worker.reports import to_frame

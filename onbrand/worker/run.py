@@ -19,7 +19,7 @@ from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, queue, workers
 from onbrand.maintenance import Maintenance
-from onbrand.packs.manifest import configured_base
+from onbrand.packs.base import configured_base
 from onbrand.packs.store import PackStore
 from onbrand.worker.job_runner import JobRunner, unless_set
 from onbrand.worker.model_process import ModelProcess, model_command

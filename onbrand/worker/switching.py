@@ -17,7 +17,8 @@ from onbrand.concurrency import in_thread
 from onbrand.database.pool import Connection, Database
 from onbrand.errors import DatabaseUnavailable, PackNotFound, SetupError
 from onbrand.packs import promotion
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias
 from onbrand.packs.store import PackStore
 from onbrand.worker.model_process import ModelProcess

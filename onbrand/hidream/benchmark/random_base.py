@@ -30,7 +30,8 @@ from onbrand.hidream.network.transformer import empty_transformer
 from onbrand.hidream.packaging.build import LORA, build_pack
 from onbrand.hidream.weights.header import LENGTH_BYTES
 from onbrand.hidream.weights.prequantized import shards
-from onbrand.packs.manifest import Base, BaseManifest, BrandPack, Source
+from onbrand.packs.base import Base, BaseManifest, Source
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder, ManifestFile
 
 _SHARD_BYTES = 4 * 10**9

@@ -18,7 +18,8 @@ from onbrand.hidream.memory import Placement, Plan
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encoders import load_text_encoder
 from onbrand.hidream.weights.prequantized import MANIFEST, Artefact, load_artefact, store_artefact
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder, ObjectStoreFolder
 
 _HOST = torch.device("cpu")  # nothing is drawn, and host memory is the larger one

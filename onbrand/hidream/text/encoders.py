@@ -25,7 +25,7 @@ from onbrand.hidream.text.encode import Embeddings, Encoded, PromptTokenizer, Te
 from onbrand.hidream.weights.load_state import fill
 from onbrand.hidream.weights.prequantized import load_artefact
 from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base
+from onbrand.packs.base import Base
 from onbrand.storage.files import REMEDY, Folder, fetch
 
 CLIP_LIMIT = 218  # tokens: diffusers, pipeline_hidream_image.py, _get_clip_prompt_embeds

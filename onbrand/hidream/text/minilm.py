@@ -21,7 +21,7 @@ from onbrand.errors import NetworkConfigInvalid, TokenizerInvalid
 from onbrand.hidream.text.encode import Embeddings, Encoded, PromptTokenizer, reader, truncate_prompt
 from onbrand.hidream.weights.load_state import fill
 from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base
+from onbrand.packs.base import Base
 from onbrand.storage.files import REMEDY
 
 FOLDER = "text_encoder"

@@ -35,7 +35,7 @@ from onbrand.errors import (
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encode import Embeddings, PromptTokenizer, reader, truncate_prompt
 from onbrand.hidream.text.encoders import FourEncoders, load_text_encoder
-from onbrand.packs.manifest import Base, load_base
+from onbrand.packs.base import Base, load_base
 from onbrand.storage.files import LocalFolder
 from tests.integration.hidream.bases import listed_anew
 from tests.integration.hidream.networks import error

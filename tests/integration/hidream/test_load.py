@@ -23,7 +23,8 @@ from onbrand.hidream.sampling.denoising import prepare_latents
 from onbrand.hidream.sampling.schedule import scheduler_of
 from onbrand.hidream.text.encode import Encoded, TextEncoder
 from onbrand.hidream.weights.prequantized import store_artefact
-from onbrand.packs.manifest import Base, BrandPack, load_pack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack, load_pack
 from onbrand.storage.files import LocalFolder
 from tests import tiny
 

@@ -27,7 +27,8 @@ from onbrand.hidream.benchmark.measure import Bench, Effort, measure
 from onbrand.hidream.benchmark.random_base import random_pack
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encoders import load_text_encoder
-from onbrand.packs.manifest import SAMPLE, Base, BrandPack, load_base, load_pack
+from onbrand.packs.base import Base, load_base
+from onbrand.packs.manifest import SAMPLE, BrandPack, load_pack
 from onbrand.storage.files import LocalFolder
 from tests.integration.hidream import networks
 from tests.system import onbrand

@@ -26,7 +26,8 @@ from onbrand.hidream.weights.load_state import fill
 from onbrand.hidream.weights.lora import read_adapter
 from onbrand.hidream.weights.prequantized import LAYOUT, Artefact, load_artefact, store_artefact
 from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import LocalFolder
 from tests.tiny import adapted_modules, tiny_base, tiny_lora, tiny_pack, tiny_pipeline
 

@@ -16,7 +16,7 @@ from onbrand.hidream.benchmark.measure import Effort, measure
 from onbrand.hidream.benchmark.random_base import random_base, random_pack
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base
+from onbrand.packs.base import Base
 from tests.tiny import tiny_pipeline
 
 

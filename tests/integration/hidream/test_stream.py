@@ -27,7 +27,7 @@ from onbrand.errors import ChecksumMismatch, FileDamaged, SafetensorsInvalid, Te
 from onbrand.hidream.weights import stream
 from onbrand.hidream.weights.header import DTYPES, FormatError, places
 from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base
+from onbrand.packs.base import Base
 from onbrand.storage.files import ByteReader, Folder, LocalFolder, ManifestFile
 from tests.system import wait_until
 from tests.tiny import tiny_base
