@@ -22,7 +22,8 @@ from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.text.embedding_cache import EmbeddingCache
 from onbrand.images.png import encode
 from onbrand.jobs.models import image_seeds
-from onbrand.packs.manifest import SAMPLE, configured_base, load_pack
+from onbrand.packs.base import configured_base
+from onbrand.packs.manifest import SAMPLE, load_pack
 
 PROMPT = "a red backpack on a light blue background"
 RUNS = 7

@@ -35,7 +35,8 @@ from onbrand.jobs import service
 from onbrand.jobs.models import Owner, Progress, Status, image_seeds
 from onbrand.jobs.service import Limits
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.packs.manifest import SAMPLE, load_base, load_pack
+from onbrand.packs.base import load_base
+from onbrand.packs.manifest import SAMPLE, load_pack
 from onbrand.packs.store import PackStore
 from onbrand.storage.files import open_folder
 from onbrand.worker.job_runner import JobRunner

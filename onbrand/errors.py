@@ -4,7 +4,7 @@
     ├── SetupError                  a process cannot start: one plain line, then its exit code
     │   ├── ConfigError             a setting is wrong (78)
     │   ├── DataDirUnwritable  PortBusy  AlreadyRunning  DatabaseNotReady
-    │   ├── StorageRefused  StorageUnreachable
+    │   ├── ObjectStoreRefused  ObjectStoreUnreachable
     │   ├── DatabaseServerFailed  PageNotBuilt
     │   ├── WeightsMissing  NotEnoughMemory  PrecisionUnsupported  ModelRefused  ModelProcessDied
     │   ├── WeightsUnusable         a base or a brand pack is there, but it cannot be used as it is
@@ -29,11 +29,11 @@
     │   │        CommentTooLong  CommentInvalid
     │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull
     │   ├── 500  InternalError  ImageCorrupt
-    │   └── 503  DatabaseUnavailable  StoreUnavailable  KeysUnavailable  Overloaded
+    │   └── 503  DatabaseUnavailable  ImageStoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job ended badly: stored as `error.code`
         ├── Cancelled  NoCapacity  DeadlinePassed  GenerationTimedOut  WorkerLost
         ├── ModelFailed  BadImage  GpuMemory
-        └── StorageUnavailable
+        └── ImagesNotStored
 
 Texts are for the person in front of the screen: what happened, then what to do. None of them repeats the input.
 """
@@ -92,13 +92,13 @@ class DatabaseServerFailed(SetupError):
     """The embedded PostgreSQL did not start; the end of its log is in the message."""
 
 
-class StorageRefused(SetupError):
+class ObjectStoreRefused(SetupError):
     """The object store answers, but not to this configuration: no such container, a wrong key, no right to write."""
 
     exit_code = 78
 
 
-class StorageUnreachable(SetupError):
+class ObjectStoreUnreachable(SetupError):
     """The object store did not answer, or could not store anything at this moment."""
 
 
@@ -545,7 +545,7 @@ class DatabaseUnavailable(ProblemError):
     detail = "Nothing was lost. Try again in a few seconds."
 
 
-class StoreUnavailable(ProblemError):
+class ImageStoreUnavailable(ProblemError):
     """The object store did not answer in time."""
 
     status, code, title = 503, "store_unavailable", "The image store is away"
@@ -633,7 +633,7 @@ class GpuMemory(JobFailure):
     detail = "The GPU ran out of memory while drawing. Try again in a moment."
 
 
-class StorageUnavailable(JobFailure):
+class ImagesNotStored(JobFailure):
     """The finished images could not be written to the object store."""
 
     code, title, retryable = "storage_unavailable", "The images couldn't be stored", True

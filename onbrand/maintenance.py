@@ -15,7 +15,7 @@ from uuid import UUID
 
 from onbrand.config import Settings
 from onbrand.database.pool import Database
-from onbrand.errors import DatabaseUnavailable, StoreUnavailable
+from onbrand.errors import DatabaseUnavailable, ImageStoreUnavailable
 from onbrand.images.store import ImageStore, StoredKey
 from onbrand.jobs import attempts, retention, usage
 from onbrand.jobs.attempts import Rules, Swept
@@ -126,7 +126,7 @@ class Maintenance:
         async with gate:
             try:
                 await self._images.delete_job(job_id)
-            except StoreUnavailable:
+            except ImageStoreUnavailable:
                 return False  # it stays marked, and is taken up again
             async with self._database.transaction() as connection:
                 await retention.finish(connection, job_id)
@@ -210,7 +210,7 @@ async def _for_ever(work: Callable[[], Awaitable[object]], seconds: float) -> No
             if not lost:
                 logger.warning("The database does not answer", extra={"action": "database_lost"})
             lost = True
-        except StoreUnavailable:
+        except ImageStoreUnavailable:
             if not lost:
                 logger.warning("The image store does not answer", extra={"action": "store_lost"})
             lost = True

@@ -10,7 +10,8 @@ from uuid import uuid4
 
 from onbrand.config import REPOSITORY
 from onbrand.database.pool import Database
-from onbrand.packs.manifest import MANIFEST, BrandPack, load_base, load_pack
+from onbrand.packs.base import load_base
+from onbrand.packs.manifest import MANIFEST, BrandPack, load_pack
 from onbrand.packs.promotion import Verdict, register
 from onbrand.storage.files import LocalFolder
 

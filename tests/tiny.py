@@ -30,7 +30,8 @@ from transformers import (
 )
 
 from onbrand.hidream.models import MODELS
-from onbrand.packs.manifest import BASE_MANIFEST, MANIFEST, Base, BrandPack, load_base, load_pack
+from onbrand.packs.base import BASE_MANIFEST, Base, load_base
+from onbrand.packs.manifest import MANIFEST, BrandPack, load_pack
 from onbrand.storage.files import LocalFolder
 
 VARIANTS = tuple(name for name in MODELS if name.startswith("hidream-i1-"))

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from onbrand.config import Settings
 from onbrand.errors import ConfigError
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs.manifest import MANIFEST, SAMPLE, Base, BrandPack, configured_base, load_pack
+from onbrand.packs.base import Base, configured_base
+from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, load_pack
 from onbrand.storage.files import LocalFolder, derived_folder
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def bench(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Be
         ConfigError: a precision or a variant isn't one, there is no configuration to fill at random, or the model is
             too large for a CPU.
         WeightsMissing, WeightsUnusable: the base cannot be read.
-        StorageRefused, StorageUnreachable: its place does not answer.
+        ObjectStoreRefused, ObjectStoreUnreachable: its place does not answer.
     """
     precisions = _chosen(choice.precisions, Precision)
     tell("Loading torch and diffusers")

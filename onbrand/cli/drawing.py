@@ -17,7 +17,8 @@ from onbrand.config import PrecisionChoice, Settings
 from onbrand.errors import DataDirUnwritable
 from onbrand.jobs.models import Phase
 from onbrand.jobs.models import Progress as Step
-from onbrand.packs.manifest import BrandPack, configured_base
+from onbrand.packs.base import configured_base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import derived_folder
 
 if TYPE_CHECKING:

@@ -151,7 +151,7 @@ def build(
     """Make a pack from a LoRA, for the model that is configured. The model is loaded twice to measure the effect."""
     from onbrand.hidream.load import probe_lora
     from onbrand.hidream.packaging.build import build_pack
-    from onbrand.packs.manifest import configured_base
+    from onbrand.packs.base import configured_base
 
     _quietly()
     settings = load_settings()
@@ -181,7 +181,7 @@ def prepare(
 ) -> None:
     """Fuse and quantise a pack's model once, so that workers start with it sooner."""
     from onbrand.hidream.packaging.prepare import prepare as derive
-    from onbrand.packs.manifest import configured_base
+    from onbrand.packs.base import configured_base
     from onbrand.packs.store import PackStore
     from onbrand.storage.files import DERIVED, derived_folder
 

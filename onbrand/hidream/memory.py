@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from onbrand.errors import NotEnoughMemory
 from onbrand.hidream.models import Precision
-from onbrand.packs.manifest import Base
+from onbrand.packs.base import Base
 
 GIB = 1 << 30
 # Working memory to draw four pictures at 1024²: 17,920 tokens of width 2560, for which the routed experts need 35,840

@@ -67,8 +67,8 @@ class ByteReader(Protocol):
             WeightsMissing: the file is not there.
             FileUnreadable: the operating system cannot read it.
             FileChanged: the object changed while it was read.
-            StorageRefused: the object store doesn't let us.
-            StorageUnreachable: the object store did not answer, for as long as weights are worth waiting for.
+            ObjectStoreRefused: the object store doesn't let us.
+            ObjectStoreUnreachable: the object store did not answer, for as long as weights are worth waiting for.
         """
         ...
 
@@ -159,8 +159,8 @@ class ObjectStoreFolder(Folder):
         """Copy a file of this machine there, in parts; whole or not at all.
 
         Raises:
-            StorageRefused: the object store doesn't let us.
-            StorageUnreachable: it does not answer.
+            ObjectStoreRefused: the object store doesn't let us.
+            ObjectStoreUnreachable: it does not answer.
         """
         from onbrand.storage.range_reader import send
 

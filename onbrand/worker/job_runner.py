@@ -21,12 +21,12 @@ from onbrand.errors import (
     BadImage,
     Cancelled,
     DatabaseUnavailable,
+    ImagesNotStored,
+    ImageStoreUnavailable,
     JobFailure,
     ModelFailed,
     OnbrandError,
     SetupError,
-    StorageUnavailable,
-    StoreUnavailable,
     job_failure,
 )
 from onbrand.images.png import check
@@ -171,7 +171,7 @@ class JobRunner:
             await self._patiently(lambda connection: attempts.give_back(connection, claim))
             logger.info("Handed back, the worker stops", extra={"action": "give_back", "attempt": claim.attempt})
         except JobFailure as failure:
-            self._store_failed = isinstance(failure, StorageUnavailable)
+            self._store_failed = isinstance(failure, ImagesNotStored)
             try:
                 await self._end(claim, failure)
             finally:
@@ -283,11 +283,11 @@ class JobRunner:
                 image = await self._images.put(claim.job_id, claim.attempt, n, png)
                 await self._images.get(claim.job_id, claim.attempt, image)
                 return image
-            except StoreUnavailable as error:
+            except ImageStoreUnavailable as error:
                 if time.monotonic() - started > _STORE_PATIENCE_SECONDS:
-                    raise StorageUnavailable from error
+                    raise ImagesNotStored from error
             except OnbrandError as error:
-                raise StorageUnavailable from error
+                raise ImagesNotStored from error
             if self._must_stop.is_set():
                 raise Stopping
             await self._renew(claim)
@@ -316,7 +316,7 @@ class JobRunner:
         return ended is not None
 
     async def _discard(self, claim: Claim) -> None:
-        with suppress(StoreUnavailable):  # what stays is found by its attempt, which is not the result's
+        with suppress(ImageStoreUnavailable):  # what stays is found by its attempt, which is not the result's
             await self._images.discard(claim.job_id, claim.attempt)
 
     async def _patiently(self, change: Callable[[Connection], Awaitable[Result]]) -> Result:

@@ -19,7 +19,7 @@ from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, queue, workers
 from onbrand.maintenance import Maintenance
-from onbrand.packs.manifest import configured_base
+from onbrand.packs.base import configured_base
 from onbrand.packs.store import PackStore
 from onbrand.worker.job_runner import JobRunner, unless_set
 from onbrand.worker.model_process import ModelProcess, model_command
@@ -38,7 +38,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     Raises:
         WeightsMissing, WeightsUnusable, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
         DatabaseNotReady: the database's schema is older than this version.
-        StorageRefused: the image store does not accept the settings.
+        ObjectStoreRefused: the image store does not accept the settings.
         ModelRefused: the model process cannot load the model.
         ModelProcessDied: the model process died several times while it loaded the model.
     """

@@ -17,7 +17,8 @@ from onbrand.concurrency import in_thread
 from onbrand.database.pool import Connection, Database
 from onbrand.errors import DatabaseUnavailable, PackNotFound, SetupError
 from onbrand.packs import promotion
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias
 from onbrand.packs.store import PackStore
 from onbrand.worker.model_process import ModelProcess
@@ -77,7 +78,7 @@ class PackInUse:
         Raises:
             PackNotFound: the alias points to no pack, or the pack is not on the shelf.
             PackUnfit: it is for other weights.
-            WeightsMissing, WeightsUnusable, StorageRefused, StorageUnreachable, DataDirUnwritable: it cannot be
+            WeightsMissing, WeightsUnusable, ObjectStoreRefused, ObjectStoreUnreachable, DataDirUnwritable: it cannot be
                 fetched.
         """
         while True:

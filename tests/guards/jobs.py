@@ -134,7 +134,7 @@ GUARDS = (
     Guard(
         "nothing is drawn while the store stays away",
         "_attempt",
-        ": self._store_failed = isinstance(failure, StorageUnavailable) try",
+        ": self._store_failed = isinstance(failure, ImagesNotStored) try",
         """:
             try""",
         ("tests/integration/worker/test_storing.py::test_while_the_store_stays_away_nothing_is_drawn_in_vain",),

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from onbrand.config import Settings
-from onbrand.errors import JobExpired, StoreUnavailable
+from onbrand.errors import ImageStoreUnavailable, JobExpired
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, retention, service
 from onbrand.jobs.models import Claim, Job, Owner, Pack, StoredImage, image_key
@@ -37,7 +37,7 @@ class FaultyStore(ImageStore):
     async def delete_job(self, job_id: UUID) -> None:
         self.answers -= 1
         if self.answers < 0:
-            raise StoreUnavailable
+            raise ImageStoreUnavailable
         await super().delete_job(job_id)
 
 

@@ -29,7 +29,8 @@ from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.weights.load_state import load_state
 from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.jobs.models import IMAGE_SIZE
-from onbrand.packs.manifest import Base, Manifest
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import Manifest
 from onbrand.storage.files import LocalFolder, fetch
 
 _TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizer", "T5Tokenizer", "PreTrainedTokenizerFast")

@@ -22,7 +22,8 @@ from onbrand.hidream.network.moe import RoutedExperts
 from onbrand.hidream.network.transformer import compile_blocks
 from onbrand.hidream.pipeline import Pipeline
 from onbrand.jobs.models import IMAGE_SIZE, Phase, Progress
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder
 
 OnStep = Callable[[int], None]

@@ -27,7 +27,8 @@ from onbrand.hidream.benchmark.engines import Candidate, Engine, FlopCounts, Onb
 from onbrand.hidream.benchmark.roofline import flops_per_second, synchronize
 from onbrand.hidream.load import Stage
 from onbrand.jobs.models import image_seeds
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder
 
 _PROMPT = "a red backpack on a light blue background, study {}"

@@ -21,7 +21,8 @@ from onbrand.errors import ConfigError, DataDirUnwritable, ModelUnknown
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.card import render_card
 from onbrand.hidream.weights.lora import Description, describe
-from onbrand.packs.manifest import MANIFEST, Base, BrandPack, Lora, Manifest, Probe, canonical, load_pack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, canonical, load_pack
 from onbrand.storage.files import ManifestFile
 
 LORA = "lora.safetensors"

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from onbrand.hidream.models import MODELS
-from onbrand.packs.manifest import BaseManifest, Manifest
+from onbrand.packs.base import BaseManifest
+from onbrand.packs.manifest import Manifest
 
 
 def render_card(manifest: Manifest, base: BaseManifest) -> str:

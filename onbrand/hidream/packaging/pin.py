@@ -27,7 +27,8 @@ from onbrand.errors import (
 from onbrand.hidream.models import MODELS, Model
 from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, header_length, tensor_entries
 from onbrand.hidream.weights.stream import SUFFIX
-from onbrand.packs.manifest import BASE_MANIFEST, Base, BaseManifest, Source, canonical, load_base
+from onbrand.packs.base import BASE_MANIFEST, Base, BaseManifest, Source, load_base
+from onbrand.packs.manifest import canonical
 from onbrand.storage.files import LocalFolder, ManifestFile
 
 _TOKENIZERS = "tokenizer"  # the prefix of their folders' names

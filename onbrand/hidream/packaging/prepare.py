@@ -42,7 +42,7 @@ def prepare(
     Raises:
         WeightsMissing, WeightsUnusable: as for `load.load_pipeline`.
         DataDirUnwritable: the disk is full, or another process is preparing the same.
-        StorageRefused, StorageUnreachable: the object store does not take it.
+        ObjectStoreRefused, ObjectStoreUnreachable: the object store does not take it.
     """
     for of, component, network in _parts(base, pack, precision, destination):
         prepared = store_prepared(directory, network, of, component, precision)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from onbrand.packs.manifest import BASE_MANIFEST, Base, load_base
+from onbrand.packs.base import BASE_MANIFEST, Base, load_base
 from onbrand.storage.files import LocalFolder
 
 

@@ -24,7 +24,8 @@ from onbrand.errors import (
 from onbrand.hidream.load import probe_lora
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.build import build_pack
-from onbrand.packs.manifest import MANIFEST, Base, BrandPack, Lora, Probe, load_pack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Probe, load_pack
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_base, tiny_lora, tiny_pipeline
 
 FILES = [MANIFEST, "README.md", "lora.safetensors"]

@@ -22,7 +22,8 @@ from onbrand.errors import (
 from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.pipeline import Pipeline
-from onbrand.packs.manifest import BASE_MANIFEST, MANIFEST, SAMPLE, load_base, load_pack
+from onbrand.packs.base import BASE_MANIFEST, load_base
+from onbrand.packs.manifest import MANIFEST, SAMPLE, load_pack
 from onbrand.storage.files import LocalFolder
 
 MINI = REPOSITORY / "models" / "mini"

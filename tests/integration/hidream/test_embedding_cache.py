@@ -17,7 +17,7 @@ from onbrand.hidream.text.embedding_cache import EmbeddingCache
 from onbrand.hidream.text.encode import Embeddings, EncodedPrompt
 from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.text.minilm import MiniLmEncoder
-from onbrand.packs.manifest import load_base
+from onbrand.packs.base import load_base
 from onbrand.storage.files import LocalFolder
 
 MINI = Path(__file__).parents[3] / "models" / "mini"

@@ -21,7 +21,7 @@ from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encode import TextEncoder, truncate_prompt
 from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.text.minilm import MiniLmEncoder
-from onbrand.packs.manifest import Base, load_base
+from onbrand.packs.base import Base, load_base
 from onbrand.storage.files import LocalFolder
 from tests.integration.hidream.bases import repin
 
@@ -132,7 +132,7 @@ import torch
 from onbrand.storage.files import LocalFolder
 from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs.manifest import load_base
+from onbrand.packs.base import load_base
 
 base = load_base(LocalFolder(Path({str(MINI)!r})))
 cpu = torch.device("cpu")

@@ -15,7 +15,7 @@ from onbrand.config import REPOSITORY
 from onbrand.errors import CodeInBase, ConfigError, DataDirUnwritable, SafetensorsInvalid, WeightsMissing
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.pin import parse_source, write_base
-from onbrand.packs.manifest import BASE_MANIFEST, Base, Source
+from onbrand.packs.base import BASE_MANIFEST, Base, Source
 from tests.tiny import tiny_base
 
 MODEL = "hidream-i1-dev"

@@ -21,7 +21,8 @@ from onbrand.hidream.decoding.decode import decode, to_pixels
 from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.pipeline import Pipeline, PipelineOutput
 from onbrand.jobs.models import Phase, Progress
-from onbrand.packs.manifest import SAMPLE, load_base, load_pack
+from onbrand.packs.base import load_base
+from onbrand.packs.manifest import SAMPLE, load_pack
 from onbrand.storage.files import LocalFolder
 
 MINI = REPOSITORY / "models" / "mini"

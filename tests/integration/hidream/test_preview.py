@@ -29,7 +29,8 @@ from onbrand.hidream.decoding.preview import (
 from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.pipeline import Pipeline, PipelineOutput
 from onbrand.jobs.models import Progress
-from onbrand.packs.manifest import SAMPLE, load_base, load_pack
+from onbrand.packs.base import load_base
+from onbrand.packs.manifest import SAMPLE, load_pack
 from onbrand.storage.files import LocalFolder
 from tests.tiny import tiny_pipeline
 

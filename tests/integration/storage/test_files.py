@@ -23,8 +23,8 @@ from onbrand.errors import (
     DataDirUnwritable,
     FileChanged,
     FileDamaged,
-    StorageRefused,
-    StorageUnreachable,
+    ObjectStoreRefused,
+    ObjectStoreUnreachable,
     WeightsMissing,
 )
 from onbrand.hidream.weights.stream import stream_tensors
@@ -218,7 +218,7 @@ async def test_a_store_that_vanishes_on_the_way_is_an_error(azurite: Azurite, az
         arriving = stream_tensors(folder, [file])
         await asyncio.to_thread(next, arriving)
         started = time.monotonic()
-        with pytest.raises(StorageUnreachable):
+        with pytest.raises(ObjectStoreUnreachable):
             await asyncio.to_thread(list, arriving)
         assert time.monotonic() - started < 15
 
@@ -281,7 +281,7 @@ async def test_tensors_that_are_not_wanted_any_more_are_not_waited_for(
 async def test_a_wrong_key_is_refused_at_once(azure: Place, on_azure: Settings) -> None:
     await put(azure, "a.bin", CONTENT)
     folder = in_azure(settings_with(on_azure, STORAGE_AZURE_KEY=WRONG_KEY))
-    with pytest.raises(StorageRefused, match="Azure refuses the weights in az://"):
+    with pytest.raises(ObjectStoreRefused, match="Azure refuses the weights in az://"):
         folder.read("a.bin")
 
 

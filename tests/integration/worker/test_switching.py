@@ -365,7 +365,7 @@ async def test_a_worker_may_stay_with_one_pack_or_with_the_candidate(bench: Benc
     ("chosen", "error", "sentence"),
     [
         ("candidate", PackNotFound, "no pack is the candidate one: make one so with `onbrand pack promote ID`"),
-        ("a" * 64, PackNotFound, "is not on the shelf"),
+        ("a" * 64, PackNotFound, "is not in the pack store"),
     ],
 )
 async def test_a_worker_without_its_pack_says_what_to_do(
