@@ -1,1 +1,1 @@
-"""What Onbrand claims about speed, memory and size, runnable. `python -m benchmarks [NAME …]`; see README.md."""
+"""Benchmarks of the speed, memory and size that Onbrand claims. `python -m benchmarks [NAME …]`; see README.md."""

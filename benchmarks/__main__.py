@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME …]`: run the named benchmarks, or all short ones, and print their figures as a table.
 
-Close other programs first: a busy machine measures itself. Nothing here is asserted; `make test` checks behaviour.
+Close other programs first, because they change the figures. Benchmarks assert nothing; `make test` checks behaviour.
 """
 
 from __future__ import annotations
@@ -30,21 +30,23 @@ from benchmarks import (
 from benchmarks.report import Figure, machine
 from tests.chaos.run import Chaos
 
-# Each takes half an hour: only by name.
+# Each takes half an hour, so it runs only by name.
 LONG = ("chaos", "soak")
 
 
 def main(arguments: list[str]) -> int:
-    """Run and print; 2 for a name that does not exist."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Print what Onbrand claims, measured.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which; without one, all but chaos and soak")
+    """Run the benchmarks and print their figures. Return 2 if a name does not exist."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what Onbrand claims.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="benchmarks to run; by default all except chaos and soak"
+    )
     for name, default, what in (
         ("jobs", 2000, "how many are submitted"),
-        ("kills", 400, "how many blows are kills"),
+        ("kills", 400, "how many of the faults are kills"),
         ("users", 20, "how many people submit"),
         ("apis", 2, "how many API processes"),
         ("workers", 3, "how many workers"),
-        ("seed", random.randrange(10**6), "what decides everything; that of an earlier run does the same again"),
+        ("seed", random.randrange(10**6), "seed of all random choices; an earlier run's seed repeats it"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"chaos: {what}")
     parser.add_argument("--azure", action="store_true", help="chaos: keep the images in Azurite")

@@ -1,4 +1,4 @@
-"""Submitting and looking at jobs while the worker draws: latency over HTTP on one kept-alive connection."""
+"""Latency of submitting jobs and of reading their status while the worker draws, on one keep-alive connection."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from benchmarks.report import Figure, percentile
 from tests.system import System, running_system
 
 SUBMISSIONS = 60
-LOOKS = 600
+STATUS_REQUESTS = 600
 
 
 def measure() -> Iterator[Figure]:
-    """Milliseconds, median and 99th percentile, with a job being drawn all the time."""
+    """Milliseconds, median and 99th percentile, while a job is always being drawn."""
     with (
         tempfile.TemporaryDirectory() as folder,
         running_system(Path(folder), MAX_QUEUED_PER_USER="1000", MAX_SUBMITTED_PER_MINUTE="1000") as system,
@@ -31,12 +31,12 @@ def measure() -> Iterator[Figure]:
             seconds, answer = _timed(connection, "POST", "/generate", headers, body)
             submits.append(seconds * 1000)
             job_ids.append(answer["job_id"])
-        looks = []
-        for number in range(LOOKS):
+        statuses = []
+        for number in range(STATUS_REQUESTS):
             path = f"/jobs/{job_ids[number % len(job_ids)]}"
-            looks.append(_timed(connection, "GET", path, headers)[0] * 1000)
+            statuses.append(_timed(connection, "GET", path, headers)[0] * 1000)
         _cancel(connection, job_ids, headers, system)
-    for name, samples in (("submit", submits), ("status", looks)):
+    for name, samples in (("submit", submits), ("status", statuses)):
         yield Figure(f"{name} while a job is drawn, median", "ms", [percentile(samples, 50)])
         yield Figure(f"{name} while a job is drawn, 99th percentile", "ms", [percentile(samples, 99)])
 
@@ -57,6 +57,6 @@ def _timed(
 def _cancel(
     connection: http.client.HTTPConnection, job_ids: list[str], headers: dict[str, str], system: System
 ) -> None:
-    assert system.readiness()["workers"] == 1, "the worker must have drawn all the while"
+    assert system.readiness()["workers"] == 1, "the worker must have been drawing all the time"
     for job_id in job_ids:
         _timed(connection, "DELETE", f"/jobs/{job_id}", headers)

@@ -1,7 +1,7 @@
-"""The long chaos run: people use Onbrand while it is taken apart, and then everything is checked (`tests/chaos`).
+"""The long chaos run (`tests/chaos`): people use Onbrand while faults are injected, and then everything is checked.
 
-What is done and found is printed to standard error, with a line every ten seconds; the figures are how often a promise
-was broken. When one was, the folder with all logs, images and the database is kept.
+Progress is printed to standard error every ten seconds. The figures count broken promises. If there is any, the folder
+with all logs, images and the database is kept.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tests.chaos.run import Chaos, run_chaos
 
 
 def measure(chaos: Chaos) -> Iterator[Figure]:
-    """Counts; all aims are 0."""
-    _say(f"seed {chaos.seed}; to do the same again: {chaos.again}")
+    """Counts of broken promises; all aims are 0."""
+    _say(f"seed {chaos.seed}; to repeat it: {chaos.again}")
     folder = Path(tempfile.mkdtemp(prefix="onbrand-chaos-"))
     outcome = asyncio.run(run_chaos(chaos, folder, _say))
     _say(outcome.table())
     found = outcome.verdict
     if found.breaches:
-        _say(f"everything is kept in {folder}")
+        _say(f"logs, images and the database are kept in {folder}")
     else:
         shutil.rmtree(folder)
-    where = f"of {outcome.ledger.submitted:,} jobs, {outcome.kills} kills and {outcome.disturbances} other blows"
+    where = f"of {outcome.ledger.submitted:,} jobs, {outcome.kills} kills and {outcome.disturbances} other faults"
     yield Figure(f"lost, {where}", "jobs", [found.lost], "0")
     yield Figure(f"doubled, {where}", "jobs", [found.doubled], "0")
     yield Figure(f"torn, of {found.images:,} images", "images", [found.torn], "0")

@@ -1,7 +1,8 @@
-"""How many of one person's queued jobs go before another's who comes later: in turns, and first come, first served.
+"""How many queued jobs of one person are started before the jobs of another person who comes later.
 
-Beside it plain Procrastinate on its defaults. Counted are jobs that waited when the later one was submitted and were
-started before it; aim: none for the first of the later person's jobs.
+Onbrand's turns are compared with first come, first served, and with plain Procrastinate on its defaults. A job counts
+if it was waiting when the later job was submitted, and was started before it. The aim for the second person's first job
+is 0.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from tests.chaos.deployment import Deployment, running_deployment, until
 BACKLOG = 50
 LATER = 3
 _SECONDS = 180.0
-_WORDS = {0: "first", LATER - 1: "third"}
+_ORDINALS = {0: "first", LATER - 1: "third"}
 
 
 def measure() -> Iterator[Figure]:
-    """Jobs, for the first and the last of the later person's three."""
+    """Jobs, for the first and the last of the three jobs of the second person."""
     yield from asyncio.run(_measure())
 
 
@@ -37,21 +38,21 @@ async def _measure() -> list[Figure]:
             plain = await _plain(house)
     backlog, later = rows[:BACKLOG], rows[BACKLOG:]
     figures = []
-    for word, job, before_in_plain in ((_WORDS[n], later[n], plain[n]) for n in _WORDS):
-        waited = [other for other in backlog if other["started_at"] > job["created_at"]]
-        turns = sum(other["started_at"] < job["started_at"] for other in waited)
-        name = f"A's waiting jobs that are drawn before B's {word}"
+    for ordinal, job, before_in_plain in ((_ORDINALS[n], later[n], plain[n]) for n in _ORDINALS):
+        waiting = [other for other in backlog if other["started_at"] > job["created_at"]]
+        turns = sum(other["started_at"] < job["started_at"] for other in waiting)
+        name = f"A's waiting jobs that are drawn before B's {ordinal}"
         aim = "0" if job is later[0] else ""
         figures += [
-            Figure(f"{name}, of {len(waited)}", "jobs", [turns], aim),
-            Figure(f"{name}, had the same jobs been drawn by time", "jobs", [len(waited)]),
+            Figure(f"{name}, of {len(waiting)}", "jobs", [turns], aim),
+            Figure(f"{name}, had the same jobs been drawn by time", "jobs", [len(waiting)]),
             Figure(f"{name}, plain Procrastinate, of {BACKLOG}", "jobs", [before_in_plain]),
         ]
     return figures
 
 
 async def _drawn(house: Deployment) -> Sequence[dict[str, Any]]:
-    """All jobs in the order in which they were submitted: one person's fifty, then another's three."""
+    """All jobs in the order of submission: fifty of one person, then three of another."""
     first, second = (Client(house.url(0), house.token(uuid4(), 0)) for _ in range(2))
     for client, count in ((first, BACKLOG), (second, LATER)):
         for _ in range(count):
@@ -62,12 +63,12 @@ async def _drawn(house: Deployment) -> Sequence[dict[str, Any]]:
 
 
 async def _plain(house: Deployment) -> list[int]:
-    """The same with everything queued before the worker starts."""
+    """The same jobs in plain Procrastinate, all queued before the worker starts."""
     plain = Plain(house.postgres.url)
     await plain.defer("first", BACKLOG, steps=0)
     await plain.defer("second", LATER, steps=0)
     with plain.worker():
         await until(lambda: len(plain.starts()) == BACKLOG + LATER, _SECONDS, "all were started")
     order = plain.starts()
-    theirs = [place for place, person in enumerate(order) if person == "second"]
-    return [order[:place].count("first") for place in theirs]
+    positions = [position for position, person in enumerate(order) if person == "second"]
+    return [order[:position].count("first") for position in positions]

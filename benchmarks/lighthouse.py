@@ -1,7 +1,7 @@
-"""What Lighthouse says about the page of a signed-in person, in a real browser, with an empty HTTP cache each time.
+"""Lighthouse's scores for the page of a signed-in person, in a real browser, with an empty HTTP cache each time.
 
-Two presets are Lighthouse's own: from a load of this machine it works out what one over a slower network would take
-(desktop: 10 Mbit/s, 40 ms; mobile: 1.6 Mbit/s, 150 ms and a processor four times slower). The third works nothing out.
+Two presets are Lighthouse's own: from a load on this machine they estimate the load over a slower network (desktop:
+10 Mbit/s, 40 ms; mobile: 1.6 Mbit/s, 150 ms, and a processor four times slower). The third estimates nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _METRICS = (("lcp_ms", "LCP", "ms", ""), ("cls", "CLS", "", "≤ 0.02"), ("tbt_m
 
 
 def measure() -> Iterator[Figure]:
-    """Scores of 100 and the three metrics, for each page and preset; audits that took points go to standard error."""
+    """Scores out of 100 and three metrics, for each page and preset. Audits below full points go to standard error."""
     with sync_playwright() as driver:
         browser = find_browser(driver)
     with tempfile.TemporaryDirectory() as folder, running_system(Path(folder)) as system:

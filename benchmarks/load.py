@@ -1,8 +1,8 @@
-"""Submitting and looking with a full queue, many people looking, and a hundred thousand old jobs: is it still flat?
+"""Latency of submitting and of reading the status with a full queue, many polling people, and 100,000 old jobs.
 
-Two APIs and five workers share one database; the model is a double that takes long, so that the workers stay busy and
-the queue stays as deep as it was made. One client on one kept-alive connection measures. The people who look every
-second are processes of their own, so that they cost the machine's time and not the client's.
+Two APIs and five workers share one database. The model is a slow test double, so the workers stay busy and the queue
+keeps its length. One client on one keep-alive connection measures. The people who poll every second are in another
+process, so they use the machine's time but not the client's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from uuid import UUID, uuid4
 from benchmarks.client import Client
 from benchmarks.report import Figure, percentile
 from onbrand.database.pool import Database
-from onbrand.jobs import attempts
-from onbrand.jobs.fairness import next_job
+from onbrand.jobs import attempts, fairness
 from onbrand.jobs.models import Pack
 from tests.chaos.deployment import Deployment, running_deployment, until
 
@@ -30,11 +29,11 @@ DEPTHS = (5, 50, 500)
 POLLERS = 50
 OLD_JOBS = 100_000
 SUBMISSIONS = 200
-LOOKS = 1000
+STATUS_REQUESTS = 1000
 CLAIMS = 50
 STARTS = 60
 _OWNERS = 20
-_BUSY = "pace=60"  # seven minutes: longer than a measurement
+_BUSY = "pace=60"  # seven minutes, longer than a measurement
 _PACK = Pack("a" * 64, "Sample brand", "1")
 _SETTINGS = {"MAX_QUEUED": "10000", "MAX_QUEUED_PER_USER": "1000", "MAX_SUBMITTED_PER_MINUTE": "10000"}
 # As many complete jobs as five years of a busy studio leave in thirty days, spread over the last of them.
@@ -51,7 +50,7 @@ _OLD = """
 
 
 def measure() -> Iterator[Figure]:
-    """Milliseconds, and connections."""
+    """Milliseconds, and numbers of connections."""
     yield from asyncio.run(_measure())
 
 
@@ -70,7 +69,7 @@ async def _measure() -> list[Figure]:
                 queue.fill(depth)
                 figures += _latencies(house, f"{depth} queued", queue)
             figures += await _claims(house, f"{DEPTHS[-1]} queued")
-            with _people_looking(house, queue), _counted_connections(house) as most:
+            with _people_polling(house, queue), _counted_connections(house) as most:
                 figures += _latencies(house, f"{DEPTHS[-1]} queued, {POLLERS} people looking every second", queue)
             _add_old_jobs(house, queue)
             figures += _latencies(house, f"{DEPTHS[-1]} queued, {OLD_JOBS:,} finished", queue)
@@ -79,7 +78,7 @@ async def _measure() -> list[Figure]:
 
 
 class _Queue:
-    """Jobs that wait, of several people, and one look at each of them in turn."""
+    """Waiting jobs of several people."""
 
     def __init__(self, house: Deployment) -> None:
         self.user_ids = [uuid4() for _ in range(_OWNERS)]
@@ -93,27 +92,27 @@ class _Queue:
 
 
 def _latencies(house: Deployment, where: str, queue: _Queue) -> Iterator[Figure]:
-    """Of submissions, each taken back at once so that the queue stays as deep, and of looks at waiting jobs."""
-    submits, looks = [], []
+    """Of submissions, which are cancelled at once so that the queue keeps its length, and of status requests."""
+    submits, statuses = [], []
     me = Client(house.url(0), house.token(uuid4(), 0))
     for _ in range(SUBMISSIONS):
         job_id, milliseconds = me.submit("a teapot")
         submits.append(milliseconds)
         me.cancel(job_id)
-    for number in range(LOOKS):
+    for number in range(STATUS_REQUESTS):
         client, job_id = queue.jobs[number % len(queue.jobs)]
-        looks.append(client.look(job_id)[1])
-    for name, samples in (("submit", submits), ("status", looks)):
+        statuses.append(client.status(job_id)[1])
+    for name, samples in (("submit", submits), ("status", statuses)):
         yield Figure(f"{name}, {where}, median", "ms", [percentile(samples, 50)])
         yield Figure(f"{name}, {where}, 99th percentile of {len(samples)}", "ms", [percentile(samples, 99)], "< 100 ms")
 
 
 def _starts(house: Deployment) -> Iterator[Figure]:
-    """From the row of an accepted job to its claim by an idle worker, by the database's clock."""
+    """From the creation of a job's row to its claim by an idle worker, by the database's clock."""
     client = Client(house.url(0), house.token(uuid4(), 0))
     for _ in range(STARTS):
         job_id, _ = client.submit("a teapot")
-        while client.look(job_id)[0]["status"] != "complete":
+        while client.status(job_id)[0]["status"] != "complete":
             time.sleep(0.02)
     rows = house.query(
         "select extract(epoch from first_started_at - created_at)::float8 * 1000 as waited from job"
@@ -125,7 +124,7 @@ def _starts(house: Deployment) -> Iterator[Figure]:
 
 
 async def _claims(house: Deployment, where: str) -> list[Figure]:
-    """What a worker does to get its next job, taken back each time."""
+    """What a worker does to claim its next job; the transaction is rolled back each time."""
     database = Database(house.postgres.url, application_name="benchmark", max_connections=1)
     await database.open()
     samples = []
@@ -133,7 +132,7 @@ async def _claims(house: Deployment, where: str) -> list[Figure]:
         for _ in range(CLAIMS):
             async with database.transaction() as connection:
                 started = time.perf_counter()
-                job_id = await next_job(connection)
+                job_id = await fairness.next_job(connection)
                 assert job_id is not None
                 assert await attempts.claim(connection, job_id, "benchmark", pack=_PACK, lease_seconds=45)
                 samples.append((time.perf_counter() - started) * 1000)
@@ -146,12 +145,12 @@ async def _claims(house: Deployment, where: str) -> list[Figure]:
 def _add_old_jobs(house: Deployment, queue: _Queue) -> None:
     tenant = house.query("select tenant_id from job limit 1")[0]["tenant_id"]
     house.query(_OLD, tenant, queue.user_ids, len(queue.user_ids), OLD_JOBS)
-    for tidying in ("vacuum analyze job", "checkpoint"):  # they came over a month, not all at once
-        house.query(tidying)
+    for statement in ("vacuum analyze job", "checkpoint"):  # because real jobs come over a month and not at once
+        house.query(statement)
 
 
 @contextmanager
-def _people_looking(house: Deployment, queue: _Queue) -> Iterator[None]:
+def _people_polling(house: Deployment, queue: _Queue) -> Iterator[None]:
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     people = []
@@ -159,24 +158,24 @@ def _people_looking(house: Deployment, queue: _Queue) -> Iterator[None]:
         user_id: UUID = queue.user_ids[number % len(queue.user_ids)]
         api = number % len(house.apis)
         people.append((house.url(api), house.token(user_id, api), queue.jobs[number][1]))
-    crowd = context.Process(target=_look_every_second, args=(people, stop))
+    crowd = context.Process(target=_poll_every_second, args=(people, stop))
     crowd.start()
     try:
         yield
     finally:
         stop.set()
         crowd.join(30)
-        assert crowd.exitcode == 0, "somebody who looked was refused"
+        assert crowd.exitcode == 0, "a status request was refused"
 
 
-def _look_every_second(people: list[tuple[str, str, str]], stop: Event) -> None:
-    def look(number: int, url: str, token: str, job_id: str) -> None:
+def _poll_every_second(people: list[tuple[str, str, str]], stop: Event) -> None:
+    def poll(number: int, url: str, token: str, job_id: str) -> None:
         client = Client(url, token)
         stop.wait(number / len(people))
         while not stop.wait(1):
-            client.look(job_id)
+            client.status(job_id)
 
-    threads = [Thread(target=look, args=(number, *person)) for number, person in enumerate(people)]
+    threads = [Thread(target=poll, args=(number, *person)) for number, person in enumerate(people)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -185,7 +184,7 @@ def _look_every_second(people: list[tuple[str, str, str]], stop: Event) -> None:
 
 @contextmanager
 def _counted_connections(house: Deployment) -> Iterator[Counter[str]]:
-    """The most connections at once, by who has them, while the block runs."""
+    """Sample the connections during the `with` block; keep the maximum for each kind of process."""
     most: Counter[str] = Counter()
     done = Event()
 

@@ -15,7 +15,7 @@ from tests.e2e.visitor import generate, run, sign_in
 from tests.system import System, descendants, running_system
 
 WARM_RUNS = 7
-# Looked at in every frame, in the page: Playwright's own waiting would add up to a second.
+# Checked in every frame, inside the page. Playwright's own waiting would add up to a second.
 _UNTIL_ALL_VISIBLE = """card => new Promise(done => {
   const look = () => {
     const pictures = [...card.querySelectorAll('img')];

@@ -1,7 +1,6 @@
-"""What one would use otherwise: Procrastinate with its defaults, as its quick start shows it.
+"""The comparison for the queue: Procrastinate with its defaults, as in its quick start.
 
-`python -m benchmarks.plain URL` runs one worker. Nothing is tuned, and nothing of Onbrand is used but the embedded
-PostgreSQL that it runs on.
+`python -m benchmarks.plain URL` runs one worker. Nothing is tuned. Of Onbrand it uses only the embedded PostgreSQL.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from psycopg.rows import dict_row
 
 
 def make_app(url: str) -> procrastinate.App:
-    """The application: one task."""
+    """A Procrastinate application with one task."""
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
 
     @app.task(name="draw")
-    async def draw(person: str, steps: int) -> None:  # noqa: ARG001  (it says whose it is)
+    async def draw(person: str, steps: int) -> None:  # noqa: ARG001  (only recorded)
         for _ in range(steps):
             await asyncio.sleep(0.1)
 
@@ -32,7 +31,7 @@ def make_app(url: str) -> procrastinate.App:
 
 
 class Plain:
-    """A database of its own on a running server, and workers on it."""
+    """A database of its own on a running server, with workers."""
 
     def __init__(self, server_url: str) -> None:
         with psycopg.connect(server_url, autocommit=True) as connection:
@@ -42,7 +41,7 @@ class Plain:
             connection.execute(SchemaManager.get_schema())
 
     async def defer(self, person: str, count: int, steps: int) -> None:
-        """Queue so many drawings of so many tenths of a second each."""
+        """Queue `count` jobs that take `steps` tenths of a second each."""
         async with make_app(self.url).open_async() as app:
             for _ in range(count):
                 await app.tasks["draw"].defer_async(person=person, steps=steps)
@@ -58,7 +57,7 @@ class Plain:
             process.wait()
 
     def starts(self) -> list[str]:
-        """Whose drawing was started, in that order; one that was started twice is there twice."""
+        """The persons of the started jobs, in order. A job that was started twice is there twice."""
         with psycopg.connect(self.url, row_factory=dict_row) as connection:
             rows = connection.execute(
                 "select job.args ->> 'person' as person from procrastinate_events event"

@@ -1,6 +1,6 @@
-"""From a worker's death in the middle of a drawing to the same job being drawn again, at the default lease of 45 s.
+"""From a worker's death while it draws a job to the second attempt at this job, with the default lease of 45 s.
 
-Beside it the same with plain Procrastinate on its defaults. The model is a double: it is not what is measured.
+The same is measured with plain Procrastinate on its defaults. The model is a test double, because it is not measured.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ _DRAWING = "pace=0.5"  # 3.5 s
 
 
 def measure() -> Iterator[Figure]:
-    """Seconds, and for plain Procrastinate whether it happened at all."""
+    """Seconds; for plain Procrastinate, whether there was a second attempt."""
     yield from asyncio.run(_measure())
 
 
 async def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
-        # No grace, so that SIGTERM hands the drawing back instead of finishing it. It plays no part in kill -9.
+        # No grace, so that after SIGTERM a worker gives the job back and does not finish it. It does not matter for
+        # kill -9.
         async with running_deployment(Path(folder), {"SHUTDOWN_GRACE_SECONDS": "0"}, workers=2) as house:
             killed = [await _seconds(house, signal.SIGKILL) for _ in range(RUNS)]
             stopped = [await _seconds(house, signal.SIGTERM) for _ in range(RUNS)]
@@ -56,12 +57,12 @@ async def _seconds(house: Deployment, number: int) -> float:
 
     await until(drawn(1), _PATIENCE_SECONDS, "it was drawn")
     worker = _worker_of(house, job_id)
-    worker.is_wanted = False  # it is another worker that must take over
+    worker.is_wanted = False  # another worker must take over
     started = time.perf_counter()
     worker.send(number)
     await until(drawn(2), _PATIENCE_SECONDS, "it was drawn again")
     seconds = time.perf_counter() - started
-    await until(lambda: client.look(job_id)[0]["status"] == "complete", _PATIENCE_SECONDS, "it was complete")
+    await until(lambda: client.status(job_id)[0]["status"] == "complete", _PATIENCE_SECONDS, "it was complete")
     worker.is_wanted = True
     await house.ready()
     return seconds

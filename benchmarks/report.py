@@ -1,4 +1,4 @@
-"""How a benchmark says what it measured: rows of a figure, its unit and its samples, and the machine they hold for."""
+"""The report of a benchmark: rows with a figure, its unit and its samples, and a line about the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of a report. `aim` is what the project set itself, empty where there is none."""
+    """One line of a report. `aim` is the project's own aim, or empty."""
 
     name: str
     unit: str
@@ -32,13 +32,13 @@ class Figure:
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
-    """The smallest sample that `percent` of them do not exceed."""
+    """The smallest sample that is not exceeded by `percent` of the samples."""
     ordered = sorted(samples)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def machine() -> str:
-    """The machine in one line: processor, cores this process may use, memory, system, Python."""
+    """The machine in one line: processor, usable cores, memory, system, Python."""
     model = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
         if line.startswith("model name"):

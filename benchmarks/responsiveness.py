@@ -1,8 +1,8 @@
-"""How the page feels, in a real browser against the whole system: what moves, what keeps a key waiting, how soon it is
-back after a refresh.
+"""Responsiveness of the page, in a real browser with the whole system: layout shifts, key latency, time to refresh.
 
-The page's own clock and the browser's own records (layout shifts, event timing, largest contentful paint), so that the
-time Playwright takes to look is in none of the figures. With an unthrottled processor, and one four times slower.
+The figures come from the page's own clock and from the browser's records (layout shifts, event timing, largest
+contentful paint), so that they do not contain Playwright's own time. The processor is unthrottled, or four times
+slower.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _PROMPT = "a red backpack on a light blue background"
 _WORDS = "a yellow sofa, "
 _KEY_EVERY_MS = 30
 _SHORTEST_MS = 16.0  # the browser records no shorter event
-_SETTLE_MS = 400.0  # the pictures fade in, and what moves then still counts
+_SETTLE_MS = 400.0  # the pictures fade in, and shifts during this time count too
 
-# Runs before the page's own scripts, on every load. Times are milliseconds since the navigation began.
+# This script runs before the page's own scripts, on every load. Times are milliseconds since the navigation began.
 _RECORDER = """
 (() => {
   const seen = { shifts: [], events: [], paints: [], keys: [], marks: {} };
@@ -42,7 +42,7 @@ _RECORDER = """
   const timing = (e) => ({ at: e.startTime, ms: e.duration, key: e.interactionId, name: e.name });
   record('event', seen.events, timing, { durationThreshold: 16 });
   addEventListener('keydown', (event) => seen.keys.push(event.timeStamp), { capture: true });
-  // The frame after the one in which it is true: by then it has been painted.
+  // Take the time one frame after the condition became true, because then it has been painted.
   const mark = (name, isTrue) => {
     const paint = () => requestAnimationFrame(() => { seen.marks[name] = performance.now(); });
     const look = () => (isTrue() ? paint() : requestAnimationFrame(look));
@@ -74,7 +74,7 @@ Seen = dict[str, Any]
 
 
 def measure() -> Iterator[Figure]:
-    """Milliseconds, seconds, and layout shift as the browser scores it. Each part has a tab of its own."""
+    """Milliseconds, seconds, and the browser's layout shift score. Each part has a tab of its own."""
     with tempfile.TemporaryDirectory() as folder, running_system(Path(folder)) as system, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=find_browser(driver), args=ARGUMENTS)
         system.wait_until_ready()
@@ -115,7 +115,7 @@ def _refresh(page: Page) -> float:
 
 
 def _wait_for(page: Page, expression: str) -> Any:
-    # Not Playwright's own waiting, which the page's Content-Security-Policy does not let in.
+    # Not Playwright's own waiting, because the page's Content-Security-Policy blocks it.
     return wait_until(lambda: page.evaluate(expression))
 
 
@@ -128,13 +128,13 @@ def _load(page: Page) -> Seen:
 
 
 def _of_loads(seen: Sequence[Seen], which: str) -> Iterator[Figure]:
-    # The largest paint can be that of "Signing you in…", which helps nobody: hence the second figure.
+    # The largest paint can be the text "Signing you in…", which is not useful; therefore the second figure.
     yield Figure(f"LCP of a warm load, {which}", "ms", [one["paints"][-1] for one in seen], "< 1000 ms")
     yield Figure(f"warm load to a prompt field, {which}", "ms", [one["marks"]["ready"] for one in seen], "< 1000 ms")
 
 
 def _generation(page: Page) -> Seen:
-    """Press, and write on while the pictures come and are decoded."""
+    """Click on Generate, and go on typing while the pictures arrive and are decoded."""
     page.evaluate("seen.expectPress()")
     generate(page, _PROMPT)
     prompt_field(page).focus()
@@ -158,13 +158,13 @@ def _of_generations(seen: Sequence[Seen], which: str) -> Iterator[Figure]:
 
 
 def _shifts(seen: Seen) -> list[Seen]:
-    """Whatever moved after the card was painted, whether or not a key had just been pressed."""
+    """All layout shifts after the card was painted, also those just after a key press."""
     begin, end = seen["marks"]["card"], seen["marks"]["pictures"] + _SETTLE_MS
     return [shift for shift in seen["shifts"] if begin < shift["at"] <= end]
 
 
 def _answers(seen: Seen) -> list[float]:
-    """Milliseconds to the paint of each key's effect, from the news of the pictures until they are shown."""
+    """Milliseconds from each key press to its paint, for keys between the job's completion and the shown pictures."""
     begin, end = seen["marks"]["complete"], seen["marks"]["pictures"] + _SETTLE_MS
     keys = [key for key in seen["keys"] if begin <= key <= end]
     slow: dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""How much JavaScript the page's first load takes: every script that index.html names, gzipped at level 9."""
+"""The size of the JavaScript in the page's first load: every script in index.html, gzipped at level 9."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Half an hour of one job after the other: does anything grow that should not?
+"""Half an hour of one job after the other, to find anything that grows and should not.
 
-Memory, open files, connections and the database's tables of one API and one worker with its model's double, sampled
-every ten seconds; growth is the slope of a straight line through the samples (least squares), without the first fifth
-of the time, in which caches fill.
+Memory, open files, connections and database tables of one API and one worker with a test double of the model are
+sampled every ten seconds. Growth is the slope of a straight line through the samples (least squares). The first fifth
+of the time is left out, because caches are filled then.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from benchmarks.report import Figure
 from tests.chaos.deployment import Deployment, running_deployment
 
 _SAMPLE_SECONDS = 10.0
-_WARMING = 0.2
+_WARM_UP_SHARE = 0.2
 _WAITING = 3
-_JOB = "pace=0.12"  # with storing and claiming, about a second
+_JOB = "pace=0.12"  # about a second, including claiming and storing
 _TABLES = ("job", "image", "procrastinate_jobs", "procrastinate_events")
 
-Samples = dict[str, list[tuple[float, float]]]  # by what was measured: when (hours), and how much
+Samples = dict[str, list[tuple[float, float]]]  # by name: (hours since the start, value)
 
 
 def measure(*, minutes: float) -> Iterator[Figure]:
-    """The last sample of each, and its growth by the hour."""
+    """The last sample of each figure, and its growth per hour."""
     samples, jobs = asyncio.run(_measure(minutes))
     yield Figure(f"jobs drawn in {minutes:g} minutes", "", [jobs])
     for name, series in samples.items():
-        settled = series[int(len(series) * _WARMING) :]
+        settled = series[int(len(series) * _WARM_UP_SHARE) :]
         slope = statistics.linear_regression(*zip(*settled, strict=True)).slope
         yield Figure(f"{name}, in the end", "", [series[-1][1]])
         yield Figure(f"{name}, growth by the hour", "", [slope])
@@ -52,7 +52,7 @@ async def _measure(minutes: float) -> tuple[Samples, int]:
             while (seconds := time.monotonic() - started) < minutes * 60:
                 while len(waiting) < _WAITING:
                     waiting.append(client.submit(_JOB)[0])
-                job, _ = client.look(waiting[0])
+                job, _ = client.status(waiting[0])
                 assert job["status"] != "failed", job
                 if job["status"] == "complete":
                     waiting.pop(0)
@@ -85,5 +85,5 @@ def _sample(house: Deployment) -> dict[str, float]:
 
 
 def _memory(pid: int) -> float:
-    """What it holds in memory, in MiB."""
+    """Resident memory of a process, in MiB."""
     return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024

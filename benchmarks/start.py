@@ -1,6 +1,6 @@
-"""`make run` as a new user meets it: a clone of what is committed, an empty home, and how long until the page is ready.
+"""`make run` as a new user runs it, in a clone of the committed files and with an empty home: seconds to a ready page.
 
-The first run installs every package from the registries, so it depends on the network; the second does not.
+The first run installs every package from the registries, so it depends on the network. The second does not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECOND_STARTS = 3
 
 
 def measure() -> Iterator[Figure]:
-    """Seconds from `make run` to a page that can generate."""
+    """Seconds from `make run` until a worker is ready."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "onbrand"
         subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(clone)], check=True)

@@ -1,4 +1,4 @@
-"""Whether the time of a 404 tells that a job exists: somebody else's job against one that nobody has."""
+"""Whether the time of a 404 shows that a job exists: another person's job compared with an id that no job has."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ REQUESTS = 1000
 
 
 def measure() -> Iterator[Figure]:
-    """Milliseconds of each, and by how much they differ; asked in turn, so that the machine's moods meet both."""
+    """Milliseconds of both, and their difference. They take turns, so that a slower machine affects both."""
     with tempfile.TemporaryDirectory() as folder, running_system(Path(folder)) as system:
         system.wait_until_ready()
         owner, stranger = _token(system), _token(system)
         status, job = system.request("POST", "/generate", owner, {"prompt": "a teapot"})
         assert status == 202, job
         connection = http.client.HTTPConnection("127.0.0.1", system.port, timeout=10)
-        theirs, nobodys = [], []
+        another_persons, unknown = [], []
         for _ in range(REQUESTS):
-            theirs.append(_timed(connection, job["job_id"], stranger))
-            nobodys.append(_timed(connection, str(uuid4()), stranger))
-    yield Figure("404 for somebody else's job", "ms", theirs)
-    yield Figure("404 for a job that nobody has", "ms", nobodys)
-    difference = abs(statistics.median(theirs) / statistics.median(nobodys) - 1)
+            another_persons.append(_timed(connection, job["job_id"], stranger))
+            unknown.append(_timed(connection, str(uuid4()), stranger))
+    yield Figure("404 for another person's job", "ms", another_persons)
+    yield Figure("404 for an unknown job", "ms", unknown)
+    difference = abs(statistics.median(another_persons) / statistics.median(unknown) - 1)
     yield Figure("difference of the two medians", "%", [difference * 100], aim="under 10")
 
 

@@ -1,10 +1,10 @@
-"""How fast weights come from this machine's disk into an allocated model: ours with checksums, and others without.
+"""Speed of loading weights from this machine's disk into an allocated model: ours with checksums, and others without.
 
-Expected before measuring: a core hashes 1.8 GB/s, and reading and copying cost it as much again, so two cores make
-about 2 GB/s; whoever leaves the hashing out, or does it afterwards, gains or loses just that.
+Expected before measuring: about 2 GB/s with two cores. A core hashes 1.8 GB/s, and reading and copying take it as long
+again. Without hashing it should be faster by that time; with hashing afterwards, slower.
 
-Each run copies 2 GiB in four shards into tensors that are there already, as `fill` does. Run:ai's streamer takes part
-where it is installed: `pip install --target DIR runai-model-streamer`, then `PYTHONPATH=DIR`.
+Each run copies 2 GiB in four shards into existing tensors, as `load_state` does. Run:ai's streamer is measured too if
+it is installed: `pip install --target DIR runai-model-streamer`, then `PYTHONPATH=DIR`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ Model = dict[str, Tensor]
 
 
 def measure() -> Iterator[Figure]:
-    """Gigabytes (10^9) a second, all ways in turns; first with the files in memory, then from the disk."""
+    """Gigabytes (10^9) per second. All loaders take turns; first with the files in memory, then from the disk."""
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
         directory = Path(folder)
         files = [_shard(directory, number) for number in range(SHARDS)]
@@ -47,31 +48,43 @@ def _compared(directory: Path, files: Sequence[ManifestFile], model: Model, stat
     folder = LocalFolder(directory)
     paths = [directory / file.path for file in files]
 
-    def verify() -> None:
+    def then_hashed(load: Callable[[], None]) -> None:
+        load()
         for file in files:
             verify_file(folder, file)
 
-    ways: dict[str, Callable[[], None]] = {
-        "ours, hashed on the way": lambda: _fill(model, stream.tensors(folder, files)),
-        "safetensors, not hashed": lambda: _fill(model, _load_files(paths)),
-        "safetensors, then hashed": lambda: (_fill(model, _load_files(paths)), verify())[1],
+    def ours() -> None:
+        _copy(model, stream.stream_tensors(folder, files))
+
+    def safetensors() -> None:
+        _copy(model, _load_files(paths))
+
+    def run_ai() -> None:
+        _copy(model, _run_ai(paths))
+
+    loaders: dict[str, Callable[[], None]] = {
+        "ours, hashed on the way": ours,
+        "safetensors, not hashed": safetensors,
+        "safetensors, then hashed": partial(then_hashed, safetensors),
     }
     if importlib.util.find_spec(_RUNAI):
-        ways["Run:ai's streamer, not hashed"] = lambda: _fill(model, _run_ai(paths))
-        ways["Run:ai's streamer, then hashed"] = lambda: (_fill(model, _run_ai(paths)), verify())[1]
+        loaders |= {
+            "Run:ai's streamer, not hashed": run_ai,
+            "Run:ai's streamer, then hashed": partial(then_hashed, run_ai),
+        }
     gigabytes = sum(file.size for file in files) / 1e9
-    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}
     for _ in range(ROUNDS):
-        for name, way in ways.items():
+        for name, load in loaders.items():
             if state == "on disk":
-                _forget(paths)
+                _drop_from_cache(paths)
             started, used = time.perf_counter(), time.process_time()
-            way()
+            load()
             seconds, processor = time.perf_counter() - started, time.process_time() - used
             samples[name].append((gigabytes / seconds, processor / gigabytes))
     for name, runs in samples.items():
         yield Figure(f"weights {state}: {name}", "GB/s", [speed for speed, _ in runs])
-        # All threads together; other programs on the machine make less of a difference to it.
+        # Of all threads together. Other programs on the machine change it less than the seconds.
         yield Figure("… the processor's time for a gigabyte of it", "s", [processor for _, processor in runs])
 
 
@@ -84,7 +97,7 @@ def _shard(directory: Path, number: int) -> ManifestFile:
         return ManifestFile(path.name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _fill(model: Model, tensors: Iterable[tuple[str, Tensor]]) -> None:
+def _copy(model: Model, tensors: Iterable[tuple[str, Tensor]]) -> None:
     for name, tensor in tensors:
         model[name].copy_(tensor)
 
@@ -101,8 +114,8 @@ def _run_ai(paths: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
         yield from opened.get_tensors()
 
 
-def _forget(paths: Sequence[Path]) -> None:
-    """Have the system drop what it keeps of these files in memory."""
+def _drop_from_cache(paths: Sequence[Path]) -> None:
+    """Make the system drop these files from its memory."""
     for path in paths:
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -4,9 +4,18 @@
     ├── SetupError                  a process cannot start: one plain line, then its exit code
     │   ├── ConfigError             a setting is wrong (78)
     │   ├── DataDirUnwritable  PortBusy  AlreadyRunning  DatabaseNotReady
-    │   ├── StorageRefused  StorageUnreachable
-    │   ├── DatabaseServerFailed  WeightsMissing  WeightsDamaged  PageNotBuilt
-    │   ├── PackNotFound  PackUnfit  NotSignedOff  NotReproducible
+    │   ├── ObjectStoreRefused  ObjectStoreUnreachable
+    │   ├── DatabaseServerFailed  PageNotBuilt
+    │   ├── WeightsMissing  NotEnoughMemory  PrecisionUnsupported  ModelRefused  ModelProcessDied
+    │   ├── WeightsUnusable         a base or a brand pack is there, but it cannot be used as it is
+    │   │   ├── FileDamaged         a file does not have the bytes that its manifest or its format says
+    │   │   │   └── FileUnreadable  FileChanged  ChecksumMismatch  SafetensorsInvalid
+    │   │   ├── ManifestInvalid  CodeInBase  ModelUnknown
+    │   │   ├── NetworkConfigInvalid  TokenizerInvalid  TensorsMismatch
+    │   │   ├── LoraInvalid  LoraManifestMismatch  LoraBaseMismatch  LoraWithoutEffect
+    │   │   ├── PromptSuffixTooLong  ModelOutputInvalid  ProbeMismatch
+    │   │   └── PreparedWeightsDamaged  StoredPackDamaged
+    │   └── PackNotFound  PackUnfit  NotSignedOff  NotReproducible
     ├── ProblemError                an HTTP request cannot be served: RFC 9457 problem+json
     │   ├── 401  TokenMissing  TokenInvalid  TokenExpired
     │   ├── 403  ClientNotAllowed  AppOnlyToken  ScopeMissing  AccessRevoked
@@ -20,11 +29,11 @@
     │   │        CommentTooLong  CommentInvalid
     │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull
     │   ├── 500  InternalError  ImageCorrupt
-    │   └── 503  DatabaseUnavailable  StoreUnavailable  KeysUnavailable  Overloaded
+    │   └── 503  DatabaseUnavailable  ImageStoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job ended badly: stored as `error.code`
         ├── Cancelled  NoCapacity  DeadlinePassed  GenerationTimedOut  WorkerLost
         ├── ModelFailed  BadImage  GpuMemory
-        └── StorageUnavailable
+        └── ImagesNotStored
 
 Texts are for the person in front of the screen: what happened, then what to do. None of them repeats the input.
 """
@@ -83,13 +92,13 @@ class DatabaseServerFailed(SetupError):
     """The embedded PostgreSQL did not start; the end of its log is in the message."""
 
 
-class StorageRefused(SetupError):
+class ObjectStoreRefused(SetupError):
     """The object store answers, but not to this configuration: no such container, a wrong key, no right to write."""
 
     exit_code = 78
 
 
-class StorageUnreachable(SetupError):
+class ObjectStoreUnreachable(SetupError):
     """The object store did not answer, or could not store anything at this moment."""
 
 
@@ -99,10 +108,117 @@ class WeightsMissing(SetupError):
     exit_code = 78
 
 
-class WeightsDamaged(SetupError):
-    """A weight file's SHA-256 differs from the manifest, or its tensors are not the ones expected."""
+class NotEnoughMemory(SetupError):
+    """Raised when the GPU or the machine has less free memory than the model needs."""
+
+
+class PrecisionUnsupported(SetupError):
+    """Raised when `ONBRAND_PRECISION` is one in which the configured model cannot be loaded."""
+
+
+class ModelRefused(SetupError):
+    """Raised when the worker's model process cannot load the model and says why; the message is the process's own."""
 
     exit_code = 78
+
+
+class ModelProcessDied(SetupError):
+    """Raised when the worker's model process ended each time it loaded the model, without saying why."""
+
+
+class WeightsUnusable(SetupError):
+    """A base or a brand pack is there, but it cannot be used as it is: starting again gives the same error.
+
+    Never raised itself. `onbrand pack verify` and the benchmark catch all of its subclasses in the same way.
+    """
+
+    exit_code = 78
+
+
+class FileDamaged(WeightsUnusable):
+    """A file does not have the bytes that its manifest or its format says: it needs another copy.
+
+    Never raised itself. Whoever has a second copy, or can prepare the file again, catches all of its subclasses.
+    """
+
+
+class FileUnreadable(FileDamaged):
+    """Raised when the operating system cannot read a file, for example after a disk error or without permission."""
+
+
+class FileChanged(FileDamaged):
+    """Raised when an object in the object store became shorter while it was read."""
+
+
+class ChecksumMismatch(FileDamaged):
+    """Raised when a file's size or SHA-256 is not the one in the manifest."""
+
+
+class SafetensorsInvalid(FileDamaged):
+    """Raised when a file is named `.safetensors` and does not follow that format."""
+
+
+class ManifestInvalid(WeightsUnusable):
+    """Raised when `base.json` or `pack.json` is not a manifest that this version understands."""
+
+
+class CodeInBase(WeightsUnusable):
+    """Raised when the directory that is to become a base has a file that may hold code, such as a pickle."""
+
+
+class ModelUnknown(WeightsUnusable):
+    """Raised when a base is for a model that this version cannot load."""
+
+
+class NetworkConfigInvalid(WeightsUnusable):
+    """Raised when a component's `config.json` does not describe the network that the model needs."""
+
+
+class TokenizerInvalid(WeightsUnusable):
+    """Raised when the files of a tokenizer cannot be loaded."""
+
+
+class TensorsMismatch(WeightsUnusable):
+    """Raised when the tensors do not fit their network: one is missing, unknown, repeated or has another shape or type.
+
+    Also raised when a tensor that is quantised has numbers that are not finite.
+    """
+
+
+class LoraInvalid(WeightsUnusable):
+    """Raised when a file is not a plain LoRA: not safetensors, cut short, another kind of adapter, unknown tensors."""
+
+
+class LoraManifestMismatch(WeightsUnusable):
+    """Raised when a LoRA file has other modules, another rank or another alpha than the pack's manifest says."""
+
+
+class LoraBaseMismatch(WeightsUnusable):
+    """Raised when a LoRA adapts a module that the base does not have, or one that has another shape there."""
+
+
+class LoraWithoutEffect(WeightsUnusable):
+    """Raised when a LoRA changes nothing in a module that it adapts, or next to nothing in the model's output."""
+
+
+class PromptSuffixTooLong(WeightsUnusable):
+    """Raised when the `prompt_suffix` of a pack alone takes more tokens than the model reads."""
+
+
+class ModelOutputInvalid(WeightsUnusable):
+    """Raised when the output of a transformer that was just loaded is not finite, or is the same number everywhere."""
+
+
+class ProbeMismatch(WeightsUnusable):
+    """Raised when a loaded transformer's output differs from the one that the pack recorded when it was built."""
+
+
+class PreparedWeightsDamaged(WeightsUnusable):
+    """Raised when prepared weights are damaged or belong to another pack; they can be deleted or prepared again."""
+
+
+class StoredPackDamaged(WeightsUnusable):
+    """Raised when a file of a pack in the object store is missing or differs from the pack's manifest."""
 
 
 class PackNotFound(SetupError):
@@ -429,7 +545,7 @@ class DatabaseUnavailable(ProblemError):
     detail = "Nothing was lost. Try again in a few seconds."
 
 
-class StoreUnavailable(ProblemError):
+class ImageStoreUnavailable(ProblemError):
     """The object store did not answer in time."""
 
     status, code, title = 503, "store_unavailable", "The image store is away"
@@ -517,7 +633,7 @@ class GpuMemory(JobFailure):
     detail = "The GPU ran out of memory while drawing. Try again in a moment."
 
 
-class StorageUnavailable(JobFailure):
+class ImagesNotStored(JobFailure):
     """The finished images could not be written to the object store."""
 
     code, title, retryable = "storage_unavailable", "The images couldn't be stored", True

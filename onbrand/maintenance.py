@@ -15,7 +15,7 @@ from uuid import UUID
 
 from onbrand.config import Settings
 from onbrand.database.pool import Database
-from onbrand.errors import DatabaseUnavailable, StoreUnavailable
+from onbrand.errors import DatabaseUnavailable, ImageStoreUnavailable
 from onbrand.images.store import ImageStore, StoredKey
 from onbrand.jobs import retention, usage
 from onbrand.jobs.attempts import Rules
@@ -130,7 +130,7 @@ class Maintenance:
         async with gate:
             try:
                 await self._images.delete_job(job_id)
-            except StoreUnavailable:
+            except ImageStoreUnavailable:
                 return False  # the job stays marked, and a later round deletes it
             async with self._database.transaction() as connection:
                 await retention.delete_row(connection, job_id)
@@ -213,7 +213,7 @@ async def _for_ever(work: Callable[[], Awaitable[object]], seconds: float) -> No
             if not is_lost:
                 logger.warning("The database does not answer", extra={"action": "database_lost"})
             is_lost = True
-        except StoreUnavailable:
+        except ImageStoreUnavailable:
             if not is_lost:
                 logger.warning("The image store does not answer", extra={"action": "store_lost"})
             is_lost = True

@@ -1,4 +1,4 @@
-"""Brand packs that no model has to understand: a manifest and a few files of random bytes."""
+"""Brand packs with a manifest and a few files of random bytes, for tests that load no model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from uuid import uuid4
 
 from onbrand.config import REPOSITORY
 from onbrand.database.pool import Database
-from onbrand.packs.manifest import MANIFEST, BrandPack, load_base, load_pack
+from onbrand.packs.base import load_base
+from onbrand.packs.manifest import MANIFEST, BrandPack, load_pack
 from onbrand.packs.promotion import Verdict, register
 from onbrand.storage.files import LocalFolder
 
@@ -22,7 +23,7 @@ FILES = {"lora.safetensors": 40_000, "samples/1.png": 3, "README.md": 0}
 def make_pack(
     directory: Path, *, name: str = "Brand", version: str = "1", base: str = MINI.id, model: str = "mini"
 ) -> BrandPack:
-    """A pack on disk, by default for the mini model's base; each has another id."""
+    """Write a pack, by default for the mini model's base. Each has another id."""
     contents = {path: os.urandom(size) for path, size in FILES.items()}
     for path, content in contents.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
@@ -49,15 +50,15 @@ def make_pack(
     return load_pack(directory)
 
 
-async def known(database: Database, *packs: BrandPack) -> None:
-    """The database knows these packs."""
+async def register_packs(database: Database, *packs: BrandPack) -> None:
+    """Register packs in the database."""
     async with database.transaction() as connection:
         for pack in packs:
             await register(connection, pack.id, pack.manifest, by="test")
 
 
-async def sign(database: Database, pack_id: str, verdict: Verdict) -> None:
-    """A designer has said this about a pack that the database knows."""
+async def sign_pack(database: Database, pack_id: str, verdict: Verdict) -> None:
+    """Store a designer's verdict about a registered pack."""
     async with database.transaction() as connection:
         await connection.execute(
             "insert into sign_off (pack_id, verdict, reviewer, document, digest) values (%s, %s, 'Ada', '{}', %s)",

@@ -1,14 +1,14 @@
-"""HiDream-I1 at tiny size: diffusers' and transformers' own classes with random weights, written as real ones are.
+"""HiDream-I1 at tiny size: diffusers' and transformers' own classes with random weights, stored like real ones.
 
-Everything is built here, tokenizers included; nothing is downloaded. Pictures are 1024×1024 as always: the decoder
-scales by 64, so that the transformer has 64 image tokens.
+Everything is made here, including the tokenizers; nothing is downloaded. The pictures have 1024×1024 pixels as always.
+The decoder scales by 64, so the transformer has only 64 image tokens.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,13 @@ from transformers import (
 )
 
 from onbrand.hidream.models import MODELS
-from onbrand.packs.manifest import BASE_MANIFEST, MANIFEST, Base, BrandPack, load_base, load_pack
+from onbrand.packs.base import BASE_MANIFEST, Base, load_base
+from onbrand.packs.manifest import MANIFEST, BrandPack, load_pack
 from onbrand.storage.files import LocalFolder
 
 VARIANTS = tuple(name for name in MODELS if name.startswith("hidream-i1-"))
 REVISION = "0" * 40
-SIZE = 16  # latents, one way
+SIZE = 16  # latents along one side
 RANK, ALPHA = 4, 8.0
 ADAPTED = (".to_q", ".to_k", ".to_v", ".to_out", ".to_q_t", ".to_k_t", ".to_v_t", ".to_out_t", ".w1", ".w2", ".w3")
 LINES = [
@@ -47,7 +48,7 @@ LINES = [
 
 
 def tiny_pipeline(seed: int = 0) -> Any:
-    """diffusers' whole `HiDreamImagePipeline` in float32 on the CPU, with a scheduler as Dev and Fast have."""
+    """diffusers' complete `HiDreamImagePipeline` in float32 on the CPU, with the scheduler class of Dev and Fast."""
     torch.manual_seed(seed)
     clip, t5, llama = _clip_tokenizer(), _t5_tokenizer(), _llama_tokenizer()
     clip_config = CLIPTextConfig(
@@ -80,7 +81,7 @@ def tiny_pipeline(seed: int = 0) -> Any:
     )
     vae = AutoencoderKL(
         block_out_channels=(4,) * 7,
-        layers_per_block=0,  # one in the decoder, which has one more: a 1024² picture takes 0.4 s
+        layers_per_block=0,  # the decoder has one layer more per block; a 1024² picture takes 0.4 s
         latent_channels=4,
         norm_num_groups=2,
         down_block_types=("DownEncoderBlock2D",) * 7,
@@ -123,7 +124,7 @@ def tiny_pipeline(seed: int = 0) -> Any:
 
 
 def tiny_base(directory: Path, model: str = "hidream-i1-dev", seed: int = 0) -> Base:
-    """A base on disk, in diffusers' layout with its manifest; the transformer in several shards, in bfloat16."""
+    """Write a base in diffusers' layout with its manifest. The transformer is in bfloat16, in several shards."""
     pipeline = tiny_pipeline(seed)
     for name, part in pipeline.components.items():
         if name == "scheduler":
@@ -142,7 +143,7 @@ def tiny_base(directory: Path, model: str = "hidream-i1-dev", seed: int = 0) -> 
 
 
 def adapted_modules(transformer: torch.nn.Module) -> tuple[str, ...]:
-    """What a brand's LoRA adapts: attention, the text's and the shared feed-forwards; never routed experts."""
+    """The modules that a brand's LoRA adapts: attention, text and shared feed-forwards, never routed experts."""
     return tuple(
         sorted(
             name
@@ -153,10 +154,10 @@ def adapted_modules(transformer: torch.nn.Module) -> tuple[str, ...]:
 
 
 def tiny_lora(transformer: torch.nn.Module, seed: int = 1, strength: float = 0.3) -> dict[str, Tensor]:
-    """A random LoRA in diffusers' key style whose effect is plain to see."""
+    """A random LoRA with diffusers' key names and a visible effect."""
     generator = torch.Generator().manual_seed(seed)
     modules = dict(transformer.named_modules())
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name in adapted_modules(transformer):
         out_features, in_features = modules[name].weight.shape
         down = torch.randn(RANK, in_features, generator=generator) / in_features**0.5
@@ -172,10 +173,10 @@ def tiny_pack(
     modules: Sequence[str],
     *,
     steps: int = 3,
-    probe: dict[str, Sequence[float]] | None = None,
+    probe: Mapping[str, Sequence[float]] | None = None,
     version: str = "1",
 ) -> BrandPack:
-    """A brand pack on disk for a tiny base. Without a `probe` its place is taken by numbers that fit nothing."""
+    """Write a brand pack for a tiny base. The default `probe` has numbers that fit no model."""
     directory.mkdir(parents=True, exist_ok=True)
     save_file(lora, directory / "lora.safetensors", {"format": "pt"})
     model = MODELS[base.manifest.model]
@@ -218,7 +219,7 @@ def _files(directory: Path) -> list[dict[str, Any]]:
 
 
 def _clip_tokenizer() -> CLIPTokenizer:
-    """Every byte alone and at a word's end, no merges: any text can be read."""
+    """A token for every byte and for every byte at the end of a word, without merges, so it accepts any text."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, *(f"{symbol}</w>" for symbol in alphabet), "<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(vocab={token: n for n, token in enumerate(tokens)}, merges=[], model_max_length=248)
@@ -227,11 +228,11 @@ def _clip_tokenizer() -> CLIPTokenizer:
 def _t5_tokenizer() -> T5Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
-    special = ["<pad>", "</s>", "<unk>"]  # in this order: T5's ids
+    special = ["<pad>", "</s>", "<unk>"]  # this order gives T5's ids
     trainer = trainers.UnigramTrainer(vocab_size=80, show_progress=False, special_tokens=special, unk_token="<unk>")
     tokenizer.train_from_iterator(LINES, trainer)
     vocabulary = [(piece, round(score, 2)) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
-    # The trainer's order and last digits change from run to run; the ids of special tokens must stay.
+    # Sort, because the trainer's order and last digits change from run to run. The ids of special tokens must stay.
     vocabulary = [*vocabulary[: len(special)], *sorted(vocabulary[len(special) :])]
     return T5Tokenizer(vocab=vocabulary, extra_ids=0, model_max_length=512)
 

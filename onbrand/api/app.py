@@ -128,7 +128,7 @@ async def serve(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
 
     Raises:
         PortBusy: an address cannot be listened on.
-        StorageRefused: the image store does not accept the settings.
+        ObjectStoreRefused: the image store does not accept the settings.
     """
     services: Services = app.state.services
     await services.images.prepare()

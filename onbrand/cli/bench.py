@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from onbrand.config import Settings
 from onbrand.errors import ConfigError
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs.manifest import MANIFEST, SAMPLE, Base, BrandPack, configured_base, load_pack
+from onbrand.packs.base import Base, configured_base
+from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, load_pack
 from onbrand.storage.files import LocalFolder, derived_folder
 
 if TYPE_CHECKING:
-    from onbrand.hidream.benchmark.measure import Bench, Row
+    from onbrand.hidream.benchmark.measure import BenchmarkResult, CandidateResult
 
 Name = TypeVar("Name", bound=StrEnum)
 SCHEMA = 1  # of the JSON document
@@ -56,14 +57,14 @@ class Choice:
     is_forced: bool = False
 
 
-def bench(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Bench:
+def bench(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> BenchmarkResult:
     """Measure the settings' model: with the pack that its base brings, or with a random LoRA.
 
     Raises:
         ConfigError: a precision or a variant isn't one, there is no configuration to fill at random, or the model is
             too large for a CPU.
-        WeightsMissing, WeightsDamaged: the base cannot be read.
-        StorageRefused, StorageUnreachable: its place does not answer.
+        WeightsMissing, WeightsUnusable: the base cannot be read.
+        ObjectStoreRefused, ObjectStoreUnreachable: its place does not answer.
     """
     precisions = _chosen(choice.precisions, Precision)
     tell("Loading torch and diffusers")
@@ -77,8 +78,10 @@ def bench(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Be
         pack = _bundled(base) or random_pack(base, Path(directory))
         rows = candidates(MODELS[base.manifest.model], precisions, variants)
         effort = measuring.Effort(choice.images, choice.turns, choice.runs)
-        artefacts = derived_folder(settings)
-        return measuring.measure(base, with_steps(pack, choice.steps), rows, effort, artefacts=artefacts, tell=tell)
+        prepared_folder = derived_folder(settings)
+        return measuring.measure(
+            base, with_steps(pack, choice.steps), rows, effort, prepared_folder=prepared_folder, on_status=tell
+        )
 
 
 def _base(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Base:
@@ -121,7 +124,7 @@ def _chosen(names: str | None, known: type[Name]) -> tuple[Name, ...]:
         raise ConfigError(f"One of {names} can't be measured: choose among {', '.join(known)}.") from None
 
 
-def as_json(measured: Bench) -> str:
+def as_json(measured: BenchmarkResult) -> str:
     """One document. Seconds, bytes and floating-point operations; a figure that there is none of is null."""
     document = {
         "schema": SCHEMA,
@@ -141,14 +144,14 @@ def as_json(measured: Bench) -> str:
             "dtype": measured.dtype,
             "flops_per_second": list(measured.flops_per_second),
             "flops": None if measured.work is None else {**asdict(measured.work), "total": measured.work.total},
-            "seconds": measured.floor,
+            "seconds": measured.roofline_seconds,
         },
         "rows": [_row_document(row, measured) for row in measured.rows],
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _row_document(row: Row, measured: Bench) -> dict[str, Any]:
+def _row_document(row: CandidateResult, measured: BenchmarkResult) -> dict[str, Any]:
     return {
         "name": row.name,
         "plan": row.plan or None,
@@ -156,7 +159,7 @@ def _row_document(row: Row, measured: Bench) -> dict[str, Any]:
         "drawing_seconds": row.drawings,
         "median_seconds": row.seconds,
         "steps_per_second": _steps_per_second(row, measured),
-        "times_the_floor": _ratio(row.seconds, measured.floor),
+        "times_the_floor": _ratio(row.seconds, measured.roofline_seconds),
         "times_as_fast_as_stock": _ratio(measured.rows[0].seconds, row.seconds),
         "peak_bytes": max(row.peaks, default=None),
         "load_seconds": {stage: statistics.median(samples) for stage, samples in row.loads.items()} or None,
@@ -165,12 +168,12 @@ def _row_document(row: Row, measured: Bench) -> dict[str, Any]:
     }
 
 
-def as_table(measured: Bench) -> str:
+def as_table(measured: BenchmarkResult) -> str:
     """Markdown, with what the figures hold for above it."""
     return "\n".join([*_heading(measured), "", *_markdown(_COLUMNS, _cells(measured)), "", *_below(measured)])
 
 
-def _heading(measured: Bench) -> Iterator[str]:
+def _heading(measured: BenchmarkResult) -> Iterator[str]:
     effort, versions = measured.effort, measured.versions
     before, after = measured.load_average
     yield (
@@ -190,10 +193,10 @@ def _heading(measured: Bench) -> Iterator[str]:
         )
 
 
-def _cells(measured: Bench) -> Iterator[list[str]]:
-    if measured.floor is not None:
-        rate = f"{measured.steps / measured.floor:.3g}"
-        yield ["floor", f"{measured.floor:.3g}", "", rate, "1", *[""] * (len(_COLUMNS) - 5)]
+def _cells(measured: BenchmarkResult) -> Iterator[list[str]]:
+    if measured.roofline_seconds is not None:
+        rate = f"{measured.steps / measured.roofline_seconds:.3g}"
+        yield ["floor", f"{measured.roofline_seconds:.3g}", "", rate, "1", *[""] * (len(_COLUMNS) - 5)]
     for row in measured.rows:
         if row.failure:
             yield [row.name, row.failure, *[""] * (len(_COLUMNS) - 2)]
@@ -204,7 +207,7 @@ def _cells(measured: Bench) -> Iterator[list[str]]:
             _shown(row.seconds),
             f"{min(row.drawings):.3g} to {max(row.drawings):.3g}",
             _shown(_steps_per_second(row, measured)),
-            _shown(_ratio(row.seconds, measured.floor)),
+            _shown(_ratio(row.seconds, measured.roofline_seconds)),
             _shown(_ratio(measured.rows[0].seconds, row.seconds)),
             f"{max(row.peaks) / 2**30:.3g}",
             _shown(loads or None),
@@ -214,7 +217,7 @@ def _cells(measured: Bench) -> Iterator[list[str]]:
         ]
 
 
-def _below(measured: Bench) -> Iterator[str]:
+def _below(measured: BenchmarkResult) -> Iterator[str]:
     for row in measured.rows:
         stages = ", ".join(f"{stage} {statistics.median(samples):.2f}" for stage, samples in row.loads.items())
         said = "; ".join(text for text in (row.plan, stages and f"seconds to load: {stages}") if text)
@@ -227,7 +230,7 @@ def _markdown(head: Sequence[str], rows: Iterator[list[str]]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _steps_per_second(row: Row, measured: Bench) -> float | None:
+def _steps_per_second(row: CandidateResult, measured: BenchmarkResult) -> float | None:
     return _ratio(float(measured.steps), _median(row.denoisings))
 
 

@@ -72,7 +72,7 @@ async def clean(settings: Settings, database_url: str, *, confirmed: bool) -> Cl
 
     Raises:
         DatabaseNotReady: its schema is older than this version.
-        DatabaseUnavailable, StoreUnavailable: they did not answer; what was done so far is done.
+        DatabaseUnavailable, ImageStoreUnavailable: they did not answer; what was done so far is done.
         SetupError: the store cannot be opened.
     """
     images = ImageStore.open(settings)

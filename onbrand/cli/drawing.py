@@ -17,7 +17,8 @@ from onbrand.config import PrecisionChoice, Settings
 from onbrand.errors import DataDirUnwritable
 from onbrand.jobs.models import Phase
 from onbrand.jobs.models import Progress as Step
-from onbrand.packs.manifest import BrandPack, configured_base
+from onbrand.packs.base import configured_base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import derived_folder
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: B
     """The settings' model with a brand pack, in this process.
 
     Raises:
-        WeightsMissing, WeightsDamaged, SetupError: as `load_pipeline`.
+        WeightsMissing, WeightsUnusable, PackUnfit, NotEnoughMemory, PrecisionUnsupported: as `load_pipeline`.
     """
     bar.say("Loading the model")
     from onbrand.hidream.load import load_pipeline  # seconds of imports: the bar is there before them
@@ -84,7 +85,7 @@ def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: B
         configured_base(settings),
         pack,
         precision=precision,
-        artefacts=derived_folder(settings),
+        prepared_folder=derived_folder(settings),
         cache=settings.data_dir / "cache",
         on_stage=bar.on_stage,
     )

@@ -22,7 +22,7 @@ def generate(settings: Settings, text: str, out: Path, seed: int | None) -> list
 
     Raises:
         PromptBlank, PromptTooLong, PromptInvalid: as for the page.
-        PackNotFound, WeightsMissing, WeightsDamaged: the model cannot be loaded.
+        PackNotFound, WeightsMissing, WeightsUnusable: the model cannot be loaded.
         DataDirUnwritable: `out` cannot be written.
     """
     text = prompt.normalise(text)

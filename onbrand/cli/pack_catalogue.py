@@ -21,7 +21,8 @@ from onbrand.database.pool import Connection, Database
 from onbrand.errors import WeightsMissing
 from onbrand.images.store import ImageStore
 from onbrand.packs import promotion
-from onbrand.packs.manifest import BrandPack, configured_base
+from onbrand.packs.base import configured_base
+from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias, Moved, SignOff, short
 from onbrand.packs.store import PackStore, StoredPack
 
@@ -75,7 +76,7 @@ async def catalogue(settings: Settings, database_url: str) -> Catalogue:
 
     Raises:
         DatabaseNotReady, DatabaseUnavailable: the database's schema is older, or it does not answer.
-        StorageRefused, StorageUnreachable: the object store does not answer, or not to us.
+        ObjectStoreRefused, ObjectStoreUnreachable: the object store does not answer, or not to us.
     """
     shelf = PackStore.open(settings)
     shelved = {pack.id: pack for pack in shelf.list()}
@@ -112,8 +113,8 @@ async def promote(
     """Verify every byte of a pack on the shelf, then move the alias to it.
 
     Raises:
-        PackNotFound, PackUnfit, NotSignedOff, WeightsMissing, WeightsDamaged: nothing was moved.
-        DatabaseNotReady, DatabaseUnavailable, StorageRefused, StorageUnreachable: as for `catalogue`.
+        PackNotFound, PackUnfit, NotSignedOff, WeightsMissing, WeightsUnusable: nothing was moved.
+        DatabaseNotReady, DatabaseUnavailable, ObjectStoreRefused, ObjectStoreUnreachable: as for `catalogue`.
     """
     shelf, by = PackStore.open(settings), _user()
     found = shelf.find(beginning)

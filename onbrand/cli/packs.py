@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from onbrand.config import ModelName, load_settings
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import WeightsMissing, WeightsUnusable
 from onbrand.hidream.models import Precision
 
 app = typer.Typer(no_args_is_help=True, help="Brand packs: make, keep and verify them, and say which one is live.")
@@ -74,7 +74,7 @@ def verify(
     for pack_id, check in checks.items():
         try:
             check()
-        except (WeightsMissing, WeightsDamaged) as error:
+        except (WeightsMissing, WeightsUnusable) as error:
             sys.stderr.write(f"onbrand: {error.message}\n")
             exit_code = 1
         else:
@@ -151,7 +151,7 @@ def build(
     """Make a pack from a LoRA, for the model that is configured. The model is loaded twice to measure the effect."""
     from onbrand.hidream.load import probe_lora
     from onbrand.hidream.packaging.build import build_pack
-    from onbrand.packs.manifest import configured_base
+    from onbrand.packs.base import configured_base
 
     _quietly()
     settings = load_settings()
@@ -181,7 +181,7 @@ def prepare(
 ) -> None:
     """Fuse and quantise a pack's model once, so that workers start with it sooner."""
     from onbrand.hidream.packaging.prepare import prepare as derive
-    from onbrand.packs.manifest import configured_base
+    from onbrand.packs.base import configured_base
     from onbrand.packs.store import PackStore
     from onbrand.storage.files import DERIVED, derived_folder
 

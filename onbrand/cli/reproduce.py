@@ -100,7 +100,7 @@ def reproduce(settings: Settings, picture: Path, *, prompt: str | None, out: Pat
         NotReproducible: the file isn't a whole picture of ours, or its prompt isn't known.
         ConfigError: it was drawn by another model than the settings'.
         PromptBlank, PromptTooLong, PromptInvalid: as for the page.
-        PackNotFound, WeightsMissing, WeightsDamaged: pack or model cannot be had.
+        PackNotFound, WeightsMissing, WeightsUnusable: pack or model cannot be had.
         DataDirUnwritable: the new picture cannot be written.
     """
     pixels, provenance = _read(picture)

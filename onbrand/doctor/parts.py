@@ -13,7 +13,8 @@ from onbrand.doctor.report import Verdict, ok, problem, skipped, warning
 from onbrand.errors import SetupError, WeightsMissing
 from onbrand.identity.jwks import fetch_keys
 from onbrand.images.store import ImageStore
-from onbrand.packs.manifest import configured_base, verify_file
+from onbrand.packs.base import configured_base
+from onbrand.packs.manifest import verify_file
 from onbrand.packs.store import PackStore
 
 STORE_SECONDS = 8.0

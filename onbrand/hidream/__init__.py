@@ -1,10 +1,10 @@
-"""The image model: HiDream through diffusers, with the brand's LoRA. torch lives here and in `training` only.
+"""The image model: HiDream through diffusers, with the brand's LoRA. Only this package may import torch.
 
-Import this before torch: the thread pool reads its settings once, when torch loads it.
+Import this package before torch, because OpenMP reads the setting below once, when torch loads it.
 """
 
 import os
 
-# Waiting threads sleep instead of spinning. On two cores shared with three other busy processes, spinning made single
-# drawings of four pictures take 24 to 65 s, sleeping at most 7 s; on quiet cores it costs about half a second.
+# Waiting threads sleep and do not spin. Measured on two cores with three other busy processes: four pictures took 24 to
+# 65 s with spinning threads, and 7 s at most with sleeping ones. On idle cores, sleeping costs about half a second.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,7 +1,7 @@
-"""Which GPU torch sees, as one line of JSON: `{"name", "bytes"}`, or `null`.
+"""Print which GPU torch sees, as one line of JSON: `{"name", "bytes"}`, or `null` if there is none.
 
-For a process of its own (`python -m onbrand.hidream.gpu`): importing torch takes seconds, and a driver may hang. It
-decides nothing; what the model runs on is the loader's business.
+Run it in a process of its own (`python -m onbrand.hidream.gpu`), because importing torch takes seconds and a GPU driver
+can hang. It only reports: `load.py` chooses the device.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 
 
 def main() -> None:
-    """Print the line."""
-    seen = None
+    """Print the GPU as JSON."""
+    gpu = None
     if torch.cuda.is_available():
-        # Not how much is free: asking that takes some itself, which a worker may be about to need.
+        # All memory, not the free memory: asking for the free memory allocates some, which a worker may need.
         properties = torch.cuda.get_device_properties(0)
-        seen = {"name": properties.name, "bytes": properties.total_memory}
-    sys.stdout.write(json.dumps(seen) + "\n")
+        gpu = {"name": properties.name, "bytes": properties.total_memory}
+    sys.stdout.write(json.dumps(gpu) + "\n")
 
 
 if __name__ == "__main__":

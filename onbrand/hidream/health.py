@@ -1,8 +1,8 @@
-"""Does a loaded transformer answer as it should? Asked once, before a worker calls itself ready.
+"""Check once, before a worker becomes ready, that the loaded transformer gives the output that the pack recorded.
 
-A LoRA that was not applied, or applied to something else, raises no error: the pictures are merely off brand. So a
-pack records what the transformer answers to one fixed input, without and with the LoRA (`packs.Probe`), and what is
-loaded must be nearer to the one with it.
+A LoRA that was not applied, or was applied to another base, raises no error: the pictures only lack the brand's style.
+Therefore a pack records the transformer's output for one fixed input, without and with the LoRA (`packs.Probe`). The
+output of a loaded transformer must be nearer to the recorded output with the LoRA than to the one without.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import LoraWithoutEffect, ModelOutputInvalid, ProbeMismatch
 from onbrand.packs.manifest import Probe
 
 _SEED = 20_260_128
 _NUMBERS = 64
-_TOKENS = 4  # of each text
+_TOKENS = 4  # in each text
 _TIMESTEP = 500.0
-# Of the answer's own size. Another precision changes the answer by 0.2 to 1.5 % (measured at tiny size), an eighth of
-# that in the direction of the LoRA's effect, of which half decides.
-_LEAST_EFFECT = 0.005
-_MOST_CHANGE = 0.25
+# Both are shares of the output's norm. Another precision changes the output by 0.2 to 1.5 % (measured at tiny size). An
+# eighth of that change points in the direction of the LoRA's effect, and half of the effect is the limit.
+_MIN_EFFECT = 0.005
+_MAX_DISTANCE = 0.25
 
 
 @torch.inference_mode()
 def probe_output(transformer: Any) -> tuple[float, ...]:
-    """Sixty-four numbers that stand for the transformer's output on a fixed input of 16 image tokens.
+    """Run the transformer on a fixed input of 16 image tokens, and return 64 numbers that represent its output.
 
-    They are projections of the output on fixed random directions, so they are as far apart as the outputs are (Johnson
-    and Lindenstrauss), at any precision.
+    The numbers are projections of the output on fixed random directions. Therefore the distance between two results is
+    about the distance between the two outputs (lemma of Johnson and Lindenstrauss), at any precision.
 
     Raises:
-        WeightsDamaged: the output is not finite or is constant.
+        ModelOutputInvalid: the output is not finite or is constant.
     """
     config = transformer.config
     weight = next(parameter for parameter in transformer.parameters() if parameter.is_floating_point())
@@ -55,36 +55,36 @@ def probe_output(transformer: Any) -> tuple[float, ...]:
     )
     numbers = output.float().cpu().flatten()
     if not torch.isfinite(numbers).all() or (numbers == numbers[0]).all():
-        raise WeightsDamaged("The model answers with nothing that is a picture: its weights are damaged.")
+        raise ModelOutputInvalid("The model's output is not a picture: its weights are damaged.")
     directions = torch.randn(_NUMBERS, len(numbers), generator=generator) / len(numbers) ** 0.5
     return tuple(round(number, 6) for number in (directions @ numbers).tolist())
 
 
-def probe(base: Sequence[float], fused: Sequence[float]) -> Probe:
-    """What a new pack records.
+def make_probe(base: Sequence[float], fused: Sequence[float]) -> Probe:
+    """Make the probe that a new pack records, from the outputs without (`base`) and with the LoRA (`fused`).
 
     Raises:
-        WeightsDamaged: the LoRA makes no difference that a check could see.
+        LoraWithoutEffect: the LoRA makes no difference that a check could see.
     """
-    if _distance(base, fused) < _LEAST_EFFECT * _distance(base, [0.0] * len(base)):
-        raise WeightsDamaged("This LoRA changes next to nothing of what the model draws. Train it longer.")
+    if _distance(base, fused) < _MIN_EFFECT * _distance(base, [0.0] * len(base)):
+        raise LoraWithoutEffect("This LoRA changes almost nothing in the model's output. Train it longer.")
     return Probe(tuple(base), tuple(fused))
 
 
-def check(measured: Sequence[float], expected: Probe) -> None:
-    """Compare what is loaded with what the pack recorded.
+def check_probe(measured: Sequence[float], expected: Probe) -> None:
+    """Compare the output of the loaded transformer with the outputs that the pack recorded.
 
     Raises:
-        WeightsDamaged: it is nearer to the model without the LoRA than to the one with it, or far from both.
+        ProbeMismatch: the output is nearer to the one without the LoRA than to the one with it, or far from both.
     """
     is_comparable = len(measured) == len(expected.fused)
-    change = _distance(measured, expected.fused) if is_comparable else float("inf")
-    if change >= _MOST_CHANGE * _distance(expected.fused, [0.0] * len(expected.fused)) or change >= _distance(
+    distance = _distance(measured, expected.fused) if is_comparable else float("inf")
+    if distance >= _MAX_DISTANCE * _distance(expected.fused, [0.0] * len(expected.fused)) or distance >= _distance(
         measured, expected.base
     ):
-        raise WeightsDamaged(
-            "The model does not answer as it did when the brand pack was built, so the brand's LoRA may not be in"
-            " effect. Build the pack anew on this base."
+        raise ProbeMismatch(
+            "The model's output is not the one that the brand pack recorded, so the brand's LoRA may not be in effect."
+            " Build the pack again on this base."
         )
 
 

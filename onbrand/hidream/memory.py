@@ -1,6 +1,6 @@
-"""Where a model's parts are kept, and how exactly: chosen by the memory that was measured to be free.
+"""Choose the precision of a model, and where its parts are kept, from the free memory that was measured.
 
-It decides; `load.py` and `illustrator.py` act on it. All figures are bytes.
+This module only decides; `load.py` does what it decided. All figures are bytes.
 """
 
 from __future__ import annotations
@@ -10,25 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from onbrand.errors import SetupError
+from onbrand.errors import NotEnoughMemory
 from onbrand.hidream.models import Precision
-from onbrand.packs.manifest import Base
+from onbrand.packs.base import Base
 
 GIB = 1 << 30
-# Working memory for four pictures at 1024²: 17,920 tokens of width 2560, of which the routed experts hold 35,840 rows
-# of 13,824 numbers, and one decode at a time. An estimate that was not measured on a GPU: see docs/models.md.
+# Working memory to draw four pictures at 1024²: 17,920 tokens of width 2560, for which the routed experts need 35,840
+# rows of 13,824 numbers, and the decoder for one picture at a time. It is an estimate, not measured: see
+# docs/models.md.
 _WORK = 8 * GIB
-_BLOCKS = 3 * GIB  # of a transformer whose other blocks wait in host memory: the running one and the next
-# What 8-bit leaves in 16 bit: embeddings, modulation, projections. 20.2 of 34.2 GB of the transformer stay (measured).
+_BLOCKS = 3 * GIB  # two blocks, the running one and the next, of a transformer whose other blocks are in host memory
+# The size of stored 16-bit weights at each precision. 8-bit keeps some parts in 16 bit (embeddings, modulation,
+# projections): 20.2 of the transformer's 34.2 GB remain (counted).
 _SHARE = {Precision.FLOAT32: 2.0, Precision.BFLOAT16: 1.0, Precision.INT8: 0.6}
 
 
 class Placement(StrEnum):
-    """What stays on the device between two drawings; the rest waits in host memory."""
+    """Which parts stay on the device all the time. The other parts stay in host memory between their uses."""
 
     ALL = "all"
-    WITHOUT_ENCODERS = "without_encoders"  # each visits the device when there is a prompt to read
-    WITHOUT_BLOCKS = "without_blocks"  # and each block of the transformer visits it at each step
+    WITHOUT_ENCODERS = "without_encoders"  # each is moved to the device while it encodes a prompt
+    WITHOUT_BLOCKS = "without_blocks"  # and each block of the transformer is moved there at each step
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Sizes:
 
     @classmethod
     def of(cls, base: Base) -> Sizes:
-        """From the manifest alone; nothing is read."""
+        """Add up the file sizes in the base's manifest. No file is read."""
         sizes: Counter[str] = Counter()
         for file in base.manifest.files:
             sizes[file.path.split("/")[0]] += file.size
@@ -50,19 +52,19 @@ class Sizes:
         return cls(sum(encoders), max(encoders, default=0), sizes["transformer"], sizes["vae"])
 
     def needed(self, precision: Precision, placement: Placement) -> int:
-        """What the device must have free, drawing included."""
+        """Bytes that must be free on the device to load and to draw."""
         share, work = _SHARE[precision], min(_WORK, 40 * (self.transformer + self.decoder))
-        transformer, visitor = int(share * self.transformer), int(share * self.largest_encoder)
+        transformer, one_encoder = int(share * self.transformer), int(share * self.largest_encoder)
         if placement is Placement.ALL:
             return int(share * self.encoders) + transformer + self.decoder + work
         if placement is Placement.WITHOUT_BLOCKS:
             transformer = min(transformer, _BLOCKS)
-        return transformer + self.decoder + max(visitor, work)  # a prompt is read before anything is drawn
+        return transformer + self.decoder + max(one_encoder, work)  # an encoder leaves the device before drawing begins
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What was chosen, and the figures it rests on."""
+    """The chosen precision and placement, with the bytes that are needed and that were free."""
 
     precision: Precision
     placement: Placement
@@ -70,22 +72,23 @@ class Plan:
     free: int
 
     def __str__(self) -> str:
-        away = {
+        placement = {
             Placement.ALL: "all of it on the device",
             Placement.WITHOUT_ENCODERS: "text encoders in host memory",
             Placement.WITHOUT_BLOCKS: "text encoders and the transformer's blocks in host memory",
         }[self.placement]
-        return f"{self.precision}, {away}: {self.needed / GIB:.1f} of {self.free / GIB:.1f} GiB"
+        return f"{self.precision}, {placement}: {self.needed / GIB:.1f} of {self.free / GIB:.1f} GiB"
 
 
 def plan(sizes: Sizes, free: int, precisions: Sequence[Precision], *, can_offload: bool) -> Plan:
-    """The first of `precisions`, the best first, that fits into `free` bytes, with as much on the device as fits.
+    """Choose the best precision, and then the fastest placement, that fits into `free` bytes.
 
-    A better precision with its encoders away goes before a lesser one that fits whole: reading a prompt takes a second
-    longer then, and only the first time it is read. Blocks that visit the device cost seconds a step: they come last.
+    `precisions` are ordered, the best first. A better precision with text encoders in host memory is preferred to a
+    lower precision with everything on the device: it costs about a second for each prompt that is not in the cache.
+    Transformer blocks in host memory cost seconds for each step, so this placement is the last choice.
 
     Raises:
-        SetupError: nothing fits.
+        NotEnoughMemory: no choice fits.
     """
     placements = (Placement.ALL, Placement.WITHOUT_ENCODERS) if can_offload else (Placement.ALL,)
     choices = [(precision, placement) for precision in precisions for placement in placements]
@@ -96,7 +99,7 @@ def plan(sizes: Sizes, free: int, precisions: Sequence[Precision], *, can_offloa
         if needed <= free:
             return Plan(precision, placement, needed, free)
     least = min(sizes.needed(precision, placement) for precision, placement in choices)
-    raise SetupError(
+    raise NotEnoughMemory(
         f"The model needs {least / GIB:.1f} GiB of memory and {free / GIB:.1f} are free. End what else uses the device,"
         " choose a larger one, or set ONBRAND_PRECISION=int8 if another precision is set."
     )

@@ -1,8 +1,8 @@
-"""The image models Onbrand can load, one row each, as plain data: this file needs no torch.
+"""The table of image models that Onbrand can load, as plain data. This file does not import torch.
 
-A row says what distinguishes a model from the others; nothing else in the code asks which model it is. The widths and
-depths of a network are in its own configuration, beside its weights. What a brand chose (LoRA, steps, shift) is in its
-pack; the row's values are what a new pack begins with.
+A row has everything in which a model differs from the others; no other code compares a model's name. The width and
+depth of a network are in its own `config.json`, beside its weights. The choices of a brand (LoRA, steps, shift) are in
+its pack; the values in a row are the defaults for a new pack.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 
 
 class Precision(StrEnum):
-    """How a network's matrices are held. With `INT8` the sums are still bfloat16, or float32 on a CPU."""
+    """The type of a network's matrices in memory. With `INT8`, products are still computed in bfloat16."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -23,7 +23,7 @@ class Precision(StrEnum):
 
     @property
     def bytes_each(self) -> int:
-        """Bytes a number of a matrix takes."""
+        """Bytes of one number of a matrix."""
         return {Precision.FLOAT32: 4, Precision.BFLOAT16: 2, Precision.INT8: 1}[self]
 
 
@@ -33,13 +33,13 @@ class Component:
 
     class_name: str  # in diffusers, transformers or, for the mini model's decoder, here
     parameters: int
-    repository: str  # where the weights come from; "" for what we trained
+    repository: str  # where the weights come from; "" if we trained them
     licence: str  # SPDX, or the licence's own name
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """diffusers' scheduler: its class, what the pack's `shift` is called there, and its other settings."""
+    """A scheduler of diffusers: its class, the name of its argument for the pack's `shift`, and its other settings."""
 
     class_name: Literal["FlowMatchEulerDiscreteScheduler", "FlowMatchLCMScheduler", "UniPCMultistepScheduler"]
     shift_argument: Literal["shift", "flow_shift"] = "shift"
@@ -58,8 +58,8 @@ class Model:
     steps: int
     guidance_scale: float  # above 1: a second, unconditional pass at each step
     shift: float
-    prompt_token_limit: int  # tokens an encoder, the brand's suffix and special tokens included
-    text_slots: int  # text positions of one encoder that the transformer was trained with
+    prompt_token_limit: int  # for each text encoder, including the brand's suffix and special tokens
+    text_slots: int  # text positions per encoder with which the transformer was trained
     precisions: tuple[Precision, ...]  # the best first
 
 
@@ -68,7 +68,7 @@ _LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
 def _hidream_i1(variant: str, scheduler: Scheduler, steps: int, guidance_scale: float, shift: float) -> Model:
-    # Parameters: counted from the configurations on the meta device (docs/models.md). Sources: the model cards.
+    # The parameters were counted on the meta device (docs/models.md). The repositories are those of the model cards.
     repository = f"HiDream-ai/HiDream-I1-{variant}"
     return Model(
         title=f"HiDream-I1 {variant}",
@@ -94,8 +94,8 @@ def _hidream_i1(variant: str, scheduler: Scheduler, steps: int, guidance_scale: 
     )
 
 
-# Steps, guidance, shift: HiDream-ai/HiDream-I1, inference.py. Its FlashFlowMatchEuler, which adds new noise at each
-# step, is diffusers' FlowMatchLCMScheduler.
+# Steps, guidance and shift are from inference.py of HiDream-ai/HiDream-I1. Its FlashFlowMatchEuler adds new noise at
+# each step; diffusers' FlowMatchLCMScheduler does the same.
 _FLASH = Scheduler("FlowMatchLCMScheduler")
 _UNIPC = Scheduler(
     "UniPCMultistepScheduler", "flow_shift", {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
@@ -103,7 +103,7 @@ _UNIPC = Scheduler(
 
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
-        # Ours: drawn with MiniLM in place of the four text encoders. See models/mini/README.md.
+        # Our own small model. It uses MiniLM instead of the four text encoders: models/mini/README.md.
         "mini": Model(
             title="Mini HiDream",
             components=MappingProxyType(

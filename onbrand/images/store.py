@@ -23,7 +23,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import ObjectStore
 
 from onbrand.config import AzureContainer, Settings
-from onbrand.errors import ImageCorrupt, StorageUnreachable, StoreUnavailable
+from onbrand.errors import ImageCorrupt, ImageStoreUnavailable, ObjectStoreUnreachable
 from onbrand.jobs.models import IMAGES_PER_JOB, StoredImage, image_key
 from onbrand.storage import local_disk, object_store
 
@@ -93,8 +93,8 @@ class ImageStore:
         """Write, read and delete a small object that is no image; a missing container is made if we may.
 
         Raises:
-            StorageRefused: it will not work until somebody changes something.
-            StorageUnreachable: it does not work at this moment.
+            ObjectStoreRefused: it will not work until somebody changes something.
+            ObjectStoreUnreachable: it does not work at this moment.
         """
         if self._place is not None:
             await object_store.check(self._objects, self._place)
@@ -103,11 +103,11 @@ class ImageStore:
         """The check of a process that starts: a store that is only away is waited for later, call by call.
 
         Raises:
-            StorageRefused: it will not work until somebody changes something.
+            ObjectStoreRefused: it will not work until somebody changes something.
         """
         try:
             await self.check()
-        except StorageUnreachable as error:
+        except ObjectStoreUnreachable as error:
             self._is_lost = True
             logger.warning("%s", error.message, extra={"action": "store_lost"})
 
@@ -117,7 +117,7 @@ class ImageStore:
 
         Raises:
             ImageCorrupt: there are other bytes already.
-            StoreUnavailable: the store did not take it in time.
+            ImageStoreUnavailable: the store did not take it in time.
         """
         stored = StoredImage(n, hashlib.sha256(png).hexdigest(), len(png))
         key = image_key(job_id, attempt, n)
@@ -156,7 +156,7 @@ class ImageStore:
 
         Raises:
             ImageCorrupt: missing, torn or altered.
-            StoreUnavailable: no answer in time.
+            ImageStoreUnavailable: no answer in time.
         """
         try:
             async with self._within(READ_SECONDS):
@@ -174,7 +174,7 @@ class ImageStore:
         """Delete whatever an attempt that is not the result has written; what is not there is no error.
 
         Raises:
-            StoreUnavailable: the store did not do it in time.
+            ImageStoreUnavailable: the store did not do it in time.
         """
         await self._delete([image_key(job_id, attempt, n) for n in range(1, IMAGES_PER_JOB + 1)])
 
@@ -182,7 +182,7 @@ class ImageStore:
         """All images in the store, in batches of at most 1,000, in no order. A foreign object is never among them.
 
         Raises:
-            StoreUnavailable: the store did not list them all; what is missing so far may yet be there.
+            ImageStoreUnavailable: the store did not list them all; what is missing so far may yet be there.
         """
         async for batch in self._list("jobs"):
             if found := [key for name, modified in batch if (key := _parse(name, modified)) is not None]:
@@ -192,7 +192,7 @@ class ImageStore:
         """Delete these images, on Azure 256 with each request. How many are gone now: what was not there counts too.
 
         Raises:
-            StoreUnavailable: the store did not do it in time; some may be deleted.
+            ImageStoreUnavailable: the store did not do it in time; some may be deleted.
         """
         await self._delete([key.key for key in keys])
         return len(keys)
@@ -203,7 +203,7 @@ class ImageStore:
         A foreign file in them stays. What is not there is no error.
 
         Raises:
-            StoreUnavailable: the store did not do it in time; some may be deleted.
+            ImageStoreUnavailable: the store did not do it in time; some may be deleted.
         """
         found: list[str] = []
         async for batch in self._list(f"jobs/{job_id}"):
@@ -221,7 +221,7 @@ class ImageStore:
         (https://learn.microsoft.com/rest/api/storageservices/put-block#remarks).
 
         Raises:
-            StoreUnavailable: the store cannot be read or written.
+            ImageStoreUnavailable: the store cannot be read or written.
         """
         before = time.time() - older_than.total_seconds()
         deleted = await self._delete_old("checks", _PROBE, before)
@@ -300,13 +300,13 @@ class ImageStore:
                 logger.info("The object store answers again", extra={"action": "store_back"})
             self._is_lost = False
 
-    def _unavailable(self, error: Exception) -> StoreUnavailable:
+    def _unavailable(self, error: Exception) -> ImageStoreUnavailable:
         if not self._is_lost:
             logger.warning(
                 "The object store is unavailable (%s)", object_store.reason(error), extra={"action": "store_lost"}
             )
         self._is_lost = True
-        return StoreUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS)
+        return ImageStoreUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS)
 
 
 def _parse(name: str, modified: datetime) -> StoredKey | None:

@@ -29,7 +29,7 @@ from onbrand.database.pool import Database
 from onbrand.errors import AlreadyRunning, DatabaseUnavailable, DataDirUnwritable, PageNotBuilt, PortBusy
 from onbrand.jobs import workers
 from onbrand.local.postgres import EmbeddedPostgres
-from onbrand.packs.manifest import configured_base
+from onbrand.packs.base import configured_base
 
 logger = logging.getLogger(__name__)
 

@@ -1,24 +1,23 @@
-"""What a worker loads: a *base* (the weights of a model) and a *brand pack* (the brand's LoRA and its settings).
+"""The brand pack: a brand's LoRA and its settings, in a folder with the manifest `pack.json`.
 
-Both are immutable folders with a manifest (`base.json`, `pack.json`) that names every file with its size and SHA-256.
-So the id of either, the hash of its manifest, stands for all of it; and as a pack names its base by id, a pack's id
-stands for everything that a picture depends on, seed and prompt aside.
+A pack never changes. Its manifest names every file with its size and SHA-256, and names the base by its id. The id of
+the pack is the hash of the manifest, so it stands for everything that a picture depends on, except seed and prompt.
 
-It reads and checks; it neither loads a tensor (that is `hidream`), nor makes a pack, nor knows which one is live.
+This module reads and checks packs. It does not load a tensor (that is `hidream`), make a pack (that is
+`hidream.packaging.build`) or know which pack is live (that is `promotion`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from onbrand.config import Settings
-from onbrand.errors import ConfigError, PackUnfit, WeightsDamaged, WeightsMissing
+from onbrand.errors import ChecksumMismatch, ManifestInvalid, WeightsMissing
 from onbrand.jobs.models import Pack
 from onbrand.storage.files import (
     REMEDY,
@@ -29,12 +28,10 @@ from onbrand.storage.files import (
     RelativePath,
     Sha256,
     is_whole,
-    open_folder,
 )
 
 MANIFEST = "pack.json"
-BASE_MANIFEST = "base.json"
-SAMPLE = "sample"  # the folder of a base with a pack to begin with
+SAMPLE = "sample"  # the folder within a base that has the pack bundled with it
 
 Line = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\P{C}+$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -42,39 +39,8 @@ Document = TypeVar("Document")
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a component of a base came from. `revision` is a commit's 40 hexadecimal digits, or "" for our own."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    folder: RelativePath
-    repository: Annotated[str, Field(max_length=200)]
-    revision: Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
-
-
-@dataclass(frozen=True)
-class BaseManifest:
-    """The whole of `base.json`."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    schema: Literal[1]
-    model: Line  # a row of `hidream.models`
-    sources: tuple[Source, ...]
-    files: Annotated[tuple[ManifestFile, ...], Field(min_length=1)]
-
-    def __post_init__(self) -> None:
-        _refuse_twice(self.files)
-
-    @property
-    def id(self) -> str:
-        """What packs call this base: SHA-256 of the canonical manifest."""
-        return digest(asdict(self))
-
-
-@dataclass(frozen=True)
 class Lora:
-    """The brand's adapter. `adapted_modules` are the transformer's module names it must touch: these and no others."""
+    """The brand's adapter. It adapts exactly `adapted_modules`, which are names of the transformer's modules."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -87,7 +53,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class Probe:
-    """What the transformer answers to a fixed input, without and with the LoRA: see `hidream.health`."""
+    """The transformer's output on a fixed input, without and with the LoRA: see `hidream.health`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -96,12 +62,12 @@ class Probe:
 
     def __post_init__(self) -> None:
         if len(self.base) != len(self.fused):
-            raise ValueError("`base` and `fused` must have as many numbers")
+            raise ValueError("`base` and `fused` must have the same number of numbers")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole of `pack.json`."""
+    """All of `pack.json`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -118,10 +84,10 @@ class Manifest:
     lora: Lora
     probe: Probe
     files: Annotated[tuple[ManifestFile, ...], Field(min_length=1)]
-    examples: Annotated[tuple[Line, ...], Field(max_length=6)] = ()  # prompts that it is known to draw well
+    examples: Annotated[tuple[Line, ...], Field(max_length=6)] = ()  # prompts that the pack is known to draw well
 
     def __post_init__(self) -> None:
-        _refuse_twice(self.files)
+        require_distinct_paths(self.files)
         if self.lora.file not in {file.path for file in self.files}:
             raise ValueError("`files` must name the LoRA's file too")
         if len(set(self.lora.adapted_modules)) != len(self.lora.adapted_modules):
@@ -129,56 +95,8 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Base:
-    """The weights of a model, in a folder."""
-
-    folder: Folder = field(compare=False)
-    manifest: BaseManifest
-
-    @property
-    def id(self) -> str:
-        """What packs call it."""
-        return self.manifest.id
-
-    def within(self, component: str) -> tuple[ManifestFile, ...]:
-        """The files of one component's folder."""
-        return tuple(file for file in self.manifest.files if file.path.startswith(f"{component}/"))
-
-    def read(self, path: str) -> bytes:
-        """A small file, whole, compared with the manifest; errors as for `verify`."""
-        data = self.folder.read(path)
-        listed = next((file for file in self.manifest.files if file.path == path), None)
-        if listed is None or hashlib.sha256(data).hexdigest() != listed.sha256:
-            raise WeightsDamaged(f"The file {path} in {self.folder} differs from its checksum: {REMEDY}.")
-        return data
-
-    def require_fit(self, pack: Manifest) -> None:
-        """Do nothing if a pack was made for exactly these weights.
-
-        Raises:
-            PackUnfit: it was made for others.
-        """
-        if (pack.base_model, pack.base) != (self.manifest.model, self.id):
-            raise PackUnfit(
-                f"The brand pack was made for {pack.base_model} with the id {pack.base[:12]}, and {self.folder} holds"
-                f" {self.manifest.model} with the id {self.id[:12]}. Set ONBRAND_MODEL and ONBRAND_MODEL_PATH to the"
-                " pack's own base, or build the pack anew on this one."
-            )
-
-    def verify(self) -> None:
-        """Read every file and compare its size and SHA-256.
-
-        Raises:
-            WeightsMissing: a file is not there.
-            WeightsDamaged: a file differs from the manifest.
-        """
-        for file in self.manifest.files:
-            verify_file(self.folder, file)
-
-
-@dataclass(frozen=True)
 class BrandPack:
-    """A pack on disk. `id` is the SHA-256 of the canonical manifest, so it changes with any byte of any file."""
+    """A pack on disk. `id` is the SHA-256 of the canonical manifest, so it changes with every byte of every file."""
 
     directory: Path
     id: str
@@ -186,7 +104,7 @@ class BrandPack:
 
     @property
     def pack(self) -> Pack:
-        """What a job records about the pack it ran on."""
+        """What a job records about the pack it was drawn with."""
         return Pack(self.id, self.manifest.name, self.manifest.version)
 
     def path(self, relative: str) -> Path:
@@ -194,53 +112,29 @@ class BrandPack:
         return self.directory / relative
 
     def verify(self) -> None:
-        """Read every file of the manifest and compare its size and SHA-256; errors as for `Base.verify`."""
+        """Read every file that the manifest names and compare its size and SHA-256; errors as for `verify_file`."""
         for file in self.manifest.files:
             verify_file(LocalFolder(self.directory), file)
 
 
 def verify_file(folder: Folder, file: ManifestFile) -> None:
-    """Compare one file with its line in a manifest; errors as for `Base.verify`."""
+    """Read one file to its end and compare its size and SHA-256 with its entry in a manifest.
+
+    Raises:
+        ChecksumMismatch: the size or the SHA-256 differs.
+        WeightsMissing: the file is not there.
+        FileUnreadable, FileChanged, ObjectStoreRefused, ObjectStoreUnreachable: it cannot be read to its end.
+    """
     if not is_whole(folder, file):
-        raise WeightsDamaged(f"The file {file.path} in {folder} differs from its checksum: {REMEDY}.")
-
-
-def load_base(folder: Folder) -> Base:
-    """Read a base's manifest. The files it names are not read yet.
-
-    Raises:
-        WeightsMissing: there is no manifest.
-        WeightsDamaged: the manifest is not one this version understands.
-    """
-    try:
-        document = folder.read(BASE_MANIFEST)
-    except WeightsMissing:
-        raise WeightsMissing(f"There is no model in {folder}: {BASE_MANIFEST} is missing; {REMEDY}.") from None
-    return Base(folder, _parse(document, BaseManifest, BASE_MANIFEST))
-
-
-def configured_base(settings: Settings) -> Base:
-    """The base that the settings name; its files are not read yet.
-
-    Raises:
-        ConfigError: it is another model's.
-        WeightsMissing, WeightsDamaged: as for `load_base`.
-    """
-    base = load_base(open_folder(settings, settings.model_place))
-    if base.manifest.model != settings.model:
-        raise ConfigError(
-            f"The weights in {base.folder} are those of {base.manifest.model}, and ONBRAND_MODEL is {settings.model}."
-            " Set ONBRAND_MODEL or ONBRAND_MODEL_PATH to match."
-        )
-    return base
+        raise ChecksumMismatch(f"The file {file.path} in {folder} differs from its checksum: {REMEDY}.")
 
 
 def load_pack(directory: Path) -> BrandPack:
-    """Read a pack's manifest. The files it names are not read yet: see `BrandPack.verify`.
+    """Read the manifest of a pack. The files that the manifest names are not read yet: see `BrandPack.verify`.
 
     Raises:
         WeightsMissing: there is no manifest.
-        WeightsDamaged: the manifest is not one this version understands.
+        ManifestInvalid: the manifest is not one that this version understands.
     """
     try:
         document = (directory / MANIFEST).read_bytes()
@@ -251,12 +145,12 @@ def load_pack(directory: Path) -> BrandPack:
 
 
 def parse_manifest(document: bytes) -> Manifest:
-    """The manifest in a JSON document, strictly: a missing, unknown or wrongly typed field is refused, none guessed.
+    """Parse `pack.json` strictly: a missing, unknown or wrongly typed field is an error, and no value is guessed.
 
     Raises:
-        WeightsDamaged: the manifest is not one this version understands.
+        ManifestInvalid: the manifest is not one that this version understands.
     """
-    return _parse(document, Manifest, MANIFEST)
+    return parse_document(document, Manifest, MANIFEST)
 
 
 def pack_id(manifest: Manifest) -> str:
@@ -274,15 +168,25 @@ def canonical(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _parse(document: bytes, kind: type[Document], name: str) -> Document:
+def parse_document(document: bytes, kind: type[Document], name: str) -> Document:
+    """Parse a manifest of this kind; `name` is its file's name, for the error.
+
+    Raises:
+        ManifestInvalid: the manifest is not one that this version understands.
+    """
     try:
         return TypeAdapter(kind).validate_json(document)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise WeightsDamaged(f"The manifest {name} is wrong at {where} ({first['msg']}): {REMEDY}.") from None
+        raise ManifestInvalid(f"The manifest {name} is wrong at {where} ({first['msg']}): {REMEDY}.") from None
 
 
-def _refuse_twice(files: tuple[ManifestFile, ...]) -> None:
+def require_distinct_paths(files: tuple[ManifestFile, ...]) -> None:
+    """Do nothing if every path in a manifest is there once.
+
+    Raises:
+        ValueError: a path is there twice; pydantic turns it into a `ValidationError`.
+    """
     if len({file.path for file in files}) != len(files):
         raise ValueError("`files` names a file twice")

@@ -1,8 +1,8 @@
-"""Which brand pack is live: aliases that are moved from pack to pack, the sign-offs they need, and what was done.
+"""Which brand pack is live: aliases that point to packs, designers' sign-offs, and a record of every change.
 
-A pack's files are on the shelf (`shelf`); nothing here reads them. Functions take the caller's connection, as in
-`store`. Whoever moves an alias, and whoever claims a job, comes by one lock: a job that is claimed after a promotion
-has been committed is drawn with the new pack.
+The files of packs are in the pack store (`store`); this module does not read them. Each function runs in the caller's
+transaction. Moving an alias takes an advisory lock, and claiming a job takes the same lock in shared mode. So a job
+that is claimed after a promotion was committed is drawn with the new pack.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOCK = 0x7061636B73  # "packs"
 
 
 class Alias(StrEnum):
-    """The names that point to packs. `production` is what people get; `previous` is what it was before."""
+    """The names that point to packs. People get `production`. `previous` is the pack that was production before."""
 
     PRODUCTION = "production"
     PREVIOUS = "previous"
@@ -27,7 +27,7 @@ class Alias(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a designer said of a pack."""
+    """What a designer decided about a pack."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class SignOff:
-    """A designer's latest word about a pack."""
+    """The latest decision of a designer about a pack."""
 
     verdict: Verdict
     reviewer: str
@@ -44,7 +44,7 @@ class SignOff:
 
 @dataclass(frozen=True)
 class Registered:
-    """What the database knows of a pack, be its files there or not."""
+    """What the database knows about a pack, whether or not its files are still stored."""
 
     name: str
     version: str
@@ -53,7 +53,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Moved:
-    """An alias, the pack it points to now, and the one before. Both the same: nothing was changed."""
+    """An alias, the pack that it points to now, and the pack before. If they are equal, nothing was changed."""
 
     alias: Alias
     pack_id: str
@@ -66,7 +66,7 @@ class Moved:
 
 
 async def register(connection: Connection, pack_id: str, manifest: Manifest, *, by: str) -> None:
-    """Have the database know a pack; one that it knows already stays as it is."""
+    """Add a pack to the database. A pack that the database knows already is not changed."""
     cursor = await connection.execute(
         "insert into brand_pack (id, name, version, base_model, base) values (%s, %s, %s, %s, %s)"
         " on conflict (id) do nothing",
@@ -86,15 +86,16 @@ async def promote(
     bundled_id: str | None = None,
     without_sign_off: str | None = None,
 ) -> Moved:
-    """Point `production` or `candidate` to a registered pack; what was production becomes `previous`.
+    """Point `production` or `candidate` to a registered pack. The pack that was production becomes `previous`.
 
-    `model` is what the workers draw with (`ONBRAND_MODEL`); `bundled_id` the registered pack that is live while there
-    is no production yet; `without_sign_off` the reason for doing without one, which is kept with the user's name.
+    `model` is the model of the workers (`ONBRAND_MODEL`). `bundled_id` is the registered pack that is live as long as
+    `production` points to no pack. `without_sign_off` is the reason for promoting without a sign-off; it is stored with
+    the user's name.
 
     Raises:
         PackNotFound: the database does not know the pack.
         PackUnfit: it is for another model.
-        NotSignedOff: it is to become production and the latest sign-off of exactly this pack is not an approval.
+        NotSignedOff: it would become production, and the latest sign-off of exactly this pack is not an approval.
     """
     await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
     cursor = await connection.execute("select base_model from brand_pack where id = %s", [pack_id])
@@ -120,7 +121,7 @@ async def promote(
 
 
 async def rollback(connection: Connection, *, by: str) -> Moved:
-    """Swap `production` and `previous`. It needs no sign-off: that pack was live before.
+    """Swap `production` and `previous`. This needs no sign-off, because `previous` was live before.
 
     Raises:
         PackNotFound: there is no previous pack.
@@ -129,9 +130,7 @@ async def rollback(connection: Connection, *, by: str) -> Moved:
     pointed = await aliases(connection)
     live, previous = pointed.get(Alias.PRODUCTION), pointed.get(Alias.PREVIOUS)
     if live is None or previous is None:
-        raise PackNotFound(
-            "There is no previous pack to go back to: nothing was promoted to production in place of another yet."
-        )
+        raise PackNotFound("There is no previous pack to go back to: no pack has replaced another as production yet.")
     await _point(connection, Alias.PRODUCTION, previous)
     await _point(connection, Alias.PREVIOUS, live)
     await _note(connection, "rollback", Alias.PRODUCTION, previous, live, by, None)
@@ -139,32 +138,32 @@ async def rollback(connection: Connection, *, by: str) -> Moved:
 
 
 async def aliases(connection: Connection) -> dict[Alias, str]:
-    """The ids that the aliases point to; one that points nowhere is left out."""
+    """The pack ids that the aliases point to, without aliases that point to no pack."""
     cursor = await connection.execute("select name, pack_id from pack_alias")
     return {Alias(row["name"]): row["pack_id"] for row in await cursor.fetchall()}
 
 
 async def resolve(connection: Connection, name: str) -> str | None:
-    """The id that an alias points to; an id stands for itself. None: the alias points nowhere."""
+    """The pack id that an alias points to, or None if it points to no pack. An id instead of an alias is returned."""
     if name not in set(Alias):
         return name
     return (await aliases(connection)).get(Alias(name))
 
 
 async def resolve_for_claim(connection: Connection, name: str) -> str | None:
-    """As `resolve`, and until the caller's transaction ends no alias is moved."""
+    """As `resolve`. No alias can be moved until the caller's transaction ends."""
     await connection.execute("select pg_advisory_xact_lock_shared(%s)", [_LOCK])
     return await resolve(connection, name)
 
 
 async def registered(connection: Connection) -> dict[str, Registered]:
-    """All packs that the database knows, by their ids."""
+    """All packs that the database knows, by id."""
     cursor = await connection.execute("select id, name, version, base_model from brand_pack")
     return {row["id"]: Registered(row["name"], row["version"], row["base_model"]) for row in await cursor.fetchall()}
 
 
 async def sign_offs(connection: Connection) -> dict[str, SignOff]:
-    """The latest sign-off of each pack that has one, by its id."""
+    """The latest sign-off of each pack that has one, by pack id."""
     cursor = await connection.execute(
         "select distinct on (pack_id) pack_id, verdict, reviewer, signed_at from sign_off order by pack_id, id desc"
     )
@@ -175,7 +174,7 @@ async def sign_offs(connection: Connection) -> dict[str, SignOff]:
 
 
 def short(pack_id: str) -> str:
-    """The beginning of an id, as people are shown it and may type it."""
+    """The first 12 digits of a pack id, which are shown to people and which they may type."""
     return pack_id[:12]
 
 
@@ -185,8 +184,8 @@ async def _require_sign_off(connection: Connection, pack_id: str) -> None:
         return
     found = "No designer has signed off" if signed is None else "A designer has rejected"
     raise NotSignedOff(
-        f"{found} the pack {short(pack_id)}, so it can't become production. Signing off comes with `onbrand review`;"
-        ' to do without, add --without-sign-off "REASON", which is kept with your name.'
+        f"{found} the pack {short(pack_id)}, so it can't become production. This version has no command for sign-offs"
+        ' yet. To promote the pack without one, add --without-sign-off "REASON"; the reason is stored with your name.'
     )
 
 

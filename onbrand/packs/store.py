@@ -1,8 +1,8 @@
-"""The shelf: brand packs in the object store, `packs/{pack id}/…`, beside the images and kept for ever.
+"""The pack store: brand packs in the object store, under `packs/{pack id}/…`, beside the images.
 
-A pack on the shelf never changes, and its manifest there is the canonical one, so that the id is the hash of that file
-too: a reader can tell a single flipped bit. The pack that ships with a base (`packs.SAMPLE`) counts as one more, where
-it lies. Which pack is live is the business of `promotion`; what is in one, of `packs`.
+Packs are never deleted. A stored pack never changes. Its manifest is stored as canonical JSON, so the pack's id is also
+the SHA-256 of that file, and one changed bit is noticed. The pack that is bundled with
+a base (`manifest.SAMPLE`) is listed too, and is read from the base's folder. `promotion` knows which pack is live; `manifest` knows what a pack contains.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from obstore.store import ObjectStore
 
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import (
+    FileDamaged,
+    ManifestInvalid,
+    ObjectStoreRefused,
+    ObjectStoreUnreachable,
     PackNotFound,
-    StorageRefused,
-    StorageUnreachable,
-    WeightsDamaged,
+    StoredPackDamaged,
     WeightsMissing,
 )
 from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
@@ -31,17 +33,17 @@ from onbrand.storage import files, local_disk, object_store
 from onbrand.storage.files import Folder, LocalFolder, ManifestFile, is_whole
 from onbrand.storage.range_reader import RangeReader
 
-FOLDER = "packs"  # of the object store, and of the data directory
+FOLDER = "packs"  # in the object store, and in the data directory for the copies
 SHORTEST_PREFIX = 6
 _ID = re.compile(r"[0-9a-f]{64}")
-_REFUSED = re.compile(r"4(?!08|29)\d\d")  # HTTP's, but for what another try may mend
-_PART_BYTES = 8 * 2**20  # of one request
-_AT_ONCE = 4
+_REFUSED = re.compile(r"4(?!08|29)\d\d")  # HTTP status codes, except those for which another try may help
+_PART_BYTES = 8 * 2**20  # per request
+_AT_ONCE = 4  # requests
 
 
 @dataclass(frozen=True)
 class StoredPack:
-    """A pack that can be fetched. Without a manifest it is damaged; whether its files are whole is not known."""
+    """A pack in the store. `manifest` is None if the stored manifest is damaged. The other files were not read."""
 
     id: str
     manifest: Manifest | None
@@ -49,8 +51,8 @@ class StoredPack:
 
 
 @dataclass(frozen=True)
-class _Shelved(Folder):
-    """The files of one pack on the shelf."""
+class _StoredFolder(Folder):
+    """The files of one pack in the store."""
 
     objects: ObjectStore = field(compare=False)
     pack_id: str
@@ -59,26 +61,26 @@ class _Shelved(Folder):
         return f"{FOLDER}/{self.pack_id} of the object store"
 
     def open(self, path: str) -> RangeReader:
-        """Begin to read a file."""
+        """Open a file for reading."""
         return RangeReader(self.objects, _key(self.pack_id, path), str(self))
 
 
 class PackStore:
-    """The packs in one object store, copies of them in a local folder, and the one that ships with the base."""
+    """The packs in one object store, their copies in a local folder, and the pack that is bundled with the base."""
 
     def __init__(self, objects: ObjectStore, copies: Path, *, root: Path | None, bundled: BrandPack | None) -> None:
         self._objects = objects
         self._copies = copies
-        self._root = root  # of the store, where that is a folder
+        self._root = root  # of the object store, if it is a folder on this machine
         self.bundled = bundled
 
     @classmethod
     def open(cls, settings: Settings) -> PackStore:
-        """The shelf that the settings name. It is not asked anything yet.
+        """The pack store that the settings name. No request is made yet.
 
         Raises:
-            DataDirUnwritable, ConfigError: the store cannot be opened.
-            WeightsDamaged: the manifest of the bundled pack cannot be read.
+            DataDirUnwritable, ConfigError: the object store cannot be opened.
+            ManifestInvalid: the manifest of the bundled pack is not one that this version understands.
         """
         place, base, bundled = settings.storage, settings.place(settings.model_place), None
         if isinstance(base, Path) and (base / SAMPLE / MANIFEST).is_file():
@@ -89,23 +91,24 @@ class PackStore:
         return cls(object_store.open_storage(place), copies, root=place, bundled=bundled)
 
     def list(self) -> list[StoredPack]:
-        """All packs, by their ids. Only their manifests are read.
+        """All packs: the bundled one, then the others sorted by id. Only their manifests are read.
 
         Raises:
-            StorageRefused, StorageUnreachable: the store does not answer, or not to us.
+            ObjectStoreRefused: the object store refuses us.
+            ObjectStoreUnreachable: the object store does not answer.
         """
-        with _reached():
+        with _our_errors():
             found = obstore.list_with_delimiter(self._objects, FOLDER)["common_prefixes"]
         ids = sorted({prefix.rpartition("/")[2] for prefix in found} - {self.bundled.id if self.bundled else ""})
         listed = [pack for pack_id in ids if _ID.fullmatch(pack_id) and (pack := self._listed(pack_id))]
         return ([StoredPack(self.bundled.id, self.bundled.manifest, True)] if self.bundled else []) + listed
 
     def find(self, beginning: str) -> StoredPack:
-        """The one pack whose id begins so.
+        """The one pack whose id begins with `beginning`.
 
         Raises:
-            PackNotFound: there is none, or several, or these are not at least six hexadecimal digits.
-            StorageRefused, StorageUnreachable: as for `list`.
+            PackNotFound: no id or several ids begin so, or `beginning` is not at least six hexadecimal digits.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
         """
         if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}", beginning):
             raise PackNotFound(
@@ -118,12 +121,13 @@ class PackStore:
         return found[0]
 
     def add(self, directory: Path) -> BrandPack:
-        """Put a whole pack on the shelf, its manifest last. Adding it again changes nothing, or completes it.
+        """Verify a pack and store it, its manifest last. Adding it again changes nothing, or completes a first attempt.
 
         Raises:
-            WeightsMissing: the directory holds no pack, or a file of it is missing.
-            WeightsDamaged: a file differs from the manifest, here or under the same id on the shelf.
-            StorageRefused, StorageUnreachable: as for `list`; adding it again goes on from there.
+            WeightsMissing: the directory has no pack, or a file of it is missing.
+            ManifestInvalid, FileDamaged: the pack in the directory is damaged.
+            StoredPackDamaged: the store has another file under the same id.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`. Adding the pack again continues.
         """
         pack = load_pack(directory)
         pack.verify()
@@ -134,68 +138,70 @@ class PackStore:
         return pack
 
     def verify(self, pack_id: str) -> Manifest:
-        """Read every byte of a pack where it lies, and return its manifest.
+        """Read every byte of a stored or bundled pack, and return its manifest.
 
         Raises:
-            PackNotFound: it is not there.
-            WeightsMissing, WeightsDamaged: it is not whole.
-            StorageRefused, StorageUnreachable: as for `list`.
+            PackNotFound: the store does not have it.
+            StoredPackDamaged, ManifestInvalid: the stored pack is damaged.
+            WeightsMissing, FileDamaged: the bundled pack is damaged.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
         """
         if self.bundled is not None and self.bundled.id == pack_id:
             self.bundled.verify()
             return self.bundled.manifest
-        shelved, manifest = _Shelved(self._objects, pack_id), self._manifest(pack_id)
+        stored, manifest = _StoredFolder(self._objects, pack_id), self._manifest(pack_id)
         for file in manifest.files:
-            _require_whole(shelved, file)
+            _require_intact(stored, file)
         return manifest
 
     def fetch(self, pack_id: str) -> BrandPack:
-        """A whole pack in a local folder: the bundled one, or the copy, which is read and compared each time.
+        """A verified pack in a local folder: the bundled pack, or a copy of a stored one.
 
-        A file that is missing in the copy, or damaged, comes from the store, and only then is that asked. Safe to run
-        in several processes at the same time, and to repeat after a crash.
+        The copy is read and compared each time. The object store is asked only for files that are missing or damaged in
+        the copy. Several processes may do this at the same time, and it can be repeated after a crash.
 
         Raises:
-            PackNotFound: it is not on the shelf.
-            WeightsMissing, WeightsDamaged: it is not whole there.
-            StorageRefused, StorageUnreachable: as for `list`.
+            PackNotFound: the store does not have it.
+            StoredPackDamaged, ManifestInvalid: the stored pack is damaged.
+            WeightsMissing, FileDamaged: the bundled pack is damaged.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
             DataDirUnwritable: the copy cannot be written.
         """
         if self.bundled is not None and self.bundled.id == pack_id:
             self.bundled.verify()
             return self.bundled
-        directory, shelved = self._copies / pack_id, _Shelved(self._objects, pack_id)
+        directory, stored = self._copies / pack_id, _StoredFolder(self._objects, pack_id)
         manifest = _manifest_in(LocalFolder(directory), pack_id)
         if manifest is None:
             manifest = self._manifest(pack_id)
             size = len(canonical(asdict(manifest)))
-            files.fetch(shelved, [ManifestFile(MANIFEST, size, pack_id)], directory)
+            files.fetch(stored, [ManifestFile(MANIFEST, size, pack_id)], directory)
         for file in manifest.files:
             try:
-                files.fetch(shelved, [file], directory)
-            except (WeightsMissing, WeightsDamaged):
-                raise _not_whole(pack_id, file.path) from None
+                files.fetch(stored, [file], directory)
+            except (WeightsMissing, FileDamaged):
+                raise _damaged(pack_id, file.path) from None
         return BrandPack(directory, pack_id, manifest)
 
     def _manifest(self, pack_id: str) -> Manifest:
         if not self._has(pack_id, MANIFEST):
-            raise PackNotFound(f"The pack {pack_id[:12]} is not on the shelf. Add it with `onbrand pack add DIR`.")
-        manifest = _manifest_in(_Shelved(self._objects, pack_id), pack_id)
+            raise PackNotFound(f"The pack {pack_id[:12]} is not in the pack store. Add it with `onbrand pack add DIR`.")
+        manifest = _manifest_in(_StoredFolder(self._objects, pack_id), pack_id)
         if manifest is None:
-            raise _not_whole(pack_id, MANIFEST)
+            raise _damaged(pack_id, MANIFEST)
         return manifest
 
     def _listed(self, pack_id: str) -> StoredPack | None:
         try:
             return StoredPack(pack_id, self._manifest(pack_id), is_bundled=False)
-        except WeightsDamaged:
+        except (StoredPackDamaged, ManifestInvalid):
             return StoredPack(pack_id, None, is_bundled=False)
-        except PackNotFound:  # not added to its end
+        except PackNotFound:  # its manifest is missing: adding it did not finish
             return None
 
     def _has(self, pack_id: str, path: str) -> bool:
         try:
-            with _reached():
+            with _our_errors():
                 obstore.head(self._objects, _key(pack_id, path))
         except FileNotFoundError:
             return False
@@ -204,56 +210,58 @@ class PackStore:
     def _put(self, pack_id: str, file: ManifestFile, content: Path | bytes) -> None:
         key = _key(pack_id, file.path)
         if not self._has(pack_id, file.path):
-            # In parts, for which no mode only creates: whoever puts something here puts the same bytes.
-            with _reached():
+            # An upload in parts can overwrite. That is harmless: everybody who writes this key writes the same bytes.
+            with _our_errors():
                 obstore.put(self._objects, key, content, chunk_size=_PART_BYTES, max_concurrency=_AT_ONCE)
                 if self._root is not None:
                     local_disk.sync(self._root, key)
-        _require_whole(_Shelved(self._objects, pack_id), file)
+        _require_intact(_StoredFolder(self._objects, pack_id), file)
 
 
 def _key(pack_id: str, path: str) -> str:
     return f"{FOLDER}/{pack_id}/{path}"
 
 
-def _manifest_in(place: Folder, pack_id: str) -> Manifest | None:
-    """The manifest that a folder has of this pack; None if it has another, a damaged one or none.
+def _manifest_in(folder: Folder, pack_id: str) -> Manifest | None:
+    """The manifest of this pack in a folder; None if it is missing, damaged or another pack's.
 
     Raises:
-        WeightsDamaged: it is whole, and of a kind that this version does not understand.
+        ManifestInvalid: it is undamaged, but not one that this version understands.
     """
     try:
-        document = place.read(MANIFEST)
-    except (WeightsMissing, WeightsDamaged):
+        document = folder.read(MANIFEST)
+    except (WeightsMissing, FileDamaged):
         return None
     return parse_manifest(document) if hashlib.sha256(document).hexdigest() == pack_id else None
 
 
-def _require_whole(shelved: _Shelved, file: ManifestFile) -> None:
-    with suppress(WeightsMissing, WeightsDamaged):
-        if is_whole(shelved, file):
+def _require_intact(stored: _StoredFolder, file: ManifestFile) -> None:
+    with suppress(WeightsMissing, FileDamaged):
+        if is_whole(stored, file):
             return
-    raise _not_whole(shelved.pack_id, file.path)
+    raise _damaged(stored.pack_id, file.path)
 
 
-def _not_whole(pack_id: str, path: str) -> WeightsDamaged:
-    return WeightsDamaged(
-        f"The pack {pack_id[:12]} on the shelf is damaged: {path} is missing or differs from its checksum. Delete"
-        f" {FOLDER}/{pack_id} in the object store and add the pack again, or use another."
+def _damaged(pack_id: str, path: str) -> StoredPackDamaged:
+    return StoredPackDamaged(
+        f"The pack {pack_id[:12]} in the pack store is damaged: {path} is missing or differs from its checksum. Delete"
+        f" {FOLDER}/{pack_id} in the object store and add the pack again, or use another pack."
     )
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
-    """A call to the store. That something is not there passes; the rest gets a sentence."""
+def _our_errors() -> Iterator[None]:
+    """Turn errors of a call to the object store into ours. FileNotFoundError passes if one object is missing."""
     try:
         yield
     except (BaseError, OSError) as error:
         if isinstance(error, FileNotFoundError) and not object_store.is_missing_container(error):
             raise
-        why = object_store.reason(error)  # its own text has addresses in it
+        why = object_store.reason(error)  # not the error's own text, which contains addresses
         if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.match(why):
-            raise StorageRefused(f"The object store refuses the brand packs ({why}). Run `onbrand doctor`.") from None
-        raise StorageUnreachable(
+            raise ObjectStoreRefused(
+                f"The object store refuses the brand packs ({why}). Run `onbrand doctor`."
+            ) from None
+        raise ObjectStoreUnreachable(
             f"The object store with the brand packs does not answer ({why}). Try again, or run `onbrand doctor`."
         ) from None

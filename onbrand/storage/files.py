@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 from pydantic import AfterValidator, ConfigDict, Field
 
 from onbrand.config import Settings
-from onbrand.errors import DataDirUnwritable, WeightsDamaged, WeightsMissing
+from onbrand.errors import ChecksumMismatch, DataDirUnwritable, FileUnreadable, WeightsMissing
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -65,9 +65,10 @@ class ByteReader(Protocol):
 
         Raises:
             WeightsMissing: the file is not there.
-            WeightsDamaged: it cannot be read.
-            StorageRefused: the object store doesn't let us.
-            StorageUnreachable: the object store did not answer, for as long as weights are worth waiting for.
+            FileUnreadable: the operating system cannot read it.
+            FileChanged: the object changed while it was read.
+            ObjectStoreRefused: the object store doesn't let us.
+            ObjectStoreUnreachable: the object store did not answer, for as long as weights are worth waiting for.
         """
         ...
 
@@ -127,7 +128,7 @@ class _LocalReader:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise WeightsMissing(f"The file {self._path} is missing in {self._folder}: {REMEDY}.") from None
         except OSError as error:
-            raise WeightsDamaged(
+            raise FileUnreadable(
                 f"The file {self._path} in {self._folder} can't be read ({error.strerror}): {REMEDY}."
             ) from error
         return filled
@@ -158,8 +159,8 @@ class ObjectStoreFolder(Folder):
         """Copy a file of this machine there, in parts; whole or not at all.
 
         Raises:
-            StorageRefused: the object store doesn't let us.
-            StorageUnreachable: it does not answer.
+            ObjectStoreRefused: the object store doesn't let us.
+            ObjectStoreUnreachable: it does not answer.
         """
         from onbrand.storage.range_reader import send
 
@@ -218,12 +219,12 @@ def fetch(folder: Folder, files: Sequence[ManifestFile], destination: Path) -> N
     For configurations and tokenizers: what reads them wants a directory.
 
     Raises:
-        WeightsDamaged: a file differs from its size or SHA-256; or as for `Reader.readinto`.
+        ChecksumMismatch: a file differs from its size or SHA-256; others as for `ByteReader.readinto`.
         DataDirUnwritable: the directory cannot be written.
     """
     there = LocalFolder(destination)
     for file in files:
-        with suppress(WeightsMissing, WeightsDamaged):
+        with suppress(WeightsMissing, FileUnreadable):
             if is_whole(there, file):
                 continue
         _copy(folder, file, destination / file.path)
@@ -239,7 +240,7 @@ def _copy(folder: Folder, file: ManifestFile, target: Path) -> None:
                     size += part.write(block)
                     digest.update(block)
                 if size != file.size or digest.hexdigest() != file.sha256:
-                    raise WeightsDamaged(f"The file {file.path} in {folder} differs from its checksum: {REMEDY}.")
+                    raise ChecksumMismatch(f"The file {file.path} in {folder} differs from its checksum: {REMEDY}.")
                 part.flush()
                 os.fsync(part.fileno())
                 Path(part.name).replace(target)

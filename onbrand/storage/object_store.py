@@ -27,7 +27,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import AzureStore, LocalStore, ObjectStore
 
 from onbrand.config import AzureContainer
-from onbrand.errors import ConfigError, DataDirUnwritable, StorageRefused, StorageUnreachable
+from onbrand.errors import ConfigError, DataDirUnwritable, ObjectStoreRefused, ObjectStoreUnreachable
 
 if TYPE_CHECKING:
     from obstore.store import AzureConfig
@@ -123,8 +123,8 @@ async def check(objects: ObjectStore, place: Path | AzureContainer) -> None:
     """Write, read and delete a small object, after making the container if it is missing and we hold the key.
 
     Raises:
-        StorageRefused: it will not work until somebody changes something.
-        StorageUnreachable: no answer within five seconds, or only now no room.
+        ObjectStoreRefused: it will not work until somebody changes something.
+        ObjectStoreUnreachable: no answer within five seconds, or only now no room.
     """
     key = f"{_PROBES}/{uuid4()}"
     try:
@@ -141,30 +141,30 @@ async def check(objects: ObjectStore, place: Path | AzureContainer) -> None:
         raise _finding(place, error) from None
 
 
-def _finding(place: Path | AzureContainer, error: Exception) -> StorageRefused | StorageUnreachable:
+def _finding(place: Path | AzureContainer, error: Exception) -> ObjectStoreRefused | ObjectStoreUnreachable:
     why = reason(error)
     if not isinstance(place, AzureContainer):
         sentence = f"The images' folder can't be written ({why})."
         if _errno(error) in _LASTING:
-            return StorageRefused(f"{sentence} Make it writable, or choose another with ONBRAND_STORAGE_URL.")
-        return StorageUnreachable(f"{sentence} Make room, or choose another with ONBRAND_STORAGE_URL.")
+            return ObjectStoreRefused(f"{sentence} Make it writable, or choose another with ONBRAND_STORAGE_URL.")
+        return ObjectStoreUnreachable(f"{sentence} Make room, or choose another with ONBRAND_STORAGE_URL.")
     if is_missing_container(error):
-        return StorageRefused(
+        return ObjectStoreRefused(
             f"The container {place.name} doesn't exist and couldn't be made. Make it in the storage account, or set"
             " ONBRAND_STORAGE_AZURE_KEY, which lets Onbrand do it."
         )
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or re.match(r"4(?!08|29)\d\d", why):
         if place.key is not None:
-            return StorageRefused(
+            return ObjectStoreRefused(
                 f"Azure refuses access to the container {place.name} ({why}). Check ONBRAND_STORAGE_AZURE_ACCOUNT,"
                 " _KEY and _ENDPOINT, and that the account allows keys and this network."
             )
-        return StorageRefused(
+        return ObjectStoreRefused(
             f"Azure refuses access to the container {place.name} ({why}). Give the managed identity the role Storage"
             " Blob Data Contributor on it, and check ONBRAND_STORAGE_AZURE_ACCOUNT and _CLIENT_ID."
         )
     identity = "" if place.key is not None else ", that this machine has a managed identity,"
-    return StorageUnreachable(
+    return ObjectStoreUnreachable(
         f"The object store does not answer ({why}). Check ONBRAND_STORAGE_AZURE_ACCOUNT and _ENDPOINT{identity} and"
         " the way out to Azure."
     )

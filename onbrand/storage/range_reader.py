@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-from onbrand.errors import SetupError, StorageRefused, StorageUnreachable, WeightsDamaged, WeightsMissing
+from onbrand.errors import FileChanged, ObjectStoreRefused, ObjectStoreUnreachable, SetupError, WeightsMissing
 from onbrand.storage import object_store
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class RangeReader:
         is_shorter = object_store.reason(error).startswith(_BEYOND_THE_END)
         return self._changed() if is_shorter else _unreached(error, self._name)
 
-    def _changed(self) -> WeightsDamaged:
-        return WeightsDamaged(f"The file {self._path} in {self._name} was changed while it was read: start again.")
+    def _changed(self) -> FileChanged:
+        return FileChanged(f"The file {self._path} in {self._name} was changed while it was read: start again.")
 
     def close(self) -> None:
         """Give up what is on its way; a `readinto` that waits for it returns."""
@@ -129,7 +129,7 @@ def send(objects: ObjectStore, path: str, source: Path, name: str) -> None:
     """Copy a file of this machine to an object, several ranges at once; whole or not at all.
 
     Raises:
-        StorageRefused, StorageUnreachable: the store of the folder `name` doesn't take it.
+        ObjectStoreRefused, ObjectStoreUnreachable: the store of the folder `name` doesn't take it.
     """
     try:
         obstore.put(objects, path, source, chunk_size=RANGE, max_concurrency=AHEAD)
@@ -140,11 +140,11 @@ def send(objects: ObjectStore, path: str, source: Path, name: str) -> None:
 def _unreached(error: Exception, name: str) -> SetupError:
     why = object_store.reason(error)
     if _REFUSED.match(why) or isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
-        return StorageRefused(
+        return ObjectStoreRefused(
             f"Azure refuses the weights in {name} ({why}). Check ONBRAND_STORAGE_AZURE_ACCOUNT and _KEY, or give the"
             " managed identity the role Storage Blob Data Reader on the container (Contributor, to prepare weights)."
         )
-    return StorageUnreachable(
+    return ObjectStoreUnreachable(
         f"The weights in {name} can't be reached ({why}). Check ONBRAND_STORAGE_AZURE_ACCOUNT and _ENDPOINT and the way"
         " out to Azure, then start again."
     )

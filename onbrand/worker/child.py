@@ -36,10 +36,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from onbrand.config import load_settings
-from onbrand.errors import JobFailure, ModelFailed, SetupError, StorageUnreachable
+from onbrand.errors import JobFailure, ModelFailed, ObjectStoreUnreachable, SetupError
 from onbrand.images.png import encode
 from onbrand.jobs.models import Progress
-from onbrand.packs.manifest import configured_base, load_pack
+from onbrand.packs.base import configured_base
+from onbrand.packs.manifest import load_pack
 from onbrand.storage.files import derived_folder
 from onbrand.worker.frames import Frame, FrameBroken, read, write
 from onbrand.worker.reports import to_frame
@@ -120,7 +121,7 @@ def main(pack_dir: Path) -> int:
     try:
         pipeline = _load(pack_dir, mailbox, send, started)
     except SetupError as error:
-        is_passing = isinstance(error, StorageUnreachable)
+        is_passing = isinstance(error, ObjectStoreUnreachable)
         send(Frame("refused", {"message": error.message, "is_passing": is_passing}))
         return error.exit_code
     send(Frame("ready"))
@@ -145,7 +146,7 @@ def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], star
         configured_base(settings),
         load_pack(pack_dir),
         precision=settings.precision,
-        artefacts=derived_folder(settings),
+        prepared_folder=derived_folder(settings),
         cache=settings.data_dir / "cache",
         on_plan=lambda text: send(Frame("plan", {"text": text})),
         on_stage=report,

@@ -18,11 +18,11 @@ from onbrand.config import Settings
 from onbrand.database.pool import Connection, Database
 from onbrand.errors import (
     DatabaseUnavailable,
+    ImagesNotStored,
     JobFailure,
     ModelFailed,
     OnbrandError,
     SetupError,
-    StorageUnavailable,
 )
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts
@@ -173,7 +173,7 @@ class JobRunner:
             await self._commit(lambda connection: attempts.give_back(connection, claim))
             logger.info("Handed back, the worker stops", extra={"action": "give_back", "attempt": claim.attempt})
         except JobFailure as failure:
-            self._store_failed = isinstance(failure, StorageUnavailable)
+            self._store_failed = isinstance(failure, ImagesNotStored)
             try:
                 await self._end(claim, failure)
             finally:

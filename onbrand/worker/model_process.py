@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from onbrand.errors import GenerationTimedOut, SetupError, WeightsDamaged, WorkerLost
+from onbrand.errors import GenerationTimedOut, ModelProcessDied, ModelRefused, WorkerLost
 from onbrand.jobs.models import Claim
 from onbrand.worker.frames import Frame, FrameBroken, pack, read_async
 
@@ -63,8 +63,8 @@ class ModelProcess:
         """Return once a model is loaded, starting a process if there is none.
 
         Raises:
-            WeightsDamaged: the weights were refused; trying again would not help.
-            SetupError: the process died while loading, several times.
+            ModelRefused: the process cannot load the model; trying again would not help.
+            ModelProcessDied: the process died several times while it loaded the model.
         """
         async with self._starting:
             for attempt in range(1, _LOAD_ATTEMPTS + 1):
@@ -79,7 +79,7 @@ class ModelProcess:
                     _LOAD_ATTEMPTS,
                     extra={"action": "model_lost"},
                 )
-        raise SetupError("The model process died each time it was loaded. Is there enough memory?")
+        raise ModelProcessDied("The model process died each time it was loaded. Is there enough memory?")
 
     async def use(self, command: Sequence[str]) -> None:
         """From now on start this command. The process of the previous command is ended."""
@@ -111,7 +111,7 @@ class ModelProcess:
                 logger.warning("%s", message, extra={"action": "store_lost"})
                 return False
             case Frame("refused", {"message": str(message)}):
-                raise WeightsDamaged(message)
+                raise ModelRefused(message)
             case _:
                 return False
         self._is_ready = True

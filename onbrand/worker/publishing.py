@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from onbrand.database.pool import Database
-from onbrand.errors import BadImage, DatabaseUnavailable, OnbrandError, StorageUnavailable, StoreUnavailable
+from onbrand.errors import BadImage, DatabaseUnavailable, ImagesNotStored, ImageStoreUnavailable, OnbrandError
 from onbrand.images.png import check
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts
@@ -44,7 +44,7 @@ class PublishingStage:
 
         Raises:
             BadImage: they are not four images that may be published.
-            StorageUnavailable: the image store did not take them.
+            ImagesNotStored: the image store did not take them.
             NoLongerOurs: the job was cancelled, or another attempt has taken over.
             Stopping: the worker must stop while the image store does not answer.
             DatabaseUnavailable: whether they were published is unknown.
@@ -77,7 +77,7 @@ class PublishingStage:
 
         Whatever remains is deleted by `maintenance`, because its attempt is not the job's result.
         """
-        with suppress(StoreUnavailable):
+        with suppress(ImageStoreUnavailable):
             await self._images.discard(claim.job_id, claim.attempt)
 
     async def _store(self, claim: Claim, n: int, png: bytes) -> StoredImage:
@@ -89,11 +89,11 @@ class PublishingStage:
                 image = await self._images.put(claim.job_id, claim.attempt, n, png)
                 await self._images.get(claim.job_id, claim.attempt, image)
                 return image
-            except StoreUnavailable as error:
+            except ImageStoreUnavailable as error:
                 if time.monotonic() - started > _STORE_PATIENCE_SECONDS:
-                    raise StorageUnavailable from error
+                    raise ImagesNotStored from error
             except OnbrandError as error:
-                raise StorageUnavailable from error
+                raise ImagesNotStored from error
             if self._must_stop.is_set():
                 raise Stopping
             await self._renew(claim)

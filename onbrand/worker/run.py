@@ -21,7 +21,7 @@ from onbrand.images.store import ImageStore
 from onbrand.jobs import queue, workers
 from onbrand.jobs.fairness import next_prompt
 from onbrand.maintenance import Maintenance
-from onbrand.packs.manifest import configured_base
+from onbrand.packs.base import configured_base
 from onbrand.packs.store import PackStore
 from onbrand.worker.job_runner import JobRunner
 from onbrand.worker.model_process import ModelProcess, model_command
@@ -38,10 +38,11 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     """Work until `stop` is set. Then a running job has `shutdown_grace_seconds`, or until `stop_now`, to finish.
 
     Raises:
-        WeightsMissing, WeightsDamaged, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
+        WeightsMissing, WeightsUnusable, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
         DatabaseNotReady: the database's schema is older than this version.
-        StorageRefused: the image store does not accept the settings.
-        SetupError: the model process dies while loading, several times.
+        ObjectStoreRefused: the image store does not accept the settings.
+        ModelRefused: the model process cannot load the model.
+        ModelProcessDied: the model process died several times while it loaded the model.
     """
     base = configured_base(settings)
     worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)

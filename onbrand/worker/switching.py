@@ -18,7 +18,8 @@ from onbrand.concurrency import in_thread
 from onbrand.database.pool import Connection, Database
 from onbrand.errors import DatabaseUnavailable, PackNotFound, SetupError
 from onbrand.packs import promotion
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias
 from onbrand.packs.store import PackStore
 from onbrand.worker.model_process import ModelProcess
@@ -79,7 +80,8 @@ class PackInUse:
         Raises:
             PackNotFound: the alias points to no pack, or the pack is not in the pack store.
             PackUnfit: the pack is for other weights.
-            WeightsMissing, WeightsDamaged, StorageRefused, StorageUnreachable, DataDirUnwritable: it cannot be fetched.
+            WeightsMissing, WeightsUnusable, ObjectStoreRefused, ObjectStoreUnreachable, DataDirUnwritable: it cannot be
+                fetched.
         """
         while True:
             try:

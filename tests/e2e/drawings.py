@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from onbrand.config import REPOSITORY
 from onbrand.images.png import encode
 from onbrand.jobs.models import Progress, image_seeds
-from onbrand.packs.manifest import SAMPLE, load_base, load_pack
+from onbrand.packs.base import load_base
+from onbrand.packs.manifest import SAMPLE, load_pack
 from onbrand.storage.files import LocalFolder
 
 if TYPE_CHECKING:  # it brings torch, for which only those who draw should wait

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Page, expect
 
-from onbrand.errors import GenerationTimedOut, GpuMemory, StorageUnavailable
+from onbrand.errors import GenerationTimedOut, GpuMemory, ImagesNotStored
 from onbrand.jobs.models import Claim
 from tests.e2e.drawings import BACKPACK, STEP_REACHED, STEPS, TEAPOT, draw
 from tests.e2e.stage import Stage
@@ -157,7 +157,7 @@ FAILURES: dict[str, Callable[[Stage], None]] = {
     "timeout": lambda stage: stage.fail(stage.claim(stage.newest()), GenerationTimedOut),
     "deadline_passed": lambda stage: stage.take_too_long(stage.claim(stage.newest())),
     "worker_lost": lambda stage: stage.lose_the_worker(stage.claim(stage.newest())),
-    "storage_unavailable": lambda stage: stage.fail(stage.claim(stage.newest()), StorageUnavailable),
+    "storage_unavailable": lambda stage: stage.fail(stage.claim(stage.newest()), ImagesNotStored),
 }
 
 

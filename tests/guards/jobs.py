@@ -136,7 +136,7 @@ GUARDS = (
     Guard(
         "nothing is drawn while the store stays away",
         "_run_attempt",
-        ": self._store_failed = isinstance(failure, StorageUnavailable) try",
+        ": self._store_failed = isinstance(failure, ImagesNotStored) try",
         """:
             try""",
         ("tests/integration/worker/test_storing.py::test_while_the_store_does_not_answer_no_further_job_is_drawn",),

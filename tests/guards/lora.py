@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.guards.guard import Guard
 
 _LORA, _FUSE = "onbrand/hidream/weights/lora.py", "onbrand/hidream/weights/fuse.py"
-_BUILD, _DERIVE = "onbrand/hidream/packaging/build.py", "onbrand/hidream/weights/prequantized.py"
+_BUILD, _PREPARED = "onbrand/hidream/packaging/build.py", "onbrand/hidream/weights/prepared.py"
 _OF_LORA, _OF_FUSE = "tests/integration/hidream/test_lora.py", "tests/integration/hidream/test_fuse.py"
-_OF_BUILD, _OF_DERIVE = "tests/integration/hidream/test_build.py", "tests/integration/hidream/test_prequantized.py"
+_OF_BUILD, _OF_PREPARED = "tests/integration/hidream/test_build.py", "tests/integration/hidream/test_prepared.py"
 
 GUARDS = (
     Guard(
@@ -50,11 +50,11 @@ GUARDS = (
         "lora._claims",
         "settings.get(name):",
         "False:",
-        (f"{_OF_LORA}::test_settings_in_the_header_that_say_otherwise_are_refused",),
+        (f"{_OF_LORA}::test_contradicting_settings_in_the_header_are_refused",),
     ),
     Guard(
         "a LoRA for another base is refused",
-        "fused",
+        "fuse_lora",
         "waiting.values",
         "",
         (f"{_OF_FUSE}::test_a_lora_for_a_deeper_base_is_refused",),
@@ -64,21 +64,21 @@ GUARDS = (
         "_sum",
         "not change.count_nonzero()",
         "False",
-        (f"{_OF_FUSE}::test_a_module_that_the_lora_leaves_as_it_is_is_refused",),
+        (f"{_OF_FUSE}::test_a_module_that_the_lora_does_not_change_is_refused",),
     ),
     Guard(
         "a LoRA is fused in float32",
         "_sum",
         "(scaling).",
         "(scaling).to(weight.dtype).",
-        (f"{_OF_FUSE}::test_the_sum_loses_nothing_of_a_gentle_update",),
+        (f"{_OF_FUSE}::test_the_sum_loses_nothing_of_a_small_update",),
     ),
     Guard(
         "prepared weights of one pack are not taken for another's",
-        "load_artefact",
+        "load_prepared",
         "manifest.key != key",
         "False",
-        (f"{_OF_DERIVE}::test_an_artefact_moved_to_another_key_is_refused",),
+        (f"{_OF_PREPARED}::test_prepared_weights_moved_to_another_key_are_refused",),
     ),
     Guard(
         "a pack names every file that it has",
@@ -92,6 +92,6 @@ GUARDS = (
         "build._alpha",
         "found.alpha is None and given is None",
         "False",
-        (f"{_OF_BUILD}::test_an_alpha_that_nobody_says_is_asked_for",),
+        (f"{_OF_BUILD}::test_a_missing_alpha_must_be_given",),
     ),
 )

@@ -6,7 +6,7 @@ from tests.guards.guard import Guard
 
 _OF_REFUSED = "tests/integration/worker/test_refused_packs.py"
 _OF_PROMOTION = "tests/integration/packs/test_promotion.py"
-_OF_SHELF = "tests/integration/packs/test_store.py"
+_OF_STORE = "tests/integration/packs/test_store.py"
 _OF_SWITCHING = "tests/integration/worker/test_switching.py"
 
 GUARDS = (
@@ -69,33 +69,33 @@ GUARDS = (
         (f"{_OF_PROMOTION}::test_what_was_signed_and_done_can_only_be_added_to",),
     ),
     Guard(
-        "a pack is read whole before it is promoted",
+        "every byte of a pack is read before it is promoted",
         "pack_catalogue.promote",
         "shelf.verify(found.id)",
         "found.manifest",
         ("tests/integration/cli/test_packs.py",),
     ),
     Guard(
-        "a manifest on the shelf is its id's",
+        "a manifest in the pack store has the SHA-256 that is its id",
         "_manifest_in",
         ") if hashlib.sha256(document).hexdigest() == pack_id else None",
         ")",
-        (f"{_OF_SHELF}::test_each_bit_of_the_manifest_counts",),
+        (f"{_OF_STORE}::test_each_bit_of_the_manifest_counts",),
     ),
     Guard(
-        "what lies on the shelf under a pack's id is that pack's",
+        "a file in the pack store is the one that the manifest names",
         "PackStore._put",
-        "_require_whole(_Shelved(self._objects, pack_id), file)",
+        "_require_intact(_StoredFolder(self._objects, pack_id), file)",
         "",
-        (f"{_OF_SHELF}::test_another_file_under_the_same_id_is_refused",),
+        (f"{_OF_STORE}::test_another_file_under_the_same_id_is_refused",),
     ),
     Guard(
         "a copy is compared each time",
         "PackStore.fetch",
-        "files.fetch(shelved, [file",
+        "files.fetch(stored, [file",
         """if not (directory / file.path).exists():
-                    folder.fetch(shelved, [file""",
-        (f"{_OF_SHELF}::test_a_damaged_copy_is_fetched_anew",),
+                    files.fetch(stored, [file""",
+        (f"{_OF_STORE}::test_a_damaged_copy_is_fetched_anew",),
     ),
     Guard(
         "what is claimed after a promotion has the new pack",

@@ -207,9 +207,9 @@ GUARDS = (
     Guard(
         "a model answers as its pack recorded",
         "load_pipeline",
-        "check(health.probe_output(transformer), manifest.probe)",
-        "answer(transformer)",
-        (f"{_LOAD}::test_a_probe_that_the_model_does_not_answer_to_is_refused",),
+        "check_probe(health.probe_output(transformer), manifest.probe)",
+        "probe_output(transformer)",
+        (f"{_LOAD}::test_a_model_with_another_output_than_the_probe_is_refused",),
     ),
     Guard(
         "a model that answers nothing is damaged",
@@ -221,7 +221,7 @@ GUARDS = (
     Guard(
         "pictures that don't fit the memory together are drawn one by one",
         "Pipeline.draw",
-        "self.at_once == 1 or len(seeds) == 1",
+        "self.max_batch == 1 or len(seeds) == 1",
         "True",
         ("tests/integration/hidream/test_pipeline.py::test_with_too_little_memory_the_pictures_are_drawn_one_by_one",),
     ),
@@ -234,7 +234,7 @@ GUARDS = (
     ),
     Guard(
         "a network lacks no tensor",
-        "load_state.fill",
+        "load_state.load_state",
         "missing:",
         "False:",
         (f"{_PACK}::test_a_component_that_lacks_a_tensor_is_refused",),

@@ -64,11 +64,11 @@ GUARDS = (
         "to_jpegs",
         '"" if not torch.isfinite(pictures).all(): return () pixels',
         '""\n    pixels',
-        (f"{_OF_HIDREAM}::test_what_is_no_number_is_no_jpeg",),
+        (f"{_OF_HIDREAM}::test_values_that_are_not_finite_give_no_jpeg",),
     ),
     Guard(
         "previews cost a fast model no more than a slow one",
-        "at",
+        "Previews.render",
         '"" if time.monotonic() < self._next: return () try',
         '""\n        try',
         (f"{_OF_HIDREAM}::test_a_fast_model_has_fewer_previews",),

@@ -182,7 +182,7 @@ GUARDS = (
     Guard(
         "a worker whose model never loads ends",
         "ModelProcess.ensure_ready",
-        'raise SetupError("The model process died each time it was loaded. Is there enough memory?")',
+        'raise ModelProcessDied("The model process died each time it was loaded. Is there enough memory?")',
         "return",
         (f"{_MODEL}::test_a_model_that_never_loads_is_given_up_and_nothing_keeps_running",),
     ),

@@ -92,6 +92,12 @@ def test_the_documentation_has_each_failure_with_its_title_and_nothing_else() ->
     assert documented == {error.code: (error.title, "yes" if error.retryable else "no") for error in FAILURES}
 
 
+def test_the_documentation_has_each_error_of_a_command_with_its_exit_code_and_nothing_else() -> None:
+    documented = re.findall(r"^\| `([A-Z]\w+)` \| (\d+) \| [^|]+\. \| [^|]+\. \|$", DOCUMENTED, re.MULTILINE)
+    raised = [error for error in SETUP if not error.__subclasses__()]
+    assert sorted(documented) == sorted((error.__name__, str(error.exit_code)) for error in raised)
+
+
 def test_every_row_of_the_documentation_says_when_and_what_to_do() -> None:
     for code, cells in rows(5).items():
         assert all(cell.endswith(".") for cell in cells[2:]), code

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import ManifestInvalid
 from onbrand.packs.manifest import Manifest, pack_id, parse_manifest
 
 
@@ -78,7 +78,7 @@ def test_the_id_is_the_hash_of_the_canonical_manifest() -> None:
 def test_a_missing_field_is_refused_by_name(field: str) -> None:
     document = manifest()
     del document[field]
-    with pytest.raises(WeightsDamaged, match=field):
+    with pytest.raises(ManifestInvalid, match=field):
         parse(document)
 
 
@@ -86,7 +86,7 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
 def test_an_unknown_field_is_refused(part: str) -> None:
     document = manifest()
     {"": document, "lora": document["lora"], "file": document["files"][0]}[part]["surprise"] = 1
-    with pytest.raises(WeightsDamaged, match="surprise"):
+    with pytest.raises(ManifestInvalid, match="surprise"):
         parse(document)
 
 
@@ -112,7 +112,7 @@ def test_an_unknown_field_is_refused(part: str) -> None:
     ids=str,
 )
 def test_a_wrong_value_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(WeightsDamaged, match=next(iter(change))):
+    with pytest.raises(ManifestInvalid, match=next(iter(change))):
         parse(manifest() | change)
 
 
@@ -122,31 +122,31 @@ def test_a_wrong_value_is_refused(change: dict[str, Any]) -> None:
 def test_a_path_that_leaves_the_pack_is_refused(path: str) -> None:
     document = manifest()
     document["files"].append({"path": path, "size": 5, "sha256": "0" * 64})
-    with pytest.raises(WeightsDamaged, match="stays inside"):
+    with pytest.raises(ManifestInvalid, match="stays inside"):
         parse(document)
 
 
 def test_a_file_named_twice_is_refused() -> None:
     document = manifest()
     document["files"] *= 2
-    with pytest.raises(WeightsDamaged, match="twice"):
+    with pytest.raises(ManifestInvalid, match="twice"):
         parse(document)
 
 
 def test_a_module_named_twice_is_refused() -> None:
     document = manifest()
     document["lora"]["adapted_modules"] *= 2
-    with pytest.raises(WeightsDamaged, match="twice"):
+    with pytest.raises(ManifestInvalid, match="twice"):
         parse(document)
 
 
 def test_a_lora_without_a_checksum_is_refused() -> None:
     document = manifest()
     document["lora"]["file"] = "another.safetensors"
-    with pytest.raises(WeightsDamaged, match="LoRA"):
+    with pytest.raises(ManifestInvalid, match="LoRA"):
         parse(document)
 
 
 def test_what_is_not_json_is_refused_with_what_to_do() -> None:
-    with pytest.raises(WeightsDamaged, match="git checkout -- models/mini"):
+    with pytest.raises(ManifestInvalid, match="git checkout -- models/mini"):
         parse_manifest(b"\xff\xfe not json")

@@ -7,8 +7,8 @@ import pytest
 from onbrand.errors import SetupError
 from onbrand.hidream.memory import GIB, Placement, Sizes, plan
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs.manifest import Base, BaseManifest, ManifestFile
-from onbrand.storage.files import LocalFolder
+from onbrand.packs.base import Base, BaseManifest
+from onbrand.storage.files import LocalFolder, ManifestFile
 
 GB = 10**9
 # HiDream-I1 as it is stored: docs/models.md.

@@ -1,1 +1,1 @@
-"""What a drawing costs on this machine."""
+"""Measures speed and memory of a model on this machine, for `onbrand bench`."""

@@ -1,7 +1,7 @@
-"""HiDream-I1 as it was published: the configuration of each component, for when the weights themselves aren't at hand.
+"""The published configuration of each component of HiDream-I1, for use without its weights.
 
 `onbrand bench --random` builds its networks from these, and tests compare their sizes with the table in `models`. A
-model that draws never reads them: it has its own configurations beside its weights.
+model with real weights does not use them: it has a `config.json` beside its weights.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ def _clip(width: int, layers: int, heads: int, activation: str) -> dict[str, Any
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "hidden_act": activation,
-        "max_position_embeddings": 248,  # Long-CLIP, where CLIP has 77: arXiv 2403.15378
+        "max_position_embeddings": 248,  # Long-CLIP, arXiv 2403.15378; the original CLIP has 77
         "bos_token_id": 49_406,
         "eos_token_id": 49_407,
         "pad_token_id": 49_407,
     }
 
 
-# By the base's folder. Full, Dev and Fast differ in their weights alone.
+# By folder of the base. Full, Dev and Fast differ only in their weights.
 HIDREAM_I1: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # openai/clip-vit-large-patch14 and laion/CLIP-ViT-bigG-14-laion2B-39B-b160k, config.json, for the widths.
+        # Widths: config.json of openai/clip-vit-large-patch14 and laion/CLIP-ViT-bigG-14-laion2B-39B-b160k.
         "text_encoder": _clip(768, 12, 12, "quick_gelu"),
         "text_encoder_2": _clip(1280, 32, 20, "gelu"),
         # google/t5-v1_1-xxl, config.json.
@@ -75,7 +75,8 @@ HIDREAM_I1: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "bos_token_id": 128_000,
             "eos_token_id": [128_001, 128_008, 128_009],
         },
-        # ComfyUI, comfy/model_detection.py, which tells HiDream by its tensors; the rest are diffusers' defaults.
+        # From ComfyUI, comfy/model_detection.py, which recognises HiDream by its tensors; the rest are diffusers'
+        # defaults.
         "transformer": {
             "_class_name": "HiDreamImageTransformer2DModel",
             "patch_size": 2,

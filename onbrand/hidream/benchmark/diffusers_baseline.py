@@ -1,8 +1,8 @@
-"""diffusers' own `HiDreamImagePipeline` with a base's weights: what one would use otherwise, for `onbrand bench`.
+"""The baseline of `onbrand bench`: diffusers' own `HiDreamImagePipeline` with a base's weights.
 
-Nothing of it is changed: its transformer's class, its schedulers, its way with prompts and pictures. It gets no LoRA,
-so it is as quick as with a fused one. Where the pipeline doesn't know a model's text encoder and decoder (the mini
-model's), it gets embeddings and gives latents, and ours do the rest.
+It uses the pipeline unchanged: its transformer class, its schedulers, its handling of prompts and pictures. It loads no
+LoRA, so it is as fast as with a fused one. The pipeline does not support the mini model's text encoder and decoder. For
+that model it gets our embeddings and returns latents, which our decoder decodes.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from onbrand.hidream.decoding.decode import Decoder, decode
-from onbrand.hidream.load import Stage, Stages, load_decoder
+from onbrand.hidream.load import Stage, StageTimer, load_decoder
 from onbrand.hidream.models import MODELS, Model, Precision, Scheduler
 from onbrand.hidream.text.encode import TextEncoder
-from onbrand.hidream.text.encoders import load_text_encoder
-from onbrand.hidream.weights.load_state import fill
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.text.load_encoders import load_text_encoder
+from onbrand.hidream.weights.load_state import load_state
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.jobs.models import IMAGE_SIZE
-from onbrand.packs.manifest import Base, Manifest
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import Manifest
 from onbrand.storage.files import LocalFolder, fetch
 
 _TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizer", "T5Tokenizer", "PreTrainedTokenizerFast")
@@ -39,24 +40,24 @@ _NAMES = ("", "_2", "_3", "_4")
 
 @dataclass(frozen=True)
 class DiffusersBaseline:
-    """A loaded pipeline. `encoder` and `decoder` are ours where the pipeline has none."""
+    """A loaded pipeline. `encoder` and `decoder` are ours if the pipeline does not support the model's own."""
 
     pipeline: Any
-    manifest: Manifest  # of the pack whose settings it draws with
+    manifest: Manifest  # of the pack whose settings it uses
     encoder: TextEncoder | None
     decoder: Decoder | None
 
     @torch.inference_mode()
     def draw(self, prompt: str, seeds: Sequence[int], on_step: Callable[[int], None]) -> list[Image.Image]:
-        """One picture for each seed. `on_step(k)` comes after step k of the manifest's, and with 0 before the first."""
-        texts = self._texts(prompt, len(seeds))
+        """Draw one picture for each seed. `on_step(k)` is called after step k, and with 0 before the first step."""
+        texts = self._embeddings(prompt, len(seeds))
         on_step(0)
 
-        def at_step(_pipeline: object, index: int, _timestep: object, kept: dict[str, Any]) -> dict[str, Any]:
+        def at_step(_pipeline: object, index: int, _timestep: object, tensors: dict[str, Any]) -> dict[str, Any]:
             on_step(index + 1)
-            return kept
+            return tensors
 
-        (drawn,) = self.pipeline(
+        (images,) = self.pipeline(
             **texts,
             height=IMAGE_SIZE,
             width=IMAGE_SIZE,
@@ -67,15 +68,15 @@ class DiffusersBaseline:
             output_type="pil" if self.decoder is None else "latent",
             return_dict=False,
         )
-        return drawn if self.decoder is None else [Image.fromarray(pixels) for pixels in decode(self.decoder, drawn)]
+        return images if self.decoder is None else [Image.fromarray(pixels) for pixels in decode(self.decoder, images)]
 
     @torch.inference_mode()
-    def read(self, prompt: str) -> None:
-        """Turn a prompt into embeddings, as each drawing does anew."""
-        self._texts(prompt, 1)
+    def encode(self, prompt: str) -> None:
+        """Encode a prompt. The pipeline has no cache and does this again for each call."""
+        self._embeddings(prompt, 1)
 
-    def _texts(self, prompt: str, count: int) -> Mapping[str, Tensor]:
-        """The embeddings of a prompt and of none, for `count` pictures, by the names of the pipeline's arguments."""
+    def _embeddings(self, prompt: str, count: int) -> Mapping[str, Tensor]:
+        """Embeddings of the prompt and, with guidance, of the empty text, for `count` pictures, by argument name."""
         manifest, is_guided = self.manifest, self.manifest.guidance_scale > 1
         if self.encoder is None:
             names = [f"{prefix}prompt_embeds_{kind}" for kind in ("t5", "llama3") for prefix in ("", "negative_")]
@@ -101,24 +102,25 @@ class DiffusersBaseline:
 def load_baseline(
     base: Base, manifest: Manifest, device: torch.device, on_stage: Callable[[Stage], None] = lambda _: None
 ) -> DiffusersBaseline:
-    """The pipeline, whole, on `device`: in bfloat16 on a GPU, in float32 on a CPU.
+    """Load the complete pipeline on `device`: in bfloat16 on a GPU, in float32 on a CPU.
 
-    A base in a local directory is loaded by diffusers' and transformers' own `from_pretrained`, and `on_stage` hears
-    how long that took. From elsewhere they can't load, so ours fills their networks, and there is nothing to hear.
+    A base in a local directory is loaded by `from_pretrained` of diffusers and transformers, and `on_stage` is called
+    with the seconds of each part. These cannot load from other places; there our loader fills the networks, and
+    `on_stage` is not called.
 
     Raises:
-        torch.OutOfMemoryError: it doesn't fit.
-        WeightsMissing, WeightsDamaged: as for `load_pipeline`.
+        torch.OutOfMemoryError: the pipeline does not fit into memory.
+        WeightsMissing, WeightsUnusable: as for `load_pipeline`.
     """
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     loader = _Loader(base, MODELS[base.manifest.model], manifest.prompt_token_limit, device)
-    stages = Stages(on_stage if loader.directory is not None else lambda _: None)
+    stages = StageTimer(on_stage if loader.directory is not None else lambda _: None)
     parts: dict[str, Any] = dict.fromkeys(f"{part}{name}" for part in ("text_encoder", "tokenizer") for name in _NAMES)
     encoder = decoder = None
     with stages.stage("encoders"):
         if loader.model.text == "hidream":
-            parts |= loader.texts()
+            parts |= loader.text_parts()
         else:
             encoder = loader.our_encoder()
     with stages.stage("transformer"):
@@ -132,7 +134,7 @@ def load_baseline(
     )
     if decoder is not None:
         pipeline.vae_scale_factor = decoder.scale_factor
-    pipeline.default_sample_size = IMAGE_SIZE // pipeline.vae_scale_factor  # diffusers fixes 128 and rescales to it
+    pipeline.default_sample_size = IMAGE_SIZE // pipeline.vae_scale_factor  # diffusers would resize to 128 latents
     pipeline.set_progress_bar_config(disable=True)
     return DiffusersBaseline(pipeline, manifest, encoder, decoder)
 
@@ -162,8 +164,8 @@ class _Loader:
             self.base, self.model, token_limit=self.token_limit, precision=self.precision, device=self.device
         )
 
-    def texts(self) -> dict[str, Any]:
-        """The four tokenizers and encoders."""
+    def text_parts(self) -> dict[str, Any]:
+        """Load the four tokenizers and encoders."""
         with TemporaryDirectory(prefix="onbrand-") as temporary:
             directory, names = self.directory or Path(temporary), [f"tokenizer{name}" for name in _NAMES]
             if self.directory is None:
@@ -186,7 +188,7 @@ class _Loader:
         return parts | {f"text_encoder{name}": network for name, network in zip(_NAMES, networks, strict=True)}
 
     def network(self, folder: str, network_class: Any) -> Any:
-        """One of diffusers' networks."""
+        """Load one of diffusers' networks."""
         if self.directory is not None:
             network = network_class.from_pretrained(
                 self.directory / folder, local_files_only=True, torch_dtype=self.dtype
@@ -196,7 +198,7 @@ class _Loader:
         with torch.device("meta"):
             network = network_class.from_config(config)
         nn.Module.to(network, self.dtype).to_empty(device=self.device)
-        fill(network, tensors(self.base.folder, self.base.within(folder)))
+        load_state(network, stream_tensors(self.base.folder, self.base.within(folder)))
         return network.requires_grad_(False).eval()
 
 

@@ -1,7 +1,6 @@
-"""What `onbrand bench` compares: the illustrator in each of its forms, and diffusers' pipeline beside it.
+"""The engines that `onbrand bench` compares: our pipeline in several variants, and diffusers' pipeline.
 
-An engine is loaded by the very function that the product, or diffusers, loads with, and then draws. Measuring is
-`bench`'s business.
+An engine is loaded by the same function as in the product, or in diffusers. `measure.py` measures it.
 """
 
 from __future__ import annotations
@@ -23,70 +22,71 @@ from onbrand.hidream.network.moe import RoutedExperts
 from onbrand.hidream.network.transformer import compile_blocks
 from onbrand.hidream.pipeline import Pipeline
 from onbrand.jobs.models import IMAGE_SIZE, Phase, Progress
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder
 
 OnStep = Callable[[int], None]
 
 
 class Variant(StrEnum):
-    """Another way to compute the same, so that the choice between them rests on figures."""
+    """Another way to compute the same result, to measure whether it is faster."""
 
-    COMPILED = "compiled"  # each block by torch.compile
-    LOOP = "loop"  # the routed experts one after the other, as in diffusers
+    COMPILED = "compiled"  # each block compiled by torch.compile
+    LOOP = "loop"  # the routed experts computed one after the other, as in diffusers
 
 
 class Engine(Protocol):
     """A loaded model."""
 
     def draw(self, prompt: str, seeds: Sequence[int], on_step: OnStep) -> object:
-        """One picture for each seed. `on_step(k)` comes after step k, and with 0 before the first."""
+        """Draw one picture for each seed. `on_step(k)` is called after step k, and with 0 before the first step."""
         ...
 
-    def read(self, prompt: str) -> None:
-        """Turn a prompt into embeddings."""
+    def encode(self, prompt: str) -> None:
+        """Encode a prompt."""
         ...
 
 
 @dataclass(frozen=True)
-class Ours:
-    """The illustrator as a worker has it."""
+class OnbrandEngine:
+    """Our pipeline, as a worker uses it."""
 
-    illustrator: Pipeline
+    pipeline: Pipeline
 
     def draw(self, prompt: str, seeds: Sequence[int], on_step: OnStep) -> None:
-        """As in `Engine`, previews included."""
+        """See `Engine`. The previews are made too."""
 
         def report(progress: Progress) -> None:
             if progress.phase is Phase.DRAWING:
                 on_step(progress.step)
 
-        self.illustrator.draw(prompt, seeds, report, lambda: False)
+        self.pipeline.draw(prompt, seeds, report, lambda: False)
 
-    def read(self, prompt: str) -> None:
-        """As in `Engine`; from memory, if it was read before."""
-        self.illustrator.encode(prompt)
+    def encode(self, prompt: str) -> None:
+        """See `Engine`. A prompt that was encoded before comes from the cache."""
+        self.pipeline.encode(prompt)
 
-    def work(self, prompt: str, images: int) -> Work:
-        """What it must compute for so many pictures of a new prompt."""
-        illustrator, manifest = self.illustrator, self.illustrator.manifest
-        embeddings = illustrator.encode(prompt).embeddings
-        config, decoder = illustrator.transformer.config, illustrator.decoder
+    def work(self, prompt: str, images: int) -> FlopCounts:
+        """Count the operations for so many pictures of a new prompt."""
+        pipeline, manifest = self.pipeline, self.pipeline.manifest
+        embeddings = pipeline.encode(prompt).embeddings
+        config, decoder = pipeline.transformer.config, pipeline.decoder
         size = IMAGE_SIZE // decoder.scale_factor
-        latents = torch.zeros(1, config.in_channels, size, size, device=illustrator.transformer.device)
+        latents = torch.zeros(1, config.in_channels, size, size, device=pipeline.transformer.device)
         passes = 2 if manifest.guidance_scale > 1 else 1
         with torch.inference_mode():
-            return Work(
+            return FlopCounts(
                 steps=manifest.steps,
                 step=roofline.flops_of_step(config, images * passes, size, embeddings),
-                reading=roofline.flops(lambda: illustrator.text_encoder.encode(prompt, manifest.prompt_suffix)),
+                reading=roofline.flops(lambda: pipeline.text_encoder.encode(prompt, manifest.prompt_suffix)),
                 decoding=images * roofline.flops(lambda: decoder.decode(latents)),
             )
 
 
 @dataclass(frozen=True)
-class Work:
-    """Additions and multiplications of a drawing; `step` is one of `steps`."""
+class FlopCounts:
+    """Floating-point operations of one call. `step` is the count of one of the `steps`."""
 
     steps: int
     step: int
@@ -95,48 +95,49 @@ class Work:
 
     @property
     def total(self) -> int:
-        """Of all of it."""
+        """All operations of the call."""
         return self.reading + self.steps * self.step + self.decoding
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be measured. `precision` is None for diffusers' pipeline."""
+    """An engine to be measured. `precision` is None for diffusers' pipeline."""
 
     precision: Precision | None
     variant: Variant | None = None
 
     @property
     def name(self) -> str:
-        """As the table has it."""
+        """The name in the table."""
         if self.precision is None:
-            return "stock diffusers"
+            return "diffusers baseline"
         return f"ours, {self.precision}" + (f", {self.variant}" if self.variant else "")
 
     def load(
         self,
         base: Base,
         pack: BrandPack,
-        artefacts: Folder | None,
+        prepared_folder: Folder | None,
         device: torch.device,
         on_stage: Callable[[Stage], None],
-    ) -> DiffusersBaseline | Ours:
-        """Arguments and errors as for `load_baseline` and `load_pipeline`."""
+    ) -> DiffusersBaseline | OnbrandEngine:
+        """Load the engine. Arguments and errors as for `load_baseline` and `load_pipeline`."""
         if self.precision is None:
             return load_baseline(base, pack.manifest, device, on_stage)
         choice = PrecisionChoice(self.precision.value)
-        illustrator = load_pipeline(base, pack, precision=choice, artefacts=artefacts, on_stage=on_stage)
+        pipeline = load_pipeline(base, pack, precision=choice, prepared_folder=prepared_folder, on_stage=on_stage)
         if self.variant is Variant.COMPILED:
-            compile_blocks(illustrator.transformer)
+            compile_blocks(pipeline.transformer)
         if self.variant is Variant.LOOP:
-            _loop(illustrator.transformer)
-        return Ours(illustrator)
+            _use_loop(pipeline.transformer)
+        return OnbrandEngine(pipeline)
 
 
 def candidates(model: Model, precisions: Sequence[Precision], variants: Sequence[Variant]) -> list[Candidate]:
-    """diffusers' pipeline, then ours at each precision, plain and in each variant.
+    """diffusers' pipeline, then ours at each precision, each without a variant and in each variant.
 
-    Where no precision is named, at those that suit the device: bfloat16 on a GPU, float32 on a CPU, and 8 bit.
+    If `precisions` is empty, they are bfloat16 on a GPU or float32 on a CPU, and int8, as far as the model supports
+    them.
     """
     if not precisions:
         usual = Precision.BFLOAT16 if torch.cuda.is_available() else Precision.FLOAT32
@@ -145,18 +146,18 @@ def candidates(model: Model, precisions: Sequence[Precision], variants: Sequence
 
 
 def with_steps(pack: BrandPack, steps: int | None) -> BrandPack:
-    """The pack, drawing in so many steps."""
+    """The pack with another number of steps; None: unchanged."""
     return pack if steps is None else replace(pack, manifest=replace(pack.manifest, steps=steps))
 
 
-def _loop(transformer: Any) -> None:
+def _use_loop(transformer: Any) -> None:
     for module in transformer.modules():
         if isinstance(module, RoutedExperts):
-            module.product = _one_by_one  # type: ignore[assignment]
+            module.grouped_mm = _looped_mm  # type: ignore[assignment]
 
 
-def _one_by_one(rows: Tensor, matrices: Tensor, *, offs: Tensor) -> Tensor:
-    """`F.grouped_mm`, for which the host must know how many rows each matrix gets."""
+def _looped_mm(rows: Tensor, matrices: Tensor, *, offs: Tensor) -> Tensor:
+    """Compute `F.grouped_mm` with one product for each matrix. The host has to read the offsets from the device."""
     ends = offs.tolist()
     parts = [rows[begin:end] @ matrix for begin, end, matrix in zip([0, *ends], ends, matrices, strict=False)]
     return torch.cat(parts)

@@ -1,8 +1,8 @@
-"""What a drawing costs on this machine: the floor, diffusers' pipeline and ours, side by side in one run.
+"""Measure speed and memory on this machine: the roofline, diffusers' pipeline and ours, in one run.
 
-All take turns, so that a drifting machine meets all of them. Two models of this size don't fit beside each other: each
-turn loads one, draws once to warm up (of which only the first step counts), draws and reads, and frees it. Showing the
-figures is the business of `onbrand.cli.bench`.
+The candidates take turns, so that a machine that becomes slower affects all of them. Two models of this size do not fit
+into memory together. Therefore each turn loads one model, draws once as warm-up (only the time to its first step is
+used), measures, and frees the model. `onbrand.cli.bench` shows the figures.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ import diffusers
 import psutil
 import torch
 
-from onbrand.errors import GpuMemory, SetupError, WeightsDamaged, WeightsMissing
-from onbrand.hidream.benchmark.engines import Candidate, Engine, Ours, Variant, Work
-from onbrand.hidream.benchmark.roofline import flops_per_second, wait
+from onbrand.errors import GpuMemory, SetupError, WeightsMissing, WeightsUnusable
+from onbrand.hidream.benchmark.engines import Candidate, Engine, FlopCounts, OnbrandEngine, Variant
+from onbrand.hidream.benchmark.roofline import flops_per_second, synchronize
 from onbrand.hidream.load import Stage
 from onbrand.jobs.models import image_seeds
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder
 
 _PROMPT = "a red backpack on a light blue background, study {}"
 _SEED = 1
-_TOO_LITTLE_MEMORY = "There is too little memory for it on this device."
-_LOOKS_APART = 0.05  # seconds between two looks at a process's memory
+_TOO_LITTLE_MEMORY = "The memory of this device is too small for it."
+_MEMORY_SAMPLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured. A row rests on `turns` × `runs` drawings."""
+    """How much is measured: each result has `turns` × `runs` calls of `draw`."""
 
     images: int = 4
     turns: int = 2
@@ -47,29 +48,29 @@ class Effort:
 
 
 @dataclass
-class Row:
-    """One candidate's samples, all in seconds, and bytes."""
+class CandidateResult:
+    """The samples of one candidate, in seconds or bytes."""
 
     name: str
-    plan: str = ""  # how it is held, and where
+    plan: str = ""  # its precision and placement
     drawings: list[float] = field(default_factory=list)
-    denoisings: list[float] = field(default_factory=list)  # all steps of a drawing
-    loads: dict[str, list[float]] = field(default_factory=dict)  # by stage; none where another loads in its place
-    first_steps: list[float] = field(default_factory=list)  # from loaded to the end of the first drawing's first step
+    denoisings: list[float] = field(default_factory=list)  # all steps of one call
+    loads: dict[str, list[float]] = field(default_factory=dict)  # by part of loading; empty if it could not be measured
+    first_steps: list[float] = field(default_factory=list)  # from loaded to the end of the first step
     new_prompts: list[float] = field(default_factory=list)
-    known_prompts: list[float] = field(default_factory=list)  # read before
+    known_prompts: list[float] = field(default_factory=list)  # prompts that were encoded before
     peaks: list[int] = field(default_factory=list)
-    failure: str = ""  # why there are no figures
+    failure: str = ""  # why there are no samples
 
     @property
     def seconds(self) -> float | None:
-        """The median of the drawings."""
+        """The median seconds of a call."""
         return statistics.median(self.drawings) if self.drawings else None
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What was measured, and where."""
+class BenchmarkResult:
+    """All samples, and the machine on which they were measured."""
 
     model: str
     base: str  # where the weights are, or that they are random
@@ -82,17 +83,17 @@ class Bench:
     load_average: tuple[float, float]  # before and after
     dtype: str
     flops_per_second: tuple[float, ...]
-    work: Work | None
-    rows: tuple[Row, ...]
+    work: FlopCounts | None
+    rows: tuple[CandidateResult, ...]
 
     @property
-    def floor(self) -> float | None:
-        """Seconds that a drawing takes at least: at the best speed that was seen."""
+    def roofline_seconds(self) -> float | None:
+        """The minimum seconds of a call: its operations at the best speed that was measured."""
         return None if self.work is None else self.work.total / max(self.flops_per_second)
 
 
 def device() -> torch.device:
-    """Where a model is loaded on this machine."""
+    """The device on which models are loaded on this machine."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -102,37 +103,38 @@ def measure(
     candidates: Sequence[Candidate],
     effort: Effort,
     *,
-    artefacts: Folder | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Bench:
-    """Measure the candidates; `tell` hears what is being done. A candidate that doesn't fit gets a row that says so.
+    prepared_folder: Folder | None = None,
+    on_status: Callable[[str], None] = lambda _: None,
+) -> BenchmarkResult:
+    """Measure the candidates. A candidate that cannot be loaded gets a result that says why.
 
-    Ours loads from `artefacts` what is derived already, as a worker does.
+    `on_status` is called with a sentence about what is measured now. Our pipeline uses prepared weights from
+    `prepared_folder`, as a worker does.
 
     Raises:
-        WeightsMissing, WeightsDamaged: the base or the pack is not whole.
+        WeightsMissing, WeightsUnusable: the base or the pack cannot be used.
     """
-    where = device()
-    dtype = torch.bfloat16 if where.type == "cuda" else torch.float32
+    target = device()
+    dtype = torch.bfloat16 if target.type == "cuda" else torch.float32
     load_before = os.getloadavg()[0]
-    meter = _Meter(base, pack, artefacts, where, effort)
-    rows = {candidate: Row(candidate.name) for candidate in candidates}
+    meter = _Meter(base, pack, prepared_folder, target, effort)
+    rows = {candidate: CandidateResult(candidate.name) for candidate in candidates}
     speeds = []
     for turn in range(effort.turns):
-        for candidate, row in list(rows.items())[:: -1 if turn % 2 else 1]:  # to and fro: the machine may slow down
+        for candidate, row in list(rows.items())[:: -1 if turn % 2 else 1]:  # reversed in every second turn
             if row.failure:
                 continue
-            tell(f"Turn {turn + 1} of {effort.turns}: {candidate.name}")
-            speeds.append(flops_per_second(where, dtype, seconds=effort.matrix_seconds))
-            meter.fill(row, candidate)
+            on_status(f"Turn {turn + 1} of {effort.turns}: {candidate.name}")
+            speeds.append(flops_per_second(target, dtype, seconds=effort.matrix_seconds))
+            meter.measure(row, candidate)
     manifest = pack.manifest
-    return Bench(
+    return BenchmarkResult(
         model=base.manifest.model,
         base=str(base.folder),
         effort=effort,
         steps=manifest.steps,
         guidance_scale=manifest.guidance_scale,
-        device=torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU",
+        device=torch.cuda.get_device_name(target) if target.type == "cuda" else "CPU",
         machine=_machine(),
         versions={"torch": torch.__version__, "diffusers": diffusers.__version__, "python": platform.python_version()},
         load_average=(load_before, os.getloadavg()[0]),
@@ -144,90 +146,89 @@ def measure(
 
 
 class _Meter:
-    """Fills rows with samples, one candidate in memory at a time."""
+    """Adds samples to results. Only one candidate is in memory at a time."""
 
     def __init__(
-        self, base: Base, pack: BrandPack, artefacts: Folder | None, device: torch.device, effort: Effort
+        self, base: Base, pack: BrandPack, prepared_folder: Folder | None, device: torch.device, effort: Effort
     ) -> None:
-        self.work: Work | None = None
-        self._base, self._pack, self._artefacts = base, pack, artefacts
+        self.work: FlopCounts | None = None
+        self._base, self._pack, self._prepared_folder = base, pack, prepared_folder
         self._device, self._effort = device, effort
-        self._prompts = (_PROMPT.format(number) for number in itertools.count())  # each is new to every cache
+        self._prompts = (_PROMPT.format(number) for number in itertools.count())  # every prompt is new to the cache
 
-    def fill(self, row: Row, candidate: Candidate) -> None:
-        """One turn of one candidate."""
+    def measure(self, row: CandidateResult, candidate: Candidate) -> None:
+        """Measure one turn of one candidate."""
         try:
-            self._take_turn(row, candidate)
+            self._run_turn(row, candidate)
         except (torch.OutOfMemoryError, GpuMemory):
             row.failure = _TOO_LITTLE_MEMORY
+        except (WeightsMissing, WeightsUnusable):
+            raise  # no other candidate could use these weights either
         except SetupError as error:
-            # What isn't whole is whole for nobody; the rest is this candidate's own.
-            if isinstance(error, (WeightsDamaged, WeightsMissing)):
-                raise
             row.failure = error.message
-        # Outside the handlers: a traceback would hold on to the tensors.
+        # Outside the handlers, because a traceback keeps the tensors in memory.
         if candidate.variant is Variant.COMPILED:
             torch.compiler.reset()
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _take_turn(self, row: Row, candidate: Candidate) -> None:
+    def _run_turn(self, row: CandidateResult, candidate: Candidate) -> None:
         stages: list[Stage] = []
         with _peak(self._device, row.peaks):
-            engine = candidate.load(self._base, self._pack, self._artefacts, self._device, stages.append)
-            wait(self._device)
-            row.first_steps.append(self._drawn(engine)[0])
+            engine = candidate.load(self._base, self._pack, self._prepared_folder, self._device, stages.append)
+            synchronize(self._device)
+            row.first_steps.append(self._time_drawing(engine)[0])
             for _ in range(self._effort.runs):
-                _, denoising, drawing = self._drawn(engine)
+                _, denoising, drawing = self._time_drawing(engine)
                 row.denoisings.append(denoising)
                 row.drawings.append(drawing)
             prompt = next(self._prompts)
-            row.new_prompts.append(self._read(engine, prompt))
-            row.known_prompts.append(self._read(engine, prompt))
+            row.new_prompts.append(self._time_encoding(engine, prompt))
+            row.known_prompts.append(self._time_encoding(engine, prompt))
         for stage in stages:
             row.loads.setdefault(stage.name, []).append(stage.seconds)
-        if isinstance(engine, Ours):
-            row.plan = str(engine.illustrator.plan)
+        if isinstance(engine, OnbrandEngine):
+            row.plan = str(engine.pipeline.plan)
             self.work = self.work or engine.work(prompt, self._effort.images)
 
-    def _drawn(self, engine: Engine) -> tuple[float, float, float]:
-        """Seconds of one drawing: until its first step was done, of all its steps, and of all of it."""
+    def _time_drawing(self, engine: Engine) -> tuple[float, float, float]:
+        """Draw once. Return the seconds until the first step was done, of all steps, and of the whole call."""
         at: list[float] = []
         started = time.perf_counter()
         seeds = image_seeds(_SEED)[: self._effort.images]
         engine.draw(next(self._prompts), seeds, lambda _: at.append(time.perf_counter()))
         return at[1] - started, at[-1] - at[0], time.perf_counter() - started
 
-    def _read(self, engine: Engine, prompt: str) -> float:
+    def _time_encoding(self, engine: Engine, prompt: str) -> float:
         started = time.perf_counter()
-        engine.read(prompt)
-        wait(self._device)
+        engine.encode(prompt)
+        synchronize(self._device)
         return time.perf_counter() - started
 
 
 @contextmanager
 def _peak(device: torch.device, peaks: list[int]) -> Iterator[None]:
-    """Append the most memory that was in use, in bytes: of a GPU what torch allocated, else the whole process's."""
+    """Append the peak memory of the `with` block, in bytes: torch's on a GPU, the whole process's on a CPU."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         yield
         peaks.append(torch.cuda.max_memory_allocated(device))
         return
-    process, is_over, most = psutil.Process(), threading.Event(), [0]
+    process, is_over, peak = psutil.Process(), threading.Event(), [0]
 
-    def look() -> None:
-        while not is_over.wait(_LOOKS_APART):
-            most[0] = max(most[0], process.memory_info().rss)
+    def sample() -> None:
+        while not is_over.wait(_MEMORY_SAMPLE_SECONDS):
+            peak[0] = max(peak[0], process.memory_info().rss)
 
-    watcher = threading.Thread(target=look, name="memory", daemon=True)
+    watcher = threading.Thread(target=sample, name="memory", daemon=True)
     watcher.start()
     try:
         yield
     finally:
         is_over.set()
         watcher.join()
-    peaks.append(max(most[0], process.memory_info().rss))
+    peaks.append(max(peak[0], process.memory_info().rss))
 
 
 def _machine() -> str:

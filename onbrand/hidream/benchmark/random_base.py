@@ -1,7 +1,8 @@
-"""A base that nobody trained: published configurations filled with random numbers, which are made while they are read.
+"""A base with random weights in the published shapes, for `onbrand bench --random`.
 
-For `onbrand bench --random`: what a model costs depends on its shapes, not on what it has learnt. Everything that loads
-weights takes it for a real one, checksums included; it needs no disk and no download. Its pictures are noise.
+The speed of a model depends on its shapes and not on the values of its weights. The numbers are generated while they
+are read, so no disk and no download is needed. The code that loads weights treats it like a real base, including
+checksums. The pictures are noise.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.network.transformer import empty_transformer
 from onbrand.hidream.packaging.build import LORA, build_pack
 from onbrand.hidream.weights.header import LENGTH_BYTES
-from onbrand.hidream.weights.prequantized import shards
-from onbrand.packs.manifest import Base, BaseManifest, BrandPack, Source
+from onbrand.hidream.weights.prepared import shards
+from onbrand.packs.base import Base, BaseManifest, Source
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder, ManifestFile
 
 _SHARD_BYTES = 4 * 10**9
-_PERIOD = 524_309  # numbers after which they repeat: a prime, so that no two rows of a matrix begin alike
-_T5_SPECIAL = ("<pad>", "</s>", "<unk>")  # in this order: T5's ids
+_PERIOD = 524_309  # the numbers repeat after this many; a prime, so that no two rows of a matrix begin alike
 _RANK = 16
 _EFFECT = 0.01
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """A `.safetensors` file that is not stored."""
+    """A `.safetensors` file that is generated when it is read."""
 
     header: bytes
     tensors: Sequence[tuple[str, Tensor]]  # on the meta device
@@ -50,8 +51,8 @@ class _Shard:
     def blocks(self) -> Iterator[memoryview]:
         yield memoryview(self.header)
         for name, tensor in self.tensors:
-            numbers, left = _numbers(_spread(name, tensor)), 2 * tensor.numel()
-            begin = 2 * (zlib.crc32(name.encode()) % _PERIOD)  # or all matrices would be the same
+            numbers, left = _numbers(_standard_deviation(name, tensor)), 2 * tensor.numel()
+            begin = 2 * (zlib.crc32(name.encode()) % _PERIOD)  # so that no two matrices are equal
             while left:
                 block = numbers[begin : begin + left]
                 yield block
@@ -59,7 +60,7 @@ class _Shard:
 
 
 class RandomFolder(Folder):
-    """Files that are made when they are read, the same each time."""
+    """A folder of generated files. They are the same each time they are read."""
 
     def __init__(self, documents: Mapping[str, bytes], shards: Mapping[str, _Shard]) -> None:
         self._documents = documents
@@ -69,22 +70,22 @@ class RandomFolder(Folder):
         return "random weights"
 
     def open(self, path: str) -> _Reader:
-        """Begin to read a file."""
+        """Open a file."""
         if path in self._shards:
             return _Reader(self._shards[path].blocks())
         if path in self._documents:
             return _Reader(iter([memoryview(self._documents[path])]))
-        raise WeightsMissing(f"There is no file {path} among the random weights: this is a mistake in Onbrand.")
+        raise WeightsMissing(f"There is no file {path} among the random weights: this is a bug in Onbrand.")
 
     def manifest(self, model: str) -> BaseManifest:
-        """What `base.json` would say. Makes every byte once, on all cores."""
+        """Make the manifest, as `base.json` would have it. Every byte is generated once for it, on all cores."""
         paths = sorted((*self._documents, *self._shards))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            files = tuple(pool.map(self._described, paths))
+            files = tuple(pool.map(self._file_entry, paths))
         sources = tuple(Source(folder, "random numbers", "") for folder in MODELS[model].components)
         return BaseManifest(1, model, sources, files)
 
-    def _described(self, path: str) -> ManifestFile:
+    def _file_entry(self, path: str) -> ManifestFile:
         size, digest = 0, hashlib.sha256()
         for block in self.blocks(path):
             size += len(block)
@@ -110,13 +111,14 @@ class _Reader:
         return filled
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def random_base(model: str, configurations: Mapping[str, Mapping[str, Any]]) -> Base:
-    """A base for a row of the table: `configurations` by the row's folders, in bfloat16, in shards as published.
+    """Make a base for a model of the table, in bfloat16 and in several shards. `configurations` are by folder.
 
-    The tokenizers read letter by letter. A text is padded to the model's limit in any case, so its cost is the same.
+    The tokenizers make one token of each letter. Every text is padded to the model's limit, so this does not change the
+    cost.
     """
     documents = {f"{folder}/config.json": json.dumps(config).encode() for folder, config in configurations.items()}
     files = {}
@@ -133,7 +135,7 @@ def random_base(model: str, configurations: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def random_pack(base: Base, directory: Path) -> BrandPack:
-    """A brand pack for `base` with a random LoRA: rank 16, on attention, text and shared feed-forwards."""
+    """Make a brand pack for `base` with a random LoRA of rank 16 on attention, text and shared feed-forwards."""
     transformer = empty_transformer(json.loads(base.read("transformer/config.json")), Precision.BFLOAT16)
     generator = torch.Generator().manual_seed(0)
     weights: dict[str, Tensor] = {}
@@ -157,7 +159,7 @@ def random_pack(base: Base, directory: Path) -> BrandPack:
 
 
 def _network(config: Mapping[str, Any]) -> nn.Module:
-    """What the configuration describes, on the meta device, in bfloat16."""
+    """Build the network that the configuration describes, on the meta device, in bfloat16."""
     import diffusers
     import transformers
 
@@ -167,12 +169,12 @@ def _network(config: Mapping[str, Any]) -> nn.Module:
         else:
             network_class = getattr(transformers, config["architectures"][0])
             network = network_class(network_class.config_class.from_dict(dict(config)))
-    moved: nn.Module = nn.Module.to(network, torch.bfloat16)  # diffusers' own `to` logs that it had nothing to say
+    moved: nn.Module = nn.Module.to(network, torch.bfloat16)  # diffusers' `to` logs a needless warning
     return moved
 
 
 def _header(tensors: Mapping[str, Tensor]) -> bytes:
-    """https://github.com/huggingface/safetensors#format"""
+    """Make the header of a `.safetensors` file: https://github.com/huggingface/safetensors#format"""
     entries, begin = {}, 0
     for name, tensor in tensors.items():
         end = begin + 2 * tensor.numel()
@@ -183,24 +185,24 @@ def _header(tensors: Mapping[str, Tensor]) -> bytes:
     return len(document).to_bytes(LENGTH_BYTES, "little") + document
 
 
-def _spread(name: str, tensor: Tensor) -> float:
-    """The numbers' standard deviation, such that what passes through keeps its size; 0: all ones, for norms."""
+def _standard_deviation(name: str, tensor: Tensor) -> float:
+    """The standard deviation with which a matrix keeps the size of its input; 0 for norms, whose weights are all 1."""
     if tensor.ndim == 1:
         return 0.0 if name.endswith("weight") else 0.02
     return float((tensor.numel() / len(tensor)) ** -0.5)
 
 
 @cache
-def _numbers(spread: float) -> memoryview:
+def _numbers(deviation: float) -> memoryview:
     """`_PERIOD` bfloat16 numbers, as bytes."""
     numbers = torch.ones(_PERIOD)
-    if spread:
-        numbers = spread * torch.randn(_PERIOD, generator=torch.Generator().manual_seed(0))
+    if deviation:
+        numbers = deviation * torch.randn(_PERIOD, generator=torch.Generator().manual_seed(0))
     return memoryview(numbers.bfloat16().view(torch.uint8).numpy().tobytes())
 
 
 def _tokenizers(clip_begin: int) -> dict[str, Any]:
-    """By the base's folders. `clip_begin` is the token that the CLIPs' texts begin with; the next one ends them."""
+    """Tokenizers by folder of the base. Texts for CLIP begin with the token `clip_begin` and end with the next one."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import CLIPTokenizer, PreTrainedTokenizerFast, T5Tokenizer
 
@@ -209,6 +211,7 @@ def _tokenizers(clip_begin: int) -> dict[str, Any]:
     clip = CLIPTokenizer(
         vocab=ids | {"<|startoftext|>": clip_begin, "<|endoftext|>": clip_begin + 1}, merges=[], model_max_length=248
     )
+    # T5 needs its special tokens in this order, because their ids are fixed.
     pieces = [
         ("<pad>", 0.0),
         ("</s>", 0.0),

@@ -1,7 +1,8 @@
-"""The least time that a drawing can take: its multiplications, counted, at the speed that this device multiplies with.
+"""The roofline: the minimum time of a call is its counted operations, divided by the measured speed of the device.
 
-Only products of matrices, convolutions and attention are counted, as every implementation must do them. What moves
-memory, starts kernels or waits is not: that is what the distance from the floor shows.
+Only matrix products, convolutions and attention are counted, because every implementation has to compute them. Moving
+memory, starting kernels and waiting are not counted: they are the difference between the roofline and the measured
+time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _WARM_UP_SECONDS = 0.2
 
 
 def _grouped(a: tuple[int, ...], b: tuple[int, ...], *_: Any, **__: Any) -> int:
-    """(T, K) rows, each times one of the (E, K, N) matrices."""
+    """(T, K) rows, each multiplied by one of the (E, K, N) matrices."""
     return 2 * math.prod(a) * b[-1]
 
 
@@ -31,7 +32,7 @@ def _attention(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, .
     return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
 
-# What torch 2.13 doesn't count by itself.
+# Operators that torch 2.13 does not count by itself.
 _FORMULAS = {
     torch.ops.aten._grouped_mm: _grouped,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
@@ -40,7 +41,7 @@ _FORMULAS = {
 
 
 def flops(call: Callable[[], object]) -> int:
-    """Additions and multiplications of all matrix products in `call`, on whatever device it runs."""
+    """Count the floating-point operations of all matrix products in `call`, on any device."""
     with FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter:
         call()
     return int(counter.get_total_flops())
@@ -48,9 +49,9 @@ def flops(call: Callable[[], object]) -> int:
 
 @torch.inference_mode()
 def flops_of_step(config: Mapping[str, Any], batch: int, size: int, text: Embeddings) -> int:
-    """What the transformer that `config` describes needs for (batch, C, size, size) latents, once.
+    """Count one forward pass of the transformer of `config` for (batch, C, size, size) latents.
 
-    Nothing is computed, and of the text only the shapes count.
+    It runs on the meta device, so nothing is computed. Of `text` only the shapes are used.
     """
     transformer = empty_transformer(config, Precision.BFLOAT16)
 
@@ -72,25 +73,26 @@ def flops_of_step(config: Mapping[str, Any], batch: int, size: int, text: Embedd
 
 @torch.inference_mode()
 def flops_per_second(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.5) -> float:
-    """How fast this device multiplies two large square matrices of random numbers, over and over.
+    """Measure how many operations per second this device computes when it multiplies two large random matrices.
 
-    Random, and for a while: a GPU draws less power over zeros and at its first clock, and is quicker than it can stay.
+    The numbers are random, and the measurement lasts `seconds`. With zeros, or in its first moments, a GPU uses less
+    power and is faster than it can be in a real load.
     """
-    side, at_once = (8192, 16) if device.type == "cuda" else (2048, 1)
+    side, batch = (8192, 16) if device.type == "cuda" else (2048, 1)
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(side, side, generator=generator).to(device, dtype) for _ in range(2))
     out = torch.empty_like(left)
     for duration in (_WARM_UP_SECONDS, seconds):
         products, started = 0, time.perf_counter()
         while (passed := time.perf_counter() - started) < duration:
-            for _ in range(at_once):
+            for _ in range(batch):
                 torch.mm(left, right, out=out)
-            wait(device)
-            products += at_once
+            synchronize(device)
+            products += batch
     return 2 * side**3 * products / passed
 
 
-def wait(device: torch.device) -> None:
-    """Until the device has done all it was asked."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished all its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

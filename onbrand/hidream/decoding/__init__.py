@@ -1,1 +1,1 @@
-"""Latents to pictures."""
+"""Turns latents into pictures and previews."""

@@ -1,4 +1,4 @@
-"""Latents to pixels, and the refusal of pictures that aren't any."""
+"""Turns latents into pixels, and refuses results that are not pictures."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from onbrand.hidream.decoding.preview import Projection
 
 
 class Decoder(Protocol):
-    """The part of a model that makes pictures of latents."""
+    """The part of a model that turns latents into pictures."""
 
     @property
     def scale_factor(self) -> int:
-        """Pixels of the picture per latent, one way."""
+        """Pixels per latent, along one side."""
         ...
 
     @property
     def projection(self) -> Projection:
-        """Its nearest linear approximation, for previews."""
+        """The linear projection that is nearest to this decoder; it makes the previews."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B, C, H, W) latents as the transformer knows them to (B, 3, H·f, W·f) RGB, about -1 to 1, not clamped."""
+        """(B, C, H, W) latents as the transformer makes them to (B, 3, H·f, W·f) RGB, about -1 to 1, not clamped."""
         ...
 
 
 class KlDecoder:
-    """diffusers' AutoencoderKL, whose encoder half is not needed and need not be there."""
+    """diffusers' AutoencoderKL. Its encoder half is not used and may be missing."""
 
     def __init__(self, vae: Any, projection: Projection) -> None:
         self._vae = vae
@@ -39,22 +39,24 @@ class KlDecoder:
         self.scale_factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """As in `Decoder`."""
+        """See `Decoder`."""
         return decode_kl(self._vae, latents)
 
 
 def decode_kl(vae: Any, latents: Tensor) -> Tensor:
-    """AutoencoderKL's decoder on latents as the transformer knows them: scaled and shifted back before."""
+    """Undo the VAE's scaling and shift of the latents, then decode them: shapes as in `Decoder.decode`."""
     weight = next(vae.decoder.parameters())
     latents = latents.to(weight.device, weight.dtype) / vae.config.scaling_factor + vae.config.shift_factor
     return torch.as_tensor(vae.decode(latents, return_dict=False)[0])
 
 
 def decode(decoder: Decoder, latents: Tensor) -> np.ndarray:
-    """(B, C, H, W) latents to (B, H·f, W·f, 3) uint8 RGB. One picture at a time: a quarter of the memory.
+    """(B, C, H, W) latents to (B, H·f, W·f, 3) uint8 RGB.
+
+    One picture is decoded at a time: for four pictures that takes a quarter of the memory.
 
     Raises:
-        BadImage: a picture isn't finite or is a single colour.
+        BadImage: a picture is not finite or has a single colour.
     """
     return np.stack([to_pixels(decoder.decode(latent[None]))[0] for latent in latents])
 
@@ -62,10 +64,10 @@ def decode(decoder: Decoder, latents: Tensor) -> np.ndarray:
 def to_pixels(images: Tensor) -> np.ndarray:
     """(B, 3, H, W) RGB from -1 to 1, clamped, to (B, H, W, 3) uint8.
 
-    A NaN would silently become black in the cast, so it is looked for before.
+    The conversion to uint8 would turn a NaN into black without an error, so NaNs are refused before.
 
     Raises:
-        BadImage: a picture isn't finite or is a single colour.
+        BadImage: a picture is not finite or has a single colour.
     """
     images = images.float()
     if not torch.isfinite(images).all():

@@ -1,8 +1,8 @@
 """The mini model's decoder: 16×16 latents to a 1024×1024 picture.
 
-Latents are the 32 leading principal components of the 8×8 blocks of a 128-pixel picture, so one matrix multiplication
-decodes them (`preview`); a small convolutional network then adds what the linear part lacks. The encoder needs no
-network either and belongs to training; it isn't here.
+The latents are the 32 leading principal components of the 8×8 blocks of a 128×128 picture. One matrix multiplication
+decodes them to that size (`PcaVae.preview`); a small convolutional network then adds the details. The encoder is part
+of training and is not in this package.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from onbrand.hidream.decoding.preview import Projection
 
-BLOCK = 8  # pixels of the small picture per latent, one way
+BLOCK = 8  # pixels of the small picture per latent, along one side
 COMPONENTS = 3 * BLOCK * BLOCK
 
 
 class Residual(nn.Module):
-    """`x + g * b(silu(a(x)))`, with one learned gain a channel."""
+    """`x + g * b(silu(a(x)))`, with one learned gain per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class PcaVae(nn.Module):
         )
 
     def preview(self, latents: Tensor) -> Tensor:
-        """(B, 32, H, W) latents to (B, 3, 8H, 8W) RGB, about -1 to 1: the linear part alone."""
+        """(B, 32, H, W) latents to (B, 3, 8H, 8W) RGB, about -1 to 1, by the linear part alone."""
         return linear_part(self)(latents)
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -70,18 +70,20 @@ class PcaVae(nn.Module):
 
 
 def linear_part(vae: PcaVae) -> Projection:
-    """The decoder without its network."""
+    """The linear part of the decoder, without its network."""
     return Projection(vae.V * vae.scale, vae.mu, BLOCK)
 
 
 class PcaDecoder:
-    """The decoder as `decode.Decoder` wants it."""
+    """The mini model's decoder as a `decode.Decoder`."""
 
     def __init__(self, vae: PcaVae, scale_factor: int) -> None:
         self._vae = vae
         self.scale_factor = scale_factor
-        linear = linear_part(vae)
-        self.projection = Projection(linear.weight.cpu(), linear.bias.cpu(), linear.block)  # previews are made there
+        linear = linear_part(vae)  # copied to the CPU, where previews are made
+        self.projection = Projection(
+            linear.weight.cpu(), linear.bias.cpu(), linear.block
+        )  # previews are made on the CPU
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, 32, H, W) latents to (B, 3, 64H, 64W) RGB."""

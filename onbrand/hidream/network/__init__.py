@@ -1,1 +1,1 @@
-"""HiDream's transformer, and the two parts that are not diffusers': routed experts and 8-bit matrices."""
+"""HiDream's transformer, with our own routed experts and 8-bit matrices in place of diffusers'."""

@@ -1,11 +1,13 @@
-"""HiDream's routed experts without a word to the host: diffusers' `MOEFeedForwardSwiGLU`, computed another way.
+"""HiDream's routed experts without GPU synchronization: diffusers' `MOEFeedForwardSwiGLU`, computed another way.
 
-diffusers asks the GPU how many tokens each expert got, 48 times a forward, and so keeps it waiting and the block from
-being compiled. Here the tokens are sorted by expert and all experts multiplied in one grouped product, whose limits
-stay on the device. The result is the same; routing and the shared expert are diffusers' own modules.
+diffusers reads from the GPU how many tokens each expert got, 48 times in a forward pass. Each time the GPU has to wait,
+and the block cannot be compiled. Here the tokens are sorted by expert, and one grouped product multiplies all experts;
+the row offsets of the experts stay on the device. The result is the same. Routing and the shared expert are diffusers'
+own modules.
 
-torch 2.13 has a kernel for the grouped product in bfloat16 on Hopper and datacentre Blackwell. Elsewhere it loops over
-the experts and reads the limits on the host, so an older GPU gets the same result and waits as it does with diffusers.
+torch 2.13 has a kernel for the grouped product in bfloat16 on Hopper and data-centre Blackwell GPUs. On other devices
+it loops over the experts and reads the offsets on the host: the result is the same, with the same waiting as in
+diffusers.
 """
 
 from __future__ import annotations
@@ -17,25 +19,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onbrand.hidream.network.int8 import hold_matrix, matrix
+from onbrand.hidream.network.int8 import get_matrix, register_matrix
 
-_ALIGNMENT = 8  # a row of bfloat16 must have a multiple of 16 bytes
+_ALIGNMENT = 8  # the bytes of a bfloat16 row must be a multiple of 16
 
 
 class RoutedExperts(nn.Module):
-    """A feed-forward in which each token takes some of E experts, and all take a shared one: (B, S, D) to (B, S, D).
+    """A feed-forward in which each token uses some of E experts, and all use a shared one: (B, S, D) to (B, S, D).
 
-    Weights are stacked by expert: `w13` (E, 2H, D), of which the upper half is diffusers' `w1`, the lower `w3`; `w2`
-    (E, D, H). As int8 each has its scales beside it (`int8.py`).
+    The weights of all experts are stacked. `w13` is (E, 2H, D): rows 0 to H are diffusers' `w1`, rows H to 2H are `w3`.
+    `w2` is (E, D, H). With int8, each has its scales beside it (`int8.py`).
     """
 
-    product = staticmethod(F.grouped_mm)  # `onbrand bench` tries another
+    grouped_mm = staticmethod(F.grouped_mm)  # `onbrand bench --also loop` replaces it
 
     def __init__(self, experts: Any, *, is_int8: bool) -> None:
-        """Take the place of diffusers' `experts`, without their weights; on the device where they are.
+        """Make the empty counterpart of diffusers' `experts`, on the same device. The weights are loaded later.
 
         Raises:
-            ValueError: the width is one that the grouped product doesn't take.
+            ValueError: the grouped product does not support this width.
         """
         super().__init__()
         first = experts.experts[0].w1
@@ -48,25 +50,27 @@ class RoutedExperts(nn.Module):
         self.gate = experts.gate
         self.shared_experts = experts.shared_experts
         with first.weight.device:
-            hold_matrix(self, "w13", (self.experts, 2 * hidden, width), first.weight.dtype, is_int8=is_int8)
-            hold_matrix(self, "w2", (self.experts, width, hidden), first.weight.dtype, is_int8=is_int8)
+            register_matrix(self, "w13", (self.experts, 2 * hidden, width), first.weight.dtype, is_int8=is_int8)
+            register_matrix(self, "w2", (self.experts, width, hidden), first.weight.dtype, is_int8=is_int8)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.reshape(-1, x.shape[-1])
-        expert, share, _ = self.gate(x)  # (T, k): which experts, and each one's part in the sum; parts don't sum to 1
+        expert, expert_weight, _ = self.gate(
+            x
+        )  # (T, k): the experts, and their weights in the sum, which do not add up to 1
         expert, order = expert.flatten().sort()
-        every = torch.arange(self.experts, device=x.device)
-        ends = torch.searchsorted(expert, every, right=True, out_int32=True)  # not bincount: that asks the device
+        numbers = torch.arange(self.experts, device=x.device)
+        ends = torch.searchsorted(expert, numbers, right=True, out_int32=True)  # not bincount, which synchronizes
         rows = tokens[order // self.active]
-        up, gated = self.product(rows, matrix(self, "w13", x.dtype).mT, offs=ends).chunk(2, dim=-1)
-        rows = self.product(F.silu(up) * gated, matrix(self, "w2", x.dtype).mT, offs=ends)
-        # Back by gathering: adding into place would use atomics, whose order is left to chance.
-        rows = rows[order.argsort()].view(*share.shape, -1) * share.unsqueeze(-1)
+        up, gated = self.grouped_mm(rows, get_matrix(self, "w13", x.dtype).mT, offs=ends).chunk(2, dim=-1)
+        rows = self.grouped_mm(F.silu(up) * gated, get_matrix(self, "w2", x.dtype).mT, offs=ends)
+        # Gather the rows back. index_add would use atomic additions, whose order, and so whose rounding, is random.
+        rows = rows[order.argsort()].view(*expert_weight.shape, -1) * expert_weight.unsqueeze(-1)
         routed: Tensor = rows.sum(dim=1).view_as(x) + self.shared_experts(x)
         return routed
 
-    def sources(self) -> Iterator[tuple[str, str, tuple[int | slice, ...]]]:
-        """diffusers' name of each expert's weights, the stack they belong to, and where in it."""
+    def source_slices(self) -> Iterator[tuple[str, str, tuple[int | slice, ...]]]:
+        """For each expert's weights: the name in diffusers, the stacked parameter here, and the index into it."""
         for expert in range(self.experts):
             yield f"experts.{expert}.w1.weight", "w13", (expert, slice(None, self.hidden))
             yield f"experts.{expert}.w3.weight", "w13", (expert, slice(self.hidden, None))

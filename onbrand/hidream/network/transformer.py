@@ -1,10 +1,11 @@
-"""diffusers' HiDream transformer, built without memory and without anything that makes the host wait for the GPU.
+"""diffusers' HiDream transformer, built without memory, and with nothing that makes the host wait for the GPU.
 
-Its modules are diffusers' but for the routed experts (`moe.py`) and, where it is held in 8 bit, the blocks' matrices
-(`int8.py`). It is filled by `fill.py`; where it is placed and which weights it gets is the loader's business.
+The modules are diffusers', except the routed experts (`moe.py`) and, at 8 bit, the blocks' matrices (`int8.py`).
+`load_state` fills the network; `load.py` chooses its device and its weights.
 
-What stays as diffusers has it, by count at four pictures of 1024²: projecting the 49 texts anew at each step is 0.5
-of a step's 311 TFLOP, and the positions' angles are 2 million sines and cosines. Neither is worth a cache.
+Two things that diffusers repeats at each step stay as they are, because a cache would save little. For four pictures of
+1024², projecting the 49 text inputs takes 0.5 of a step's 311 TFLOP, and the position embeddings are 2 million sines
+and cosines (counted).
 """
 
 from __future__ import annotations
@@ -18,37 +19,38 @@ from diffusers.models.transformers.transformer_hidream_image import MOEFeedForwa
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import NetworkConfigInvalid
 from onbrand.hidream.models import Precision
-from onbrand.hidream.network.int8 import hold_as_int8
+from onbrand.hidream.network.int8 import quantize_linears
 from onbrand.hidream.network.moe import RoutedExperts
 
-# cuDNN's first: up to 75 % quicker than flash on an H100 (release notes of PyTorch 2.5). Each is passed over where it
-# can't be had; a CPU has its own.
+# In order of preference; torch skips a backend that the device does not support. cuDNN is up to 75 % faster than
+# FlashAttention v2 on an H100 (release notes of PyTorch 2.5). From 2.11 on, torch itself prefers cuDNN on SM 9.0 and
+# 10.0 (cuDNN above 9.15); the list does so on other GPUs too.
 _ATTENTION = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 ]
-_SHAPES = 16  # kinds of block, times batches, times texts' lengths, that one process may meet
+_MAX_SHAPES = 16  # compiled variants in one process: block kinds × batch sizes × text lengths
 
 
 class Transformer(HiDreamImageTransformer2DModel):  # type: ignore[misc]  # diffusers has no types
-    """For square latents only, which need no padding and no masks."""
+    """diffusers' transformer for square latents only, which need no padding and no masks."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As diffusers', through the quickest attention there is."""
+        """As in diffusers, with the fastest attention that the device supports."""
         with sdpa_kernel(_ATTENTION, set_priority=True):
             return super().forward(*args, **kwargs)
 
     def patchify(self, latents: Tensor) -> tuple[Tensor, None, list[tuple[int, int]], Tensor]:
         """(B, C, N, N) latents to (B, S, p²C) patches, no masks, B sizes and (B, S, 3) positions.
 
-        diffusers returns the sizes as a tensor on the device, which is read back for each picture at the step's end.
+        diffusers returns the sizes as a tensor on the device, and reads it back for each picture at the end of a step.
 
         Raises:
-            ValueError: the latents aren't square.
+            ValueError: the latents are not square.
         """
         batch, channels, height, width = latents.shape
         if height != width:
@@ -64,45 +66,49 @@ class Transformer(HiDreamImageTransformer2DModel):  # type: ignore[misc]  # diff
 
 
 def empty_transformer(config: Mapping[str, Any], precision: Precision, dtype: torch.dtype | None = None) -> Transformer:
-    """The transformer that `config` (diffusers' `config.json`) describes, on the meta device, for inference.
+    """Build the transformer that `config` (diffusers' `config.json`) describes, on the meta device, for inference.
 
-    Call `to_empty(device=…)`, then `fill.fill`. `dtype` is that of inputs, sums and whatever isn't quantised: float32
-    at `FLOAT32`, otherwise bfloat16, unless it is given. 8-bit are the matrices of attention and feed-forwards, 82 % of
-    HiDream-I1's parameters. Modulation, routing, embeddings and the last layer are not: each decides much with little.
+    Call `to_empty(device=…)` on it, then `load_state`. `dtype` is the type of inputs, products and all weights that are
+    not quantized; by default float32 at `FLOAT32`, otherwise bfloat16. At `INT8` the matrices of attention and
+    feed-forwards are 8-bit, 82 % of HiDream-I1's parameters. Modulation, routing, embeddings and the last layer stay in
+    `dtype`: they are small and have a large influence on the result.
 
     Raises:
-        WeightsDamaged: the configuration is not a HiDream transformer's.
+        NetworkConfigInvalid: the configuration is not a HiDream transformer's.
     """
     dtype = dtype or (torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16)
     is_int8 = precision is Precision.INT8
     try:
         with torch.device("meta"):
             transformer: Transformer = Transformer.from_config(dict(config))
-        nn.Module.to(transformer, dtype)  # diffusers' own `to` logs that it had nothing to say
+        nn.Module.to(transformer, dtype)  # diffusers' `to` logs a needless warning
         for name, module in list(transformer.named_modules()):
             if isinstance(module, MOEFeedForwardSwiGLU):
                 transformer.set_submodule(name, RoutedExperts(module, is_int8=is_int8))
     except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
-        raise WeightsDamaged("The transformer's config.json is not a HiDream transformer's. Fetch it anew.") from error
+        raise NetworkConfigInvalid(
+            "The transformer's config.json is not a HiDream transformer's. Fetch it again."
+        ) from error
     if is_int8:
-        hold_as_int8(transformer, keep=lambda name: ".attn1." not in name and ".ff_" not in name)
+        quantize_linears(transformer, is_excluded=lambda name: ".attn1." not in name and ".ff_" not in name)
     transformer.requires_grad_(False).eval()
     return transformer
 
 
 def compile_blocks(transformer: Any, backend: str = "inductor") -> None:
-    """Compile each block in place, at its first use for each shape of input; all of one kind share their code.
+    """Compile each block in place. Compilation happens at the first use with each input shape.
 
-    That first use takes long, so it doesn't belong between a designer and their first picture.
+    Blocks of the same kind share the compiled code. The first use takes long, so workers do not compile: a designer
+    would wait for it.
     """
     for block in (*transformer.double_stream_blocks, *transformer.single_stream_blocks):
-        block.compile(fullgraph=True, dynamic=False, backend=backend, recompile_limit=_SHAPES)
+        block.compile(fullgraph=True, dynamic=False, backend=backend, recompile_limit=_MAX_SHAPES)
 
 
 def offload_blocks(transformer: Any, device: torch.device) -> None:
-    """Keep the blocks in host memory; each visits `device` while the one before it runs: for small GPUs.
+    """For small GPUs: keep the blocks in host memory, and move each to `device` while the block before it runs.
 
-    diffusers' group offloading, one block a group, which prefetches on a stream of its own where a device has streams.
+    This is diffusers' group offloading with one block in each group. On CUDA it prefetches on a stream of its own.
     """
     from diffusers.hooks import apply_group_offloading
 

@@ -1,1 +1,1 @@
-"""Making bases and brand packs."""
+"""Makes bases, brand packs and prepared weights."""

@@ -1,8 +1,8 @@
-"""Makes a brand pack from a LoRA file and a base: a directory that nothing needs to be added to.
+"""Build a brand pack, a complete directory, from a LoRA file and a base.
 
-What the file says of itself goes into the manifest, what it doesn't say must be given, and nothing is guessed. The same
-inputs give the same bytes, so the same pack id. Whether the pack is any good is for designers to say, which one is live
-for `promotion`; neither is in it.
+Values that the LoRA file contains go into the manifest; other values must be given. Nothing is guessed. The same inputs
+give the same bytes, and therefore the same pack id. A pack does not contain its sign-off by a designer, or whether it
+is live: see `packs/promotion.py`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged
+from onbrand.errors import ConfigError, DataDirUnwritable, ModelUnknown
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.packaging.card import card
+from onbrand.hidream.packaging.card import render_card
 from onbrand.hidream.weights.lora import Description, describe
-from onbrand.packs.manifest import MANIFEST, Base, BrandPack, Lora, Manifest, Probe, canonical, load_pack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, canonical, load_pack
 from onbrand.storage.files import ManifestFile
 
 LORA = "lora.safetensors"
 CARD = "README.md"
-_UNMEASURED = Probe((0.0,) * 8, (0.0,) * 8)
+_PLACEHOLDER = Probe((0.0,) * 8, (0.0,) * 8)
 
 
 def build_pack(
@@ -45,24 +46,26 @@ def build_pack(
     shift: float | None = None,
     examples: Sequence[str] = (),
 ) -> BrandPack:
-    """Write a new pack into `destination`, which appears whole or not at all, and read it back.
+    """Write a new pack into `destination`, and read it back. The directory appears only when it is complete.
 
-    Steps, guidance and shift are the model's own where they aren't given. `probe` fuses the LoRA with the base, which
-    shows whether they fit, and measures what every loaded model is compared with.
+    Steps, guidance and shift that are not given are the model's defaults. `probe` fuses the LoRA with the base, which
+    fails if they do not fit, and records the outputs with which every loaded model is compared.
 
     Raises:
-        ConfigError: the destination exists, a setting can't be in a manifest, or alpha is missing or another than the
+        ConfigError: the destination exists, a manifest cannot have a setting, or alpha is missing or differs from the
             file's.
-        WeightsMissing, WeightsDamaged: the LoRA or the base can't be used, or they don't fit each other.
+        WeightsMissing, WeightsUnusable: the LoRA or the base cannot be used, or they do not fit.
         DataDirUnwritable: the destination cannot be written.
     """
     model = MODELS.get(base.manifest.model)
     if model is None:
-        raise WeightsDamaged(f"This base is for a model that this version can't load: it has {', '.join(MODELS)}.")
+        raise ModelUnknown(f"This base is for a model that this version can't load: it has {', '.join(MODELS)}.")
     if destination.exists():
-        raise ConfigError(f"{destination} exists, and a brand pack never changes: name a folder that isn't there yet.")
-    found = describe(lora_file)
-    manifest = _checked(
+        raise ConfigError(
+            f"{destination} exists, and a brand pack never changes: name a folder that does not exist yet."
+        )
+    described = describe(lora_file)
+    manifest = _validated(
         Manifest(
             schema=2,
             name=name,
@@ -74,19 +77,19 @@ def build_pack(
             steps=model.steps if steps is None else steps,
             guidance_scale=model.guidance_scale if guidance_scale is None else guidance_scale,
             shift=model.shift if shift is None else shift,
-            lora=Lora(LORA, found.rank, _alpha(lora_file, found, alpha), scale, found.modules),
-            probe=_UNMEASURED,
+            lora=Lora(LORA, described.rank, _alpha(lora_file, described, alpha), scale, described.modules),
+            probe=_PLACEHOLDER,
             files=(ManifestFile(LORA, 0, "0" * 64),),
             examples=tuple(examples),
         )
     )
     partial = destination.with_name(f".{destination.name}.{uuid4().hex}")
     try:
-        with _writing(destination):
+        with _explain_write_errors(destination):
             partial.mkdir(parents=True)
             shutil.copyfile(lora_file, partial / LORA)
         measured = probe(base, partial / LORA, manifest.lora)
-        with _writing(destination):
+        with _explain_write_errors(destination):
             _write(partial, replace(manifest, probe=measured), base)
             partial.rename(destination)
     finally:
@@ -97,26 +100,26 @@ def build_pack(
 def _alpha(lora_file: Path, found: Description, given: float | None) -> float:
     if found.alpha is None and given is None:
         raise ConfigError(
-            f"{lora_file.name} doesn't say its alpha, which decides how strong it is: give the one it was trained with"
-            f" (ai-toolkit's is the rank, here {found.rank})."
+            f"{lora_file.name} does not contain its alpha, which decides its strength: give the alpha that it was"
+            f" trained with (ai-toolkit's is the rank, here {found.rank})."
         )
     if found.alpha is not None and given not in (None, found.alpha):
         raise ConfigError(f"{lora_file.name} was trained with alpha {found.alpha:g}: give the same, or none.")
     return float(found.alpha if given is None else given)  # type: ignore[arg-type]
 
 
-def _checked(manifest: Manifest) -> Manifest:
-    """As it will be read back; what can't be is said before anything is measured."""
+def _validated(manifest: Manifest) -> Manifest:
+    """Validate a manifest as `load_pack` will, before the slow measurement."""
     try:
         return TypeAdapter(Manifest).validate_json(canonical(asdict(manifest)))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise ConfigError(f"The brand pack can't have this {where}: {first['msg']}.") from None
+        raise ConfigError(f"A brand pack cannot have this {where}: {first['msg']}.") from None
 
 
 @contextmanager
-def _writing(destination: Path) -> Iterator[None]:
+def _explain_write_errors(destination: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -124,13 +127,13 @@ def _writing(destination: Path) -> Iterator[None]:
 
 
 def _write(partial: Path, manifest: Manifest, base: Base) -> None:
-    """The card, then the manifest: canonical, so that its SHA-256 is the pack's id."""
-    (partial / CARD).write_text(card(manifest, base.manifest), encoding="utf-8", newline="\n")
-    files = tuple(_described(partial / path) for path in (CARD, LORA))
+    """Write the card, then the manifest. The manifest is canonical JSON: its SHA-256 is the pack's id."""
+    (partial / CARD).write_text(render_card(manifest, base.manifest), encoding="utf-8", newline="\n")
+    files = tuple(_file_entry(partial / path) for path in (CARD, LORA))
     (partial / MANIFEST).write_bytes(canonical(asdict(replace(manifest, files=files))))
 
 
-def _described(path: Path) -> ManifestFile:
+def _file_entry(path: Path) -> ManifestFile:
     with path.open("rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     return ManifestFile(path.name, path.stat().st_size, checksum)

@@ -1,4 +1,4 @@
-"""A brand pack's `README.md`: a model card with what the manifests say, and nothing else."""
+"""Render a brand pack's `README.md`: a model card made only from the pack's and the base's manifest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from onbrand.hidream.models import MODELS
-from onbrand.packs.manifest import BaseManifest, Manifest
+from onbrand.packs.base import BaseManifest
+from onbrand.packs.manifest import Manifest
 
 
-def card(manifest: Manifest, base: BaseManifest) -> str:
-    """Markdown with a front matter as Hugging Face reads it. The same manifests give the same text."""
+def render_card(manifest: Manifest, base: BaseManifest) -> str:
+    """Markdown with front matter for Hugging Face. The same manifests give the same text."""
     return "\n".join([*_front_matter(manifest, base), *_text(manifest), *_origin(manifest, base), ""])
 
 
@@ -37,14 +38,13 @@ def _text(manifest: Manifest) -> Iterator[str]:
     yield f"""
 # {manifest.name}, version {manifest.version}
 
-A brand pack for Onbrand: a LoRA for {MODELS[manifest.base_model].title} and the settings it is drawn with. This page
-was generated; `pack.json` is what counts. Whether a designer has approved the pack is not in it: ask
-`onbrand pack list`.
+A brand pack for Onbrand: a LoRA for {MODELS[manifest.base_model].title} and its settings. This page was generated from
+`pack.json`, which alone is used. It does not say whether a designer has approved the pack: see `onbrand pack list`.
 
 | | |
 |---|---|
 | added to every prompt | `{_quoted(manifest.prompt_suffix)}` |
-| prompt | {manifest.prompt_token_limit} tokens at most, the above included |
+| prompt | {manifest.prompt_token_limit} tokens at most, including the text above |
 | steps | {manifest.steps} |
 | guidance scale | {manifest.guidance_scale:g} |
 | shift | {manifest.shift:g} |
@@ -52,7 +52,7 @@ was generated; `pack.json` is what counts. Whether a designer has approved the p
 | modules it adapts | {len(lora.adapted_modules)}: {", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds))} |
 | of these, routed experts and gates | {routed} |"""
     if manifest.examples:
-        yield "\n## It is known to draw well\n"
+        yield "\n## Prompts that it draws well\n"
         yield from (f"* {example}" for example in manifest.examples)
 
 
@@ -61,7 +61,7 @@ def _origin(manifest: Manifest, base: BaseManifest) -> Iterator[str]:
     yield f"""
 ## Base
 
-It fits one base only, `{manifest.base_model}` with the id `{manifest.base}`:
+This pack fits only one base: `{manifest.base_model}` with the id `{manifest.base}`.
 
 | folder | from | revision | licence |
 |---|---|---|---|"""
@@ -71,5 +71,5 @@ It fits one base only, `{manifest.base_model}` with the id `{manifest.base}`:
 
 
 def _quoted(text: str) -> str:
-    """As YAML and JSON write it."""
+    """Quoted for YAML and JSON."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""Makes a directory of weights in diffusers' layout a base: `base.json`, with the hash of every file in it.
+"""Turn a directory of weights in diffusers' layout into a base: write `base.json`, with the hash of every file.
 
-Whoever runs this has looked at where the weights came from; from then on nothing about them can change unnoticed. It
-downloads nothing, and changes no other file. `docs/models.md` says how to obtain the weights.
+The operator checks where the weights came from before running this. After that, every change of a file is detected.
+This module downloads nothing and changes no other file. `docs/models.md` explains how to obtain the weights.
 """
 
 from __future__ import annotations
@@ -16,80 +16,90 @@ from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
-from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged, WeightsMissing
+from onbrand.errors import (
+    CodeInBase,
+    ConfigError,
+    DataDirUnwritable,
+    FileUnreadable,
+    SafetensorsInvalid,
+    WeightsMissing,
+)
 from onbrand.hidream.models import MODELS, Model
-from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, header_length, places
+from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, header_length, tensor_entries
 from onbrand.hidream.weights.stream import SUFFIX
-from onbrand.packs.manifest import BASE_MANIFEST, Base, BaseManifest, Source, canonical, load_base
+from onbrand.packs.base import BASE_MANIFEST, Base, BaseManifest, Source, load_base
+from onbrand.packs.manifest import canonical
 from onbrand.storage.files import LocalFolder, ManifestFile
 
-_TOKENIZERS = "tokenizer"  # how their folders' names begin
-_AT_ONCE = 4  # files that are hashed, each by a thread
-# Loading one of these may run what somebody wrote into it. Nothing here would; but a base shouldn't hold them at all.
+_TOKENIZERS = "tokenizer"  # the prefix of their folders' names
+_MAX_THREADS = 4  # each hashes one file
+# Loading such a file can run code that is in it. Onbrand loads none of them, but a base must not even contain them.
 _CODE = {".bin", ".ckpt", ".dill", ".joblib", ".msgpack", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".h5"}
 _CODE |= {".dll", ".dylib", ".ipynb", ".py", ".pyc", ".pyd", ".sh", ".so"}
 _SOURCE = re.compile(r"([^=@]+)=([^=@]+)@([0-9a-f]{40})")
 
 
 def parse_source(text: str) -> Source:
-    """A component's source from `FOLDER=REPOSITORY@REVISION`.
+    """Parse the source of a component: `FOLDER=REPOSITORY@REVISION`.
 
     Raises:
-        ConfigError: it is written otherwise.
+        ConfigError: the text has another form.
     """
     found = _SOURCE.fullmatch(text)
     if found is None:
         raise ConfigError(
-            "Write a source as FOLDER=REPOSITORY@REVISION, the revision being a commit's 40 hexadecimal digits: a"
-            " branch's name would stand for something else tomorrow."
+            "Write a source as FOLDER=REPOSITORY@REVISION. The revision is the 40 hexadecimal digits of a commit; a"
+            " branch can point to another commit tomorrow."
         )
     return Source(found[1], found[2], found[3])
 
 
 def write_base(directory: Path, model_name: str, sources: Sequence[Source]) -> Base:
-    """Hash every file of the components and tokenizers in `directory`, and write `base.json`, whole or not at all.
+    """Hash every file of the components and tokenizers in `directory`, and write `base.json` in one step.
 
-    A hidden file, and whatever lies beside their folders, is no part of the base and never read.
+    Hidden files, and files beside these folders, are not part of the base and are not read.
 
     Raises:
-        ConfigError: there is no such model, the sources aren't those of its components, or the base was pinned before
-            and has changed since.
+        ConfigError: the model is unknown, the sources do not match its components, or the directory has a `base.json`
+            already and the files or sources have changed.
         WeightsMissing: a component has no weights in the directory.
-        WeightsDamaged: a file may hold code, or is no safetensors file though it is called one.
+        CodeInBase: a file can contain code.
+        SafetensorsInvalid: a file is called `.safetensors` and is not one.
+        FileUnreadable: the operating system cannot read a file.
         DataDirUnwritable: the manifest cannot be written.
     """
     model = MODELS.get(model_name)
     if model is None:
         raise ConfigError(f"There is no such model: choose {', '.join(MODELS)}.")
-    complete = _complete(model, sources)
+    complete = _sources_of(model, sources)
     paths = sorted(_files(directory, model))
     for folder in model.components:
         if not any(path.startswith(f"{folder}/") and path.endswith(SUFFIX) for path in paths):
             raise WeightsMissing(f"There are no weights in {directory / folder}: put its {SUFFIX} files there.")
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ThreadPoolExecutor(_MAX_THREADS) as threads:
         files = tuple(threads.map(lambda path: _pinned(directory, path), paths))
     _write(directory / BASE_MANIFEST, canonical(asdict(BaseManifest(1, model_name, complete, files))))
     return load_base(LocalFolder(directory))
 
 
-def _complete(model: Model, sources: Sequence[Source]) -> tuple[Source, ...]:
+def _sources_of(model: Model, sources: Sequence[Source]) -> tuple[Source, ...]:
     given = {source.folder: source for source in sources}
     if len(given) != len(sources):
-        raise ConfigError("Name each component's source once.")
+        raise ConfigError("Name the source of each component only once.")
     if unknown := sorted(given.keys() - model.components.keys()):
         raise ConfigError(f"{model.title} has no component {unknown[0]}: it has {', '.join(model.components)}.")
-    foreign = {folder: part.repository for folder, part in model.components.items() if part.repository}
-    if missing := [folder for folder in foreign if folder not in given]:
+    downloaded = {folder: part.repository for folder, part in model.components.items() if part.repository}
+    if missing := [folder for folder in downloaded if folder not in given]:
         raise ConfigError(
-            f"Say where {missing[0]} came from: --source {missing[0]}={foreign[missing[0]]}@REVISION, the revision"
-            " being the commit you downloaded."
+            f"Say where {missing[0]} came from: --source {missing[0]}={downloaded[missing[0]]}@REVISION. The revision"
+            " is the commit that you downloaded."
         )
     return tuple(given.get(folder, Source(folder, "", "")) for folder in model.components)
 
 
 def _files(directory: Path, model: Model) -> Iterator[str]:
     folders = {*model.components, *(path.name for path in directory.glob(f"{_TOKENIZERS}*"))}
-    # Links are followed: a component may lie on another disk, or in a cache.
+    # Links are followed, because a component may be on another disk or in a cache.
     for folder in folders:
         for parent, below, names in os.walk(directory / folder, followlinks=True):
             below[:] = [name for name in below if not name.startswith(".")]
@@ -100,8 +110,8 @@ def _files(directory: Path, model: Model) -> Iterator[str]:
 
 def _pinned(directory: Path, path: str) -> ManifestFile:
     if Path(path).suffix.lower() in _CODE:
-        raise WeightsDamaged(
-            f"The file {path} in {directory} may hold code, which a base must not: remove it (weights are read from"
+        raise CodeInBase(
+            f"The file {path} in {directory} can contain code, which a base must not: remove it (weights are read from"
             f" {SUFFIX} files only)."
         )
     try:
@@ -109,13 +119,13 @@ def _pinned(directory: Path, path: str) -> ManifestFile:
             size = os.fstat(file.fileno()).st_size
             if path.endswith(SUFFIX):
                 length = header_length(file.read(LENGTH_BYTES), size)
-                places(file.read(length), size - LENGTH_BYTES - length)
+                tensor_entries(file.read(length), size - LENGTH_BYTES - length)
                 file.seek(0)
             return ManifestFile(path, size, hashlib.file_digest(file, "sha256").hexdigest())
     except FormatError as error:
-        raise WeightsDamaged(f"The file {path} in {directory} can't be used: {error}; download it again.") from None
+        raise SafetensorsInvalid(f"The file {path} in {directory} can't be used: {error}; download it again.") from None
     except OSError as error:
-        raise WeightsDamaged(f"The file {path} in {directory} can't be read ({error.strerror}).") from None
+        raise FileUnreadable(f"The file {path} in {directory} can't be read ({error.strerror}).") from None
 
 
 def _write(manifest: Path, content: bytes) -> None:
@@ -123,8 +133,8 @@ def _write(manifest: Path, content: bytes) -> None:
     try:
         if manifest.exists() and manifest.read_bytes() != content:
             raise ConfigError(
-                f"{manifest} was written for other files or sources than these. If they were changed on purpose, remove"
-                " it: brand packs made for the former ones won't fit any more."
+                f"{manifest} was written for other files or sources. If you changed them on purpose, remove it. Brand"
+                " packs that were built for the old files will not fit any more."
             )
         part.write_bytes(content)
         part.replace(manifest)

@@ -1,7 +1,7 @@
-"""Preparing a worker's start: what would be fused and quantised each time is stored as it is held (`derive.py`).
+"""Prepare weights for faster starts: fuse and quantize once, and store the result (`weights/prepared.py`).
 
-It pays for models whose start is a matter of gigabytes, in 8 bit above all: half the bytes to read. Which pack and
-which precision is the operator's choice.
+This is worth it for large models, especially in 8 bit, where a start then reads half the bytes. The operator chooses
+the pack and the precision.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from onbrand.errors import DataDirUnwritable
 from onbrand.hidream.load import load_transformer
 from onbrand.hidream.memory import Placement, Plan
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.encoders import load_text_encoder
-from onbrand.hidream.weights.prequantized import MANIFEST, Artefact, load_artefact, store_artefact
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.hidream.text.load_encoders import load_text_encoder
+from onbrand.hidream.weights.prepared import MANIFEST, PreparedWeights, load_prepared, store_prepared
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder, ObjectStoreFolder
 
-_HOST = torch.device("cpu")  # nothing is drawn, and host memory is the larger one
+_HOST = torch.device("cpu")  # nothing is drawn here, and host memory is larger than a GPU's
 
 
 def prepare(
@@ -29,51 +30,56 @@ def prepare(
     pack: BrandPack,
     precision: Precision,
     directory: Path,
-    place: Folder,
+    destination: Folder,
     *,
     on_part: Callable[[str, int], None] = lambda _name, _size: None,
 ) -> None:
-    """Store the pack's transformer and the base's large text encoders at a precision; those that are there are kept.
+    """Store the pack's transformer and the base's large text encoders at a precision, unless they are stored already.
 
-    They are written below `directory` and, where `place` is in an object store, copied there; needs host memory for
-    the transformer, then for all text encoders. `on_part` hears of each part and its bytes.
+    The files are written below `directory`. If `destination` is in an object store, they are copied there. Host memory
+    must have room for the transformer, and then for all text encoders. `on_part` is called with each part's name and
+    bytes.
 
     Raises:
-        WeightsMissing, WeightsDamaged: as for `load.load_pipeline`.
+        WeightsMissing, WeightsUnusable: as for `load.load_pipeline`.
         DataDirUnwritable: the disk is full, or another process is preparing the same.
-        StorageRefused, StorageUnreachable: the object store does not take it.
+        ObjectStoreRefused, ObjectStoreUnreachable: the object store does not take it.
     """
-    for of, component, network in _parts(base, pack, precision, place):
-        artefact = store_artefact(directory, network, of, component, precision)
-        if artefact is None:
-            raise DataDirUnwritable(f"Another process is preparing the {component} in {directory}: wait for it.")
-        if isinstance(place, ObjectStoreFolder):
-            _copy(artefact, directory, place)
-        on_part(component, sum(file.size for file in artefact.files))
-        del network  # before the next ones are loaded
+    for of, component, network in _parts(base, pack, precision, destination):
+        prepared = store_prepared(directory, network, of, component, precision)
+        if prepared is None:
+            raise DataDirUnwritable(
+                f"Another process is preparing the {component} in {directory}: wait until it has finished."
+            )
+        if isinstance(destination, ObjectStoreFolder):
+            _copy(prepared, directory, destination)
+        on_part(component, sum(file.size for file in prepared.files))
+        del network  # free its memory before the next network is loaded
 
 
-def _parts(base: Base, pack: BrandPack, precision: Precision, place: Folder) -> Iterator[tuple[str, str, nn.Module]]:
-    """What each part is of, its component, and the network: loaded one after the other, and only if it isn't there."""
+def _parts(
+    base: Base, pack: BrandPack, precision: Precision, destination: Folder
+) -> Iterator[tuple[str, str, nn.Module]]:
+    """Load each part that is not stored yet, one after the other: its owner's id, its component, and the network."""
     manifest = pack.manifest
-    if load_artefact(place, pack.id, "transformer", precision) is None:
-        held = Plan(precision, Placement.ALL, needed=0, free=0)
+    if load_prepared(destination, pack.id, "transformer", precision) is None:
+        plan = Plan(precision, Placement.ALL, needed=0, free=0)
         lora = (pack.path(manifest.lora.file), manifest.lora)
-        yield pack.id, "transformer", load_transformer(base, lora, held, _HOST)
+        yield pack.id, "transformer", load_transformer(base, lora, plan, _HOST)
     encoder = load_text_encoder(
         base,
         MODELS[base.manifest.model],
         token_limit=manifest.prompt_token_limit,
         precision=precision,
         device=_HOST,
-        artefacts=place,
+        prepared_folder=destination,
     )
-    for component, network in encoder.large.items():
-        if load_artefact(place, base.id, component, precision) is None:
+    for component, network in encoder.large_networks.items():
+        if load_prepared(destination, base.id, component, precision) is None:
             yield base.id, component, network
 
 
-def _copy(artefact: Artefact, directory: Path, place: ObjectStoreFolder) -> None:
-    """To the object store, the manifest last: without it nothing is there."""
-    for path in (*(file.path for file in artefact.files), f"{artefact.key}/{MANIFEST}"):
-        place.put(path, directory / path)
+def _copy(prepared: PreparedWeights, directory: Path, destination: ObjectStoreFolder) -> None:
+    """Copy to the object store, with the manifest last: without a manifest the weights are not found."""
+    for path in (*(file.path for file in prepared.files), f"{prepared.key}/{MANIFEST}"):
+        destination.put(path, directory / path)

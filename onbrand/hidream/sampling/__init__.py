@@ -1,1 +1,1 @@
-"""Noise to latents."""
+"""Denoising: turns seeds into latents."""

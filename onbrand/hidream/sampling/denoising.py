@@ -1,6 +1,6 @@
-"""Seeds to latents: the noise, and its denoising. What diffusers' `HiDreamImagePipeline` does, without the pipeline.
+"""Make the initial noise from seeds, and denoise it, as diffusers' `HiDreamImagePipeline` does.
 
-Text and pictures are done elsewhere (`encode`, `decode`). Tests compare each step with the pipeline's.
+Prompts are encoded in `text`, and latents are decoded in `decoding`. Tests compare each step with the pipeline's.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from onbrand.hidream.text.encode import Embeddings
 
 
 def prepare_latents(seeds: Sequence[int], channels: int, size: int) -> tuple[Tensor, list[torch.Generator]]:
-    """(B, channels, size, size) float32 noise, and the generators it came from: one an image, always on the CPU.
+    """Make (B, channels, size, size) float32 noise. Also return the generators, one for each image, on the CPU.
 
-    A stochastic scheduler draws on from the same generators. So an image depends on its own seed alone: not on its
-    neighbours, and not on the device that denoises it. Generators can't be used for a second drawing.
+    A stochastic scheduler takes its further noise from the same generators. Therefore an image depends only on its own
+    seed, and not on the other images of the batch or on the device. Do not use the generators for a second batch.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     shape = (1, channels, size, size)
@@ -40,22 +40,24 @@ def denoise(
     guidance_scale: float,
     on_step: Callable[[int, Callable[[], Tensor]], None],
 ) -> Tensor:
-    """(B, C, H, W) noise to latents of the same shape in float32, both where the transformer is.
+    """(B, C, H, W) noise to clean latents of the same shape, in float32 on the transformer's device.
 
-    Above 1, `guidance_scale` needs `negative`, the embeddings of no text, and costs a second pass in the same batch.
-    https://arxiv.org/abs/2207.12598
+    A `guidance_scale` above 1 needs `negative`, the embeddings of the empty text. Then each step computes a second pass
+    in the same batch: classifier-free guidance, https://arxiv.org/abs/2207.12598
 
-    `on_step(k, x0)` comes when step k of `steps`, counted from 1, is done on the device too; `x0()` are the clean
-    latents that the step was heading for. What `on_step` raises ends the denoising, and the next one is as if this had
-    not been.
+    `on_step(k, x0)` is called when the device has finished step k, counted from 1. `x0()` returns the clean latents
+    that this step predicts. An exception from `on_step` ends the denoising and does not influence later calls.
 
-    The pipeline keeps latents in the transformer's dtype. In bfloat16 that rounds the picture itself at every step;
-    here only what the transformer reads and answers is rounded.
+    diffusers' pipeline keeps the latents in the transformer's dtype, so bfloat16 rounds the picture itself at every
+    step. Here the latents stay in float32, and only the transformer's input and output are rounded.
+
+    Raises:
+        ValueError: guidance without `negative`.
     """
     if guidance_scale <= 1:
         texts = [prompt]
     elif negative is None:
-        raise ValueError("guidance needs the embeddings of no text")
+        raise ValueError("guidance needs the embeddings of the empty text")
     else:
         texts = [negative, prompt]
     device: torch.device = transformer.device
@@ -67,13 +69,13 @@ def denoise(
         clean = partial(_clean, latents, velocity, scheduler.sigmas[index])
         (latents,) = scheduler.step(velocity, timestep, latents, return_dict=False)
         if device.type != "cpu":
-            torch.accelerator.synchronize(device)  # or steps would be told, and stopped at, long before they are done
+            torch.accelerator.synchronize(device)  # otherwise `on_step` would run long before the step is done
         on_step(index + 1, clean)
     return latents
 
 
 def _in_batch(texts: Sequence[Embeddings], batch: int, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The texts as the transformer takes them: the first for `batch` images, then the second for as many."""
+    """The transformer's text inputs: the first text for `batch` images, then the second one for `batch` images."""
 
     def stacked(tensors: Iterable[Tensor], axis: int) -> Tensor:
         return torch.cat([tensor.to(device, dtype) for tensor in tensors], axis).repeat_interleave(batch, axis)
@@ -88,11 +90,11 @@ def _in_batch(texts: Sequence[Embeddings], batch: int, device: torch.device, dty
 def _velocity(
     transformer: Any, latents: Tensor, timestep: Tensor, text: dict[str, Tensor], guidance_scale: float
 ) -> Tensor:
-    """Noise minus clean latents, (B, C, H, W) float32, as the transformer sees it, guided if there are two texts."""
+    """The predicted velocity (noise minus clean latents), (B, C, H, W) float32; with two texts, it is guided."""
     passes = len(text["pooled_embeds"]) // len(latents)
     states = latents.to(text["pooled_embeds"].dtype).repeat(passes, 1, 1, 1)
     (output,) = transformer(hidden_states=states, timesteps=timestep.expand(len(states)), return_dict=False, **text)
-    velocity: Tensor = -output.float()  # HiDream's transformer answers with the negative
+    velocity: Tensor = -output.float()  # HiDream's transformer returns the negative velocity
     if passes == 1:
         return velocity
     without, with_prompt = velocity.chunk(2)
@@ -100,5 +102,5 @@ def _velocity(
 
 
 def _clean(latents: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
-    """x0 = x_t - σ·v, as x_t = (1 - σ)·x0 + σ·noise and v = noise - x0: whatever the scheduler makes of it."""
+    """x0 = x_t - σ·v, because x_t = (1 - σ)·x0 + σ·noise and v = noise - x0. This holds for every scheduler."""
     return latents - sigma * velocity

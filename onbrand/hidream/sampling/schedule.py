@@ -1,6 +1,6 @@
-"""diffusers' schedulers as the table of models names them, and the one thing they lack: a seed for each image.
+"""diffusers' schedulers as the table of models names them, with a seed of its own for each image.
 
-How far each step goes is diffusers' business; that an image's noise is its own is ours.
+diffusers computes the steps. This module only gives each image its own noise.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from onbrand.hidream.models import Model
 
 
 class SeededLCMScheduler(FlowMatchLCMScheduler):  # type: ignore[misc]  # diffusers has no types
-    """Adds new noise at each step, image by image from that image's generator.
+    """Adds new noise at each step, for each image from its own generator.
 
-    diffusers' HiDream pipeline hands no generator to `step`, so there the noise of Dev and Fast is the process's, and
-    the same seed draws another picture each time.
+    diffusers' HiDream pipeline passes no generator to `step`. There the noise of Dev and Fast comes from torch's global
+    generator, and the same seed gives another picture each time.
     """
 
-    generators: Sequence[torch.Generator] = ()  # on the CPU, one an image: see `begin`
+    generators: Sequence[torch.Generator] = ()  # one for each image, on the CPU; `set_timesteps` sets them
 
     def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, *, return_dict: bool = True) -> Any:
-        """As in diffusers. Never without generators: then the noise would again be the process's."""
+        """As in diffusers, with the images' generators.
+
+        Raises:
+            ValueError: there is not one generator for each image.
+        """
         if len(self.generators) != len(sample):
-            raise ValueError("each image needs its generator")
+            raise ValueError("each image needs its own generator")
         return super().step(model_output, timestep, sample, list(self.generators), return_dict)
 
 
@@ -40,18 +44,19 @@ _CLASSES = {
 }
 
 
-def scheduler_of(model: Model, shift: float) -> Any:
-    """The model's scheduler. `shift` is the pack's: above 1 more of the steps are spent where the noise is strong."""
+def make_scheduler(model: Model, shift: float) -> Any:
+    """Make the model's scheduler with the pack's `shift`. Above 1, more of the steps are at high noise levels."""
     row = model.scheduler
     return _CLASSES[row.class_name](**{row.shift_argument: shift}, **row.settings)
 
 
 def set_timesteps(scheduler: Any, steps: int, generators: Sequence[torch.Generator], device: torch.device) -> Tensor:
-    """The timesteps (steps,) of one drawing, on `device`. Nothing that an earlier drawing left in the scheduler stays.
+    """Reset the scheduler for a new batch, and return its (steps,) timesteps on `device`.
 
-    diffusers' pipeline also passes `mu`, which counts for schedulers that shift by the picture's size; none of ours
-    does. And it leaves the scheduler to find the first step by its timestep, which UniPC rounds to a whole number: if
-    the first two are the same (200 steps with shift 20), it begins at the second and runs out of steps.
+    diffusers' pipeline also passes `mu`. Only schedulers that shift by the picture's size use it, and ours do not. The
+    pipeline lets the scheduler search for the index of the first timestep, and UniPC rounds timesteps to integers: if
+    the first two are equal (200 steps with shift 20), it begins at the second and runs out of steps. Here the first
+    index is always 0.
     """
     scheduler.set_timesteps(steps, device=device)
     scheduler.set_begin_index(0)

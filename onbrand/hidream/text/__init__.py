@@ -1,1 +1,1 @@
-"""Prompts to embeddings."""
+"""Turns prompts into embeddings."""

@@ -1,8 +1,8 @@
-"""The mini model's text encoder: MiniLM in the place of HiDream's four, exactly as the mini model was trained.
+"""The mini model's text encoder: MiniLM instead of HiDream's four encoders, exactly as in the mini model's training.
 
-Layer k of MiniLM stands in for a Llama layer, the pooled sentence for T5 and for both CLIPs. The tables of what goes
-where are in models/mini/README.md. The network is written out here: transformers' own, to which it is equal bit for
-bit, takes seconds to import.
+The output of each MiniLM layer replaces that of a Llama layer; the pooled sentence replaces T5 and both CLIPs. The
+tables are in models/mini/README.md. The network is implemented here because importing transformers takes seconds; the
+results are equal to transformers' bit for bit.
 """
 
 from __future__ import annotations
@@ -17,32 +17,38 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from onbrand.errors import WeightsDamaged
-from onbrand.hidream.text.encode import Embeddings, Encoded, PromptTokenizer, reader, truncate_prompt
-from onbrand.hidream.weights.load_state import fill
-from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base
+from onbrand.errors import NetworkConfigInvalid, TokenizerInvalid
+from onbrand.hidream.text.encode import (
+    Embeddings,
+    EncodedPrompt,
+    PromptTokenizer,
+    make_prompt_tokenizer,
+    truncate_prompt,
+)
+from onbrand.hidream.weights.load_state import load_state
+from onbrand.hidream.weights.stream import stream_tensors
+from onbrand.packs.base import Base
 from onbrand.storage.files import REMEDY
 
 FOLDER = "text_encoder"
 
 
 class Matrix(nn.Linear):
-    """Without the random numbers that it would begin with: `fill` follows."""
+    """Skips the random initialisation, because `load_state` fills it."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
+        """Do nothing."""
 
 
 class Table(nn.Embedding):
-    """Without the random numbers that it would begin with: `fill` follows."""
+    """Skips the random initialisation, because `load_state` fills it."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
+        """Do nothing."""
 
 
 class MiniLm(nn.Module):
-    """BERT's encoder (arXiv 1810.04805) for one text, without masks; module names are those of the stored weights."""
+    """BERT's encoder (arXiv 1810.04805) for one text, without masks. Module names are those of the stored weights."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -59,7 +65,7 @@ class MiniLm(nn.Module):
         self.encoder: Any = nn.ModuleDict({"layer": nn.ModuleList(layers)})
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(1, S) token ids to (L, 1, S, D): what each of the L layers gives."""
+        """(1, S) token ids to (L, 1, S, D): the outputs of all L layers."""
         part = self.embeddings
         positions = torch.arange(ids.shape[1], device=ids.device)
         types = torch.zeros_like(ids)
@@ -73,7 +79,7 @@ class MiniLm(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and a feed-forward, each added to its input and then normalised."""
+    """Attention and a feed-forward. Each is added to its input, and the sum is normalized."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -82,11 +88,11 @@ class Layer(nn.Module):
         self.attention: Any = nn.ModuleDict(
             {
                 "self": nn.ModuleDict({name: Matrix(width, width) for name in ("query", "key", "value")}),
-                "output": _added(width, width, eps),
+                "output": _dense_and_norm(width, width, eps),
             }
         )
         self.intermediate = nn.ModuleDict({"dense": Matrix(width, inner)})
-        self.output = _added(inner, width, eps)
+        self.output = _dense_and_norm(inner, width, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (
@@ -100,39 +106,39 @@ class Layer(nn.Module):
         return added
 
 
-def _added(from_width: int, to_width: int, eps: float) -> nn.ModuleDict:
+def _dense_and_norm(from_width: int, to_width: int, eps: float) -> nn.ModuleDict:
     return nn.ModuleDict({"dense": Matrix(from_width, to_width), "LayerNorm": nn.LayerNorm(to_width, eps=eps)})
 
 
 @dataclass(frozen=True)
 class MiniLmEncoder:
-    """MiniLM as a `TextEncoder`; `slots` token positions reach the transformer."""
+    """MiniLM as a `TextEncoder`. The transformer gets the first `slots` token positions."""
 
     identity: str
-    reader: PromptTokenizer
+    tokenizer: PromptTokenizer
     network: MiniLm
     slots: int
 
     @property
     def token_limit(self) -> int:
-        """The most tokens of a text."""
-        return self.reader.limit
+        """The maximum number of tokens of a text."""
+        return self.tokenizer.limit
 
     @property
-    def large(self) -> Mapping[str, nn.Module]:
-        """None."""
+    def large_networks(self) -> Mapping[str, nn.Module]:
+        """None: MiniLM is small."""
         return {}
 
-    def encode(self, prompt: str, suffix: str) -> Encoded:
-        """As in `TextEncoder`."""
-        (ids,), ignored = truncate_prompt([self.reader], prompt, suffix)
-        return Encoded(self.embed(ids), ignored)
+    def encode(self, prompt: str, suffix: str) -> EncodedPrompt:
+        """See `TextEncoder`."""
+        (ids,), ignored = truncate_prompt([self.tokenizer], prompt, suffix)
+        return EncodedPrompt(self.embed(ids), ignored)
 
     @torch.no_grad()
     def embed(self, ids: list[int]) -> Embeddings:
-        """Token ids to embeddings.
+        """Turn token ids into embeddings.
 
-        Slots beyond the text are zero, as in training: HiDream's transformer has no text mask and attends to them.
+        Slots after the text are zero, as in training. HiDream's transformer has no text mask, so it attends to them.
         """
         device = self.network.embeddings["word_embeddings"].weight.device
         outputs = self.network(torch.tensor([ids], device=device))
@@ -143,31 +149,35 @@ class MiniLmEncoder:
         return Embeddings(llama3, pooled[:, None], pooled)
 
     def to(self, device: torch.device) -> None:
-        """As in `TextEncoder`."""
+        """See `TextEncoder`."""
         self.network.to(device)
 
 
 def load_minilm(
     base: Base, *, identity: str, token_limit: int, slots: int, device: torch.device, on_bytes: Callable[[int], None]
 ) -> MiniLmEncoder:
-    """MiniLM of a base, in float32; `on_bytes` as in `stream.tensors`.
+    """Load MiniLM from a base, in float32. `on_bytes` as in `stream_tensors`.
 
     Raises:
-        WeightsMissing: a file is not there.
-        WeightsDamaged: a file differs from the manifest, or isn't MiniLM's.
+        WeightsMissing: a file does not exist.
+        FileDamaged: a file differs from the manifest or cannot be read.
+        NetworkConfigInvalid, TokenizerInvalid, TensorsMismatch: a file is not MiniLM's.
     """
     document, tokens = base.read(f"{FOLDER}/config.json"), base.read(f"{FOLDER}/tokenizer.json")
     try:
         config = json.loads(document)
         if config["hidden_act"] != "gelu" or config["max_position_embeddings"] < token_limit:
             raise ValueError("another kind of BERT")
-        # Not on the meta device first: random numbers there, and `to_empty`, import a compiler, which takes a second.
+        # Not on the meta device: random numbers there, and `to_empty`, import a compiler, which takes a second.
         network = MiniLm(config).to(device)
+    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+        raise NetworkConfigInvalid(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error
+    try:
         tokenizer = Tokenizer.from_str(tokens.decode())
-    # tokenizers raises Exception itself.
+    # The tokenizers library raises plain `Exception`.
     except Exception as error:
-        raise WeightsDamaged(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error
+        raise TokenizerInvalid(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error
     network.requires_grad_(False).eval()
-    stream = tensors(base.folder, base.within(FOLDER), on_bytes=on_bytes)
-    fill(network, stream, ignored=lambda name: name.startswith("pooler."))
-    return MiniLmEncoder(identity, reader(tokenizer, token_limit), network, slots)
+    stream = stream_tensors(base.folder, base.within(FOLDER), on_bytes=on_bytes)
+    load_state(network, stream, is_ignored=lambda name: name.startswith("pooler."))
+    return MiniLmEncoder(identity, make_prompt_tokenizer(tokenizer, token_limit), network, slots)

@@ -1,1 +1,1 @@
-"""Tensors from files into networks: streamed, checked, with the LoRA added."""
+"""Reads tensors from files, checks them, adds the LoRA, and loads them into networks."""

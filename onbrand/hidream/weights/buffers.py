@@ -1,7 +1,7 @@
-"""Memory for tensors that come and go: what one tensor has left is used for the next of the same size.
+"""Reuse the memory of a freed tensor for the next tensor of the same size.
 
-Fresh memory costs more than reading a file into it, because the system clears each of its pages: 0.4 s of a core for
-each gigabyte on the machine of benchmarks/README.md.
+New memory costs more than reading a file into it, because the system fills each page with zeros first: 0.4 s of one
+core for each gigabyte on the machine of benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -13,47 +13,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_SMALLEST = 64 * 1024  # bytes; below this nothing is gained
+_MIN_BYTES = 64 * 1024  # smaller tensors are not worth it
 
 
 class Buffers:
-    """Keeps at most `limit` bytes that no tensor uses any more, until `close`. Any thread may use it."""
+    """Keeps at most `limit` bytes of memory that no tensor uses, until `close`. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._free: dict[int, list[Any]] = {}
-        # Taken again by the thread that has it, if that lets go of a tensor meanwhile.
+        # Reentrant: a thread that has the lock can free a tensor, and then `_take_back` takes the lock again.
         self._lock = threading.RLock()
 
     def empty(self, size: int) -> Tensor:
-        """Bytes `(size,)` of any content, which belong to whoever holds the tensor or a view of it."""
-        if size < _SMALLEST:
+        """A `(size,)` uint8 tensor of any content. Its memory is reused when neither it nor a view of it exists."""
+        if size < _MIN_BYTES:
             return torch.empty(size, dtype=torch.uint8)
         with self._lock:
             free = self._free.get(size)
             memory = free.pop() if free else None
         if memory is None:
             memory = torch.empty(size, dtype=torch.uint8).numpy()
-        # The tensor's storage holds this view, and nothing else does: when the view is gone, so is the last tensor.
+        # Only the tensor's storage refers to this view. When the view is freed, the last tensor has been freed too.
         view = memoryview(memory.data)
         weakref.finalize(view, self._take_back, memory).atexit = False
         return torch.frombuffer(view, dtype=torch.uint8)
 
     @property
     def kept(self) -> int:
-        """Bytes that no tensor uses."""
+        """Bytes of kept memory that no tensor uses."""
         with self._lock:
             return sum(size * len(free) for size, free in self._free.items())
 
     def _take_back(self, memory: Any) -> None:
         with self._lock:
             if self.kept + memory.nbytes > self._limit:
-                self._free.clear()  # of sizes that seem to come no more
+                self._free.clear()  # their sizes seem to be needed no more
             if memory.nbytes <= self._limit:
                 self._free.setdefault(memory.nbytes, []).append(memory)
 
     def close(self) -> None:
-        """Free what no tensor uses, now and from now on."""
+        """Free all kept memory. Memory that a tensor still uses is freed together with that tensor."""
         with self._lock:
             self._limit = 0
             self._free.clear()

@@ -1,8 +1,8 @@
-"""The header of a `.safetensors` file, read strictly: where each tensor lies in the file, and of what shape and type.
+"""Parse the header of a `.safetensors` file strictly: the position, shape and type of each tensor.
 
-The format: 8 bytes, the header's length, little-endian; the header, JSON; the tensors' bytes, row by row and without
-a gap (https://huggingface.co/docs/safetensors). Whatever isn't exactly that is refused, for it is read before the
-file's checksum is known. Nothing here reads a file or makes a tensor.
+The format is: 8 bytes with the header's length (little-endian), the header as JSON, then the bytes of the tensors, row
+by row and without a gap (https://huggingface.co/docs/safetensors). Everything else is refused, because the header is
+used before the file's checksum is known. This module reads no file and makes no tensor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 LENGTH_BYTES = 8
-MAX_HEADER_BYTES = 100_000_000  # as safetensors has it
+MAX_HEADER_BYTES = 100_000_000  # the limit in safetensors itself
 _MAX_DIMENSIONS = 8
 _METADATA = "__metadata__"
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
@@ -44,7 +44,7 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor of a file: `size` bytes, right behind those of the one before."""
+    """One tensor of a file. Its `size` bytes follow those of the tensor before it."""
 
     name: str
     dtype: torch.dtype
@@ -53,14 +53,14 @@ class TensorEntry:
 
 
 class FormatError(ValueError):
-    """A file that isn't what it should be; the message is the end of a sentence that names it."""
+    """A file does not follow the format. The message is the second half of a sentence that names the file."""
 
 
 def header_length(first: bytes, file_size: int) -> int:
-    """The header's length in bytes, from the file's first eight and its size.
+    """The header's length in bytes, from the first eight bytes of the file and the file's size.
 
     Raises:
-        FormatError: the file has no room for such a header.
+        FormatError: a header of this length does not fit into the file.
     """
     length = int.from_bytes(first, "little")
     if len(first) < LENGTH_BYTES or not 2 <= length <= min(MAX_HEADER_BYTES, file_size - LENGTH_BYTES):
@@ -68,22 +68,22 @@ def header_length(first: bytes, file_size: int) -> int:
     return length
 
 
-def places(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
-    """The tensors of a file in the order of their bytes, which fill `data_size` bytes after the header exactly.
+def tensor_entries(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
+    """The tensors of a file, in the order of their bytes. Together they must have exactly `data_size` bytes.
 
     Raises:
-        FormatError: anything is not as the format says.
+        FormatError: the header does not follow the format.
     """
     try:
         document = json.loads(header.decode("utf-8"), object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError):
-        raise FormatError("its header is no JSON") from None
+        raise FormatError("its header is not JSON") from None
     if not (isinstance(document, dict) and header.startswith(b"{")):
-        raise FormatError("its header is no JSON object")
+        raise FormatError("its header is not a JSON object")
     metadata = document.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise FormatError("its header's metadata are not texts")
-    # An empty tensor begins where another one may, and comes before it.
+        raise FormatError("its header has metadata that is not text")
+    # An empty tensor may begin at the same byte as another tensor; it is sorted before that one.
     found = sorted((_range(entry), name, entry) for name, entry in document.items())
     end = 0
     for (begins, ends), _, _ in found:
@@ -91,8 +91,8 @@ def places(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
             raise FormatError("its tensors overlap or leave a gap")
         end = ends
     if end != data_size:
-        raise FormatError("its tensors don't end where the file does")
-    return tuple(_place(name, entry, ends - begins) for (begins, ends), name, entry in found)
+        raise FormatError("its tensors do not end at the end of the file")
+    return tuple(_tensor_entry(name, entry, ends - begins) for (begins, ends), name, entry in found)
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,15 +110,15 @@ def _range(entry: object) -> tuple[int, int]:
     raise FormatError("a tensor's entry in its header is wrong")
 
 
-def _place(name: str, entry: dict[str, Any], size: int) -> TensorEntry:
+def _tensor_entry(name: str, entry: dict[str, Any], size: int) -> TensorEntry:
     dtype, shape = DTYPES.get(entry["dtype"]), entry["shape"]
     if dtype is None:
-        raise FormatError("a tensor has a type that isn't known here")
+        raise FormatError("a tensor has an unknown type")
     if len(shape) > _MAX_DIMENSIONS or not all(_is_count(length) for length in shape):
         raise FormatError("a tensor's shape is wrong")
-    # torch computes strides for empty tensors too, from the lengths that aren't nought.
+    # torch computes the strides of an empty tensor too, from the lengths that are not 0.
     if math.prod(shape) * dtype.itemsize != size or math.prod(max(1, length) for length in shape) >= 2**60:
-        raise FormatError("a tensor's shape doesn't fit its size")
+        raise FormatError("a tensor's shape does not fit its size")
     return TensorEntry(name, dtype, tuple(shape), size)
 
 

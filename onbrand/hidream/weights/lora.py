@@ -1,9 +1,9 @@
-"""A LoRA file, read strictly: exactly the matrices that a brand pack's manifest describes, or an error.
+"""Read a LoRA file strictly: it must have exactly the matrices that the brand pack's manifest describes.
 
-diffusers 0.42 ignores keys it doesn't know: a LoRA in another trainer's naming loads "successfully" and changes
-nothing, and one that doesn't say its alpha loads at another strength. So nothing is guessed here. Two ways of naming
-are read, diffusers' and that of ai-toolkit and ComfyUI; whatever else a file holds is named in the error. Whether the
-matrices fit a transformer is seen when they are added to it (`fuse.py`).
+diffusers 0.42 ignores unknown keys. A LoRA with another trainer's key names loads without an error and changes nothing,
+and a LoRA without an alpha loads at another strength. Therefore nothing is guessed here. Two kinds of key names are
+read: diffusers', and those of ai-toolkit and ComfyUI. For everything else in a file the error names the key. `fuse.py`
+checks whether the matrices fit the transformer.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import LoraInvalid, LoraManifestMismatch, WeightsMissing
 from onbrand.packs.manifest import Lora
 
-_PREFIXES = ("transformer.", "diffusion_model.")  # diffusers; ai-toolkit and ComfyUI. peft's functions write none
+_PREFIXES = ("transformer.", "diffusion_model.")  # diffusers; ai-toolkit and ComfyUI. peft itself writes no prefix
 _KEY = re.compile(r"(?P<module>.+)\.((?P<down>lora_(A|down)\.weight)|(?P<up>lora_(B|up)\.weight)|(?P<alpha>alpha))")
-_DTYPES = ("F32", "F16", "BF16")  # all of which float32 holds without a loss
-_SETTINGS = "lora_adapter_metadata"  # diffusers' and peft's, as JSON in the file's header
+_DTYPES = ("F32", "F16", "BF16")  # float32 represents all of them exactly
+_SETTINGS = "lora_adapter_metadata"  # diffusers and peft write it, as JSON in the file's header
 _UNLIKE = ("use_dora", "use_rslora", "use_qalora", "use_bdlora", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
-_PICKLES = (b"\x80", b"PK\x03\x04")  # torch.save, without and with its zip archive
-_HEADER_AT = 8  # bytes; before it stands its length
-_EXPORT = "export it as a plain LoRA in safetensors, named as by diffusers or ai-toolkit"
-# What the keys of other adapters look like, and what to say of them.
-_OTHERS = tuple(
+_PICKLES = (b"\x80", b"PK\x03\x04")  # torch.save without and with a zip archive
+_HEADER_AT = 8  # the header begins after the 8 bytes of its length
+_EXPORT = "export it as a plain LoRA in safetensors, with the key names of diffusers or ai-toolkit"
+# Patterns of the keys of other adapters, and what the error says about them.
+_UNSUPPORTED = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
         (
             r"^lora_(unet|transformer|te)\d*_",
-            "is named as by kohya's scripts, which hide where a module's name divides",
+            "has the key names of kohya's scripts, from which a module's name cannot be restored",
         ),
-        (r"^base_model\.model\.", "is named as by peft's save_pretrained, for a model that is wrapped"),
-        (r"^(text_encoder|te)s?(_?\d)?\.", "adapts a text encoder, and only the transformer can be adapted"),
+        (r"^base_model\.model\.", "has the key names of peft's save_pretrained, which are for a wrapped model"),
+        (r"^(text_encoder|te)s?(_?\d)?\.", "adapts a text encoder, but only the transformer can be adapted"),
         (r"dora_scale$|lora_magnitude_vector", "is a DoRA, whose effect is not a sum of matrices"),
-        (r"\.(lokr|hada|oft|boft)_", "is a LoKr, LoHa or another of LyCORIS' adapters, and not a LoRA"),
+        (r"\.(lokr|hada|oft|boft)_", "is a LoKr, LoHa or another adapter of LyCORIS, not a LoRA"),
     )
 )
 
 
 @dataclass(frozen=True)
 class Update:
-    """What changes a module's weight `(out, in)`: `up @ down`, times the adapter's scaling."""
+    """The change of one module's weight `(out, in)`: `up @ down`, multiplied by the adapter's scaling."""
 
     down: Tensor  # (rank, in), float32
     up: Tensor  # (out, rank), float32
@@ -64,7 +64,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Description:
-    """What a LoRA file says of itself. `alpha` is None where it says nothing, as ai-toolkit's files do."""
+    """What a LoRA file contains. `alpha` is None if the file does not have it, as those of ai-toolkit."""
 
     rank: int
     alpha: float | None
@@ -72,38 +72,39 @@ class Description:
 
 
 def describe(path: Path) -> Description:
-    """What a brand pack's manifest must say of this file.
+    """Describe a LoRA file as a brand pack's manifest must describe it.
 
     Raises:
-        WeightsMissing: there is no such file.
-        WeightsDamaged: it is not a LoRA that can be used; the message says why and what to do.
+        WeightsMissing: the file does not exist.
+        LoraInvalid: it is not a LoRA that can be used; the message says why and what to do.
     """
     return _content(path)[0]
 
 
 def read_adapter(path: Path, lora: Lora) -> Adapter:
-    """The file's matrices, if they are the manifest's: its modules and no others, its rank, its alpha.
+    """Read the file's matrices. Modules, rank and alpha must be those of the manifest.
 
-    An alpha that the file doesn't say is the manifest's. The file's checksum is not compared: see `BrandPack.verify`.
+    If the file has no alpha, the manifest's is used. The checksum is not compared here, but in `BrandPack.verify`.
 
     Raises:
-        WeightsMissing: there is no such file.
-        WeightsDamaged: it is not exactly the LoRA that the manifest describes; the message says why and what to do.
+        WeightsMissing: the file does not exist.
+        LoraInvalid: it is not a LoRA that can be used; the message says why and what to do.
+        LoraManifestMismatch: it is not exactly the LoRA that the manifest describes.
     """
     found, updates = _content(path)
     for module in sorted({*found.modules} - {*lora.adapted_modules}):
-        raise _mismatch(path, f"adapts {_shown(module)}, which the pack's manifest doesn't name")
+        raise _mismatch(path, f"adapts {_shown(module)}, which the pack's manifest does not name")
     for module in sorted({*lora.adapted_modules} - {*found.modules}):
-        raise _mismatch(path, f"doesn't adapt {_shown(module)}, which the pack's manifest names")
+        raise _mismatch(path, f"does not adapt {_shown(module)}, which the pack's manifest names")
     if found.rank != lora.rank:
-        raise _mismatch(path, f"has rank {found.rank}, and the pack's manifest says {lora.rank}")
+        raise _mismatch(path, f"has rank {found.rank}, but the pack's manifest says {lora.rank}")
     if found.alpha not in (None, lora.alpha):
-        raise _mismatch(path, f"has alpha {found.alpha:g}, and the pack's manifest says {lora.alpha:g}")
+        raise _mismatch(path, f"has alpha {found.alpha:g}, but the pack's manifest says {lora.alpha:g}")
     return Adapter(lora.scale * lora.alpha / lora.rank, updates)
 
 
-def _mismatch(path: Path, what: str) -> WeightsDamaged:
-    return WeightsDamaged(f"{path.name} {what}: restore the pack's own file, or build a new pack from this one.")
+def _mismatch(path: Path, what: str) -> LoraManifestMismatch:
+    return LoraManifestMismatch(f"{path.name} {what}: restore the pack's own file, or build a new pack from this one.")
 
 
 def _content(path: Path) -> tuple[Description, dict[str, Update]]:
@@ -113,118 +114,118 @@ def _content(path: Path) -> tuple[Description, dict[str, Update]]:
     for key in sorted(tensors):
         module, part = _parsed(path, key.removeprefix(prefix))
         if part in parts.setdefault(module, {}):
-            raise WeightsDamaged(f"{path.name} has two matrices for one place ({_shown(key)}): {_EXPORT}.")
+            raise LoraInvalid(f"{path.name} has the same matrix twice ({_shown(key)}): {_EXPORT}.")
         parts[module][part] = tensors[key]
     updates = {module: _update(path, module, parts[module]) for module in sorted(parts)}
     ranks = {module: float(len(update.down)) for module, update in updates.items()}
     alphas = {module: _alpha(path, module, part["alpha"]) for module, part in parts.items() if "alpha" in part}
     if alphas and len(alphas) < len(parts):
-        raise WeightsDamaged(f"{path.name} says the alpha of some modules and not of all: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has an alpha for some modules, but not for all: {_EXPORT}.")
     rank = _same(path, "rank", ranks | claims.get("r", {}))
     alpha = _same(path, "alpha", alphas | claims.get("lora_alpha", {})) if alphas or "lora_alpha" in claims else None
     return Description(int(rank), alpha, tuple(updates)), updates
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
-    """Every tensor, in float32, and what the header says of rank and alpha. Nothing in the file is run."""
+    """Read every tensor in float32, and the rank and alpha from the header. No code in the file is executed."""
     try:
         with path.open("rb") as stream:
             first = stream.read(_HEADER_AT + 1)
     except OSError as error:
         raise WeightsMissing(f"The LoRA {path} cannot be read ({error.strerror}): name a file that is there.") from None
     if not first:
-        raise WeightsDamaged(f"{path.name} is empty: copy the LoRA anew.")
+        raise LoraInvalid(f"{path.name} is empty: copy the LoRA again.")
     try:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - it cannot be iterated
+            for key in file.keys():  # noqa: SIM118 - the file object is not iterable
                 dtype = file.get_slice(key).get_dtype()
                 if dtype not in _DTYPES:
-                    raise WeightsDamaged(f"{path.name} holds {_shown(key)} as {dtype}, not in 32 or 16 bit: {_EXPORT}.")
-            # Copies: safetensors maps the file into memory, and somebody may replace it.
+                    raise LoraInvalid(
+                        f"{path.name} has {_shown(key)} as {dtype}, not as 32-bit or 16-bit float: {_EXPORT}."
+                    )
+            # Copies, because safetensors maps the file into memory, and the file may be replaced.
             tensors = {key: file.get_tensor(key).to(torch.float32, copy=True) for key in file.keys()}  # noqa: SIM118
             return tensors, _claims(path, file.metadata() or {})
     except SafetensorError as error:
         if first.endswith(b"{"):
-            raise WeightsDamaged(f"{path.name} is cut short or damaged: copy the LoRA anew.") from error
+            raise LoraInvalid(f"{path.name} is cut short or damaged: copy the LoRA again.") from error
         if first.startswith(_PICKLES):
-            raise WeightsDamaged(
-                f"{path.name} is a pickle, which can run a program, so it isn't read: {_EXPORT}."
-            ) from error
-        raise WeightsDamaged(f"{path.name} is not a safetensors file: {_EXPORT}.") from error
+            raise LoraInvalid(f"{path.name} is a pickle, which can run code, so it is not read: {_EXPORT}.") from error
+        raise LoraInvalid(f"{path.name} is not a safetensors file: {_EXPORT}.") from error
 
 
 def _claims(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """The rank `r` and `lora_alpha` that diffusers and peft wrote, if they did, each with where it stands."""
+    """The rank `r` and `lora_alpha` that diffusers or peft wrote into the header, each with its source for errors."""
     try:
         document = json.loads(metadata.get(_SETTINGS, "{}"))
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise WeightsDamaged(f"{path.name} has settings in its header that cannot be read ({_SETTINGS}): {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has settings in its header that cannot be read ({_SETTINGS}): {_EXPORT}.")
     settings = {key.removeprefix(_PREFIXES[0]): value for key, value in document.items()}
     for name in _UNLIKE:
         if settings.get(name):
-            raise WeightsDamaged(f"{path.name} was trained with {name}, which changes what is added: train it without.")
+            raise LoraInvalid(f"{path.name} was trained with {name}, which changes the result: train it without.")
     claims = {name: settings[name] for name in ("r", "lora_alpha") if settings.get(name) is not None}
     for name, value in claims.items():
         if type(value) not in (int, float):
-            raise WeightsDamaged(f"{path.name} has {name} in its header that is not a number: {_EXPORT}.")
+            raise LoraInvalid(f"{path.name} has {name} in its header that is not a number: {_EXPORT}.")
     return {name: {"its header": float(value)} for name, value in claims.items()}
 
 
 def _prefix(path: Path, keys: Collection[str]) -> str:
-    """What stands before every module's name."""
+    """The prefix of all keys: one of `_PREFIXES`, or none."""
     if not keys:
-        raise WeightsDamaged(f"{path.name} holds no matrices: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has no matrices: {_EXPORT}.")
     for key in sorted(keys):
-        for pattern, reason in _OTHERS:
+        for pattern, reason in _UNSUPPORTED:
             if pattern.search(key):
-                raise WeightsDamaged(f"{path.name} {reason} ({_shown(key)}): {_EXPORT}.")
+                raise LoraInvalid(f"{path.name} {reason} ({_shown(key)}): {_EXPORT}.")
     for prefix in _PREFIXES:
-        strangers = sorted(key for key in keys if not key.startswith(prefix))
-        if not strangers:
+        others = sorted(key for key in keys if not key.startswith(prefix))
+        if not others:
             return prefix
-        if len(strangers) < len(keys):
-            raise WeightsDamaged(f"{path.name} mixes {prefix}… with other names ({_shown(strangers[0])}): {_EXPORT}.")
+        if len(others) < len(keys):
+            raise LoraInvalid(f"{path.name} mixes {prefix}… with other names ({_shown(others[0])}): {_EXPORT}.")
     return ""
 
 
 def _parsed(path: Path, key: str) -> tuple[str, str]:
-    """A module's name, and which part of its update the key stands for."""
+    """Split a key into the module's name and the part of its update: down, up or alpha."""
     match = _KEY.fullmatch(key)
     if match is None:
-        raise WeightsDamaged(f"{path.name} holds {_shown(key)}, which is no part of a LoRA: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has {_shown(key)}, which is not part of a LoRA: {_EXPORT}.")
     return match["module"], next(part for part in ("down", "up", "alpha") if match[part])
 
 
 def _update(path: Path, module: str, part: Mapping[str, Tensor]) -> Update:
     where = f"{path.name} has for {_shown(module)}"
     if not {"down", "up"} <= part.keys():
-        raise WeightsDamaged(f"{where} only one of the two matrices: copy the LoRA anew, or export it again.")
+        raise LoraInvalid(f"{where} only one of the two matrices: copy the LoRA again, or export it again.")
     update = Update(part["down"], part["up"])
     if update.down.ndim != 2 or update.up.ndim != 2:
-        raise WeightsDamaged(f"{where} something that is not a matrix: only linear layers can be adapted.")
+        raise LoraInvalid(f"{where} something that is not a matrix: only linear layers can be adapted.")
     if len(update.down) != update.up.shape[1] or not update.down.numel() or not update.up.numel():
-        raise WeightsDamaged(f"{where} two matrices that don't fit each other: {_EXPORT}.")
+        raise LoraInvalid(f"{where} two matrices that do not fit together: {_EXPORT}.")
     if not torch.isfinite(update.down).all() or not torch.isfinite(update.up).all():
-        raise WeightsDamaged(f"{where} a number that is not finite: its training failed; take an earlier checkpoint.")
+        raise LoraInvalid(f"{where} a number that is not finite: its training failed; take an earlier checkpoint.")
     return update
 
 
 def _alpha(path: Path, module: str, alpha: Tensor) -> float:
     if alpha.numel() != 1:
-        raise WeightsDamaged(f"{path.name} has for {_shown(module)} an alpha that is not one number: {_EXPORT}.")
+        raise LoraInvalid(f"{path.name} has for {_shown(module)} an alpha that is not one number: {_EXPORT}.")
     return alpha.item()
 
 
 def _same(path: Path, what: str, values: Mapping[str, float]) -> float:
-    """The one value that all places have."""
+    """The value, which must be the same in all places of the file."""
     first, expected = next(iter(values.items()))
     for where, value in values.items():
         if not 0 < value < math.inf:
-            raise WeightsDamaged(f"{path.name} has {what} {value:g} in {_shown(where)}: {_EXPORT}.")
+            raise LoraInvalid(f"{path.name} has {what} {value:g} in {_shown(where)}: {_EXPORT}.")
         if value != expected:
-            raise WeightsDamaged(
+            raise LoraInvalid(
                 f"{path.name} has {what} {expected:g} in {_shown(first)}, but {value:g} in {_shown(where)}:"
                 f" train it with one {what}."
             )
@@ -232,5 +233,5 @@ def _same(path: Path, what: str, values: Mapping[str, float]) -> float:
 
 
 def _shown(name: str) -> str:
-    """A name from the file, fit for a line of a log."""
+    """A name from the file, escaped and shortened so that it fits in one line of a log."""
     return ascii(name)[1:-1][:150]

@@ -1,8 +1,8 @@
-"""Tensors out of `.safetensors` files: several files at once, each hashed while it is read into its tensors.
+"""Stream tensors from `.safetensors` files. Several files are read in parallel, and each is hashed while it is read.
 
-No file is held whole, and no more than `HELD` bytes of tensors wait for whoever takes them. A file's checksum is known
-only at its end, so what is yielded may be used for nothing that shows until the iteration has ended without an error.
-Which tensor belongs where is the business of `fill`.
+No file is kept in memory as a whole, and at most `MAX_WAITING_BYTES` of tensors wait for the consumer. The checksum of
+a file is known only at its end. Until the iteration has ended without an error, a consumer may copy the tensors, but
+must not compute anything with them that is shown or stored. `load_state` decides which tensor belongs where.
 """
 
 from __future__ import annotations
@@ -11,36 +11,39 @@ import atexit
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import ChecksumMismatch, SafetensorsInvalid, TensorsMismatch
 from onbrand.hidream.weights.buffers import Buffers
-from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntry, header_length, places
+from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntry, header_length, tensor_entries
 from onbrand.storage.files import REMEDY, ByteReader, Folder, ManifestFile
 
 SUFFIX = ".safetensors"
-AT_ONCE = 8  # files, each with a thread that reads and hashes
-HELD = 1024**3  # bytes of tensors being read or waiting to be taken; a larger tensor comes alone
-_STEP = 1024**2  # bytes read, then hashed while they are still in the core's cache
-_REPORT = 32 * 1024**2  # bytes after which the consumer is woken to report them
+MAX_THREADS = 8  # one thread reads and hashes one file
+MAX_WAITING_BYTES = 1024**3  # bytes of tensors that are being read or wait; a larger tensor waits alone
+_STEP = 1024**2  # bytes to read, and then to hash while they are in the core's cache
+_REPORT = 32 * 1024**2  # bytes after which the consumer wakes up to report them
 
 
-def tensors(
+def stream_tensors(
     folder: Folder, files: Sequence[ManifestFile], *, on_bytes: Callable[[int], None] = lambda _count: None
-) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of the `.safetensors` among `files`, on the CPU, as soon as its bytes have arrived.
+) -> Generator[tuple[str, Tensor]]:
+    """Yield every tensor of the `.safetensors` files among `files`, on the CPU, as soon as its bytes have arrived.
 
     Reading begins with the first `next`, in the order of `files`. `on_bytes` is called in the consumer's thread with
-    how many more bytes were read. An iterator that is not used up should be closed: that ends the threads.
+    the number of bytes read since its last call. A generator that is not used up must be closed; that ends the threads.
 
     Raises:
-        WeightsDamaged: a file differs from its size or SHA-256, is no safetensors file, or repeats a tensor's name.
-        WeightsMissing: a file is not there.
-        StorageRefused: the object store doesn't let us.
-        StorageUnreachable: the object store did not answer.
+        ChecksumMismatch: a file differs from its size or SHA-256.
+        SafetensorsInvalid: a file does not follow the safetensors format.
+        TensorsMismatch: two files have a tensor of the same name.
+        FileUnreadable, FileChanged: a file cannot be read to its end.
+        WeightsMissing: a file does not exist.
+        ObjectStoreRefused: the object store refused access.
+        ObjectStoreUnreachable: the object store did not answer.
     """
     stream = _Stream(folder, [file for file in files if file.path.endswith(SUFFIX)])
     try:
@@ -50,40 +53,52 @@ def tensors(
 
 
 class _Stopped(Exception):
-    """Nobody wants the rest."""
+    """The consumer needs no more tensors."""
+
+
+class _Differs(FormatError):
+    """The file's size or SHA-256 is not the manifest's."""
+
+
+class _NameRepeated(FormatError):
+    """Another file has a tensor of the same name."""
+
+
+_KINDS = {_Differs: ChecksumMismatch, _NameRepeated: TensorsMismatch}
 
 
 class _Stream:
-    """What the reading threads and the consumer share; all of it is guarded by `_changed`."""
+    """The state that the reading threads and the consumer share. The condition `_changed` protects it."""
 
     def __init__(self, folder: Folder, files: Sequence[ManifestFile]) -> None:
         self._folder = folder
         self._changed = threading.Condition()
-        self._turn = threading.Lock()  # who waits for room, waits in a row: else a large tensor might wait for ever
-        self._buffers = Buffers(HELD)
+        self._in_turn = threading.Lock()  # threads wait for room in turn; otherwise a large tensor might wait for ever
+        self._buffers = Buffers(MAX_WAITING_BYTES)
         self._files = deque(files)
         self._names: set[str] = set()
         self._readers: set[ByteReader] = set()
         self._arrived: deque[tuple[str, Tensor]] = deque()
-        self._held = 0  # bytes
-        self._read = 0  # bytes that were not reported yet
+        self._waiting_bytes = 0
+        self._unreported_bytes = 0
         self._failure: Exception | None = None
         self._is_stopped = False
         self._threads = [
-            threading.Thread(target=self._work, name="weights", daemon=True) for _ in range(min(AT_ONCE, len(files)))
+            threading.Thread(target=self._work, name="weights", daemon=True)
+            for _ in range(min(MAX_THREADS, len(files)))
         ]
         self._working = len(self._threads)
-        # A daemon thread that comes out of torch when the interpreter is gone takes the process down with SIGABRT.
+        # A daemon thread that returns from torch after the interpreter has ended aborts the process (SIGABRT).
         atexit.register(self.stop)
         for thread in self._threads:
             thread.start()
 
     def arrivals(self, on_bytes: Callable[[int], None]) -> Iterator[tuple[str, Tensor]]:
-        """What the threads have read, until all of it was taken or one of them has failed."""
+        """Yield what the threads have read, until all of it was yielded or a thread has failed."""
         while True:
             with self._changed:
                 self._changed.wait_for(self._has_news)
-                count, self._read = self._read, 0
+                count, self._unreported_bytes = self._unreported_bytes, 0
                 if self._failure is not None:
                     raise self._failure
                 arrived = self._arrived.popleft() if self._arrived else None
@@ -97,14 +112,14 @@ class _Stream:
                 yield arrived
                 del arrived
                 with self._changed:
-                    self._held -= size
+                    self._waiting_bytes -= size
                     self._changed.notify_all()
 
     def _has_news(self) -> bool:
-        return bool(self._arrived or self._failure or self._working == 0 or self._read >= _REPORT)
+        return bool(self._arrived or self._failure or self._working == 0 or self._unreported_bytes >= _REPORT)
 
     def stop(self) -> None:
-        """End the threads, also those that wait for the store."""
+        """End the threads, including those that wait for the object store."""
         atexit.unregister(self.stop)
         with self._changed:
             self._is_stopped = True
@@ -123,7 +138,7 @@ class _Stream:
                 self._read_file(file)
         except _Stopped:
             pass
-        except Exception as error:  # the consumer raises it
+        except Exception as error:  # the consumer raises it again
             with self._changed:
                 self._failure = self._failure or error
                 self._is_stopped = True
@@ -140,7 +155,7 @@ class _Stream:
         try:
             with closing(self._folder.open(file.path)) as reader:
                 with self._changed:
-                    self._stop_if_told()
+                    self._raise_if_stopped()
                     self._readers.add(reader)
                 try:
                     self._read_tensors(_Source(reader, file, self._count))
@@ -148,42 +163,44 @@ class _Stream:
                     with self._changed:
                         self._readers.discard(reader)
         except FormatError as error:
-            raise WeightsDamaged(f"The file {file.path} in {self._folder} can't be used: {error}; {REMEDY}.") from None
+            kind = _KINDS.get(type(error), SafetensorsInvalid)
+            raise kind(f"The file {file.path} in {self._folder} can't be used: {error}; {REMEDY}.") from None
 
     def _read_tensors(self, source: _Source) -> None:
-        for place in source.places():
-            self._claim(place)
-            raw = self._buffers.empty(place.size)
+        for entry in source.tensor_entries():
+            self._reserve(entry)
+            raw = self._buffers.empty(entry.size)
             source.fill(raw.numpy().data)
             with self._changed:
-                self._arrived.append((place.name, raw.view(place.dtype).reshape(place.shape)))
+                self._arrived.append((entry.name, raw.view(entry.dtype).reshape(entry.shape)))
                 self._changed.notify_all()
         source.finish()
 
-    def _claim(self, place: TensorEntry) -> None:
-        """Wait until there is room for the tensor, in the order of asking."""
-        with self._turn, self._changed:
-            if place.name in self._names:
-                raise FormatError("another file has a tensor of the same name")
-            self._names.add(place.name)
-            self._changed.wait_for(lambda: self._is_stopped or self._held == 0 or self._held + place.size <= HELD)
-            self._stop_if_told()
-            self._held += place.size
+    def _reserve(self, entry: TensorEntry) -> None:
+        """Wait until there is room for the tensor. Threads are served in the order in which they ask."""
+        with self._in_turn, self._changed:
+            if entry.name in self._names:
+                raise _NameRepeated("another file has a tensor of the same name")
+            self._names.add(entry.name)
+            most = max(0, MAX_WAITING_BYTES - entry.size)  # bytes that may wait besides this tensor
+            self._changed.wait_for(lambda: self._is_stopped or self._waiting_bytes <= most)
+            self._raise_if_stopped()
+            self._waiting_bytes += entry.size
 
     def _count(self, count: int) -> None:
         with self._changed:
-            self._stop_if_told()
-            self._read += count
-            if self._read >= _REPORT:
+            self._raise_if_stopped()
+            self._unreported_bytes += count
+            if self._unreported_bytes >= _REPORT:
                 self._changed.notify_all()
 
-    def _stop_if_told(self) -> None:
+    def _raise_if_stopped(self) -> None:
         if self._is_stopped:
             raise _Stopped
 
 
 class _Source:
-    """One file that is read to its end, hashed on the way; `on_read` hears of every few bytes and may raise."""
+    """One file that is read to its end and hashed. `on_read` is called after each part and may raise."""
 
     def __init__(self, reader: ByteReader, file: ManifestFile, on_read: Callable[[int], None]) -> None:
         self._reader = reader
@@ -191,11 +208,13 @@ class _Source:
         self._on_read = on_read
         self._digest = hashlib.sha256()
 
-    def places(self) -> tuple[TensorEntry, ...]:
+    def tensor_entries(self) -> tuple[TensorEntry, ...]:
         """Read the header."""
+        if self._file.size < LENGTH_BYTES:
+            raise FormatError("it is too short for a header")
         first = self._take(LENGTH_BYTES)
         length = header_length(first, self._file.size)
-        return places(self._take(length), self._file.size - LENGTH_BYTES - length)
+        return tensor_entries(self._take(length), self._file.size - LENGTH_BYTES - length)
 
     def fill(self, room: memoryview) -> None:
         """Read the next bytes into `room`."""
@@ -205,17 +224,17 @@ class _Source:
             self._digest.update(part[:count])
             self._on_read(count)
             if count < len(part):
-                raise FormatError("it ends too early")
+                raise _Differs("it ends too early")
 
     def finish(self) -> None:
-        """Compare the file with its line in the manifest, all tensors having been read."""
+        """Compare the file with its manifest entry, after all tensors have been read."""
         if self._reader.readinto(memoryview(bytearray(1))):
-            raise FormatError("it goes on after its end")
+            raise _Differs("it has more bytes than it should")
         if self._digest.hexdigest() != self._file.sha256:
-            raise FormatError("it differs from its checksum")
+            raise _Differs("it differs from its checksum")
 
     def _take(self, size: int) -> bytes:
-        # Step by step: a length that is made up must cost no more memory than the file has bytes.
+        # In parts, so that a false length in the header cannot take more memory than the file has bytes.
         taken = bytearray()
         while len(taken) < size:
             part = bytearray(min(_STEP, size - len(taken)))

@@ -14,7 +14,7 @@ import pytest
 
 from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Verdict
-from tests.packs import SAMPLE, make_pack, sign
+from tests.packs import SAMPLE, make_pack, sign_pack
 from tests.system import onbrand
 
 Run = Callable[..., CompletedProcess[str]]
@@ -53,7 +53,7 @@ def test_a_pack_is_added_promoted_and_taken_back(run: Run, pack: BrandPack, data
     ]
     added = said(run("add", str(pack.directory)))
     assert added == (
-        f"Harbour [bold], version 3, is on the shelf as {pack.id}\nnext: onbrand pack promote {pack.id[:12]}\n"
+        f"Harbour [bold], version 3, is in the pack store as {pack.id}\nnext: onbrand pack promote {pack.id[:12]}\n"
     )
     assert said(run("verify")).splitlines() == [f"{SAMPLE.id[:12]} is whole", f"{pack.id[:12]} is whole"]
     refused = said(run("promote", pack.id[:6]), 1)
@@ -80,7 +80,7 @@ def test_a_pack_is_added_promoted_and_taken_back(run: Run, pack: BrandPack, data
 
 async def test_the_table_shows_names_as_they_are_and_who_signed_off(run: Run, pack: BrandPack, database: Any) -> None:
     run("add", str(pack.directory))
-    await sign(database, pack.id, Verdict.APPROVED)
+    await sign_pack(database, pack.id, Verdict.APPROVED)
     assert said(run("promote", pack.id)).startswith("production is")
     head, *rows = said(run("list")).splitlines()
     assert head.split() == ["Name", "Version", "Id", "Model", "Alias", "Sign-off", "Where"]
@@ -91,18 +91,18 @@ async def test_the_table_shows_names_as_they_are_and_who_signed_off(run: Run, pa
 
 
 @pytest.mark.parametrize("command", [["verify"], ["verify", "ID"], ["promote", "ID", *OVERRIDE]])
-def test_a_pack_that_is_damaged_on_the_shelf_is_neither_whole_nor_promoted(
+def test_a_pack_that_is_damaged_in_the_store_is_not_promoted(
     run: Run, pack: BrandPack, tmp_path: Path, command: list[str]
 ) -> None:
     run("add", str(pack.directory))
     lora = tmp_path / "data" / "images" / "packs" / pack.id / "lora.safetensors"
     lora.write_bytes(b"\0" + lora.read_bytes()[1:])
     told = said(run(*(pack.id if word == "ID" else word for word in command)), 1 if "verify" in command else 78)
-    assert told.startswith(f"onbrand: The pack {pack.id[:12]} on the shelf is damaged: lora.safetensors ")
+    assert told.startswith(f"onbrand: The pack {pack.id[:12]} in the pack store is damaged: lora.safetensors ")
     assert listed(run)[SAMPLE.id]["aliases"] == ["production"]
 
 
-def test_a_folder_is_verified_before_it_is_on_the_shelf(run: Run, pack: BrandPack) -> None:
+def test_a_folder_can_be_verified_before_it_is_added(run: Run, pack: BrandPack) -> None:
     assert said(run("verify", str(pack.directory), DATABASE_URL="")) == f"{pack.id[:12]} is whole\n"
     pack.path("README.md").write_text("!")
     assert "README.md" in said(run("verify", str(pack.directory), DATABASE_URL=""), 1)

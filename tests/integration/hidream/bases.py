@@ -1,4 +1,4 @@
-"""Bases that a test has changed: their manifest is written anew, so that only what was changed is wrong."""
+"""Write a new manifest for a base that a test has changed, so that only the change itself is wrong."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import json
 from pathlib import Path
 
-from onbrand.packs.manifest import BASE_MANIFEST, Base, load_base
+from onbrand.packs.base import BASE_MANIFEST, Base, load_base
 from onbrand.storage.files import LocalFolder
 
 
-def listed_anew(directory: Path, model: str) -> Base:
-    """A base of the files as they are now."""
+def repin(directory: Path, model: str) -> Base:
+    """Pin the files as they are now."""
     files = [
         {
             "path": path.relative_to(directory).as_posix(),

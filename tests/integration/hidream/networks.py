@@ -1,4 +1,4 @@
-"""diffusers' transformer at tiny size, ours beside it with the same weights, and how far apart two outputs are."""
+"""diffusers' transformer at tiny size, ours with the same weights, and the error between their outputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from onbrand.hidream.models import Precision
 from onbrand.hidream.network.transformer import empty_transformer
-from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights.load_state import load_state
 from tests.tiny import SIZE, tiny_pipeline
 
 
 def lively_transformer(seed: int = 0) -> Any:
-    """diffusers' transformer, whose blocks do much to what passes through; as made, they do next to nothing."""
+    """diffusers' transformer with blocks that change their input strongly. Without this, they change almost nothing."""
     transformer = tiny_pipeline(seed).transformer
     with torch.no_grad():
         for block in (*transformer.double_stream_blocks, *transformer.single_stream_blocks):
@@ -23,14 +23,14 @@ def lively_transformer(seed: int = 0) -> Any:
 
 
 def ours(theirs: Any, precision: Precision, dtype: torch.dtype | None = None) -> Any:
-    """Our transformer, filled with the weights of diffusers'."""
+    """Our transformer with the weights of diffusers'."""
     transformer = empty_transformer(theirs.config, precision, dtype).to_empty(device="cpu")
-    fill(transformer, theirs.state_dict().items())
+    load_state(transformer, theirs.state_dict().items())
     return transformer
 
 
 def inputs(config: Any, batch: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> dict[str, Any]:
-    """One step's inputs, each picture's different."""
+    """The inputs of one step, different for each picture."""
     generator = torch.Generator().manual_seed(3)
 
     def random(*shape: int) -> Tensor:
@@ -49,11 +49,11 @@ def inputs(config: Any, batch: int, dtype: torch.dtype = torch.float32, device: 
 
 @torch.inference_mode()
 def output(transformer: Any, batch: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(B, C, N, N): what the transformer makes of `inputs`."""
+    """(B, C, N, N): the transformer's output for `inputs`."""
     (result,) = transformer(**inputs(transformer.config, batch, dtype))
     return result  # type: ignore[no-any-return]
 
 
 def error(measured: Tensor, exact: Tensor) -> float:
-    """The difference's size over the exact one's own."""
+    """The norm of the difference, divided by the norm of the exact tensor."""
     return float((measured.float() - exact.float()).norm() / exact.float().norm())

@@ -1,4 +1,4 @@
-"""A brand pack made from a LoRA: whole, the same from the same inputs, and never a byte other than it was."""
+"""Building a brand pack: it is complete, equal for equal inputs, and every changed byte is detected."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from onbrand.errors import ConfigError, DataDirUnwritable, WeightsDamaged, WeightsMissing
+from onbrand.errors import (
+    ConfigError,
+    DataDirUnwritable,
+    LoraBaseMismatch,
+    LoraInvalid,
+    WeightsMissing,
+    WeightsUnusable,
+)
 from onbrand.hidream.load import probe_lora
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.build import build_pack
-from onbrand.packs.manifest import MANIFEST, Base, BrandPack, Lora, Probe, load_pack
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Probe, load_pack
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_base, tiny_lora, tiny_pipeline
 
 FILES = [MANIFEST, "README.md", "lora.safetensors"]
@@ -30,7 +38,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 
 @pytest.fixture(scope="module")
 def lora_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In diffusers' naming, without alpha."""
+    """With diffusers' key names, without alpha."""
     path = tmp_path_factory.mktemp("trained") / "my-brand.safetensors"
     save_file(tiny_lora(tiny_pipeline().transformer), path)
     return path
@@ -53,7 +61,9 @@ def built(base: Base, lora_file: Path, destination: Path, **changed: Any) -> Bra
     return build_pack(base, lora_file, destination, **arguments | changed)
 
 
-def test_a_pack_is_whole_and_says_what_the_file_and_the_model_say(pack: BrandPack, base: Base, lora_file: Path) -> None:
+def test_a_pack_is_complete_and_has_the_values_of_the_file_and_the_model(
+    pack: BrandPack, base: Base, lora_file: Path
+) -> None:
     pack.verify()
     manifest = load_pack(pack.directory).manifest
     assert sorted(path.name for path in pack.directory.iterdir()) == sorted(FILES)
@@ -79,12 +89,12 @@ def test_the_same_inputs_give_the_same_bytes_and_another_input_another_id(
     assert built(base, lora_file, tmp_path / "weaker", scale=0.7).id != pack.id
 
 
-def test_given_settings_go_before_the_models(base: Base, lora_file: Path, tmp_path: Path) -> None:
+def test_given_settings_override_the_models_defaults(base: Base, lora_file: Path, tmp_path: Path) -> None:
     manifest = built(base, lora_file, tmp_path / "x", steps=9, guidance_scale=2.5, shift=4.0).manifest
     assert (manifest.steps, manifest.guidance_scale, manifest.shift) == (9, 2.5, 4.0)
 
 
-def test_the_card_says_what_it_is(pack: BrandPack) -> None:
+def test_the_card_describes_the_pack(pack: BrandPack) -> None:
     card = pack.path("README.md").read_text(encoding="utf-8")
     assert card.startswith('---\nbase_model: "HiDream-ai/HiDream-I1-Dev"\n')
     assert '\ninstance_prompt: "onbrand style"\n' in card
@@ -96,7 +106,7 @@ def test_the_card_says_what_it_is(pack: BrandPack) -> None:
     assert f"| text_encoder_4 | meta-llama/Llama-3.1-8B-Instruct | {'0' * 40} | Llama 3.1 Community License |" in card
 
 
-def test_the_files_own_alpha_is_taken(base: Base, lora_file: Path, tmp_path: Path) -> None:
+def test_the_alpha_in_the_file_is_used(base: Base, lora_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_file(load_file(lora_file), path, {"lora_adapter_metadata": '{"transformer.lora_alpha": 3}'})
     assert built(base, path, tmp_path / "a", alpha=None).manifest.lora.alpha == 3
@@ -105,13 +115,13 @@ def test_the_files_own_alpha_is_taken(base: Base, lora_file: Path, tmp_path: Pat
         built(base, path, tmp_path / "c", alpha=8.0)
 
 
-def test_an_alpha_that_nobody_says_is_asked_for(base: Base, lora_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"doesn't say its alpha, .* \(ai-toolkit's is the rank, here {RANK}\)"):
+def test_a_missing_alpha_must_be_given(base: Base, lora_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"does not contain its alpha, .* \(ai-toolkit's is the rank, here {RANK}\)"):
         built(base, lora_file, tmp_path / "x", alpha=None)
 
 
-def test_a_folder_that_exists_is_left_alone(base: Base, lora_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="exists, and a brand pack never changes: name a folder that isn't there yet"):
+def test_an_existing_folder_is_not_changed(base: Base, lora_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a brand pack never changes: name a folder that does not exist yet"):
         built(base, lora_file, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -128,40 +138,40 @@ def test_a_folder_that_exists_is_left_alone(base: Base, lora_file: Path, tmp_pat
         ({"examples": ("x",) * 7}, "examples"),
     ],
 )
-def test_a_setting_that_no_pack_can_have_is_refused_before_anything_is_measured(
+def test_an_invalid_setting_is_refused_before_the_measurement(
     base: Base, lora_file: Path, tmp_path: Path, changed: dict[str, Any], where: str
 ) -> None:
     def unwanted(*_: object) -> Probe:
         raise AssertionError
 
-    with pytest.raises(ConfigError, match=rf"^The brand pack can't have this ({where})"):
+    with pytest.raises(ConfigError, match=rf"^A brand pack cannot have this ({where})"):
         built(base, lora_file, tmp_path / "x", probe=unwanted, **changed)
 
 
-def test_a_lora_that_cannot_be_used_is_refused_under_its_own_name(base: Base, tmp_path: Path) -> None:
+def test_an_unusable_lora_is_refused_with_its_file_name(base: Base, tmp_path: Path) -> None:
     path = tmp_path / "brand.pt"
     torch.save({"x": torch.ones(1)}, path)
-    with pytest.raises(WeightsDamaged, match=r"^brand\.pt is a pickle"):
+    with pytest.raises(LoraInvalid, match=r"^brand\.pt is a pickle"):
         built(base, path, tmp_path / "x")
 
 
-@pytest.mark.parametrize("seed_of", ["another width", "another depth"])
-def test_a_lora_for_another_base_leaves_no_pack(base: Base, lora_file: Path, tmp_path: Path, seed_of: str) -> None:
+@pytest.mark.parametrize("difference", ["another width", "another depth"])
+def test_a_lora_for_another_base_leaves_no_pack(base: Base, lora_file: Path, tmp_path: Path, difference: str) -> None:
     weights, name = load_file(lora_file), "transformer.single_stream_blocks.1.block.attn1.to_q.lora_{}.weight"
     down, up = weights.pop(name.format("A")), weights.pop(name.format("B"))
-    if seed_of == "another width":
+    if difference == "another width":
         weights |= {name.format("A"): torch.cat([down, down], 1), name.format("B"): up}
     else:
         deeper = name.replace("blocks.1", "blocks.30")
         weights |= {deeper.format("A"): down, deeper.format("B"): up}
     path = tmp_path / "other.safetensors"
     save_file(weights, path)
-    with pytest.raises(WeightsDamaged, match="use the base it was trained on"):
+    with pytest.raises(LoraBaseMismatch, match="use the base it was trained on"):
         built(base, path, tmp_path / "x")
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_pack_appears_whole_or_not_at_all(base: Base, lora_file: Path, tmp_path: Path) -> None:
+def test_an_interrupted_build_leaves_no_pack(base: Base, lora_file: Path, tmp_path: Path) -> None:
     def interrupted(_base: Base, path: Path, _lora: Lora) -> Probe:
         assert path.exists()
         raise KeyboardInterrupt
@@ -171,18 +181,18 @@ def test_a_pack_appears_whole_or_not_at_all(base: Base, lora_file: Path, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written_is_said(base: Base, lora_file: Path, tmp_path: Path) -> None:
+def test_a_destination_that_is_not_writable_is_named(base: Base, lora_file: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataDirUnwritable, match=r"can't be written \(Not a directory\): name another folder"):
         built(base, lora_file, tmp_path / "file" / "x")
 
 
 def accepted(directory: Path) -> BrandPack | None:
-    """The pack, if a worker would take it."""
+    """The pack, or None if a worker would refuse it."""
     try:
         pack = load_pack(directory)
         pack.verify()
-    except (WeightsDamaged, WeightsMissing):
+    except (WeightsUnusable, WeightsMissing):
         return None
     return pack
 
@@ -192,12 +202,12 @@ def accepted(directory: Path) -> BrandPack | None:
 def test_a_pack_with_any_single_byte_changed_is_refused_or_is_another_pack(
     pack: BrandPack, data: st.DataObject
 ) -> None:
-    """`production` is an id. Only another spelling of the same manifest (`1.0`, `1e0`) leaves it as it is."""
+    """A changed manifest has another id. It may load only if it has the same values in another form (`1.0`, `1e0`)."""
     path = pack.path(data.draw(st.sampled_from(FILES)))
     original = path.read_bytes()
-    place = data.draw(st.integers(0, len(original) - 1))
-    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != original[place]))
-    path.write_bytes(original[:place] + bytes([byte]) + original[place + 1 :])
+    position = data.draw(st.integers(0, len(original) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != original[position]))
+    path.write_bytes(original[:position] + bytes([byte]) + original[position + 1 :])
     try:
         changed = accepted(pack.directory)
         if path.name == MANIFEST:

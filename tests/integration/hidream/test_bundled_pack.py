@@ -1,4 +1,4 @@
-"""The base and the brand pack that ship with Onbrand: verified byte by byte, and loaded wholly or not at all."""
+"""The base and the brand pack that ship with Onbrand: every changed byte and every missing tensor is refused."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from onbrand.config import REPOSITORY
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import (
+    ChecksumMismatch,
+    LoraInvalid,
+    ProbeMismatch,
+    TensorsMismatch,
+    WeightsMissing,
+    WeightsUnusable,
+)
 from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.pipeline import Pipeline
-from onbrand.packs.manifest import BASE_MANIFEST, MANIFEST, SAMPLE, load_base, load_pack
+from onbrand.packs.base import BASE_MANIFEST, load_base
+from onbrand.packs.manifest import MANIFEST, SAMPLE, load_pack
 from onbrand.storage.files import LocalFolder
 
 MINI = REPOSITORY / "models" / "mini"
@@ -26,7 +34,7 @@ LORA = f"{SAMPLE}/lora.safetensors"
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """What ships with Onbrand, free to be damaged."""
+    """A copy of the bundled files, which a test may damage."""
     return Path(shutil.copytree(MINI, tmp_path / "mini"))
 
 
@@ -34,8 +42,8 @@ def load(directory: Path) -> Pipeline:
     return load_pipeline(load_base(LocalFolder(directory)), load_pack(directory / SAMPLE))
 
 
-def list_anew(directory: Path, changed: str) -> None:
-    """Bring the checksum of a changed file up to date, and the pack's base with it: wrong, but whole."""
+def update_checksums(directory: Path, changed: str) -> None:
+    """Write the checksum of a changed file, and the new id of the base, into both manifests."""
     for manifest in (directory / BASE_MANIFEST, directory / SAMPLE / MANIFEST):
         document = json.loads(manifest.read_text(encoding="utf-8"))
         for file in document["files"]:
@@ -48,7 +56,7 @@ def list_anew(directory: Path, changed: str) -> None:
         manifest.write_text(json.dumps(document), encoding="utf-8")
 
 
-def test_what_ships_is_whole_and_fits_together() -> None:
+def test_the_bundled_base_and_pack_are_complete_and_fit() -> None:
     base, pack = load_base(LocalFolder(MINI)), load_pack(MINI / SAMPLE)
     base.verify()
     pack.verify()
@@ -71,7 +79,7 @@ def test_a_directory_without_manifests_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", [path for path in (*BASE_FILES, *PACK_FILES) if "index" not in path])
 def test_a_flipped_bit_in_any_file_is_refused(copy: Path, file: str) -> None:
-    """Also by loading alone, which checks what it reads while it reads it."""
+    """Loading refuses it too, because it verifies the files while it reads them."""
     with (copy / file).open("r+b") as stream:
         middle = stream.seek(0, 2) // 2
         stream.seek(middle)
@@ -79,17 +87,17 @@ def test_a_flipped_bit_in_any_file_is_refused(copy: Path, file: str) -> None:
         stream.seek(middle)
         stream.write(bytes([byte ^ 1]))
     damaged = load_pack(copy / SAMPLE) if file in PACK_FILES else load_base(LocalFolder(copy))
-    with pytest.raises(WeightsDamaged, match="differs from its checksum"):
+    with pytest.raises(ChecksumMismatch, match="differs from its checksum"):
         damaged.verify()
-    if not file.endswith("tokenizer_config.json"):  # MiniLM's is not read
-        with pytest.raises(WeightsDamaged):
+    if not file.endswith("tokenizer_config.json"):  # MiniLM does not read this file
+        with pytest.raises(WeightsUnusable):
             load(copy)
 
 
-def test_a_cut_file_is_found(copy: Path) -> None:
+def test_a_cut_file_is_refused(copy: Path) -> None:
     data = (copy / LORA).read_bytes()
     (copy / LORA).write_bytes(data[:-1])
-    with pytest.raises(WeightsDamaged, match=r"lora\.safetensors in .* differs"):
+    with pytest.raises(ChecksumMismatch, match=r"lora\.safetensors in .* differs"):
         load_pack(copy / SAMPLE).verify()
 
 
@@ -109,20 +117,20 @@ def test_a_missing_file_is_named(copy: Path) -> None:
     ],
 )
 def test_a_component_that_lacks_a_tensor_is_refused(copy: Path, file: str) -> None:
-    """diffusers and transformers would fill the gap with random numbers and a warning."""
+    """diffusers and transformers would use random numbers for it, and only warn."""
     weights = load_file(copy / file)
     del weights[sorted(weights)[0]]
     save_file(weights, copy / file, {"format": "pt"})
-    list_anew(copy, file)
-    with pytest.raises(WeightsDamaged, match=r"lack|only one of"):
+    update_checksums(copy, file)
+    with pytest.raises((TensorsMismatch, LoraInvalid), match=r"lack|only one of"):
         load(copy)
 
 
 def test_a_lora_that_is_turned_off_is_noticed(copy: Path) -> None:
-    """Nothing is wrong with any file; only the brand would be missing."""
+    """All files are intact; only the brand's style would be missing."""
     path = copy / SAMPLE / MANIFEST
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["lora"]["scale"] = 0.01
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
+    with pytest.raises(ProbeMismatch, match="LoRA may not be in effect"):
         load(copy)

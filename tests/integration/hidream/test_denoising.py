@@ -1,4 +1,4 @@
-"""Denoising at tiny size: step for step what diffusers' pipeline does, and each image of its own seed alone."""
+"""Denoising at tiny size: equal to diffusers' pipeline step by step, and each image depends only on its own seed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.sampling.denoising import denoise, prepare_latents
-from onbrand.hidream.sampling.schedule import scheduler_of
+from onbrand.hidream.sampling.schedule import make_scheduler
 from onbrand.hidream.text.encode import Embeddings
 from tests.tiny import SIZE, tiny_pipeline
 
 SEEDS = (1, 2, 3, 2**53 - 1)
 STEPS = 6
-STOCK: dict[str, Callable[[], Any]] = {  # as HiDream's own inference.py has them: notes in docs/models.md
+DIFFUSERS_SCHEDULERS: dict[str, Callable[[], Any]] = {  # as in HiDream's own inference.py: see docs/models.md
     "mini": lambda: FlowMatchEulerDiscreteScheduler(shift=1.0),
     "hidream-i1-fast": lambda: FlowMatchLCMScheduler(shift=3.0),
     "hidream-i1-dev": lambda: FlowMatchLCMScheduler(shift=6.0),
@@ -26,7 +26,7 @@ STOCK: dict[str, Callable[[], Any]] = {  # as HiDream's own inference.py has the
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
     ),
 }
-every_model = pytest.mark.parametrize("name", STOCK)
+every_model = pytest.mark.parametrize("name", DIFFUSERS_SCHEDULERS)
 
 
 class Stopped(Exception):
@@ -62,7 +62,7 @@ def ours(
     latents, generators = prepare_latents(seeds, 4, SIZE)
     return denoise(
         transformer,
-        scheduler or scheduler_of(model, model.shift),
+        scheduler or make_scheduler(model, model.shift),
         latents,
         generators,
         PROMPT,
@@ -73,11 +73,11 @@ def ours(
     )
 
 
-def stock(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> Tensor:
-    """diffusers' own way, with the same embeddings and noise."""
+def by_diffusers(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> Tensor:
+    """The latents of diffusers' pipeline, from the same embeddings and noise."""
     pipeline.scheduler = scheduler
     batch, dtype = len(latents), pipeline.transformer.dtype
-    arguments = {}
+    arguments: dict[str, Tensor] = {}
     for prefix, texts in (("", PROMPT), ("negative_", NEGATIVE)):
         arguments |= {
             f"{prefix}prompt_embeds_llama3": texts.llama3.expand(-1, batch, -1, -1).to(dtype),
@@ -98,32 +98,32 @@ def stock(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> Tensor:
     return torch.as_tensor(denoised)
 
 
-def seeded_stock(pipeline: Any, name: str) -> Tensor:
-    """The pipeline with our scheduler, which gives each image of the batch its own noise."""
+def by_diffusers_with_our_seeds(pipeline: Any, name: str) -> Tensor:
+    """The pipeline's latents with our scheduler, which gives each image of the batch its own noise."""
     latents, generators = prepare_latents(SEEDS, 4, SIZE)
-    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+    scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
     scheduler.generators = generators
-    return stock(pipeline, name, scheduler, latents)
+    return by_diffusers(pipeline, name, scheduler, latents)
 
 
 @every_model
 def test_an_image_is_the_one_that_diffusers_draws(pipeline: Any, name: str) -> None:
-    """Its stochastic schedulers draw on from the process's generator, which is made to stand where ours does."""
+    """The pipeline's stochastic schedulers use torch's global generator, which is set to the state of ours."""
     torch.manual_seed(SEEDS[1])
-    expected = stock(pipeline, name, STOCK[name](), torch.randn(1, 4, SIZE, SIZE))
+    expected = by_diffusers(pipeline, name, DIFFUSERS_SCHEDULERS[name](), torch.randn(1, 4, SIZE, SIZE))
     assert torch.allclose(ours(pipeline.transformer, name, SEEDS[1:2]), expected, rtol=0, atol=1e-5)
 
 
 @every_model
 def test_four_images_are_those_that_diffusers_draws_with_our_seeds(pipeline: Any, name: str) -> None:
-    expected = seeded_stock(pipeline, name)
+    expected = by_diffusers_with_our_seeds(pipeline, name)
     assert torch.allclose(ours(pipeline.transformer, name), expected, rtol=0, atol=1e-5)
     assert (expected[0] - expected[1]).abs().mean() > 0.1
 
 
 @every_model
 def test_an_image_alone_is_the_same_image_of_the_batch(pipeline: Any, name: str) -> None:
-    """Up to rounding: another batch size is another order of summation."""
+    """Except for rounding, because another batch size adds in another order."""
     together = ours(pipeline.transformer, name)
     for n, seed in enumerate(SEEDS):
         alone = ours(pipeline.transformer, name, (seed,))
@@ -131,7 +131,7 @@ def test_an_image_alone_is_the_same_image_of_the_batch(pipeline: Any, name: str)
 
 
 @every_model
-def test_the_same_seeds_give_the_same_latents_whatever_else_draws_noise(pipeline: Any, name: str) -> None:
+def test_other_random_numbers_do_not_change_the_latents(pipeline: Any, name: str) -> None:
     torch.manual_seed(1)
     first = ours(pipeline.transformer, name)
     torch.manual_seed(2)
@@ -140,8 +140,8 @@ def test_the_same_seeds_give_the_same_latents_whatever_else_draws_noise(pipeline
 
 @every_model
 @pytest.mark.parametrize("step", [1, 3])
-def test_a_drawing_that_was_stopped_leaves_nothing_behind(pipeline: Any, name: str, step: int) -> None:
-    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+def test_a_stopped_call_does_not_influence_the_next(pipeline: Any, name: str, step: int) -> None:
+    scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
     untouched = ours(pipeline.transformer, name)
 
     def stop(done: int, _: object) -> None:
@@ -154,8 +154,8 @@ def test_a_drawing_that_was_stopped_leaves_nothing_behind(pipeline: Any, name: s
 
 
 @every_model
-def test_a_failed_drawing_leaves_nothing_behind(pipeline: Any, name: str) -> None:
-    scheduler, passes = scheduler_of(MODELS[name], MODELS[name].shift), []
+def test_a_failed_call_does_not_influence_the_next(pipeline: Any, name: str) -> None:
+    scheduler, passes = make_scheduler(MODELS[name], MODELS[name].shift), []
     untouched = ours(pipeline.transformer, name)
 
     def no_memory(*_: object) -> None:
@@ -171,25 +171,25 @@ def test_a_failed_drawing_leaves_nothing_behind(pipeline: Any, name: str) -> Non
 
 
 @every_model
-def test_each_step_is_told_and_the_last_one_heads_for_the_result(pipeline: Any, name: str) -> None:
-    told: list[int] = []
+def test_each_step_is_reported_and_the_last_one_predicts_the_result(pipeline: Any, name: str) -> None:
+    reported: list[int] = []
     clean: list[Tensor] = []
 
     def note(done: int, x0: Callable[[], Tensor]) -> None:
-        told.append(done)
+        reported.append(done)
         clean.append(x0())
 
     result = ours(pipeline.transformer, name, on_step=note)
-    assert told == list(range(1, STEPS + 1))
+    assert reported == list(range(1, STEPS + 1))
     assert torch.allclose(clean[-1], result, rtol=0, atol=1e-5)
     assert result.dtype == torch.float32
 
 
 @every_model
-def test_a_step_heads_for_the_picture_and_not_for_its_noise(name: str) -> None:
-    """A transformer that knows the picture: with it, every step of any scheduler must head for that one."""
+def test_a_step_predicts_the_clean_picture(name: str) -> None:
+    """With a transformer that knows the picture, every step of every scheduler must predict this picture."""
     picture = torch.randn(1, 4, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
-    scheduler = scheduler_of(MODELS[name], MODELS[name].shift)
+    scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
 
     def knows(hidden_states: Tensor, **_: object) -> tuple[Tensor]:
         sigma = scheduler.sigmas[scheduler.step_index or 0]
@@ -199,14 +199,14 @@ def test_a_step_heads_for_the_picture_and_not_for_its_noise(name: str) -> None:
         device, dtype = torch.device("cpu"), torch.float32
         __call__ = staticmethod(knows)
 
-    heading: list[Tensor] = []
-    result = ours(Transformer(), name, (1,), scheduler=scheduler, on_step=lambda _, x0: heading.append(x0()))
-    for clean in [*heading, result]:
+    predicted: list[Tensor] = []
+    result = ours(Transformer(), name, (1,), scheduler=scheduler, on_step=lambda _, x0: predicted.append(x0()))
+    for clean in [*predicted, result]:
         assert torch.allclose(clean, picture, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "passes"), [("hidream-i1-fast", 1), ("hidream-i1-full", 2)])
-def test_guidance_alone_costs_a_second_pass(pipeline: Any, name: str, passes: int) -> None:
+def test_only_guidance_needs_a_second_pass(pipeline: Any, name: str, passes: int) -> None:
     sizes = []
     handle = pipeline.transformer.register_forward_pre_hook(
         lambda _, __, named: sizes.append(len(named["hidden_states"])), with_kwargs=True
@@ -216,13 +216,13 @@ def test_guidance_alone_costs_a_second_pass(pipeline: Any, name: str, passes: in
     assert sizes == [4 * passes] * STEPS
 
 
-def test_guidance_without_the_embeddings_of_no_text_is_refused(pipeline: Any) -> None:
+def test_guidance_without_the_embeddings_of_the_empty_text_is_refused(pipeline: Any) -> None:
     model = MODELS["hidream-i1-full"]
     latents, generators = prepare_latents(SEEDS, 4, SIZE)
-    with pytest.raises(ValueError, match="no text"):
+    with pytest.raises(ValueError, match="empty text"):
         denoise(
             pipeline.transformer,
-            scheduler_of(model, model.shift),
+            make_scheduler(model, model.shift),
             latents,
             generators,
             PROMPT,
@@ -235,12 +235,12 @@ def test_guidance_without_the_embeddings_of_no_text_is_refused(pipeline: Any) ->
 
 @every_model
 def test_in_bfloat16_it_is_nearer_to_float32_than_diffusers_is(name: str) -> None:
-    """The pipeline rounds the latents themselves at each step; here only the transformer's input and output are."""
+    """The pipeline rounds the latents at each step. Here only the transformer's input and output are rounded."""
     pipeline = tiny_pipeline()
     pipeline.transformer.to(torch.bfloat16).to(torch.float32)
     exact = ours(pipeline.transformer, name)
     pipeline.transformer.to(torch.bfloat16)
-    ours_off = (ours(pipeline.transformer, name) - exact).square().mean().sqrt()
-    stock_off = (seeded_stock(pipeline, name).float() - exact).square().mean().sqrt()
-    assert ours_off < stock_off
-    assert ours_off < 0.02 * exact.square().mean().sqrt()
+    our_error = (ours(pipeline.transformer, name) - exact).square().mean().sqrt()
+    diffusers_error = (by_diffusers_with_our_seeds(pipeline, name).float() - exact).square().mean().sqrt()
+    assert our_error < diffusers_error
+    assert our_error < 0.02 * exact.square().mean().sqrt()

@@ -1,4 +1,4 @@
-"""What a loaded transformer must answer before a worker calls itself ready."""
+"""The output that a loaded transformer must give before a worker is ready."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from onbrand.errors import WeightsDamaged
-from onbrand.hidream.health import check, probe, probe_output
+from onbrand.errors import LoraWithoutEffect, ModelOutputInvalid, ProbeMismatch
+from onbrand.hidream.health import check_probe, make_probe, probe_output
 from onbrand.packs.manifest import Probe
 from tests import tiny
 
@@ -22,7 +22,7 @@ def transformer() -> Any:
     return tiny.tiny_pipeline().transformer
 
 
-def test_the_answer_is_always_the_same_and_changes_with_the_weights(transformer: Any) -> None:
+def test_the_output_is_always_the_same_and_changes_with_the_weights(transformer: Any) -> None:
     first = probe_output(transformer)
     torch.manual_seed(5)
     assert probe_output(transformer) == first
@@ -31,7 +31,7 @@ def test_the_answer_is_always_the_same_and_changes_with_the_weights(transformer:
     assert probe_output(transformer) != first
 
 
-def test_in_bfloat16_the_answer_is_nearly_the_same(transformer: Any) -> None:
+def test_in_bfloat16_the_output_is_nearly_the_same(transformer: Any) -> None:
     exact = torch.tensor(probe_output(transformer))
     rounded = torch.tensor(probe_output(torch.nn.Module.to(transformer, torch.bfloat16)))
     assert (exact - rounded).norm() < 0.05 * exact.norm()
@@ -47,30 +47,30 @@ def broken(transformer: Any) -> None:
 
 
 @pytest.mark.parametrize("damage", [silent, broken])
-def test_an_answer_that_is_no_picture_is_refused(transformer: Any, damage: Callable[[Any], None]) -> None:
+def test_an_output_that_is_not_a_picture_is_refused(transformer: Any, damage: Callable[[Any], None]) -> None:
     with torch.no_grad():
         damage(transformer)
-    with pytest.raises(WeightsDamaged, match="its weights are damaged"):
+    with pytest.raises(ModelOutputInvalid, match="its weights are damaged"):
         probe_output(transformer)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.6, -1.0])
-def test_an_answer_nearer_to_the_base_or_far_from_both_is_refused(share: float) -> None:
-    with pytest.raises(WeightsDamaged, match="LoRA may not be in effect"):
-        check([1.0 + share] * 16, Probe(BASE, FUSED))
+def test_an_output_nearer_to_the_base_or_far_from_both_is_refused(share: float) -> None:
+    with pytest.raises(ProbeMismatch, match="LoRA may not be in effect"):
+        check_probe([1.0 + share] * 16, Probe(BASE, FUSED))
 
 
 @pytest.mark.parametrize("share", [0.6, 1.0, 1.4])
-def test_rounding_does_not_matter(share: float) -> None:
-    check([1.0 + share] * 16, Probe(BASE, FUSED))
+def test_a_rounding_error_is_accepted(share: float) -> None:
+    check_probe([1.0 + share] * 16, Probe(BASE, FUSED))
 
 
-def test_an_answer_of_another_length_is_refused() -> None:
-    with pytest.raises(WeightsDamaged):
-        check([2.0] * 8, Probe(BASE, FUSED))
+def test_an_output_of_another_length_is_refused() -> None:
+    with pytest.raises(ProbeMismatch):
+        check_probe([2.0] * 8, Probe(BASE, FUSED))
 
 
-def test_a_lora_that_changes_next_to_nothing_makes_no_pack() -> None:
-    with pytest.raises(WeightsDamaged, match="next to nothing"):
-        probe(BASE, [number + 0.004 for number in BASE])
-    assert probe(BASE, FUSED) == Probe(BASE, FUSED)
+def test_a_lora_that_changes_almost_nothing_is_refused() -> None:
+    with pytest.raises(LoraWithoutEffect, match="almost nothing"):
+        make_probe(BASE, [number + 0.004 for number in BASE])
+    assert make_probe(BASE, FUSED) == Probe(BASE, FUSED)

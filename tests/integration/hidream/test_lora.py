@@ -1,4 +1,4 @@
-"""A LoRA file is read wholly or refused: every way of getting it wrong, with the sentence that says so."""
+"""Reading a LoRA file: known kinds give the same matrices, and every wrong file is refused with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from onbrand.errors import WeightsDamaged, WeightsMissing
+from onbrand.errors import LoraInvalid, LoraManifestMismatch, WeightsMissing
 from onbrand.hidream.weights.lora import describe, read_adapter
 from onbrand.packs.manifest import Lora
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_lora, tiny_pipeline
@@ -32,7 +32,7 @@ def pipeline() -> Any:
 
 @pytest.fixture(scope="module")
 def lora(pipeline: Any) -> Lora:
-    """What the manifest says."""
+    """The LoRA as the manifest describes it."""
     return Lora("lora.safetensors", RANK, ALPHA, 0.5, adapted_modules(pipeline.transformer))
 
 
@@ -43,7 +43,7 @@ def original(pipeline: Any) -> Weights:
 
 @pytest.fixture
 def weights(original: Weights) -> Weights:
-    """A good LoRA, free to be spoilt."""
+    """A good LoRA, which a test may change."""
     return {key: tensor.clone() for key, tensor in original.items()}
 
 
@@ -64,7 +64,7 @@ def as_comfyui(key: str) -> str:
 
 
 def with_alphas(weights: Weights, alpha: float) -> Weights:
-    """As ComfyUI has them: a number for each module."""
+    """With a number for each module, as ComfyUI writes it."""
     downs = [key for key in weights if "lora_down" in key]
     return weights | {key.replace("lora_down.weight", "alpha"): torch.tensor(alpha) for key in downs}
 
@@ -94,23 +94,21 @@ def test_every_known_naming_gives_the_same_matrices(tmp_path: Path, original: We
             assert torch.equal(tensor, original[f"transformer.{module}.lora_{half}.weight"].to(exact).float())
 
 
-def test_the_scaling_counts_scale_alpha_and_rank(tmp_path: Path, original: Weights, lora: Lora) -> None:
+def test_the_scaling_is_computed_from_scale_alpha_and_rank(tmp_path: Path, original: Weights, lora: Lora) -> None:
     path = written(tmp_path, original)
     assert read_adapter(path, lora).scaling == 0.5 * ALPHA / RANK
     assert read_adapter(path, replace(lora, scale=1.0, alpha=4.0)).scaling == 1.0
 
 
-def test_a_file_says_its_rank_and_modules_and_its_alpha_if_it_has_one(
-    tmp_path: Path, original: Weights, lora: Lora
-) -> None:
+def test_a_file_is_described_by_its_rank_modules_and_alpha(tmp_path: Path, original: Weights, lora: Lora) -> None:
     found = describe(written(tmp_path, original))
     assert (found.rank, found.alpha, found.modules) == (RANK, None, lora.adapted_modules)
     assert describe(written(tmp_path, STYLES["comfyui with alpha"](original))).alpha == ALPHA
     assert describe(written(tmp_path, original, {"transformer.lora_alpha": 3})).alpha == 3
 
 
-def test_what_diffusers_and_peft_write_of_an_adapter_is_understood(tmp_path: Path, lora: Lora) -> None:
-    """The real thing: `save_lora_weights` with the settings that diffusers' newer trainers pass on."""
+def test_a_file_written_by_diffusers_and_peft_is_read(tmp_path: Path, lora: Lora) -> None:
+    """`save_lora_weights` with the settings that diffusers' newer trainers pass to it."""
     pipeline = tiny_pipeline()
     pipeline.transformer.add_adapter(LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(lora.adapted_modules)))
     pipeline.save_lora_weights(
@@ -128,11 +126,11 @@ def kohya(key: str) -> str:
     return f"lora_unet_{module.replace('.', '_')}.{half}.{end}"
 
 
-def less(weights: Weights, *gone: str) -> Weights:
+def without(weights: Weights, *gone: str) -> Weights:
     return {key: tensor for key, tensor in weights.items() if key not in gone}
 
 
-def poisoned(weights: Weights, value: float) -> Weights:
+def with_number(weights: Weights, value: float) -> Weights:
     weights[UP][0, 0] = value
     return weights
 
@@ -144,18 +142,18 @@ def of_rank(weights: Weights, rank: int, module: str = "") -> Weights:
     return weights
 
 
-SPOILT: dict[str, tuple[Callable[[Weights], Weights], str]] = {
+WRONG_LORAS: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "kohya's names": (
         lambda weights: renamed(weights, kohya),
-        r"named as by kohya's scripts.* \(lora_unet_double_stream_blocks_0_\S+\): export it as a plain LoRA",
+        r"has the key names of kohya's scripts.* \(lora_unet_double_stream_blocks_0_\S+\): export it as a plain LoRA",
     ),
     "peft's own names": (
         lambda weights: renamed(weights, lambda key: "base_model.model." + without_prefix(key)),
-        "named as by peft's save_pretrained",
+        "has the key names of peft's save_pretrained",
     ),
-    "a text encoder's too": (
+    "a text encoder too": (
         lambda weights: weights | {"text_encoder.layers.0.lora_A.weight": torch.ones(RANK, 2)},
-        "adapts a text encoder, and only the transformer can be",
+        "adapts a text encoder, but only the transformer can be",
     ),
     "DoRA of diffusers": (
         lambda weights: weights | {f"transformer.{QUERY}.lora_magnitude_vector.weight": torch.ones(64)},
@@ -169,45 +167,45 @@ SPOILT: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "LoHa": (lambda _: {f"diffusion_model.{QUERY}.hada_w1_a": torch.ones(64, 4)}, "is a LoKr, LoHa or another"),
     "one key of another kind": (
         lambda weights: weights | {f"transformer.{QUERY}.diff_b": torch.ones(64)},
-        rf"holds {QUERY}\.diff_b, which is no part of a LoRA",
+        rf"has {QUERY}\.diff_b, which is not part of a LoRA",
     ),
-    "one name more": (
+    "another prefix for one key": (
         lambda weights: weights | {"unet.x.lora_A.weight": torch.ones(RANK, 2)},
         r"mixes transformer\.… with other names \(unet\.x",
     ),
     "both spellings of a matrix": (
         lambda weights: weights | {f"transformer.{QUERY}.lora_down.weight": weights[DOWN].clone()},
-        f"two matrices for one place .*{QUERY}",
+        f"has the same matrix twice .*{QUERY}",
     ),
     "a renamed module": (
         lambda weights: renamed(weights, lambda key: key.replace(QUERY, f"{QUERY}uery")),
-        f"adapts {QUERY}uery, which the pack's manifest doesn't name: restore the pack's own file, or build",
+        f"adapts {QUERY}uery, which the pack's manifest does not name: restore the pack's own file, or build",
     ),
     "a missing module": (
-        lambda weights: less(weights, DOWN, UP),
-        f"doesn't adapt {QUERY}, which the pack's manifest names",
+        lambda weights: without(weights, DOWN, UP),
+        f"does not adapt {QUERY}, which the pack's manifest names",
     ),
     "a routed expert": (
         lambda weights: renamed(weights, lambda key: key.replace("ff_i.shared_experts", "ff_i.experts.0")),
-        r"adapts \S+\.ff_i\.experts\.0\.w1, which the pack's manifest doesn't name",
+        r"adapts \S+\.ff_i\.experts\.0\.w1, which the pack's manifest does not name",
     ),
-    "half a module": (lambda weights: less(weights, UP), f"has for {QUERY} only one of the two matrices"),
-    "another rank": (lambda weights: of_rank(weights, 2), f"has rank 2, and the pack's manifest says {RANK}"),
+    "half a module": (lambda weights: without(weights, UP), f"has for {QUERY} only one of the two matrices"),
+    "another rank": (lambda weights: of_rank(weights, 2), f"has rank 2, but the pack's manifest says {RANK}"),
     "two ranks": (
         lambda weights: of_rank(weights, 2, QUERY + "."),
         rf"has rank {RANK} in \S+, but 2 in {QUERY}: train it with one rank",
     ),
     "halves of different rank": (
         lambda weights: weights | {UP: torch.ones(64, 2)},
-        f"has for {QUERY} two matrices that don't fit each other",
+        f"has for {QUERY} two matrices that do not fit together",
     ),
     "another alpha": (
         lambda weights: with_alphas(renamed(weights, as_comfyui), 4.0),
-        f"has alpha 4, and the pack's manifest says {ALPHA:g}",
+        f"has alpha 4, but the pack's manifest says {ALPHA:g}",
     ),
-    "an alpha here and there": (
+    "an alpha for some modules only": (
         lambda weights: renamed(weights, as_comfyui) | {f"diffusion_model.{QUERY}.alpha": torch.tensor(ALPHA)},
-        "says the alpha of some modules and not of all",
+        "has an alpha for some modules, but not for all",
     ),
     "an alpha of its own": (
         lambda weights: (
@@ -229,61 +227,64 @@ SPOILT: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     ),
     "no rows": (
         lambda weights: weights | {DOWN: torch.ones(0, 64), UP: torch.ones(64, 0)},
-        "two matrices that don't fit each other",
+        "two matrices that do not fit together",
     ),
-    "NaN": (lambda weights: poisoned(weights, torch.nan), f"has for {QUERY} a number that is not finite: its training"),
-    "infinity": (lambda weights: poisoned(weights, -torch.inf), "a number that is not finite"),
+    "NaN": (
+        lambda weights: with_number(weights, torch.nan),
+        f"has for {QUERY} a number that is not finite: its training",
+    ),
+    "infinity": (lambda weights: with_number(weights, -torch.inf), "a number that is not finite"),
     "whole numbers": (
         lambda weights: weights | {UP: weights[UP].to(torch.int8)},
-        rf"holds transformer\.{QUERY}\.lora_B\.weight as I8, not in 32 or 16 bit",
+        rf"has transformer\.{QUERY}\.lora_B\.weight as I8, not as 32-bit or 16-bit float",
     ),
-    "nothing": (lambda _: {}, "holds no matrices"),
-    "a name that would break the log's line": (
+    "nothing": (lambda _: {}, "has no matrices"),
+    "a name with a line break": (
         lambda weights: weights | {"transformer.a\nb": torch.ones(1)},
-        r"holds a\\nb, which is no part of a LoRA",
+        r"has a\\nb, which is not part of a LoRA",
     ),
 }
 
 
-@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("how", WRONG_LORAS)
 def test_a_lora_that_is_wrong_is_refused_with_the_reason(
     tmp_path: Path, weights: Weights, lora: Lora, how: str
 ) -> None:
-    spoil, sentence = SPOILT[how]
-    with pytest.raises(WeightsDamaged, match=rf"^lora\.safetensors .*{sentence}") as caught:
-        read_adapter(written(tmp_path, spoil(weights)), lora)
+    change, sentence = WRONG_LORAS[how]
+    with pytest.raises((LoraInvalid, LoraManifestMismatch), match=rf"^lora\.safetensors .*{sentence}") as caught:
+        read_adapter(written(tmp_path, change(weights)), lora)
     assert caught.value.message.endswith(".")
     assert "\n" not in caught.value.message
 
 
-HEADERS: dict[str, tuple[Any, str]] = {
-    "another alpha": ({"transformer.lora_alpha": 16}, f"has alpha 16, and the pack's manifest says {ALPHA:g}"),
+WRONG_HEADERS: dict[str, tuple[Any, str]] = {
+    "another alpha": ({"transformer.lora_alpha": 16}, f"has alpha 16, but the pack's manifest says {ALPHA:g}"),
     "another rank": ({"transformer.r": 16}, f"has rank {RANK} in .*, but 16 in its header"),
     "ranks by module": ({"transformer.rank_pattern": {"to_q": 8}}, "was trained with rank_pattern, which changes"),
     "alphas by module": ({"transformer.alpha_pattern": {"to_q": 8}}, "was trained with alpha_pattern"),
     "rsLoRA": ({"transformer.use_rslora": True}, "was trained with use_rslora"),
     "DoRA": ({"transformer.use_dora": True}, "was trained with use_dora"),
     "an alpha that is text": ({"transformer.lora_alpha": "8"}, "has lora_alpha in its header that is not a number"),
-    "an alpha without end": ({"transformer.lora_alpha": float("inf")}, "has alpha inf in its header"),
+    "an infinite alpha": ({"transformer.lora_alpha": float("inf")}, "has alpha inf in its header"),
     "no JSON": ("{", "settings in its header that cannot be read"),
     "no object": ([], "settings in its header that cannot be read"),
 }
 
 
-@pytest.mark.parametrize("how", HEADERS)
-def test_settings_in_the_header_that_say_otherwise_are_refused(
+@pytest.mark.parametrize("how", WRONG_HEADERS)
+def test_contradicting_settings_in_the_header_are_refused(
     tmp_path: Path, original: Weights, lora: Lora, how: str
 ) -> None:
-    settings, sentence = HEADERS[how]
-    with pytest.raises(WeightsDamaged, match=sentence):
+    settings, sentence = WRONG_HEADERS[how]
+    with pytest.raises((LoraInvalid, LoraManifestMismatch), match=sentence):
         read_adapter(written(tmp_path, original, settings), lora)
 
 
-def cut(path: Path, _: Weights) -> None:
+def truncated(path: Path, _: Weights) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def cut_in_the_header(path: Path, _: Weights) -> None:
+def truncated_in_the_header(path: Path, _: Weights) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
@@ -299,42 +300,42 @@ def pickled(path: Path, weights: Weights) -> None:
     torch.save(weights, path)
 
 
-def pickled_as_of_old(path: Path, weights: Weights) -> None:
+def pickled_in_the_old_format(path: Path, weights: Weights) -> None:
     torch.save(weights, path, _use_new_zipfile_serialization=False)
 
 
 def web_page(path: Path, _: Weights) -> None:
-    """What a download that needed a sign-in often is."""
+    """The usual result of a download without the necessary sign-in."""
     path.write_bytes(b"<!doctype html><title>Sign in</title>")
 
 
 DAMAGE: dict[Callable[[Path, Weights], None], str] = {
-    cut: r"^lora\.safetensors is cut short or damaged: copy the LoRA anew\.$",
-    cut_in_the_header: "is cut short or damaged",
+    truncated: r"^lora\.safetensors is cut short or damaged: copy the LoRA again\.$",
+    truncated_in_the_header: "is cut short or damaged",
     longer: "is cut short or damaged",
-    emptied: r"^lora\.safetensors is empty: copy the LoRA anew\.$",
-    pickled: "is a pickle, which can run a program, so it isn't read: export it",
-    pickled_as_of_old: "is a pickle",
+    emptied: r"^lora\.safetensors is empty: copy the LoRA again\.$",
+    pickled: "is a pickle, which can run code, so it is not read: export it",
+    pickled_in_the_old_format: "is a pickle",
     web_page: "is not a safetensors file: export it",
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
-def test_a_file_that_is_not_whole_or_no_safetensors_is_refused(
+def test_a_damaged_file_or_another_format_is_refused(
     tmp_path: Path, weights: Weights, lora: Lora, damage: Callable[[Path, Weights], None]
 ) -> None:
     path = written(tmp_path, weights)
     damage(path, weights)
-    with pytest.raises(WeightsDamaged, match=DAMAGE[damage]):
+    with pytest.raises(LoraInvalid, match=DAMAGE[damage]):
         read_adapter(path, lora)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path, lora: Lora) -> None:
+def test_a_missing_file_is_named(tmp_path: Path, lora: Lora) -> None:
     with pytest.raises(WeightsMissing, match=r"gone\.safetensors cannot be read \(No such file"):
         read_adapter(tmp_path / "gone.safetensors", lora)
 
 
-def test_routed_experts_are_adapted_if_the_manifest_names_them(tmp_path: Path, weights: Weights, lora: Lora) -> None:
+def test_routed_experts_may_be_adapted_if_the_manifest_names_them(tmp_path: Path, weights: Weights, lora: Lora) -> None:
     expert = f"{QUERY.removesuffix('.attn1.to_q')}.ff_i.experts.0.w1"
     weights |= {f"transformer.{expert}.lora_{half}.weight": torch.ones(4, 4) for half in "AB"}
     modules = (*lora.adapted_modules, expert)

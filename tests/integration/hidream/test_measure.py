@@ -1,7 +1,4 @@
-"""`onbrand bench` at tiny size: every row is there, and its figures hang together.
-
-Nothing here looks at how long anything took.
-"""
+"""`onbrand bench` at tiny size: every row is there, and its figures are consistent. No test depends on the speed."""
 
 from __future__ import annotations
 
@@ -16,18 +13,19 @@ from typing import Any
 import pytest
 import torch
 
-from onbrand.cli import bench as benching
+from onbrand.cli import bench as bench_command
 from onbrand.cli.bench import Choice
 from onbrand.config import ModelName, Settings
-from onbrand.errors import ConfigError, WeightsDamaged
+from onbrand.errors import ChecksumMismatch, ConfigError
 from onbrand.hidream.benchmark import engines
 from onbrand.hidream.benchmark.diffusers_baseline import load_baseline
 from onbrand.hidream.benchmark.engines import Candidate, Variant, candidates, with_steps
-from onbrand.hidream.benchmark.measure import Bench, Effort, measure
+from onbrand.hidream.benchmark.measure import BenchmarkResult, Effort, measure
 from onbrand.hidream.benchmark.random_base import random_pack
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.text.encoders import load_text_encoder
-from onbrand.packs.manifest import SAMPLE, Base, BrandPack, load_base, load_pack
+from onbrand.hidream.text.load_encoders import load_text_encoder
+from onbrand.packs.base import Base, load_base
+from onbrand.packs.manifest import SAMPLE, BrandPack, load_pack
 from onbrand.storage.files import LocalFolder
 from tests.integration.hidream import networks
 from tests.system import onbrand
@@ -49,13 +47,13 @@ def pack(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BrandPack:
 
 
 @pytest.fixture(scope="module")
-def measured() -> Bench:
-    """Of the mini model, which is quicker than the tiny one: that has a decoder of 7 stages. It knows no 8 bit."""
+def measured() -> BenchmarkResult:
+    """The mini model, whose decoder is faster than the tiny HiDream's with its 7 stages. It does not support 8 bit."""
     directory = Path(Settings(model=ModelName.MINI).model_place)
     chosen = candidates(MODELS["mini"], [Precision.FLOAT32, Precision.INT8], [Variant.LOOP])[:-1]
     pack = with_steps(load_pack(directory / SAMPLE), STEPS)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on a busy machine several wait for each other
+    torch.set_num_threads(1)  # on a busy machine, several threads wait for each other
     try:
         return measure(load_base(LocalFolder(directory)), pack, chosen, EFFORT)
     finally:
@@ -63,8 +61,8 @@ def measured() -> Bench:
 
 
 @pytest.fixture(scope="module")
-def document(measured: Bench) -> dict[str, Any]:
-    return json.loads(benching.as_json(measured))  # type: ignore[no-any-return]
+def document(measured: BenchmarkResult) -> dict[str, Any]:
+    return json.loads(bench_command.as_json(measured))  # type: ignore[no-any-return]
 
 
 def leaves(document: Any) -> Iterator[Any]:
@@ -77,9 +75,9 @@ def leaves(document: Any) -> Iterator[Any]:
         yield document
 
 
-def test_there_is_a_row_for_diffusers_and_for_each_form_of_ours(document: dict[str, Any]) -> None:
+def test_there_is_a_row_for_diffusers_and_for_each_variant_of_ours(document: dict[str, Any]) -> None:
     assert [row["name"] for row in document["rows"]] == [
-        "stock diffusers",
+        "diffusers baseline",
         "ours, float32",
         "ours, float32, loop",
         "ours, int8",
@@ -94,26 +92,30 @@ def test_every_figure_is_finite_and_positive(document: dict[str, Any]) -> None:
     assert all(math.isfinite(figure) and figure > 0 for figure in figures)
 
 
-def test_every_turn_and_run_is_in_the_samples_and_the_warm_up_is_not(measured: Bench) -> None:
+def test_the_samples_have_every_turn_and_run_but_not_the_warm_up(measured: BenchmarkResult) -> None:
     for row in measured.rows[:3]:
         assert len(row.drawings) == len(row.denoisings) == EFFORT.turns * EFFORT.runs
         assert {len(samples) for samples in row.loads.values()} == {EFFORT.turns}
         assert len(row.first_steps) == len(row.new_prompts) == len(row.peaks) == EFFORT.turns
-    assert len(measured.flops_per_second) == EFFORT.turns * 3 + 1  # not for what failed before
+    assert (
+        len(measured.flops_per_second) == EFFORT.turns * 3 + 1
+    )  # a candidate that failed is skipped in the second turn
 
 
 def test_ratios_are_those_of_the_seconds(document: dict[str, Any]) -> None:
-    stock = statistics.median(document["rows"][0]["drawing_seconds"])
+    baseline = statistics.median(document["rows"][0]["drawing_seconds"])
     counted = document["floor"]
     assert counted["seconds"] == pytest.approx(counted["flops"]["total"] / max(counted["flops_per_second"]))
     for row in document["rows"][:3]:
         seconds = statistics.median(row["drawing_seconds"])
         assert row["times_the_floor"] == pytest.approx(seconds / counted["seconds"])
-        assert row["times_as_fast_as_stock"] == pytest.approx(stock / seconds)
-        assert row["steps_per_second"] * max(row["drawing_seconds"]) > STEPS  # reading and decoding take some of it
+        assert row["times_as_fast_as_stock"] == pytest.approx(baseline / seconds)
+        assert (
+            row["steps_per_second"] * max(row["drawing_seconds"]) > STEPS
+        )  # encoding and decoding take a part of the time
 
 
-def test_the_document_says_what_it_holds_for(document: dict[str, Any]) -> None:
+def test_the_document_describes_the_measurement(document: dict[str, Any]) -> None:
     assert set(document) == {
         "schema",
         "model",
@@ -152,40 +154,42 @@ def test_the_document_says_what_it_holds_for(document: dict[str, Any]) -> None:
     assert set(document["rows"][0]["load_seconds"]) == {"encoders", "transformer", "decoder"}
 
 
-def test_the_table_has_the_floor_and_every_row(measured: Bench) -> None:
-    lines = benching.as_table(measured).splitlines()
+def test_the_table_has_the_roofline_and_every_row(measured: BenchmarkResult) -> None:
+    lines = bench_command.as_table(measured).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in table[2:]] == ["floor", *(row.name for row in measured.rows)]
     assert {line.count("|") for line in table} == {table[0].count("|")}
     assert any(torch.__version__ in line and "load average" in line for line in lines)
 
 
-def test_what_cannot_be_held_gets_a_row_that_says_why(measured: Bench, document: dict[str, Any]) -> None:
-    assert document["rows"][3]["failure"].startswith("Mini HiDream can't be held as int8")
+def test_an_unsupported_precision_gets_a_row_with_the_reason(
+    measured: BenchmarkResult, document: dict[str, Any]
+) -> None:
+    assert document["rows"][3]["failure"].startswith("Mini HiDream does not support the precision int8")
     assert document["rows"][3]["median_seconds"] is None
-    assert "| ours, int8 | Mini HiDream can't be held as int8" in benching.as_table(measured)
+    assert "| ours, int8 | Mini HiDream does not support the precision int8" in bench_command.as_table(measured)
 
 
-def test_a_base_that_is_not_whole_is_no_row_but_an_error(base: Base, pack: BrandPack) -> None:
+def test_a_damaged_base_is_an_error_and_not_a_row(base: Base, pack: BrandPack) -> None:
     files = tuple(replace(file, sha256="0" * 64) for file in base.manifest.files)
     damaged = replace(base, manifest=replace(base.manifest, files=files))
     other = replace(pack, manifest=replace(pack.manifest, base=damaged.id))
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(ChecksumMismatch):
         measure(damaged, other, [Candidate(Precision.FLOAT32)], EFFORT)
 
 
 def test_the_loop_computes_what_the_grouped_product_computes() -> None:
     transformer = networks.ours(networks.lively_transformer(), Precision.FLOAT32)
     grouped = networks.output(transformer, 2)
-    engines._loop(transformer)
-    assert any("product" in module.__dict__ for module in transformer.modules())
+    engines._use_loop(transformer)
+    assert any("grouped_mm" in module.__dict__ for module in transformer.modules())
     assert networks.error(networks.output(transformer, 2), grouped) < 1e-6
 
 
-def test_stock_and_ours_read_the_same_prompt(base: Base, pack: BrandPack) -> None:
-    """So the two rows are of the same work: 128 tokens each, the brand's suffix included."""
+def test_the_baseline_and_ours_encode_the_same_prompt(base: Base, pack: BrandPack) -> None:
+    """So both rows measure the same work: 128 tokens, including the brand's suffix."""
     manifest = pack.manifest
-    texts = load_baseline(base, manifest, CPU)._texts("a kettle", 1)
+    texts = load_baseline(base, manifest, CPU)._embeddings("a kettle", 1)
     encoder = load_text_encoder(
         base, MODELS["hidream-i1-fast"], token_limit=128, precision=Precision.FLOAT32, device=CPU
     )
@@ -195,22 +199,22 @@ def test_stock_and_ours_read_the_same_prompt(base: Base, pack: BrandPack) -> Non
     assert torch.allclose(texts["pooled_prompt_embeds"], ours.pooled, atol=1e-4)
 
 
-# The command.
+# -- the command
 
 
-def test_a_large_model_without_a_gpu_is_refused_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_model_without_a_gpu_is_refused_before_any_weights_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"61 GB of weights, and there is no GPU here: .*--force"):
-        benching.bench(Settings(model=ModelName("hidream-i1-dev")), Choice(is_random=True), lambda _: None)
+        bench_command.bench(Settings(model=ModelName("hidream-i1-dev")), Choice(is_random=True), lambda _: None)
 
 
 def test_the_command_prints_json() -> None:
     directory = Path(Settings(model=ModelName.MINI).model_place)
-    least = ("--images=1", "--steps=1", "--turns=1", "--runs=1")
-    done = onbrand("bench", "--model=mini", f"--model-path={directory}", "--precision=float32", *least, "--json")
+    minimum = ("--images=1", "--steps=1", "--turns=1", "--runs=1")
+    done = onbrand("bench", "--model=mini", f"--model-path={directory}", "--precision=float32", *minimum, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert [row["name"] for row in document["rows"]] == ["stock diffusers", "ours, float32"]
+    assert [row["name"] for row in document["rows"]] == ["diffusers baseline", "ours, float32"]
     assert (document["model"], document["weights"]) == ("mini", str(directory))
 
 
@@ -222,7 +226,7 @@ def test_the_command_prints_json() -> None:
         (["--random"], "Mini HiDream is here with its own weights: leave out --random."),
     ],
 )
-def test_what_cannot_be_measured_is_one_plain_sentence(arguments: list[str], sentence: str) -> None:
+def test_wrong_arguments_give_one_sentence(arguments: list[str], sentence: str) -> None:
     refused = onbrand("bench", *arguments)
     assert refused.returncode == 78
     assert refused.stderr.splitlines()[-1] == f"onbrand: {sentence}"

@@ -1,4 +1,4 @@
-"""The mini model's text encoder: transformers' BertModel bit for bit, without importing transformers."""
+"""The mini model's text encoder equals transformers' BertModel bit for bit, without importing transformers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import BertModel, PreTrainedTokenizerFast
 
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import NetworkConfigInvalid, TensorsMismatch, TokenizerInvalid
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.text.encode import TextEncoder, truncate_prompt
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.text.minilm import MiniLmEncoder
-from onbrand.packs.manifest import Base, load_base
+from onbrand.packs.base import Base, load_base
 from onbrand.storage.files import LocalFolder
-from tests.integration.hidream.bases import listed_anew
+from tests.integration.hidream.bases import repin
 
 MINI = Path(__file__).parents[3] / "models" / "mini"
 CONFIG = json.loads((MINI / "text_encoder" / "config.json").read_text(encoding="utf-8"))
@@ -51,10 +51,12 @@ def bert() -> BertModel:
 
 @pytest.mark.parametrize("prompt", ["", "a blue kettle", "a kettle beside a window, morning light " * 12])
 @torch.no_grad()
-def test_it_gives_what_the_mini_model_was_trained_with(encoder: MiniLmEncoder, bert: BertModel, prompt: str) -> None:
+def test_it_gives_the_embeddings_of_the_mini_models_training(
+    encoder: MiniLmEncoder, bert: BertModel, prompt: str
+) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(MINI / "text_encoder", local_files_only=True)
     ids = tokenizer(prompt + SUFFIX).input_ids
-    assert truncate_prompt([encoder.reader], prompt, SUFFIX) == ([ids], 0)
+    assert truncate_prompt([encoder.tokenizer], prompt, SUFFIX) == ([ids], 0)
     output = bert(input_ids=torch.tensor([ids]), output_hidden_states=True)
     layers = F.layer_norm(torch.stack(output.hidden_states[1:]), (384,))[:, :, :16]
     pooled = F.normalize(output.last_hidden_state.mean(dim=1), dim=-1) * 384**0.5
@@ -71,24 +73,24 @@ def test_it_gives_what_the_mini_model_was_trained_with(encoder: MiniLmEncoder, b
 
 def test_a_long_prompt_is_cut_and_the_suffix_is_not(encoder: MiniLmEncoder) -> None:
     prompt = "kettle " * 200
-    (ids,), ignored = truncate_prompt([encoder.reader], prompt, SUFFIX)
-    suffix = encoder.reader.ids(SUFFIX)[1:]
+    (ids,), ignored = truncate_prompt([encoder.tokenizer], prompt, SUFFIX)
+    suffix = encoder.tokenizer.ids(SUFFIX)[1:]
     assert len(ids) == LIMIT
     assert ids[-len(suffix) :] == suffix
-    # Each word is one token; the spaces around the cut don't matter.
+    # Each word is one token; spaces around the cut do not matter.
     assert prompt[: len(prompt) - ignored].split() == ["kettle"] * (LIMIT - 1 - len(suffix))
     assert encoder.encode(prompt, SUFFIX).ignored == ignored
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs"]), min_size=40, max_size=400))
-def test_what_is_said_to_be_read_is_read(encoder: MiniLmEncoder, prompt: str) -> None:
-    ids, ignored = truncate_prompt([encoder.reader], prompt, SUFFIX)
+def test_the_prompt_without_the_ignored_part_fits(encoder: MiniLmEncoder, prompt: str) -> None:
+    ids, ignored = truncate_prompt([encoder.tokenizer], prompt, SUFFIX)
     assert len(ids[0]) <= LIMIT
-    assert truncate_prompt([encoder.reader], prompt[: len(prompt) - ignored], SUFFIX) == (ids, 0)
+    assert truncate_prompt([encoder.tokenizer], prompt[: len(prompt) - ignored], SUFFIX) == (ids, 0)
 
 
 def test_special_tokens_are_plain_text_in_a_prompt(encoder: MiniLmEncoder) -> None:
-    ids = encoder.reader.ids("a kettle [SEP] [PAD] [MASK]")
+    ids = encoder.tokenizer.ids("a kettle [SEP] [PAD] [MASK]")
     assert ids[-1] == 102
     assert not {0, 102, 103} & set(ids[:-1])
 
@@ -107,8 +109,9 @@ def test_special_tokens_are_plain_text_in_a_prompt(encoder: MiniLmEncoder) -> No
 def test_files_of_another_model_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     shutil.copytree(MINI / "text_encoder", tmp_path / "text_encoder")
     (tmp_path / "text_encoder" / name).write_bytes(content)
-    with pytest.raises(WeightsDamaged, match="not MiniLM's"):
-        load(listed_anew(tmp_path, "mini"))
+    expected = TokenizerInvalid if name.startswith("tokenizer") else NetworkConfigInvalid
+    with pytest.raises(expected, match="not MiniLM's"):
+        load(repin(tmp_path, "mini"))
 
 
 def test_weights_that_lack_a_tensor_are_refused(tmp_path: Path) -> None:
@@ -117,8 +120,8 @@ def test_weights_that_lack_a_tensor_are_refused(tmp_path: Path) -> None:
     weights = load_file(path)
     del weights["encoder.layer.3.output.dense.bias"]
     save_file(weights, path)
-    with pytest.raises(WeightsDamaged, match=r"encoder\.layer\.3\.output\.dense\.bias"):
-        load(listed_anew(tmp_path, "mini"))
+    with pytest.raises(TensorsMismatch, match=r"encoder\.layer\.3\.output\.dense\.bias"):
+        load(repin(tmp_path, "mini"))
 
 
 def test_loading_it_imports_neither_transformers_nor_diffusers() -> None:
@@ -127,9 +130,9 @@ import sys
 from pathlib import Path
 import torch
 from onbrand.storage.files import LocalFolder
-from onbrand.hidream.text.encoders import load_text_encoder
+from onbrand.hidream.text.load_encoders import load_text_encoder
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs.manifest import load_base
+from onbrand.packs.base import load_base
 
 base = load_base(LocalFolder(Path({str(MINI)!r})))
 cpu = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Random weights for `onbrand bench`: of the published sizes, whole like real ones, and fit to be drawn with."""
+"""Random weights for `onbrand bench`: they have the published sizes, are verified like real ones, and can draw."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from onbrand.hidream.benchmark.engines import Candidate, with_steps
 from onbrand.hidream.benchmark.measure import Effort, measure
 from onbrand.hidream.benchmark.random_base import random_base, random_pack
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base
+from onbrand.hidream.weights.stream import stream_tensors
+from onbrand.packs.base import Base
 from tests.tiny import tiny_pipeline
 
 
 @pytest.mark.parametrize("folder", HIDREAM_I1)
-def test_published_configurations_have_the_size_that_the_table_says(folder: str) -> None:
+def test_published_configurations_have_the_sizes_in_the_table(folder: str) -> None:
     component, config = MODELS["hidream-i1-fast"].components[folder], dict(HIDREAM_I1[folder])
     with torch.device("meta"):
         if "_class_name" in config:
@@ -33,7 +33,7 @@ def test_published_configurations_have_the_size_that_the_table_says(folder: str)
     assert sum(parameter.numel() for parameter in network.parameters()) == component.parameters
 
 
-def test_all_variants_are_of_one_size() -> None:
+def test_all_variants_have_the_same_size() -> None:
     sizes = [
         {folder: part.parameters for folder, part in MODELS[name].components.items()}
         for name in MODELS
@@ -56,11 +56,11 @@ def random_weights() -> Base:
     return random_base("hidream-i1-fast", configurations)
 
 
-def test_random_weights_are_the_same_each_time_and_whole(random_weights: Base) -> None:
+def test_random_weights_are_the_same_each_time(random_weights: Base) -> None:
     random_weights.verify()
 
 
-def test_random_weights_draw_in_stock_and_in_ours(random_weights: Base, tmp_path: Path) -> None:
+def test_random_weights_draw_in_the_baseline_and_in_ours(random_weights: Base, tmp_path: Path) -> None:
     pack = with_steps(random_pack(random_weights, tmp_path), 2)
     found = measure(
         random_weights,
@@ -70,12 +70,12 @@ def test_random_weights_draw_in_stock_and_in_ours(random_weights: Base, tmp_path
     )
     assert [row.failure for row in found.rows] == ["", ""]
     assert all(row.seconds for row in found.rows)
-    assert found.rows[0].loads == {}  # diffusers can't load what isn't in a directory
+    assert found.rows[0].loads == {}  # diffusers can load only from a directory
     assert found.base == "random weights"
 
 
-def test_random_matrices_keep_the_size_of_what_they_multiply_and_are_all_different(random_weights: Base) -> None:
-    weights = dict(tensors(random_weights.folder, random_weights.within("transformer")))
+def test_random_matrices_keep_the_size_of_their_input_and_are_all_different(random_weights: Base) -> None:
+    weights = dict(stream_tensors(random_weights.folder, random_weights.within("transformer")))
     names = [f"double_stream_blocks.0.block.ff_i.experts.{expert}.w1.weight" for expert in range(4)]
     assert len({tuple(weights[name].flatten().tolist()) for name in names}) == 4
     for name in names:

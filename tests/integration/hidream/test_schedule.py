@@ -1,4 +1,4 @@
-"""The schedulers: each model's own, a seed for each image, and nothing left of an earlier drawing."""
+"""The schedulers: the right class for each model, a seed for each image, and no state from earlier batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchLCMScheduler, Un
 from torch import Tensor
 
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.sampling.schedule import SeededLCMScheduler, scheduler_of, set_timesteps
+from onbrand.hidream.sampling.schedule import SeededLCMScheduler, make_scheduler, set_timesteps
 
 CPU = torch.device("cpu")
 STOCHASTIC = ("hidream-i1-fast", "hidream-i1-dev")
@@ -20,9 +20,9 @@ def generators(*seeds: int) -> list[torch.Generator]:
 
 def stepped(scheduler: SeededLCMScheduler, *seeds: int) -> Tensor:
     timesteps = set_timesteps(scheduler, 4, generators(*seeds), CPU)
-    still = torch.zeros(len(seeds), 4, 8, 8)
-    (latents,) = scheduler.step(still, timesteps[0], still, return_dict=False)
-    return latents
+    zeros = torch.zeros(len(seeds), 4, 8, 8)
+    (latents,) = scheduler.step(zeros, timesteps[0], zeros, return_dict=False)
+    return torch.as_tensor(latents)
 
 
 @pytest.mark.parametrize(
@@ -39,24 +39,24 @@ def stepped(scheduler: SeededLCMScheduler, *seeds: int) -> Tensor:
     ],
 )
 def test_each_model_has_its_scheduler_with_the_packs_shift(name: str, kind: type, settings: dict[str, object]) -> None:
-    scheduler = scheduler_of(MODELS[name], 2.5)
-    assert isinstance(scheduler, kind)
+    scheduler = make_scheduler(MODELS[name], 2.5)
+    assert issubclass(type(scheduler), kind)
     assert {key: scheduler.config[key] for key in settings} == settings
-    assert not scheduler.config.use_dynamic_shifting  # or `begin` would have to pass `mu`
+    assert not scheduler.config.use_dynamic_shifting  # otherwise `set_timesteps` would have to pass `mu`
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_an_images_noise_is_its_own_seeds(name: str) -> None:
-    scheduler = scheduler_of(MODELS[name], 3.0)
+def test_an_images_noise_comes_from_its_own_seed(name: str) -> None:
+    scheduler = make_scheduler(MODELS[name], 3.0)
     together = stepped(scheduler, 1, 2, 3)
     assert (stepped(scheduler, 2)[0] == together[1]).all()
     assert not torch.equal(together[0], together[1])
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_without_a_generator_for_each_image_it_does_not_draw(name: str) -> None:
-    """diffusers would use the process's noise, and no seed would be worth anything."""
-    scheduler = scheduler_of(MODELS[name], 3.0)
+def test_a_step_without_a_generator_for_each_image_is_refused(name: str) -> None:
+    """diffusers would use the global generator, and the same seed would give other images."""
+    scheduler = make_scheduler(MODELS[name], 3.0)
     timesteps = set_timesteps(scheduler, 4, generators(1), CPU)
     two = torch.zeros(2, 4, 8, 8)
     with pytest.raises(ValueError, match="generator"):
@@ -66,8 +66,8 @@ def test_without_a_generator_for_each_image_it_does_not_draw(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("steps", "shift"), [(1, 3.0), (2, 3.0), (50, 3.0), (200, 20.0)])
 def test_any_schedule_a_pack_may_ask_for_runs_to_its_end(name: str, steps: int, shift: float) -> None:
-    """With 200 steps and shift 20 UniPC's first timesteps are the same whole number."""
-    scheduler = scheduler_of(MODELS[name], shift)
+    """With 200 steps and shift 20, UniPC rounds its first two timesteps to the same integer."""
+    scheduler = make_scheduler(MODELS[name], shift)
     timesteps = set_timesteps(scheduler, steps, generators(1), CPU)
     assert len(timesteps) == steps
     latents = torch.randn(1, 4, 8, 8, generator=generators(1)[0])

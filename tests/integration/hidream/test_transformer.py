@@ -15,12 +15,12 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 
 from onbrand.config import REPOSITORY
-from onbrand.errors import WeightsDamaged
+from onbrand.errors import NetworkConfigInvalid
 from onbrand.hidream.benchmark.configurations import HIDREAM_I1
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.network.moe import RoutedExperts
 from onbrand.hidream.network.transformer import compile_blocks, empty_transformer, offload_blocks
-from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights.load_state import load_state
 from tests.integration.hidream.networks import error, inputs, lively_transformer, ours, output
 
 MINI = REPOSITORY / "models" / "mini" / "transformer"
@@ -40,7 +40,7 @@ def experts(gate: Tensor | None = None) -> tuple[MOEFeedForwardSwiGLU, RoutedExp
         layer.gate.weight.copy_(gate)
     weights = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
     mine = RoutedExperts(layer, is_int8=False)
-    fill(mine, weights.items())
+    load_state(mine, weights.items())
     return layer, mine
 
 
@@ -56,14 +56,14 @@ def test_it_equals_diffusers_in_bfloat16(batch: int) -> None:
     theirs = lively_transformer().to(torch.bfloat16)
     exact = output(theirs, batch, torch.bfloat16)
 
-    # Measured: equal in every bit. Another CPU may add in another order; 2.6 % is what bfloat16 itself changes.
+    # Measured: equal in every bit. Another CPU may add in another order. bfloat16 itself changes the output by 2.6 %.
     assert error(output(ours(theirs, Precision.BFLOAT16), batch, torch.bfloat16), exact) < 0.04
 
 
-def test_experts_without_any_token_change_nothing() -> None:
+def test_experts_without_tokens_change_nothing() -> None:
     ones = torch.ones(WIDTH)
     layer, mine = experts(gate=torch.stack([-10 * ones, ones, -20 * ones, 2 * ones]))
-    x = torch.rand(2, 9, WIDTH)  # none negative, so every token takes the second and the fourth
+    x = torch.rand(2, 9, WIDTH)  # no number is negative, so every token uses the second and the fourth expert
 
     assert set(layer.gate(x)[0].flatten().tolist()) == {1, 3}
     assert error(mine(x), layer(x)) < 1e-6
@@ -81,12 +81,12 @@ def test_without_routed_experts_it_is_the_mini_model() -> None:
     config = json.loads((MINI / "config.json").read_text(encoding="utf-8"))
     mine = empty_transformer(config, Precision.FLOAT32).to_empty(device="cpu")
     shards = (load_file(path).items() for path in MINI.glob("*.safetensors"))
-    fill(mine, chain.from_iterable(shards))
+    load_state(mine, chain.from_iterable(shards))
 
     assert error(output(mine, 2), output(theirs, 2)) < 1e-5
 
 
-def test_blocks_compile_whole_and_answer_the_same(theirs: Any) -> None:
+def test_blocks_compile_without_graph_breaks_and_give_the_same_output(theirs: Any) -> None:
     mine = ours(theirs, Precision.BFLOAT16)
     eager = output(mine, 2, torch.bfloat16)
     counters.clear()
@@ -94,21 +94,21 @@ def test_blocks_compile_whole_and_answer_the_same(theirs: Any) -> None:
     compile_blocks(mine, backend="aot_eager")
 
     assert error(output(mine, 2, torch.bfloat16), eager) < 0.04
-    assert counters["stats"]["unique_graphs"] == 2  # one for each kind of block, not one for each of three blocks
+    assert counters["stats"]["unique_graphs"] == 2  # one for each kind of block, although there are three blocks
     assert not counters["graph_break"]
 
 
-def test_compiled_blocks_take_all_batches_of_a_worker(theirs: Any) -> None:
+def test_compiled_blocks_accept_all_batch_sizes_of_a_worker(theirs: Any) -> None:
     mine = ours(theirs, Precision.BFLOAT16)
     compile_blocks(mine, backend="eager")
 
-    for batch in (1, 2, 3, 4, 8):  # after running out of memory fewer, with guidance twice as many
+    for batch in (1, 2, 3, 4, 8):  # smaller after an out-of-memory error, doubled by guidance
         output(mine, batch, torch.bfloat16)
 
 
 @pytest.mark.parametrize("precision", [Precision.BFLOAT16, Precision.INT8])
-def test_a_step_never_asks_the_device(theirs: Any, precision: Precision) -> None:
-    """On the meta device there is nothing to ask: reading a number, as diffusers does in each block, raises."""
+def test_a_step_never_waits_for_the_device(theirs: Any, precision: Precision) -> None:
+    """The meta device has no values. Reading a number from it, as diffusers does in each block, raises."""
     mine = empty_transformer(theirs.config, precision)
 
     (result,) = mine(**inputs(theirs.config, 4, torch.bfloat16, device="meta"))
@@ -130,11 +130,11 @@ def test_latents_that_are_not_square_are_refused(theirs: Any) -> None:
     [
         {"caption_channels": None},
         {"attention_head_dim": "wide"},
-        {"num_attention_heads": 1, "attention_head_dim": 12},  # the grouped product takes no such width
+        {"num_attention_heads": 1, "attention_head_dim": 12},  # a width that the grouped product does not support
     ],
 )
-def test_a_configuration_of_something_else_is_refused(theirs: Any, change: dict[str, Any]) -> None:
-    with pytest.raises(WeightsDamaged, match=r"config\.json"):
+def test_the_configuration_of_another_network_is_refused(theirs: Any, change: dict[str, Any]) -> None:
+    with pytest.raises(NetworkConfigInvalid, match=r"config\.json"):
         empty_transformer({**theirs.config, **change}, Precision.FLOAT32)
 
 
@@ -147,14 +147,14 @@ def test_hidream_i1_has_its_parameters_and_its_size(precision: Precision, gigaby
     assert counted == MODELS["hidream-i1-full"].components["transformer"].parameters
 
 
-def test_blocks_that_wait_elsewhere_give_the_same() -> None:
-    """On one device only; that they come and go between two was not seen."""
+def test_offloaded_blocks_give_the_same_output() -> None:
+    """There is only one device here, so moving blocks between two devices is not tested."""
     theirs = lively_transformer()
     exact = output(theirs, 1)
     transformer = ours(theirs, Precision.FLOAT32)
     offload_blocks(transformer, torch.device("cpu"))
     assert error(output(transformer, 1), exact) < 1e-5
-    quantised = ours(theirs, Precision.INT8, torch.float32)
-    expected = output(quantised, 1)
-    offload_blocks(quantised, torch.device("cpu"))
-    assert torch.equal(output(quantised, 1), expected)
+    quantized = ours(theirs, Precision.INT8, torch.float32)
+    expected = output(quantized, 1)
+    offload_blocks(quantized, torch.device("cpu"))
+    assert torch.equal(output(quantized, 1), expected)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from onbrand.errors import StoreUnavailable
+from onbrand.errors import ImageStoreUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, service
 from onbrand.jobs.models import Claim, Job, Owner, Pack, StoredImage, image_key
@@ -31,7 +31,7 @@ class FaultyStore(ImageStore):
     async def delete_job(self, job_id: UUID) -> None:
         self.answers -= 1
         if self.answers < 0:
-            raise StoreUnavailable
+            raise ImageStoreUnavailable
         await super().delete_job(job_id)
 
 

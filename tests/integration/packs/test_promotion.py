@@ -14,7 +14,7 @@ from onbrand.errors import NotSignedOff, PackNotFound, PackUnfit
 from onbrand.packs import promotion
 from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias, Moved, Verdict
-from tests.packs import SAMPLE, known, make_pack, sign
+from tests.packs import SAMPLE, make_pack, register_packs, sign_pack
 
 BY = "ada"
 
@@ -58,9 +58,9 @@ async def events(database: Database) -> list[tuple[str, str, str | None, str | N
 async def test_a_pack_that_no_designer_approves_does_not_become_production(
     database: Database, pack: BrandPack, verdicts: list[Verdict]
 ) -> None:
-    await known(database, pack)
+    await register_packs(database, pack)
     for verdict in verdicts:
-        await sign(database, pack.id, verdict)
+        await sign_pack(database, pack.id, verdict)
     with pytest.raises(NotSignedOff, match=r"onbrand review.*--without-sign-off") as caught:
         await promote(database, pack.id)
     assert caught.value.message.startswith("A designer has rejected" if verdicts else "No designer has signed off")
@@ -68,28 +68,28 @@ async def test_a_pack_that_no_designer_approves_does_not_become_production(
 
 
 async def test_the_approval_of_another_pack_is_none(database: Database, pack: BrandPack, other: BrandPack) -> None:
-    await known(database, pack, other)
-    await sign(database, other.id, Verdict.APPROVED)
+    await register_packs(database, pack, other)
+    await sign_pack(database, other.id, Verdict.APPROVED)
     with pytest.raises(NotSignedOff):
         await promote(database, pack.id)
 
 
 async def test_the_latest_verdict_counts(database: Database, pack: BrandPack) -> None:
-    await known(database, pack)
-    await sign(database, pack.id, Verdict.REJECTED)
-    await sign(database, pack.id, Verdict.APPROVED)
+    await register_packs(database, pack)
+    await sign_pack(database, pack.id, Verdict.REJECTED)
+    await sign_pack(database, pack.id, Verdict.APPROVED)
     assert await promote(database, pack.id) == Moved(Alias.PRODUCTION, pack.id, None)
     assert await aliases(database) == {Alias.PRODUCTION: pack.id}
 
 
 async def test_doing_without_a_sign_off_is_kept_with_its_reason(database: Database, pack: BrandPack) -> None:
-    await known(database, pack)
+    await register_packs(database, pack)
     await promote(database, pack.id, without_sign_off="the designer is on the phone")
     assert await events(database) == [("promote", pack.id, None, "the designer is on the phone")]
 
 
 async def test_a_candidate_needs_no_sign_off_and_moves_nothing_else(database: Database, pack: BrandPack) -> None:
-    await known(database, pack)
+    await register_packs(database, pack)
     await promote(database, pack.id, Alias.CANDIDATE)
     assert await aliases(database) == {Alias.CANDIDATE: pack.id}
 
@@ -97,7 +97,7 @@ async def test_a_candidate_needs_no_sign_off_and_moves_nothing_else(database: Da
 async def test_what_was_live_becomes_previous_and_a_rollback_swaps_them(
     database: Database, pack: BrandPack, other: BrandPack
 ) -> None:
-    await known(database, pack, other)
+    await register_packs(database, pack, other)
     await promote(database, pack.id, without_sign_off="first")
     await promote(database, other.id, without_sign_off="second")
     assert await aliases(database) == {Alias.PRODUCTION: other.id, Alias.PREVIOUS: pack.id}
@@ -116,7 +116,7 @@ async def test_what_was_live_becomes_previous_and_a_rollback_swaps_them(
 async def test_the_bundled_pack_is_what_the_first_promotion_is_rolled_back_to(
     database: Database, pack: BrandPack
 ) -> None:
-    await known(database, pack, SAMPLE)
+    await register_packs(database, pack, SAMPLE)
     moved = await promote(database, pack.id, bundled_id=SAMPLE.id, without_sign_off="first")
     assert moved.from_pack_id == SAMPLE.id
     await rollback(database)
@@ -124,7 +124,7 @@ async def test_the_bundled_pack_is_what_the_first_promotion_is_rolled_back_to(
 
 
 async def test_promoting_what_is_live_changes_nothing(database: Database, pack: BrandPack, other: BrandPack) -> None:
-    await known(database, pack, other, SAMPLE)
+    await register_packs(database, pack, other, SAMPLE)
     assert not (await promote(database, SAMPLE.id, bundled_id=SAMPLE.id)).is_change
     for one in (pack, other):
         await promote(database, one.id, without_sign_off="why not")
@@ -134,7 +134,7 @@ async def test_promoting_what_is_live_changes_nothing(database: Database, pack: 
 
 
 async def test_without_a_previous_pack_there_is_nothing_to_go_back_to(database: Database, pack: BrandPack) -> None:
-    await known(database, pack)
+    await register_packs(database, pack)
     with pytest.raises(PackNotFound, match="no previous pack"):
         await rollback(database)
     await promote(database, pack.id, without_sign_off="first")
@@ -145,7 +145,7 @@ async def test_without_a_previous_pack_there_is_nothing_to_go_back_to(database: 
 @pytest.mark.parametrize("to", [Alias.PRODUCTION, Alias.CANDIDATE])
 async def test_a_pack_for_another_model_is_refused(database: Database, tmp_path: Path, to: Alias) -> None:
     pack = make_pack(tmp_path / "dev", model="hidream-i1-dev")
-    await known(database, pack)
+    await register_packs(database, pack)
     with pytest.raises(PackUnfit, match=r"for the model hidream-i1-dev, and the workers draw with mini\."):
         await promote(database, pack.id, to, without_sign_off="why not")
 
@@ -159,7 +159,7 @@ async def test_of_many_promotions_at_once_each_finds_what_the_one_before_left(
     database: Database, tmp_path: Path
 ) -> None:
     packs = [make_pack(tmp_path / str(n), version=str(n)) for n in range(6)]
-    await known(database, *packs)
+    await register_packs(database, *packs)
     moves = await asyncio.gather(*(promote(database, one.id, without_sign_off="at once") for one in packs))
     chain = {move.from_pack_id: move.pack_id for move in moves}
     assert len(chain) == len(packs)  # nobody stood on the same ground
@@ -172,7 +172,7 @@ async def test_of_many_promotions_at_once_each_finds_what_the_one_before_left(
 
 
 async def test_a_claim_holds_promotions_up_until_it_is_committed(database: Database, pack: BrandPack) -> None:
-    await known(database, pack)
+    await register_packs(database, pack)
     async with database.transaction() as claiming:
         assert await promotion.resolve_for_claim(claiming, Alias.PRODUCTION) is None
         promoting = asyncio.create_task(promote(database, pack.id, without_sign_off="now"))
@@ -190,8 +190,8 @@ async def test_a_claim_holds_promotions_up_until_it_is_committed(database: Datab
 async def test_what_was_signed_and_done_can_only_be_added_to(
     database: Database, pack: BrandPack, table: str, change: str
 ) -> None:
-    await known(database, pack)
-    await sign(database, pack.id, Verdict.APPROVED)
+    await register_packs(database, pack)
+    await sign_pack(database, pack.id, Verdict.APPROVED)
     await promote(database, pack.id)
     with pytest.raises(psycopg.errors.RaiseException, match=f"{table} is only ever added to"):
         async with database.transaction() as connection:
@@ -199,7 +199,7 @@ async def test_what_was_signed_and_done_can_only_be_added_to(
 
 
 async def test_a_document_is_signed_once(database: Database, pack: BrandPack) -> None:
-    await known(database, pack)
+    await register_packs(database, pack)
     statement = (
         "insert into sign_off (pack_id, verdict, reviewer, document, digest) values (%s, 'approved', 'A', '{}', %s)"
     )

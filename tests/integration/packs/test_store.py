@@ -1,4 +1,4 @@
-"""The shelf: a pack comes back as it was added, or not at all, whatever happens to it on the way."""
+"""The pack store: a pack comes back exactly as it was added, or not at all, whatever happens to its files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from obstore.store import LocalStore, ObjectStore
 
 from onbrand.cli.clean import clean
 from onbrand.config import REPOSITORY, Settings
-from onbrand.errors import DataDirUnwritable, PackNotFound, StorageUnreachable, WeightsDamaged, WeightsMissing
+from onbrand.errors import (
+    ChecksumMismatch,
+    DataDirUnwritable,
+    ObjectStoreUnreachable,
+    PackNotFound,
+    StoredPackDamaged,
+    WeightsMissing,
+)
 from onbrand.packs.manifest import MANIFEST, BrandPack
 from onbrand.packs.store import PackStore, StoredPack
 from tests.packs import FILES, SAMPLE, make_pack
@@ -21,7 +28,7 @@ PATHS = [*FILES, MANIFEST]
 
 
 @pytest.fixture
-def shelf(settings: Settings) -> PackStore:
+def store(settings: Settings) -> PackStore:
     """As the settings name it: in a folder, with the sample brand's pack bundled."""
     return PackStore.open(settings)
 
@@ -52,82 +59,82 @@ def contents(directory: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_pack_comes_back_as_it_was_added(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
-    assert shelf.add(pack.directory) == pack
-    fetched = shelf.fetch(pack.id)
+def test_a_pack_comes_back_as_it_was_added(store: PackStore, settings: Settings, pack: BrandPack) -> None:
+    assert store.add(pack.directory) == pack
+    fetched = store.fetch(pack.id)
     assert (fetched.id, fetched.manifest, fetched.directory) == (pack.id, pack.manifest, copy(settings, pack))
     for path in FILES:
         assert fetched.path(path).read_bytes() == pack.path(path).read_bytes()
     fetched.verify()
-    assert shelf.verify(pack.id) == pack.manifest
+    assert store.verify(pack.id) == pack.manifest
 
 
 def test_adding_a_pack_again_changes_nothing_and_completes_what_was_cut_off(
-    shelf: PackStore, settings: Settings, pack: BrandPack
+    store: PackStore, settings: Settings, pack: BrandPack
 ) -> None:
-    shelf.add(pack.directory)
+    store.add(pack.directory)
     before = contents(place(settings, pack))
     (place(settings, pack) / MANIFEST).unlink()  # it comes last
     (place(settings, pack) / "samples" / "1.png").unlink()
-    assert [one.id for one in shelf.list()] == [SAMPLE.id]  # what is not complete is not there
+    assert [one.id for one in store.list()] == [SAMPLE.id]  # what is not complete is not there
     for _ in range(2):
-        shelf.add(pack.directory)
+        store.add(pack.directory)
         assert contents(place(settings, pack)) == before
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_another_file_under_the_same_id_is_refused(
-    shelf: PackStore, settings: Settings, pack: BrandPack, path: str
+    store: PackStore, settings: Settings, pack: BrandPack, path: str
 ) -> None:
     target = place(settings, pack) / path
     target.parent.mkdir(parents=True)
     target.write_bytes(b"something else")
-    with pytest.raises(WeightsDamaged, match=f"on the shelf is damaged: {path} .*add the pack again"):
-        shelf.add(pack.directory)
+    with pytest.raises(StoredPackDamaged, match=f"in the pack store is damaged: {path} .*add the pack again"):
+        store.add(pack.directory)
     assert target.read_bytes() == b"something else"
 
 
-def test_a_pack_that_is_not_whole_is_not_added(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
+def test_a_pack_that_is_not_whole_is_not_added(store: PackStore, settings: Settings, pack: BrandPack) -> None:
     flip(pack.path("lora.safetensors"))
-    with pytest.raises(WeightsDamaged, match=r"lora\.safetensors .* differs from its checksum"):
-        shelf.add(pack.directory)
+    with pytest.raises(ChecksumMismatch, match=r"lora\.safetensors .* differs from its checksum"):
+        store.add(pack.directory)
     assert not place(settings, pack).exists()
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if FILES.get(path) != 0])
 @pytest.mark.parametrize("bit", [0, 5, 7])
-def test_one_flipped_bit_on_the_shelf_is_refused(
-    shelf: PackStore, settings: Settings, pack: BrandPack, path: str, bit: int
+def test_one_flipped_bit_in_the_store_is_refused(
+    store: PackStore, settings: Settings, pack: BrandPack, path: str, bit: int
 ) -> None:
-    shelf.add(pack.directory)
+    store.add(pack.directory)
     flip(place(settings, pack) / path, at=(place(settings, pack) / path).stat().st_size - 1, bit=bit)
-    for use in (shelf.verify, shelf.fetch):
-        with pytest.raises(WeightsDamaged, match=f"The pack {pack.id[:12]} on the shelf is damaged: {path} "):
+    for use in (store.verify, store.fetch):
+        with pytest.raises(StoredPackDamaged, match=f"The pack {pack.id[:12]} in the pack store is damaged: {path} "):
             use(pack.id)
-    assert [one for one in shelf.list() if one.manifest is None] == (
+    assert [one for one in store.list() if one.manifest is None] == (
         [StoredPack(pack.id, None, is_bundled=False)] if path == MANIFEST else []
     )
 
 
-def test_each_bit_of_the_manifest_counts(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
-    shelf.add(pack.directory)
+def test_each_bit_of_the_manifest_counts(store: PackStore, settings: Settings, pack: BrandPack) -> None:
+    store.add(pack.directory)
     manifest = place(settings, pack) / MANIFEST
     size = manifest.stat().st_size
     for at in range(0, size, 7):
         flip(manifest, at, at % 8)
-        with pytest.raises(WeightsDamaged):
-            shelf.verify(pack.id)
+        with pytest.raises(StoredPackDamaged):
+            store.verify(pack.id)
         flip(manifest, at, at % 8)
-    shelf.verify(pack.id)
+    store.verify(pack.id)
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("harm", ["flipped", "truncated", "longer", "gone"])
 def test_a_damaged_copy_is_fetched_anew(
-    shelf: PackStore, settings: Settings, pack: BrandPack, path: str, harm: str
+    store: PackStore, settings: Settings, pack: BrandPack, path: str, harm: str
 ) -> None:
-    shelf.add(pack.directory)
-    shelf.fetch(pack.id)
+    store.add(pack.directory)
+    store.fetch(pack.id)
     before = contents(copy(settings, pack))
     target = copy(settings, pack) / path
     match harm:
@@ -139,39 +146,41 @@ def test_a_damaged_copy_is_fetched_anew(
             target.write_bytes(target.read_bytes() + b"\n")
         case "gone":
             target.unlink()
-    shelf.fetch(pack.id)
+    store.fetch(pack.id)
     assert contents(copy(settings, pack)) == before
 
 
-def test_a_whole_copy_needs_no_store(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
-    shelf.add(pack.directory)
-    shelf.fetch(pack.id)
+def test_a_whole_copy_needs_no_store(store: PackStore, settings: Settings, pack: BrandPack) -> None:
+    store.add(pack.directory)
+    store.fetch(pack.id)
     shutil.rmtree(settings.data_dir / "images")
-    assert shelf.fetch(pack.id).manifest == pack.manifest
+    assert store.fetch(pack.id).manifest == pack.manifest
 
 
-def test_a_damaged_copy_of_a_damaged_pack_is_refused(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
-    shelf.add(pack.directory)
-    shelf.fetch(pack.id)
+def test_a_damaged_copy_of_a_damaged_pack_is_refused(store: PackStore, settings: Settings, pack: BrandPack) -> None:
+    store.add(pack.directory)
+    store.fetch(pack.id)
     for directory in (copy(settings, pack), place(settings, pack)):
         flip(directory / "lora.safetensors", at=100)
-    with pytest.raises(WeightsDamaged, match="on the shelf is damaged"):
-        shelf.fetch(pack.id)
+    with pytest.raises(StoredPackDamaged, match="in the pack store is damaged"):
+        store.fetch(pack.id)
 
 
-def test_several_processes_may_fetch_the_same_pack_at_once(shelf: PackStore, pack: BrandPack) -> None:
-    shelf.add(pack.directory)
+def test_several_processes_may_fetch_the_same_pack_at_once(store: PackStore, pack: BrandPack) -> None:
+    store.add(pack.directory)
     with ThreadPoolExecutor(4) as pool:
-        fetched = list(pool.map(lambda _: shelf.fetch(pack.id), range(8)))
+        fetched = list(pool.map(lambda _: store.fetch(pack.id), range(8)))
     for one in fetched:
         one.verify()
 
 
-def test_the_bundled_pack_is_on_the_shelf_where_it_lies(shelf: PackStore, settings: Settings, tmp_path: Path) -> None:
-    assert shelf.list() == [StoredPack(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
-    assert shelf.fetch(SAMPLE.id) == SAMPLE
-    shelf.add(SAMPLE.directory)
-    assert shelf.list() == [StoredPack(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
+def test_the_bundled_pack_is_listed_and_read_from_the_base(
+    store: PackStore, settings: Settings, tmp_path: Path
+) -> None:
+    assert store.list() == [StoredPack(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
+    assert store.fetch(SAMPLE.id) == SAMPLE
+    store.add(SAMPLE.directory)
+    assert store.list() == [StoredPack(SAMPLE.id, SAMPLE.manifest, is_bundled=True)]
     # Without the base that brings it along it is a pack like any other.
     later = PackStore.open(settings.model_copy(update={"model_path": str(tmp_path)}))
     assert later.bundled is None
@@ -181,16 +190,16 @@ def test_the_bundled_pack_is_on_the_shelf_where_it_lies(shelf: PackStore, settin
 def test_a_damaged_bundled_pack_is_refused(settings: Settings, tmp_path: Path) -> None:
     base = shutil.copytree(REPOSITORY / "models" / "mini" / "sample", tmp_path / "base" / "sample").parent
     flip(base / "sample" / "lora.safetensors", at=1000)
-    shelf = PackStore.open(settings.model_copy(update={"model_path": str(base)}))
-    for use in (shelf.verify, shelf.fetch):
-        with pytest.raises(WeightsDamaged):
+    store = PackStore.open(settings.model_copy(update={"model_path": str(base)}))
+    for use in (store.verify, store.fetch):
+        with pytest.raises(ChecksumMismatch):
             use(SAMPLE.id)
 
 
 @pytest.mark.parametrize("digits", [6, 12, 64])
-def test_a_pack_is_found_by_the_beginning_of_its_id(shelf: PackStore, pack: BrandPack, digits: int) -> None:
-    shelf.add(pack.directory)
-    assert shelf.find(pack.id[:digits]) == StoredPack(pack.id, pack.manifest, is_bundled=False)
+def test_a_pack_is_found_by_the_beginning_of_its_id(store: PackStore, pack: BrandPack, digits: int) -> None:
+    store.add(pack.directory)
+    assert store.find(pack.id[:digits]) == StoredPack(pack.id, pack.manifest, is_bundled=False)
 
 
 @pytest.mark.parametrize(
@@ -204,44 +213,44 @@ def test_a_pack_is_found_by_the_beginning_of_its_id(shelf: PackStore, pack: Bran
         ("abcdef", r"No pack has an id that begins with abcdef; `onbrand pack list` shows them\."),
     ],
 )
-def test_what_is_no_id_of_a_pack_finds_none(shelf: PackStore, beginning: str, sentence: str) -> None:
+def test_what_is_no_id_of_a_pack_finds_none(store: PackStore, beginning: str, sentence: str) -> None:
     with pytest.raises(PackNotFound, match=sentence):
-        shelf.find(beginning)
+        store.find(beginning)
 
 
-def test_a_beginning_that_several_ids_share_finds_none(shelf: PackStore, settings: Settings) -> None:
+def test_a_beginning_that_several_ids_share_finds_none(store: PackStore, settings: Settings) -> None:
     for end in "01":
         (settings.data_dir / "images" / "packs" / ("abcdef" + end * 58)).mkdir(parents=True)
         (settings.data_dir / "images" / "packs" / ("abcdef" + end * 58) / MANIFEST).write_text("{}")
     with pytest.raises(PackNotFound, match="The ids of 2 packs begin with abcdef"):
-        shelf.find("abcdef")
+        store.find("abcdef")
 
 
-def test_a_pack_that_is_not_there_is_said_to_be_so(shelf: PackStore) -> None:
-    for use in (shelf.verify, shelf.fetch):
-        with pytest.raises(PackNotFound, match=r"is not on the shelf\. Add it with `onbrand pack add DIR`"):
+def test_a_pack_that_is_not_there_is_said_to_be_so(store: PackStore) -> None:
+    for use in (store.verify, store.fetch):
+        with pytest.raises(PackNotFound, match=r"is not in the pack store\. Add it with `onbrand pack add DIR`"):
             use("a" * 64)
 
 
-def test_a_folder_without_a_pack_is_not_added(shelf: PackStore, tmp_path: Path) -> None:
+def test_a_folder_without_a_pack_is_not_added(store: PackStore, tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="There is no brand pack"):
-        shelf.add(tmp_path)
+        store.add(tmp_path)
 
 
 async def test_cleaning_up_leaves_packs_alone(
-    shelf: PackStore, settings: Settings, database_url: str, pack: BrandPack
+    store: PackStore, settings: Settings, database_url: str, pack: BrandPack
 ) -> None:
-    shelf.add(pack.directory)
+    store.add(pack.directory)
     cleaned = await clean(settings, database_url, confirmed=True)
     assert (cleaned.collected.deleted, cleaned.collected.leftovers) == (0, 0)
-    shelf.verify(pack.id)
+    store.verify(pack.id)
 
 
-def test_a_copy_that_cannot_be_written_is_one_sentence(shelf: PackStore, settings: Settings, pack: BrandPack) -> None:
-    shelf.add(pack.directory)
+def test_a_copy_that_cannot_be_written_is_one_sentence(store: PackStore, settings: Settings, pack: BrandPack) -> None:
+    store.add(pack.directory)
     (settings.data_dir / "packs").write_text("in the way")
     with pytest.raises(DataDirUnwritable, match="can't be written"):
-        shelf.fetch(pack.id)
+        store.fetch(pack.id)
 
 
 @pytest.fixture
@@ -258,6 +267,6 @@ def unreachable(tmp_path: Path) -> ObjectStore:
 def test_a_store_that_does_not_answer_is_one_sentence(
     unreachable: ObjectStore, tmp_path: Path, pack: BrandPack
 ) -> None:
-    shelf = PackStore(unreachable, tmp_path / "copies", root=None, bundled=None)
-    with pytest.raises(StorageUnreachable, match=r"does not answer \(.*\)\. Try again, or run `onbrand doctor`\."):
-        shelf.add(pack.directory)
+    store = PackStore(unreachable, tmp_path / "copies", root=None, bundled=None)
+    with pytest.raises(ObjectStoreUnreachable, match=r"does not answer \(.*\)\. Try again, or run `onbrand doctor`\."):
+        store.add(pack.directory)

@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from onbrand.config import Settings
-from onbrand.errors import StorageRefused, StorageUnreachable, StoreUnavailable
+from onbrand.errors import ImageStoreUnavailable, ObjectStoreRefused, ObjectStoreUnreachable
 from onbrand.images import store
 from onbrand.images.store import ImageStore, StoredKey
 from onbrand.jobs.models import StoredImage
@@ -67,7 +67,7 @@ async def test_a_call_to_a_store_that_is_away_ends_in_time_and_works_when_it_is_
     await put_job(azure.images, JOB)
     with getattr(azurite, how)():
         started = time.monotonic()
-        with pytest.raises(StoreUnavailable) as lost:
+        with pytest.raises(ImageStoreUnavailable) as lost:
             await CALLS[call](azure.images)
         assert time.monotonic() - started < 3
         assert lost.value.retry_after_seconds
@@ -108,7 +108,7 @@ async def test_an_outage_is_said_once_and_its_end_too_without_addresses(
     caplog.set_level(logging.INFO, "onbrand")
     with azurite.stopped():
         for _ in range(3):
-            with pytest.raises(StoreUnavailable) as lost:
+            with pytest.raises(ImageStoreUnavailable) as lost:
                 await azure.images.get(JOB, 1, stored)
     for _ in range(2):
         await azure.images.get(JOB, 1, stored)
@@ -137,9 +137,9 @@ async def test_a_missing_container_is_made_when_a_process_starts(on_azure: Setti
 
 async def test_a_container_that_was_not_there_yet_is_made_by_the_first_image(on_azure: Settings) -> None:
     store = ImageStore.open(on_azure)
-    with pytest.raises(StoreUnavailable):  # which is not the same as a damaged image
+    with pytest.raises(ImageStoreUnavailable):  # which is not the same as a damaged image
         await store.get(JOB, 1, STORED)
-    with pytest.raises(StoreUnavailable):  # nor as an empty store
+    with pytest.raises(ImageStoreUnavailable):  # nor as an empty store
         await listed(store)
     assert await store.get(JOB, 1, await store.put(JOB, 1, 1, PNG)) == PNG
 
@@ -198,7 +198,7 @@ async def test_what_the_service_refuses_is_said_in_one_sentence(
     settings = settings_with(on_azure, **change)
     if "STORAGE_AZURE_ACCOUNT" in change:
         settings = settings_with(settings, STORAGE_AZURE_ENDPOINT=on_azure.storage_azure_endpoint or "")
-    with pytest.raises(StorageRefused, match=sentence) as refused:
+    with pytest.raises(ObjectStoreRefused, match=sentence) as refused:
         await ImageStore.open(settings).prepare()
     assert "\n" not in refused.value.message
     for setting in (KEY, WRONG_KEY, ACCOUNT, "127.0.0.1"):
@@ -209,7 +209,7 @@ async def test_what_a_wrong_key_could_not_delete_does_not_count_as_gone(azure: P
     await put_job(azure.images, JOB)
     stranger = ImageStore.open(settings_with(on_azure, STORAGE_AZURE_KEY=WRONG_KEY))
     for call in (stranger.delete(await azure.stored()), stranger.discard(JOB, 1), stranger.delete_job(JOB)):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(ImageStoreUnavailable):
             await call
     assert len(await azure.stored()) == 4
 
@@ -228,11 +228,11 @@ async def test_a_store_that_is_only_away_keeps_no_process_from_starting(
 
 async def test_an_address_where_nobody_is_says_so(on_azure: Settings) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}/{ACCOUNT}"
-    with pytest.raises(StorageUnreachable, match="no connection"):
+    with pytest.raises(ObjectStoreUnreachable, match="no connection"):
         await ImageStore.open(settings_with(on_azure, STORAGE_AZURE_ENDPOINT=endpoint)).check()
 
 
 async def test_a_folder_that_is_in_the_way_or_gone_is_refused_in_one_sentence(disk: Place, tmp_path: Path) -> None:
     (tmp_path / "images" / "checks").write_text("in the way")
-    with pytest.raises(StorageRefused, match="The images' folder can't be written"):
+    with pytest.raises(ObjectStoreRefused, match="The images' folder can't be written"):
         await disk.images.prepare()

@@ -18,14 +18,16 @@ from safetensors.torch import save
 
 from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import (
+    ChecksumMismatch,
     ConfigError,
     DataDirUnwritable,
-    StorageRefused,
-    StorageUnreachable,
-    WeightsDamaged,
+    FileChanged,
+    FileDamaged,
+    ObjectStoreRefused,
+    ObjectStoreUnreachable,
     WeightsMissing,
 )
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.storage import object_store, range_reader
 from onbrand.storage.files import Folder, LocalFolder, ManifestFile, fetch, is_whole, open_folder
 from onbrand.storage.object_store import Patience
@@ -120,12 +122,12 @@ async def test_tensors_are_streamed_from_anywhere(weights: tuple[Folder, Path | 
     for n in range(3):
         shard = {name: tensor for name, tensor in expected.items() if name.startswith(f"{n}.")}
         files.append(await put(place, f"transformer/{n}.safetensors", save(shard)))
-    found = dict(tensors(folder, files))
+    found = dict(stream_tensors(folder, files))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     await put(place, "transformer/1.safetensors", CONTENT)
-    with pytest.raises(WeightsDamaged):
-        dict(tensors(folder, files))
+    with pytest.raises(FileDamaged):
+        dict(stream_tensors(folder, files))
 
 
 # --- a copy of the small files ---------------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ async def test_a_damaged_file_is_not_fetched_and_leaves_nothing(
     file = await put(place, "config.json", b"one")
     for content in (b"two", b"on", b"one and more"):
         await put(place, "config.json", content)
-        with pytest.raises(WeightsDamaged, match=r"The file config\.json in .* differs from its checksum: "):
+        with pytest.raises(ChecksumMismatch, match=r"The file config\.json in .* differs from its checksum: "):
             fetch(folder, [file], tmp_path / "copy")
         assert not list((tmp_path / "copy").iterdir())
 
@@ -185,8 +187,8 @@ async def test_a_store_that_is_away_is_said_in_time_without_addresses(
     folder = in_azure(on_azure)
     with getattr(azurite, how)():
         started = time.monotonic()
-        for read in (lambda: folder.read("a.safetensors"), lambda: list(tensors(folder, [file]))):
-            with pytest.raises(StorageUnreachable, match="can't be reached") as lost:
+        for read in (lambda: folder.read("a.safetensors"), lambda: list(stream_tensors(folder, [file]))):
+            with pytest.raises(ObjectStoreUnreachable, match="can't be reached") as lost:
                 await asyncio.to_thread(read)
             said = "".join(traceback.format_exception(lost.value))
             assert not [secret for secret in (ACCOUNT, KEY, str(azurite.port)) if secret in said]
@@ -213,10 +215,10 @@ class Failing(Proxy):
 async def test_a_store_that_vanishes_on_the_way_is_an_error(azurite: Azurite, azure: Place, on_azure: Settings) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(100)}))
     async with through(Failing(azurite.port, passes=30, loses=10**9), on_azure) as folder:
-        arriving = tensors(folder, [file])
+        arriving = stream_tensors(folder, [file])
         await asyncio.to_thread(next, arriving)
         started = time.monotonic()
-        with pytest.raises(StorageUnreachable):
+        with pytest.raises(ObjectStoreUnreachable):
             await asyncio.to_thread(list, arriving)
         assert time.monotonic() - started < 15
 
@@ -246,7 +248,7 @@ async def test_a_file_that_shrinks_while_it_is_read_is_damaged(azure: Place, on_
     with closing(in_azure(on_azure).open("a.bin")) as reader:
         assert reader.readinto(memoryview(bytearray(10))) == 10
         await put(azure, "a.bin", CONTENT[:left])
-        with pytest.raises(WeightsDamaged, match=r"The file a\.bin in az://.* was changed while it was read"):
+        with pytest.raises(FileChanged, match=r"The file a\.bin in az://.* was changed while it was read"):
             reader.readinto(memoryview(bytearray(len(CONTENT))))
 
 
@@ -267,7 +269,7 @@ async def test_tensors_that_are_not_wanted_any_more_are_not_waited_for(
     azurite: Azurite, azure: Place, on_azure: Settings
 ) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(1000)}))
-    arriving = tensors(in_azure(on_azure), [file])
+    arriving = stream_tensors(in_azure(on_azure), [file])
     next(arriving)
     with azurite.frozen():
         assert [thread for thread in threading.enumerate() if thread.name == "weights"]
@@ -279,7 +281,7 @@ async def test_tensors_that_are_not_wanted_any_more_are_not_waited_for(
 async def test_a_wrong_key_is_refused_at_once(azure: Place, on_azure: Settings) -> None:
     await put(azure, "a.bin", CONTENT)
     folder = in_azure(settings_with(on_azure, STORAGE_AZURE_KEY=WRONG_KEY))
-    with pytest.raises(StorageRefused, match="Azure refuses the weights in az://"):
+    with pytest.raises(ObjectStoreRefused, match="Azure refuses the weights in az://"):
         folder.read("a.bin")
 
 

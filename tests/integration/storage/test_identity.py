@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from onbrand.config import Settings
-from onbrand.errors import StorageRefused, StorageUnreachable
+from onbrand.errors import ObjectStoreRefused, ObjectStoreUnreachable
 from onbrand.images.store import ImageStore
 from tests.azurite import Azurite, settings_with
 from tests.certificate import new_certificate
@@ -114,7 +114,7 @@ async def test_a_managed_identity_stores_and_fetches(
 
 @pytest.mark.usefixtures("identity")
 async def test_a_container_that_only_the_key_could_make_is_asked_for_by_name(without_key: Settings) -> None:
-    with pytest.raises(StorageRefused, match=r"The container images-\S+ doesn't exist and couldn't be made\."):
+    with pytest.raises(ObjectStoreRefused, match=r"The container images-\S+ doesn't exist and couldn't be made\."):
         await ImageStore.open(without_key).prepare()
 
 
@@ -123,7 +123,7 @@ async def test_an_identity_that_may_not_is_refused_with_the_role_it_needs(
 ) -> None:
     await ImageStore.open(with_key).prepare()
     identity.audience = "https://elsewhere.example"
-    with pytest.raises(StorageRefused, match="the role Storage Blob Data Contributor"):
+    with pytest.raises(ObjectStoreRefused, match="the role Storage Blob Data Contributor"):
         await ImageStore.open(without_key).prepare()
 
 
@@ -132,13 +132,13 @@ async def test_a_machine_whose_identity_endpoint_refuses_it_is_told_so(
     without_key: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IDENTITY_HEADER", "of another")
-    with pytest.raises(StorageRefused, match=r"\(401\)"):
+    with pytest.raises(ObjectStoreRefused, match=r"\(401\)"):
         await ImageStore.open(without_key).prepare()
 
 
 async def test_a_machine_without_an_identity_is_told_so(without_key: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/")
-    with pytest.raises(StorageUnreachable, match="that this machine has a managed identity"):
+    with pytest.raises(ObjectStoreUnreachable, match="that this machine has a managed identity"):
         await ImageStore.open(without_key).check()
 
 
@@ -146,5 +146,5 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(
     with_key: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(StorageUnreachable, match="no connection"):
+    with pytest.raises(ObjectStoreUnreachable, match="no connection"):
         await ImageStore.open(with_key).check()

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from onbrand.config import REPOSITORY, Settings
-from onbrand.errors import DataDirUnwritable, StoreUnavailable
+from onbrand.errors import DataDirUnwritable, ImageStoreUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import image_key
 from tests.integration.storage.places import JOB, PNG, Place, put_job
@@ -102,7 +102,7 @@ FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from uuid import UUID
-from onbrand.errors import StoreUnavailable
+from onbrand.errors import ImageStoreUnavailable
 from onbrand.images.store import ImageStore
 
 async def main(folder, job_id):
@@ -110,7 +110,7 @@ async def main(folder, job_id):
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))  # no file may become larger
     try:
         await images.put(UUID(job_id), 1, 1, png)
-    except StoreUnavailable:
+    except ImageStoreUnavailable:
         left = [path for path in Path(folder).rglob("*") if path.is_file()]
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         stored = await images.put(UUID(job_id), 1, 1, png)
@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_takes_the_image_once_there_
 
 async def test_a_store_that_cannot_be_written_is_unavailable(disk: Place, folder: Path) -> None:
     (folder / "jobs").write_text("in the way")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(ImageStoreUnavailable):
         await disk.images.put(JOB, 1, 2, PNG)
 
 
@@ -145,13 +145,13 @@ def test_a_directory_that_cannot_be_made_is_one_sentence_that_says_what_to_do(tm
 
 async def test_a_store_whose_folder_is_gone_is_unavailable_rather_than_empty(disk: Place, folder: Path) -> None:
     folder.rmdir()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(ImageStoreUnavailable):
         await disk.stored()
 
 
 async def test_a_store_that_cannot_be_read_is_unavailable_rather_than_empty(disk: Place, folder: Path) -> None:
     (folder / "jobs").write_text("in the way")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(ImageStoreUnavailable):
         await disk.stored()
 
 

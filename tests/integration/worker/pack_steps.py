@@ -10,7 +10,7 @@ from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias, Moved
 from onbrand.packs.store import PackStore
 from tests.integration.worker.harness import WorkerHarness, until
-from tests.packs import MINI, SAMPLE, known, make_pack
+from tests.packs import MINI, SAMPLE, make_pack, register_packs
 
 MODEL = "mini"
 
@@ -26,7 +26,7 @@ async def stored_packs(
     ]
     for pack in packs:
         store.add(pack.directory)
-    await known(harness.database, SAMPLE, *packs)
+    await register_packs(harness.database, SAMPLE, *packs)
     return packs
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from onbrand.errors import SetupError, WeightsDamaged
+from onbrand.errors import ModelRefused, SetupError
 from onbrand.jobs.fairness import next_prompt
 from onbrand.worker import model_process
 from onbrand.worker.model_process import ModelProcess
@@ -88,7 +88,7 @@ async def test_a_model_that_cannot_even_be_started_is_given_up(monkeypatch: pyte
 
 async def test_refused_weights_are_not_tried_again(harness: WorkerHarness) -> None:
     process = model(harness, "refuses")
-    with pytest.raises(WeightsDamaged, match="differs from its checksum"):
+    with pytest.raises(ModelRefused, match="differs from its checksum"):
         await process.ensure_ready()
     assert harness.notes.count("load") == 1
     await process.stop()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from onbrand.errors import PackNotFound, PackUnfit, WeightsDamaged
+from onbrand.errors import PackNotFound, PackUnfit, StoredPackDamaged
 from onbrand.packs.store import PackStore
 from onbrand.worker import switching
 from tests.integration.worker.harness import WorkerHarness, until
@@ -127,7 +127,7 @@ async def test_a_worker_without_its_pack_says_what_to_do(
 async def test_a_worker_does_not_start_with_a_damaged_or_a_foreign_pack(harness: WorkerHarness) -> None:
     (damaged,), (foreign,) = await stored_packs(harness), await stored_packs(harness, base="f" * 64)
     damage(harness, damaged)
-    for pack, error in ((damaged, WeightsDamaged), (foreign, PackUnfit)):
+    for pack, error in ((damaged, StoredPackDamaged), (foreign, PackUnfit)):
         await promote(harness, pack)
         with pytest.raises(error):
             async with harness.worker() as worker:

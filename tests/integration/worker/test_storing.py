@@ -9,7 +9,7 @@ from uuid import UUID
 
 from obstore.store import LocalStore
 
-from onbrand.errors import StorageUnavailable
+from onbrand.errors import ImagesNotStored
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Status
 from onbrand.worker import job_runner, publishing
@@ -82,7 +82,7 @@ async def test_what_a_store_has_not_kept_whole_is_not_published(harness: WorkerH
     async with harness.runner("worker", faulty_store(harness, put), max_attempts=1) as runner:
         await runner.run_next_job()
     job = await harness.find(job_id)
-    assert (job.status, job.error_code) == (Status.FAILED, StorageUnavailable.code)
+    assert (job.status, job.error_code) == (Status.FAILED, ImagesNotStored.code)
     await harness.check_nothing_published(job_id)
 
 
@@ -179,7 +179,7 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
     async with harness.runner("worker", faulty_store(harness, put), max_attempts=1) as runner:
         await runner.run_next_job()
         await until(has_written)
-    assert (await harness.find(job_id)).error_code == StorageUnavailable.code
+    assert (await harness.find(job_id)).error_code == ImagesNotStored.code
     await harness.check_nothing_published(job_id)
 
 
@@ -192,5 +192,5 @@ async def test_a_store_that_can_be_written_again_costs_no_more_than_the_attempts
         (harness.images_dir / "jobs").unlink()
         following = await harness.submit()
         await harness.ended(following)
-    assert (job.status, job.error_code, job.attempt) == (Status.FAILED, StorageUnavailable.code, 2)
+    assert (job.status, job.error_code, job.attempt) == (Status.FAILED, ImagesNotStored.code, 2)
     await harness.check_result(following, attempt=1)

@@ -24,7 +24,7 @@ from tests.integration.worker.pack_steps import (
     rollback,
     stored_packs,
 )
-from tests.packs import SAMPLE, sign
+from tests.packs import SAMPLE, sign_pack
 from tests.rules import LIMITS
 
 MOVES = 8
@@ -229,7 +229,7 @@ async def test_the_page_is_told_the_pack_and_whether_it_was_signed_off(harness: 
         await announced(harness, pack)
         for verdict, reviewed in ((None, False), (Verdict.APPROVED, True), (Verdict.REJECTED, False)):
             if verdict is not None:
-                await sign(harness.database, pack.id, verdict)
+                await sign_pack(harness.database, pack.id, verdict)
             async with harness.database.transaction() as connection:
                 style = await workers.live_style(connection)
             assert style is not None

@@ -1,4 +1,4 @@
-"""A network that was stored as it is held comes back as it was, or not at all."""
+"""A stored network is loaded unchanged, or refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,18 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from onbrand.errors import DataDirUnwritable, WeightsDamaged
+from onbrand.errors import DataDirUnwritable, PreparedWeightsDamaged, TensorsMismatch
 from onbrand.hidream.models import Precision
-from onbrand.hidream.network.int8 import hold_as_int8
+from onbrand.hidream.network.int8 import quantize_linears
 from onbrand.hidream.network.transformer import empty_transformer
-from onbrand.hidream.weights import prequantized
-from onbrand.hidream.weights.fuse import fused
-from onbrand.hidream.weights.load_state import fill
+from onbrand.hidream.weights import prepared
+from onbrand.hidream.weights.fuse import fuse_lora
+from onbrand.hidream.weights.load_state import load_state
 from onbrand.hidream.weights.lora import read_adapter
-from onbrand.hidream.weights.prequantized import LAYOUT, Artefact, load_artefact, store_artefact
-from onbrand.hidream.weights.stream import tensors
-from onbrand.packs.manifest import Base, BrandPack
+from onbrand.hidream.weights.prepared import LAYOUT, PreparedWeights, load_prepared, store_prepared
+from onbrand.hidream.weights.stream import stream_tensors
+from onbrand.packs.base import Base
+from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import LocalFolder
 from tests.tiny import adapted_modules, tiny_base, tiny_lora, tiny_pack, tiny_pipeline
 
@@ -50,16 +52,16 @@ def empty(base: Base, precision: Precision) -> Any:
     return empty_transformer(config, precision).to_empty(device="cpu")
 
 
-def fused_anew(base: Base, pack: BrandPack, precision: Precision) -> Any:
+def fused_transformer(base: Base, pack: BrandPack, precision: Precision) -> Any:
     lora = pack.manifest.lora
     transformer = empty(base, precision)
-    source = tensors(base.folder, base.within("transformer"))
-    fill(transformer, fused(source, read_adapter(pack.path(lora.file), lora)))
+    source = stream_tensors(base.folder, base.within("transformer"))
+    load_state(transformer, fuse_lora(source, read_adapter(pack.path(lora.file), lora)))
     return transformer
 
 
-def small() -> nn.Module:
-    """Two matrices and a bias, of known numbers."""
+def small() -> nn.Sequential:
+    """Two matrices and a bias with known numbers."""
     module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4, bias=False))
     with torch.no_grad():
         for number, parameter in enumerate(module.parameters()):
@@ -67,14 +69,20 @@ def small() -> nn.Module:
     return module
 
 
-def stored_small(directory: Path, shard_bytes: int = 100) -> Artefact:
-    artefact = store_artefact(directory, small(), OF, "transformer", Precision.FLOAT32, shard_bytes=shard_bytes)
-    assert artefact
-    return artefact
+def stored_small(directory: Path, shard_bytes: int = 100) -> PreparedWeights:
+    weights = store_prepared(directory, small(), OF, "transformer", Precision.FLOAT32, shard_bytes=shard_bytes)
+    assert weights
+    return weights
 
 
-def load_small(directory: Path) -> Artefact | None:
-    return load_artefact(LocalFolder(directory), OF, "transformer", Precision.FLOAT32)
+def find_small(directory: Path) -> PreparedWeights | None:
+    return load_prepared(LocalFolder(directory), OF, "transformer", Precision.FLOAT32)
+
+
+def load_small(directory: Path) -> PreparedWeights:
+    found = find_small(directory)
+    assert found
+    return found
 
 
 def assert_same(one: nn.Module, other: nn.Module) -> None:
@@ -87,55 +95,55 @@ def assert_same(one: nn.Module, other: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("precision", Precision)
-def test_the_stored_transformer_is_exactly_the_one_that_is_fused_anew(
+def test_the_stored_transformer_equals_the_fused_one(
     base: Base, pack: BrandPack, tmp_path: Path, precision: Precision
 ) -> None:
-    fresh = fused_anew(base, pack, precision)
-    artefact = store_artefact(tmp_path, fresh, pack.id, "transformer", precision, shard_bytes=200_000)
-    assert artefact
-    assert len(artefact.files) > 1
-    found = load_artefact(LocalFolder(tmp_path), pack.id, "transformer", precision)
-    assert found == artefact
+    fresh = fused_transformer(base, pack, precision)
+    weights = store_prepared(tmp_path, fresh, pack.id, "transformer", precision, shard_bytes=200_000)
+    assert weights
+    assert len(weights.files) > 1
+    found = load_prepared(LocalFolder(tmp_path), pack.id, "transformer", precision)
+    assert found == weights
     stored = empty(base, precision)
-    fill(stored, found.tensors())
+    load_state(stored, found.tensors())
     assert_same(fresh, stored)
 
 
-def test_a_trimmed_encoder_in_8_bit_is_stored_for_its_base(base: Base, tmp_path: Path) -> None:
-    """Llama without `lm_head`; only what the network itself has is stored."""
+def test_an_8_bit_encoder_is_stored_for_its_base(base: Base, tmp_path: Path) -> None:
+    """Llama without `lm_head`: only the tensors of the network itself are stored."""
     config = LlamaConfig.from_pretrained(base.folder.directory / "text_encoder_4")  # type: ignore[attr-defined]
 
     def encoder() -> nn.Module:
         with torch.device("meta"):
             model: nn.Module = LlamaModel(config)
-        hold_as_int8(model, keep=lambda _: False)
+        quantize_linears(model, is_excluded=lambda _: False)
         return model.to_empty(device="cpu")
 
     fresh = encoder()
-    source = tensors(base.folder, base.within("text_encoder_4"))
-    fill(fresh, ((name.removeprefix("model."), tensor) for name, tensor in source if name != "lm_head.weight"))
-    artefact = store_artefact(tmp_path, fresh, base.id, "text_encoder_4", Precision.INT8)
-    assert artefact
-    assert artefact.files[0].size < 0.6 * sum(
+    source = stream_tensors(base.folder, base.within("text_encoder_4"))
+    load_state(fresh, ((name.removeprefix("model."), tensor) for name, tensor in source if name != "lm_head.weight"))
+    weights = store_prepared(tmp_path, fresh, base.id, "text_encoder_4", Precision.INT8)
+    assert weights
+    assert weights.files[0].size < 0.6 * sum(
         file.size for file in base.within("text_encoder_4") if file.path.endswith(".safetensors")
     )
     stored = encoder()
-    fill(stored, artefact.tensors())
+    load_state(stored, weights.tensors())
     assert_same(fresh, stored)
 
 
 def test_tied_parameters_are_stored_once(tmp_path: Path) -> None:
-    def tied() -> nn.Module:
+    def tied() -> nn.Sequential:
         module = small()
-        module[1].weight = module[0].weight  # type: ignore[index,union-attr]
+        module[1].weight = module[0].weight
         return module
 
-    artefact = store_artefact(tmp_path, tied(), OF, "text_encoder_3", Precision.FLOAT32)
-    assert artefact
-    assert dict(artefact.tensors()).keys() == {"0.weight", "0.bias"}
+    weights = store_prepared(tmp_path, tied(), OF, "text_encoder_3", Precision.FLOAT32)
+    assert weights
+    assert dict(weights.tensors()).keys() == {"0.weight", "0.bias"}
     stored = tied()
-    nn.init.zeros_(stored[0].weight)  # type: ignore[index,arg-type]
-    fill(stored, artefact.tensors())
+    nn.init.zeros_(stored[0].get_parameter("weight"))
+    load_state(stored, weights.tensors())
     assert_same(tied(), stored)
 
 
@@ -147,19 +155,21 @@ def test_tied_parameters_are_stored_once(tmp_path: Path) -> None:
         (OF, "transformer", Precision.BFLOAT16),
     ],
 )
-def test_another_key_has_another_artefact(tmp_path: Path, of: str, component: str, precision: Precision) -> None:
+def test_weights_are_found_under_their_own_key_only(
+    tmp_path: Path, of: str, component: str, precision: Precision
+) -> None:
     stored_small(tmp_path)
-    assert load_artefact(LocalFolder(tmp_path), of, component, precision) is None
+    assert load_prepared(LocalFolder(tmp_path), of, component, precision) is None
 
 
-def test_an_artefact_of_another_layout_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_another_layout_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored_small(tmp_path)
-    monkeypatch.setattr(prequantized.Key.__init__, "__defaults__", (LAYOUT + 1,))
-    assert load_small(tmp_path) is None
+    monkeypatch.setattr(prepared.Key.__init__, "__defaults__", (LAYOUT + 1,))
+    assert find_small(tmp_path) is None
 
 
-def test_the_layouts_number_stands_for_what_is_stored(base: Base) -> None:
-    """Who changes names, shapes or types of stored tensors must change `LAYOUT` too, and then this digest."""
+def test_the_layouts_number_changes_with_the_stored_tensors(base: Base) -> None:
+    """A change of the names, shapes or types of stored tensors needs a new `LAYOUT`, and then a new digest here."""
     described = "\n".join(
         f"{precision} {name} {list(tensor.shape)} {tensor.dtype}"
         for precision in Precision
@@ -168,13 +178,14 @@ def test_the_layouts_number_stands_for_what_is_stored(base: Base) -> None:
     assert (LAYOUT, hashlib.sha256(described.encode()).hexdigest()[:16]) == (1, "17c08be17d761605")
 
 
-def test_an_artefact_moved_to_another_key_is_refused(tmp_path: Path) -> None:
-    """A pack's transformer must not be taken for another's."""
+def test_prepared_weights_moved_to_another_key_are_refused(tmp_path: Path) -> None:
+    """The transformer of one pack must never be used for another pack."""
     stored_small(tmp_path)
     other = "cd" * 32
     (tmp_path / OF).rename(tmp_path / other)
-    with pytest.raises(WeightsDamaged, match=f"The prepared {other}/transformer-float32-1 in .* is damaged: delete it"):
-        load_artefact(LocalFolder(tmp_path), other, "transformer", Precision.FLOAT32)
+    expected = f"The prepared {other}/transformer-float32-1 in .* is damaged: delete it"
+    with pytest.raises(PreparedWeightsDamaged, match=expected):
+        load_prepared(LocalFolder(tmp_path), other, "transformer", Precision.FLOAT32)
 
 
 def contents(directory: Path) -> list[Path]:
@@ -188,28 +199,28 @@ def test_any_single_byte_changed_is_refused(tmp_path: Path, data: st.DataObject)
         stored_small(tmp_path)
     path = data.draw(st.sampled_from(contents(tmp_path)))
     original = path.read_bytes()
-    place = data.draw(st.integers(0, len(original) - 1))
-    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != original[place]))
-    changed = original[:place] + bytes([byte]) + original[place + 1 :]
+    position = data.draw(st.integers(0, len(original) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != original[position]))
+    changed = original[:position] + bytes([byte]) + original[position + 1 :]
     path.write_bytes(changed)
     try:
-        with pytest.raises(WeightsDamaged):
-            fill(small(), load_small(tmp_path).tensors())  # type: ignore[union-attr]
+        with pytest.raises((PreparedWeightsDamaged, TensorsMismatch)):
+            load_state(small(), load_small(tmp_path).tensors())
     finally:
         path.write_bytes(original)
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_missing_shard_is_refused(tmp_path: Path, number: int) -> None:
-    artefact = stored_small(tmp_path)
-    (tmp_path / artefact.files[number].path).unlink()
-    with pytest.raises(WeightsDamaged, match="is damaged: delete it, or prepare it anew"):
-        dict(artefact.tensors())
+    weights = stored_small(tmp_path)
+    (tmp_path / weights.files[number].path).unlink()
+    with pytest.raises(PreparedWeightsDamaged, match="is damaged: delete it, or prepare it again"):
+        dict(weights.tensors())
 
 
 def test_a_shard_is_no_larger_than_asked_unless_one_tensor_is(tmp_path: Path) -> None:
-    artefact = stored_small(tmp_path, shard_bytes=80)
-    read = [set(dict(Artefact(artefact.folder, artefact.key, (file,)).tensors())) for file in artefact.files]
+    weights = stored_small(tmp_path, shard_bytes=80)
+    read = [set(dict(PreparedWeights(weights.folder, weights.key, (file,)).tensors())) for file in weights.files]
     assert read == [{"0.weight", "0.bias"}, {"1.weight"}]
     assert [len(stored_small(tmp_path / f"{size}", size).files) for size in (1, 1000)] == [3, 1]
 
@@ -225,49 +236,49 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     assert stored_small(tmp_path / "a").files == stored_small(tmp_path / "b").files
 
 
-def test_who_comes_while_another_is_storing_leaves_it_to_them(tmp_path: Path) -> None:
+def test_a_second_process_does_not_store_at_the_same_time(tmp_path: Path) -> None:
     stored_small(tmp_path)
     (lock,) = tmp_path.rglob(".*.lock")
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert store_artefact(tmp_path, small(), OF, "transformer", Precision.FLOAT32) is None
+    with lock.open() as locked_file:
+        fcntl.flock(locked_file, fcntl.LOCK_EX)
+        assert store_prepared(tmp_path, small(), OF, "transformer", Precision.FLOAT32) is None
 
 
-def test_what_was_cut_off_is_no_artefact_and_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the process had been killed before the last file: nothing is found, and the rest is not taken up."""
+def test_after_a_kill_nothing_is_found_and_all_is_stored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed before the last file. The files are not found, and are not used again."""
 
     def killed(_path: Path, _data: bytes) -> int:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", killed)
-        patched.setattr(prequantized.shutil, "rmtree", lambda *_args, **_more: None)
+        patched.setattr(shutil, "rmtree", lambda *_args, **_more: None)
         with pytest.raises(KeyboardInterrupt):
             stored_small(tmp_path)
     assert contents(tmp_path)
-    assert load_small(tmp_path) is None
+    assert find_small(tmp_path) is None
     stored_small(tmp_path)
     assert not list(tmp_path.rglob("*.partial"))
     filled = small()
-    fill(filled, load_small(tmp_path).tensors())  # type: ignore[union-attr]
+    load_state(filled, load_small(tmp_path).tensors())
     assert_same(small(), filled)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path: Path) -> None:
     module = nn.Linear(256, 256)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(DataDirUnwritable, match=r"cannot keep the prepared transformer .*: free some room there"):
-            store_artefact(tmp_path, module, OF, "transformer", Precision.FLOAT32)
+            store_prepared(tmp_path, module, OF, "transformer", Precision.FLOAT32)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in (tmp_path / OF).iterdir()] == [".transformer-float32-1.lock"]
 
 
-def test_progress_is_heard_in_bytes(tmp_path: Path) -> None:
-    artefact = stored_small(tmp_path)
-    heard: list[int] = []
-    for _ in artefact.tensors(on_bytes=heard.append):
+def test_progress_is_reported_in_bytes(tmp_path: Path) -> None:
+    weights = stored_small(tmp_path)
+    reported: list[int] = []
+    for _ in weights.tensors(on_bytes=reported.append):
         pass
-    assert sum(heard) == sum(file.size for file in artefact.files)
+    assert sum(reported) == sum(file.size for file in weights.files)
