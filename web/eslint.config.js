@@ -4,6 +4,7 @@ import reactHooks from 'eslint-plugin-react-hooks';
 import tseslint from 'typescript-eslint';
 
 const SHARED = ['./src/api', './src/auth', './src/ui', './src/tab-storage.ts'];
+const FEATURES = ['composer', 'runs', 'lightbox', 'saving', 'feedback'].map((name) => `./src/${name}`);
 
 export default tseslint.config(
   { ignores: ['dist', 'src/api/schema.d.ts'] },
@@ -31,9 +32,9 @@ export default tseslint.config(
         'error',
         {
           zones: [
-            ...SHARED.map((target) => ({ target, from: ['./src/generate', './src/app'] })),
-            { target: './src/generate', from: ['./src/app', './src/auth'] },
-            { target: ['./src/api', './src/generate'], from: './src/auth' },
+            ...SHARED.map((target) => ({ target, from: [...FEATURES, './src/app'] })),
+            { target: FEATURES, from: ['./src/app', './src/auth'] },
+            { target: ['./src/api', ...FEATURES], from: './src/auth' },
           ],
         },
       ],

@@ -1,7 +1,7 @@
 /** Who gets to see what: signing in, being refused, signing out. */
 import { screen, waitFor } from '@testing-library/react';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { liveAddresses } from '../test/addresses';
+import { liveAddresses } from '../test/object-urls';
 import { FakeOnbrand, MEMBER, PAGE_CONFIG, problem } from '../test/fake-onbrand';
 import { fakeSession, generateButton, promptField, renderApp, renderStarted } from '../test/render-app';
 

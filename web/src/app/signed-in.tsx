@@ -8,7 +8,7 @@ import { getMe } from '../api/get-me';
 import type { PageConfig } from '../api/get-page-config';
 import { ApiProblem, type Problem } from '../api/problem';
 import type { Session } from '../auth/session';
-import { GeneratePage } from '../generate/generate-page';
+import { GeneratePage } from './generate-page';
 import { strings } from '../ui/strings';
 import { ConnectionBanner } from './connection-banner';
 import { Header } from './header';

@@ -1,5 +1,5 @@
 /** While the sign-in is under way: the page says so, and that what was typed is still there. */
-import { recallDraft } from '../generate/use-draft';
+import { recallDraft } from '../composer/use-draft';
 import { ProgressBar } from '../ui/progress-bar';
 import { strings } from '../ui/strings';
 import { Header } from './header';

@@ -6,7 +6,7 @@ import { http, HttpResponse, type HttpHandler } from 'msw';
 import type { Job } from '../api/get-job';
 import type { Me } from '../api/get-me';
 import type { PageConfig } from '../api/get-page-config';
-import { isFinal } from '../generate/job-updates';
+import { isFinal } from '../runs/newer-job';
 import { server } from './server';
 
 const ORIGIN = 'http://localhost:8000';

@@ -3,7 +3,7 @@ import { File } from 'node:buffer';
 import '@testing-library/jest-dom/vitest';
 import { cleanup, configure } from '@testing-library/react';
 import { afterAll, afterEach, beforeAll, beforeEach, vi } from 'vitest';
-import { liveAddresses } from './addresses';
+import { liveAddresses } from './object-urls';
 import { server } from './server';
 
 // The page's whole document in every failure is more than anybody reads.
