@@ -1,30 +1,31 @@
-/** The file of a picture, fetched as the person: an <img> can't carry a token. */
+/** The file of a picture. The page downloads it with the person's token, which an <img> alone can't send. */
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useEffectEvent, useState } from 'react';
 import { useApi } from './api-context';
-import { getImage, type Loading } from './get-image';
-import { ApiProblem, isTransient } from './problem';
+import { getImage, type DownloadOptions } from './get-image';
+import { isExpired, isTransient } from './problem';
 
-const TRIES = 3;
+const MAX_RETRIES = 3;
 
-const pictureKey = (address: string) => ['picture', address];
+const imageKey = (path: string) => ['image', path];
 
-export function usePicture(address: string, onExpired: () => void) {
+/** Loads the picture at `path`, one of a job's `images`, to show it. */
+export function useImage(path: string, onExpired: () => void) {
   const api = useApi();
   const { data, error, refetch, isFetching } = useQuery({
-    queryKey: pictureKey(address),
-    queryFn: ({ signal }) => getImage(api, address, { signal }),
+    queryKey: imageKey(path),
+    queryFn: ({ signal }) => getImage(api, path, { signal }),
     staleTime: Infinity,
     structuralSharing: false,
-    retry: (count, reason) => count < TRIES && isTransient(reason),
+    retry: (count, reason) => count < MAX_RETRIES && isTransient(reason),
   });
-  const isExpired = error instanceof ApiProblem && error.problem.status === 410;
-  const expire = useEffectEvent(onExpired);
+  const isGone = isExpired(error);
+  const reportExpired = useEffectEvent(onExpired);
   useEffect(() => {
-    if (isExpired) expire();
-  }, [isExpired]);
+    if (isGone) reportExpired();
+  }, [isGone]);
 
-  // The bytes came, but the browser can't show them.
+  // A file that arrived, but that the browser could not decode.
   const [broken, setBroken] = useState<Blob | null>(null);
   const isBroken = data !== undefined && data === broken;
   return {
@@ -35,16 +36,16 @@ export function usePicture(address: string, onExpired: () => void) {
   };
 }
 
-/** Gets a picture to keep: the one that is on the page, whose bytes are the stored ones, otherwise from the API. */
-export function useLoadPicture(): (address: string, loading?: Loading) => Promise<File> {
+/** Returns a function that gets a picture to save it: from the page if it is loaded there, otherwise from the API. */
+export function useLoadImage(): (path: string, options?: DownloadOptions) => Promise<File> {
   const api = useApi();
   const queryClient = useQueryClient();
   return useCallback(
-    async (address, loading = {}) => {
-      const loaded = queryClient.getQueryData<File>(pictureKey(address));
+    async (path, options = {}) => {
+      const loaded = queryClient.getQueryData<File>(imageKey(path));
       if (loaded !== undefined) return loaded;
-      const file = await getImage(api, address, loading);
-      queryClient.setQueryData(pictureKey(address), file);
+      const file = await getImage(api, path, options);
+      queryClient.setQueryData(imageKey(path), file);
       return file;
     },
     [api, queryClient],

@@ -1,65 +1,62 @@
-/** The one screen: the composer, and the runs of this tab, newest on top. */
+/** The main page: the composer, and below it the runs of this tab, newest first. It puts the features together. */
 import { VisuallyHidden } from '@radix-ui/react-visually-hidden';
 import { useEffect, useRef } from 'react';
 import type { Me } from '../api/get-me';
 import { useIsOnline } from '../api/use-is-online';
-import { strings } from '../ui/strings';
-import { useKeptFocus } from '../ui/use-focus-fallback';
 import { Composer } from '../composer/composer';
-import { EmptyState, usually } from '../composer/empty-state';
-import styles from './generate-page.module.css';
-import { RunCard } from '../runs/run-card';
+import { EmptyState } from '../composer/empty-state';
 import { useDraft } from '../composer/use-draft';
+import { useWarmUp } from '../composer/use-warm-up';
+import { NotificationOffer } from '../feedback/notification-offer';
+import { notify } from '../feedback/notifications';
+import { UsefulnessQuestion } from '../feedback/usefulness-question';
+import { useUsefulnessQuestion } from '../feedback/use-usefulness-question';
+import type { RunActions } from '../runs/run-actions';
+import { RunCard } from '../runs/run-card';
+import type { LiveRun } from '../runs/run-view';
 import { usePageTitle } from '../runs/use-page-title';
-import { useQuestion } from '../feedback/use-usefulness-question';
-import { useRunNews } from '../runs/use-run-announcements';
+import { useRunAnnouncements } from '../runs/use-run-announcements';
 import { useRuns } from '../runs/use-runs';
-import { useWarm } from '../composer/use-warm-up';
+import { strings } from '../ui/strings';
+import { useFocusFallback } from '../ui/use-focus-fallback';
+import styles from './generate-page.module.css';
 
 type GeneratePageProps = { accountId: string; me: Me; retentionHours: number };
 
 export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProps) {
   const draft = useDraft(accountId);
-  const { runs, press, ...rest } = useRuns(accountId);
-  const warm = useWarm();
-  const input = useRef<HTMLTextAreaElement>(null);
-  const question = useQuestion(accountId, runs);
-  usePageTitle(runs);
-  useRunNews(runs, accountId);
+  const warmUp = useWarmUp();
   const isOnline = useIsOnline();
-  const main = useRef<HTMLElement>(null);
-  useKeptFocus(main, ({ card }) => headingOf(card?.isConnected ? card : main.current) ?? input.current);
+  const { runs, isStarting, start, ...runActions } = useRuns(accountId);
+  const question = useUsefulnessQuestion(accountId, completeJobIds(runs));
+  usePageTitle(runs);
+  useRunAnnouncements(runs, (text, key) => notify(accountId, text, key));
 
+  const main = useRef<HTMLElement>(null);
+  const input = useRef<HTMLTextAreaElement>(null);
+  useFocusFallback(main, ({ card }) => firstHeading(card?.isConnected ? card : main.current) ?? input.current);
   const isEmpty = runs.length === 0;
   useEffect(() => {
     if (isEmpty) input.current?.focus();
   }, [isEmpty]);
 
-  // The newest run is what one wants to see next; focus stays where it was.
-  const pressAndShow: typeof press = (prompt, replaced) => {
-    press(prompt, replaced);
+  // Scrolls to the new run. The focus stays where it was.
+  const startAndShow: RunActions['start'] = (prompt, replaced) => {
+    start(prompt, replaced);
     window.scrollTo({ top: 0 });
   };
-  const write = (text: string) => {
+  const changeDraft = (text: string) => {
     draft.set(text);
-    warm();
+    warmUp();
   };
-  const edit = (prompt: string) => {
-    write(prompt);
+  const editPrompt = (prompt: string) => {
+    changeDraft(prompt);
     input.current?.focus();
   };
+  const actions: RunActions = { ...runActions, canStart: !isStarting && isOnline, start: startAndShow, editPrompt };
+  const usualDuration = usualDurationText(me);
+  // A person who has seen a run end knows whether a notification would help.
   const hasWaited = runs.some(({ view }) => view.kind === 'complete' || view.kind === 'failed');
-  const actions = {
-    ...rest,
-    isBusy: rest.isBusy || !isOnline,
-    press: pressAndShow,
-    editPrompt: edit,
-    question,
-    retentionHours,
-    hasWaited,
-    accountId,
-    usually: usually(me),
-  };
 
   return (
     <main ref={main} className={isEmpty ? undefined : styles['withRuns']}>
@@ -68,18 +65,35 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
       </VisuallyHidden>
       <Composer
         draft={draft}
-        onDraft={write}
-        onGenerate={pressAndShow}
-        isBusy={rest.isBusy}
+        onDraftChange={changeDraft}
+        onGenerate={startAndShow}
+        isStarting={isStarting}
         isCollapsed={!isEmpty}
         inputRef={input}
       />
       {isEmpty ? (
-        <EmptyState me={me} retentionHours={retentionHours} onExample={edit} />
+        <EmptyState me={me} usualDuration={usualDuration} retentionHours={retentionHours} onExample={editPrompt} />
       ) : (
         <section aria-label={strings.run.list}>
           {runs.map((live) => (
-            <RunCard key={live.run.key} live={live} actions={actions} />
+            <RunCard
+              key={live.run.key}
+              live={live}
+              actions={actions}
+              onSaved={question.onSaved}
+              retentionHours={retentionHours}
+              usualDuration={usualDuration}
+              notificationOffer={hasWaited && <NotificationOffer accountId={accountId} />}
+              question={
+                question.jobId !== null && question.jobId === live.run.jobId ? (
+                  <UsefulnessQuestion
+                    jobId={question.jobId}
+                    onAnswered={question.onAnswered}
+                    onClose={question.close}
+                  />
+                ) : null
+              }
+            />
           ))}
         </section>
       )}
@@ -87,7 +101,16 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
   );
 }
 
-/** The first card's heading within an element; the prompt is what one wants to hear there. */
-function headingOf(element: HTMLElement | null): HTMLElement | null {
+function completeJobIds(runs: LiveRun[]): string[] {
+  return runs.flatMap(({ view }) => (view.kind === 'complete' ? [view.job.id] : []));
+}
+
+/** Measured by the service; empty until it has measured a run. */
+function usualDurationText({ usual_seconds }: Me): string {
+  return usual_seconds === null ? '' : strings.empty.usually(usual_seconds.typical, usual_seconds.slow);
+}
+
+/** The heading of the first card in an element. It says the prompt, so it is a good place for the focus. */
+function firstHeading(element: HTMLElement | null): HTMLElement | null {
   return element?.querySelector<HTMLElement>('h2[tabindex]') ?? null;
 }

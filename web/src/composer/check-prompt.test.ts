@@ -5,7 +5,7 @@ import { checkPrompt } from './check-prompt';
 
 type Vector = { name: string; input: string; normalised?: string; error?: string };
 
-describe('the vectors shared with the server', () => {
+describe('the test vectors shared with the server', () => {
   test.each(vectors as Vector[])('$name', ({ input, normalised, error }) => {
     const checked = checkPrompt(input);
     expect(checked.problem).toBe(error ?? null);
@@ -13,7 +13,7 @@ describe('the vectors shared with the server', () => {
   });
 });
 
-test('a prompt that is fine stays as it is when checked again', () => {
+test('a valid prompt does not change when it is checked again', () => {
   const anyText = fc.string({ unit: 'binary' });
   const special = fc.string({ unit: fc.constantFrom('\u200D', '\u200B', '\u0301', ' ', '\n', 'a', 'e', '\u{1F3A8}') });
   fc.assert(

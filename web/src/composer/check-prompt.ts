@@ -1,7 +1,9 @@
 /**
- * The prompt rule of `onbrand/prompt.py`, so that the page counts as the server does and says so before sending.
+ * The server's rule for prompts, once more for the page: the page then counts as the server does, and can say what is
+ * wrong before it sends anything.
  *
- * Both read `tests/vectors/prompts.json` in their tests. The server has the last word: its Unicode tables may be newer.
+ * The tests of both rules read `tests/vectors/prompts.json`. The server decides in the end, because its Unicode tables
+ * may be newer.
  */
 
 export const MAX_CODE_POINTS = 500;
@@ -11,7 +13,7 @@ const JOINER = '\u200D';
 type PromptProblem = 'prompt_blank' | 'prompt_too_long' | 'prompt_invalid';
 export type CheckedPrompt = { text: string; length: number; problem: PromptProblem | null };
 
-/** The prompt as it would be stored, its length in Unicode code points, and what is wrong with it, if anything. */
+/** Returns the prompt as the server would store it, its length in Unicode code points, and its problem if any. */
 export function checkPrompt(input: string): CheckedPrompt {
   const line = input.replace(/[\n\r\t\u2028\u2029]/g, ' ');
   const text = withoutFormatCharacters(line).normalize('NFC').trim();
@@ -23,10 +25,11 @@ function problemOf(line: string, text: string, length: number): PromptProblem | 
   if (/[\p{Cc}\p{Cs}]/u.test(line)) return 'prompt_invalid';
   if (!/[\p{L}\p{N}\p{S}\p{P}]/u.test(text)) return 'prompt_blank';
   if (length > MAX_CODE_POINTS) return 'prompt_too_long';
-  return longestRunOfMarks(text) > MAX_MARKS_PER_BASE ? 'prompt_invalid' : null;
+  return mostMarksInARow(text) > MAX_MARKS_PER_BASE ? 'prompt_invalid' : null;
 }
 
-// Bidi controls, zero-width and tag characters go; a joiner between two visible characters stays, as emoji need it.
+// Removes bidi controls, zero-width characters and tag characters. A joiner between two visible characters stays: emoji
+// need it.
 function withoutFormatCharacters(line: string): string {
   const visible = Array.from(line).filter((char) => char === JOINER || !/\p{Cf}/u.test(char));
   const kept: string[] = [];
@@ -40,6 +43,6 @@ function withoutFormatCharacters(line: string): string {
   return kept.join('');
 }
 
-function longestRunOfMarks(text: string): number {
+function mostMarksInARow(text: string): number {
   return Math.max(0, ...Array.from(text.matchAll(/\p{M}+/gu), ([marks]) => Array.from(marks).length));
 }

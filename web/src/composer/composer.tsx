@@ -1,12 +1,5 @@
-/** Where the prompt is written. It says why Generate can't be pressed, and never loses a character. */
-import {
-  useEffect,
-  useId,
-  useLayoutEffect,
-  useState,
-  type KeyboardEvent,
-  type RefObject,
-} from 'react';
+/** The field for the prompt, and the Generate button. If the button is off, the composer says why. */
+import { useEffect, useId, useLayoutEffect, useState, type KeyboardEvent, type RefObject } from 'react';
 import { useIsOnline } from '../api/use-is-online';
 import { useAnnounce } from '../ui/announcer';
 import { Button } from '../ui/button';
@@ -16,42 +9,44 @@ import styles from './composer.module.css';
 import { checkPrompt, MAX_CODE_POINTS, type CheckedPrompt } from './check-prompt';
 import { useDraftText, type Draft } from './use-draft';
 
-const COUNT_FROM = 400;
-const ANNOUNCE_LEFT_AT = [100, 50, 10];
-const TALLEST_PX = 200;
+/** From this length on, the composer shows a counter. */
+const COUNTED_FROM = 400;
+/** How many characters are left when a screen reader hears about it. */
+const ANNOUNCED_LEFT = [100, 50, 10];
+const MAX_HEIGHT_PX = 200;
 
 type ComposerProps = {
   draft: Draft;
-  /** Somebody writes. */
-  onDraft: (text: string) => void;
+  onDraftChange: (text: string) => void;
   onGenerate: (prompt: string) => void;
-  isBusy: boolean;
-  /** One line, once there is a run to look at. */
+  /** A run is being sent, and no other can be started meanwhile. */
+  isStarting: boolean;
+  /** The field has one line until the person writes in it, because the page shows runs. */
   isCollapsed: boolean;
   inputRef: RefObject<HTMLTextAreaElement | null>;
 };
 
-export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inputRef }: ComposerProps) {
+export function Composer({ draft, onDraftChange, onGenerate, isStarting, isCollapsed, inputRef }: ComposerProps) {
   const id = useId();
   const isOnline = useIsOnline();
   const text = useDraftText(draft);
   const checked = checkPrompt(text);
-  const reason = reasonAgainst(checked, isOnline, isBusy);
-  const isCounted = checked.length >= COUNT_FROM;
-  const [isOpen, setIsOpen] = useState(false);
-  useHeight(inputRef, text, isCollapsed && !isOpen);
+  const reason = reasonToWait(checked, isOnline, isStarting);
+  const isCounted = checked.length >= COUNTED_FROM;
+  const [isExpanded, setIsExpanded] = useState(false);
+  useAutoHeight(inputRef, text, isCollapsed && !isExpanded);
   useCountAnnouncement(checked.length);
 
   function submit(): void {
     if (reason !== null) return;
-    setIsOpen(false);
+    setIsExpanded(false);
     onGenerate(checked.text);
   }
 
   function onKeyDown(event: KeyboardEvent): void {
     if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
-    if (!event.repeat) submit();
+    if (!event.repeat) submit(); // a key that is held down is one press
   }
 
   return (
@@ -63,7 +58,7 @@ export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inpu
         <textarea
           ref={inputRef}
           id={`${id}-prompt`}
-          className={classes(styles['input'], isOpen && styles['open'])}
+          className={classes(styles['input'], isExpanded && styles['open'])}
           dir="auto"
           rows={1}
           value={text}
@@ -71,11 +66,11 @@ export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inpu
           aria-describedby={`${id}-reason`}
           aria-invalid={checked.problem === 'prompt_too_long' || checked.problem === 'prompt_invalid'}
           onChange={(event) => {
-            setIsOpen(true);
-            onDraft(event.target.value);
+            setIsExpanded(true);
+            onDraftChange(event.target.value);
           }}
-          onClick={() => setIsOpen(true)}
-          onBlur={() => setIsOpen(false)}
+          onClick={() => setIsExpanded(true)}
+          onBlur={() => setIsExpanded(false)}
           onKeyDown={onKeyDown}
         />
         {isCounted && (
@@ -84,7 +79,7 @@ export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inpu
           </p>
         )}
       </div>
-      <p id={`${id}-reason`} className={classes(styles['hint'], isBusy && styles['unseen'])}>
+      <p id={`${id}-reason`} className={classes(styles['hint'], isStarting && styles['unseen'])}>
         {reason}
       </p>
       <Button
@@ -103,9 +98,9 @@ export function Composer({ draft, onDraft, onGenerate, isBusy, isCollapsed, inpu
   );
 }
 
-function reasonAgainst(checked: CheckedPrompt, isOnline: boolean, isBusy: boolean): string | null {
+function reasonToWait(checked: CheckedPrompt, isOnline: boolean, isStarting: boolean): string | null {
   const { reason } = strings.composer;
-  if (isBusy) return reason.busy;
+  if (isStarting) return reason.busy;
   if (!isOnline) return reason.offline;
   switch (checked.problem) {
     case 'prompt_blank':
@@ -119,23 +114,23 @@ function reasonAgainst(checked: CheckedPrompt, isOnline: boolean, isBusy: boolea
   }
 }
 
-/** The field is as tall as its text, up to a limit, unless it is closed to one line. */
-function useHeight(inputRef: RefObject<HTMLTextAreaElement | null>, text: string, isClosed: boolean): void {
+/** Makes the field as high as its text, up to a limit, unless it is collapsed to one line. */
+function useAutoHeight(inputRef: RefObject<HTMLTextAreaElement | null>, text: string, isOneLine: boolean): void {
   useLayoutEffect(() => {
     const input = inputRef.current;
     if (input === null) return;
     input.style.height = '';
-    if (isClosed) input.scrollTop = 0;
-    else input.style.height = `${Math.min(input.scrollHeight + 2, TALLEST_PX)}px`;
-  }, [inputRef, text, isClosed]);
+    if (isOneLine) input.scrollTop = 0;
+    else input.style.height = `${Math.min(input.scrollHeight + 2, MAX_HEIGHT_PX)}px`;
+  }, [inputRef, text, isOneLine]);
 }
 
 function useCountAnnouncement(length: number): void {
   const announce = useAnnounce();
   const left = MAX_CODE_POINTS - length;
-  const mark = left < 0 ? -1 : ANNOUNCE_LEFT_AT.findLast((limit) => left <= limit);
+  const threshold = left < 0 ? -1 : ANNOUNCED_LEFT.findLast((limit) => left <= limit);
   useEffect(() => {
-    if (mark === -1) announce(strings.composer.over);
-    else if (mark !== undefined) announce(strings.composer.left(mark));
-  }, [mark, announce]);
+    if (threshold === -1) announce(strings.composer.over);
+    else if (threshold !== undefined) announce(strings.composer.left(threshold));
+  }, [threshold, announce]);
 }

@@ -1,20 +1,28 @@
-/** Before the first run: what will appear, how long it takes, and prompts that fill the field and don't send. */
+/** What the page shows before the first run: what people get, how long it takes, and prompts to start from. */
 import type { Me } from '../api/get-me';
 import { strings } from '../ui/strings';
 import styles from './empty-state.module.css';
 
-type EmptyStateProps = { me: Me; retentionHours: number; onExample: (text: string) => void };
+type EmptyStateProps = {
+  me: Me;
+  /** "drawing usually takes 35–45 s"; empty until the service has measured it. */
+  usualDuration: string;
+  retentionHours: number;
+  /** Puts an example into the composer. It sends nothing. */
+  onExample: (text: string) => void;
+};
 
-export function EmptyState({ me, retentionHours, onExample }: EmptyStateProps) {
-  // What the style that is live is known to draw well; nothing while no worker has said so.
+export function EmptyState({ me, usualDuration, retentionHours, onExample }: EmptyStateProps) {
+  // Prompts that the current style draws well. There are none until a worker has reported the style.
   const examples = me.style?.examples ?? [];
+  const readiness = me.is_ready ? strings.empty.ready : strings.empty.notReady;
   return (
     <section className={styles['empty']}>
       <div>
         <h2>{strings.empty.title}</h2>
         <p className={styles['detail']}>{strings.empty.detail(retentionHours)}</p>
         <p className={styles['outlook']} data-ready={me.is_ready}>
-          {outlookOf(me)}
+          {[readiness, usualDuration].filter(Boolean).join(' · ')}
         </p>
         {examples.length > 0 && <p className={styles['heading']}>{strings.composer.examples}</p>}
         {examples.length > 0 && (
@@ -36,13 +44,4 @@ export function EmptyState({ me, retentionHours, onExample }: EmptyStateProps) {
       </div>
     </section>
   );
-}
-
-function outlookOf(me: Me): string {
-  return [me.is_ready ? strings.empty.ready : strings.empty.notReady, usually(me)].filter(Boolean).join(' · ');
-}
-
-/** "usually 35–45 s", from measured runs; empty while there are none. */
-export function usually({ usual_seconds }: Me): string {
-  return usual_seconds === null ? '' : strings.empty.usually(usual_seconds.typical, usual_seconds.slow);
 }

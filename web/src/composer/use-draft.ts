@@ -1,15 +1,15 @@
 /**
- * The text in the composer. It outlives a refresh and the sign-in redirect, and belongs to whoever wrote it: the next
- * person to sign in in this tab starts with an empty field.
+ * The draft is the text in the composer. It survives a refresh and the sign-in redirect. It belongs to the person who
+ * wrote it: the next person who signs in in this tab starts with an empty field.
  *
- * Kept outside of React's state, so that a key stroke renders the composer and not every run on the page.
+ * It is not React state, so that typing renders only the composer and not every run on the page.
  */
 import { useState, useSyncExternalStore } from 'react';
-import { recall, remember } from '../tab-storage';
+import { loadFromTab, saveToTab } from '../tab-storage';
 
 const KEY = 'draft';
 
-type Stored = { accountId: string; text: string };
+type StoredDraft = { accountId: string; text: string };
 
 export type Draft = {
   get: () => string;
@@ -17,15 +17,15 @@ export type Draft = {
   subscribe: (listener: () => void) => () => void;
 };
 
-/** What somebody has typed in this tab, before it is known who is signed in. */
-export function recallDraft(): Stored | null {
-  const stored = recall(KEY);
+/** The stored draft, for the time when the page doesn't know yet who is signed in. */
+export function loadDraft(): StoredDraft | null {
+  const stored = loadFromTab(KEY);
   if (typeof stored !== 'object' || stored === null) return null;
   const { accountId, text } = stored as Record<string, unknown>;
   return typeof accountId === 'string' && typeof text === 'string' ? { accountId, text } : null;
 }
 
-/** The person's draft; reading it with `useDraftText` is what renders anew when it changes. */
+/** The person's draft. It doesn't render the component when it changes; `useDraftText` does. */
 export function useDraft(accountId: string): Draft {
   const [draft] = useState(() => createDraft(accountId));
   return draft;
@@ -36,14 +36,14 @@ export function useDraftText(draft: Draft): string {
 }
 
 function createDraft(accountId: string): Draft {
-  const stored = recallDraft();
+  const stored = loadDraft();
   const listeners = new Set<() => void>();
   let text = stored?.accountId === accountId ? stored.text : '';
   return {
     get: () => text,
     set: (next) => {
       text = next;
-      remember(KEY, { accountId, text } satisfies Stored);
+      saveToTab(KEY, { accountId, text } satisfies StoredDraft);
       listeners.forEach((listener) => listener());
     },
     subscribe: (listener) => {

@@ -1,16 +1,16 @@
-/** Tells the API that somebody is about to generate, at most every few minutes. Nothing depends on the answer. */
+/** Tells the server that a person is about to generate, at most once in four minutes. Nothing depends on the answer. */
 import { useCallback, useRef } from 'react';
 import { useApi } from '../api/api-context';
-import { warm } from '../api/warm';
+import { warmUp } from '../api/warm-up';
 
 const PAUSE_MS = 4 * 60_000;
 
-export function useWarm(): () => void {
+export function useWarmUp(): () => void {
   const api = useApi();
-  const last = useRef(-Infinity);
+  const lastCall = useRef(-Infinity);
   return useCallback(() => {
-    if (performance.now() - last.current < PAUSE_MS) return;
-    last.current = performance.now();
-    warm(api).catch(() => undefined); // the generation itself will say what is wrong
+    if (performance.now() - lastCall.current < PAUSE_MS) return;
+    lastCall.current = performance.now();
+    warmUp(api).catch(() => undefined); // if something is wrong, the generation will report it
   }, [api]);
 }

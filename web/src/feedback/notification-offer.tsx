@@ -1,28 +1,29 @@
-/** Offers a browser notice for the end of a run, and takes the offer back. */
+/** Offers a browser notification for the end of a run, and lets the person turn notifications off. */
 import { useState } from 'react';
 import { Button } from '../ui/button';
 import { strings } from '../ui/strings';
-import { useNotices } from './notifications';
-import styles from '../runs/run-progress.module.css';
+import styles from './notification-offer.module.css';
+import { useNotifications } from './notifications';
 
-export function NoticeOffer({ accountId }: { accountId: string }) {
-  const { isWanted, mayAsk, ask, turnOff } = useNotices(accountId);
+export function NotificationOffer({ accountId }: { accountId: string }) {
+  const { isWanted, canAsk, ask, turnOff } = useNotifications(accountId);
   const [isRefused, setIsRefused] = useState(false);
+  const text = strings.notifications;
   if (isWanted) {
     return (
       <>
-        <p className={styles['notice']}>{strings.notices.on}</p>
+        <p className={styles['message']}>{text.on}</p>
         <Button look="quiet" onClick={turnOff}>
-          {strings.notices.turnOff}
+          {text.turnOff}
         </Button>
       </>
     );
   }
-  if (isRefused) return <p className={styles['notice']}>{strings.notices.refused}</p>;
-  if (!mayAsk) return null;
+  if (isRefused) return <p className={styles['message']}>{text.refused}</p>;
+  if (!canAsk) return null;
   return (
     <Button look="quiet" onClick={() => void ask().then((permission) => setIsRefused(permission === 'denied'))}>
-      {strings.notices.offer}
+      {text.offer}
     </Button>
   );
 }

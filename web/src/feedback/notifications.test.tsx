@@ -1,10 +1,10 @@
-/** Browser notices: offered to those who have waited before, asked for on a press, shown only in the background. */
+/** Browser notifications: offered to people who have waited before, and shown only in a background tab. */
 import { act, screen, waitFor } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FakeOnbrand } from '../test/fake-onbrand';
-import { follow, generateButton, pressable, renderApp } from '../test/render-app';
+import { generateJob, generateButton, waitUntilAvailable, renderApp } from '../test/render-app';
 
-const OFFER = "Tell me when it's done";
+const OFFER = 'Notify me';
 const FAILURE = { code: 'gpu_memory', title: 'Not enough GPU memory', detail: 'Try again in a moment.' };
 
 let onbrand: FakeOnbrand;
@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => localStorage.clear());
 
-/** The browser's notices, at the page's edge. */
+/** Replaces the browser's Notification. */
 class FakeNotification {
   static permission: NotificationPermission = 'default';
   static requestPermission = vi.fn<() => Promise<NotificationPermission>>();
@@ -30,7 +30,7 @@ class FakeNotification {
   }
 }
 
-/** A browser that answers so when it is asked, or has been asked before. */
+/** `answers` is what the person will answer; `permission` is what the person has answered before. */
 function browser({ answers = 'granted', permission = 'default' }: Record<string, NotificationPermission> = {}) {
   FakeNotification.permission = permission;
   FakeNotification.requestPermission = vi.fn(() => {
@@ -44,12 +44,12 @@ function leaveTab(): void {
   vi.spyOn(document, 'hidden', 'get').mockReturnValue(true);
 }
 
-/** The second run of a tab, whose first has ended. */
+/** Starts a second run in a tab whose first run has ended. */
 async function secondRun() {
-  const page = await follow(onbrand);
+  const page = await generateJob(onbrand);
   onbrand.fail(page.id, FAILURE);
   await screen.findByText(FAILURE.title);
-  await pressable('Generate');
+  await waitUntilAvailable('Generate');
   await page.user.click(generateButton());
   await waitFor(() => expect(onbrand.jobs.size).toBe(2));
   const { id } = onbrand.job(1);
@@ -57,39 +57,39 @@ async function secondRun() {
   return { ...page, id };
 }
 
-async function secondRunWithNotices() {
+async function secondRunWithNotifications() {
   browser();
   const page = await secondRun();
   await page.user.click(screen.getByRole('button', { name: OFFER }));
-  await screen.findByText("You'll get a notice when it's done.");
+  await screen.findByText("You'll be notified when it's done.");
   return page;
 }
 
-test('during the first run of a tab nothing is offered', async () => {
+test('during the first run of a tab no notification is offered', async () => {
   browser();
-  const { id } = await follow(onbrand);
+  const { id } = await generateJob(onbrand);
   onbrand.draw(id, 2, 16);
   await screen.findByText(/step 2 of 12/);
   expect(screen.queryByRole('button', { name: OFFER })).not.toBeInTheDocument();
 });
 
-test('the browser asks only when the offer is pressed, and then the page says that a notice will come', async () => {
+test('the browser asks only after a click on the offer, and the page then confirms it', async () => {
   browser();
   const { user } = await secondRun();
   expect(FakeNotification.requestPermission).not.toHaveBeenCalled();
   await user.click(screen.getByRole('button', { name: OFFER }));
-  expect(await screen.findByText("You'll get a notice when it's done.")).toBeInTheDocument();
+  expect(await screen.findByText("You'll be notified when it's done.")).toBeInTheDocument();
   expect(FakeNotification.requestPermission).toHaveBeenCalledOnce();
   expect(screen.queryByRole('button', { name: OFFER })).not.toBeInTheDocument();
 });
 
-test('the end of a run in a background tab is shown, and a click on the notice comes back to the tab', async () => {
-  const { id } = await secondRunWithNotices();
+test('the end of a run in a background tab shows a notification, and a click on it opens the tab', async () => {
+  const { id } = await secondRunWithNotifications();
   leaveTab();
   onbrand.complete(id);
   await waitFor(() => expect(shown).toHaveLength(1));
   expect(shown[0]?.title).toBe('Onbrand: 4 illustrations ready');
-  // Whoever walks past the screen reads no prompt.
+  // A passer-by must not read the prompt on the screen.
   expect(JSON.stringify(shown[0]?.options)).not.toContain('teapot');
   const focusing = vi.spyOn(window, 'focus').mockImplementation(() => undefined);
   act(() => shown[0]?.onclick?.());
@@ -97,29 +97,29 @@ test('the end of a run in a background tab is shown, and a click on the notice c
   expect(shown[0]?.close).toHaveBeenCalledOnce();
 });
 
-test('a failure in a background tab is shown too', async () => {
-  const { id } = await secondRunWithNotices();
+test('a failed run in a background tab shows a notification, too', async () => {
+  const { id } = await secondRunWithNotifications();
   leaveTab();
   onbrand.fail(id, FAILURE);
   await waitFor(() => expect(shown.map(({ title }) => title)).toEqual(['Onbrand: Failed: Not enough GPU memory']));
 });
 
-test('steps on the way are not shown', async () => {
-  const { id } = await secondRunWithNotices();
+test('progress shows no notification', async () => {
+  const { id } = await secondRunWithNotifications();
   leaveTab();
   onbrand.draw(id, 6, 50);
   await waitFor(() => expect(document.title).toBe('(50 %) Onbrand'));
   expect(shown).toEqual([]);
 });
 
-test('somebody who looks at the tab gets no notice', async () => {
-  const { id } = await secondRunWithNotices();
+test('a visible tab shows no notification', async () => {
+  const { id } = await secondRunWithNotifications();
   onbrand.complete(id);
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
   expect(shown).toEqual([]);
 });
 
-test('a permission given before is not used until somebody wants notices here', async () => {
+test('a permission from before is not used until the person wants notifications here', async () => {
   browser({ permission: 'granted' });
   const { id } = await secondRun();
   leaveTab();
@@ -128,22 +128,22 @@ test('a permission given before is not used until somebody wants notices here', 
   expect(shown).toEqual([]);
 });
 
-test('what was wanted is still wanted after a refresh', async () => {
-  const { id, unmount } = await secondRunWithNotices();
+test('the choice survives a refresh', async () => {
+  const { id, unmount } = await secondRunWithNotifications();
   unmount();
   await renderApp();
-  expect(await screen.findByText("You'll get a notice when it's done.")).toBeInTheDocument();
+  expect(await screen.findByText("You'll be notified when it's done.")).toBeInTheDocument();
   await waitFor(() => expect(onbrand.isStreamed(id)).toBe(true));
   leaveTab();
   onbrand.complete(id);
   await waitFor(() => expect(shown).toHaveLength(1));
 });
 
-test('somebody who refuses is told where to look instead, and is not asked again', async () => {
+test('a person who refuses is told about the title of the tab, and is not asked again', async () => {
   browser({ answers: 'denied' });
   const { id, user } = await secondRun();
   await user.click(screen.getByRole('button', { name: OFFER }));
-  expect(await screen.findByText(/This tab's title shows the progress/)).toBeInTheDocument();
+  expect(await screen.findByText(/The title of this tab shows the progress/)).toBeInTheDocument();
   expect(screen.queryByRole('button', { name: OFFER })).not.toBeInTheDocument();
   leaveTab();
   onbrand.complete(id);
@@ -151,7 +151,7 @@ test('somebody who refuses is told where to look instead, and is not asked again
   expect(shown).toEqual([]);
 });
 
-test.each([['a browser that refuses notices', true], ['a browser without notices', false]])(
+test.each([['a browser that refuses notifications', true], ['a browser without notifications', false]])(
   '%s offers nothing',
   async (_name, isKnown) => {
     if (isKnown) browser({ permission: 'denied' });
@@ -160,8 +160,8 @@ test.each([['a browser that refuses notices', true], ['a browser without notices
   },
 );
 
-test('a phone, where pages may not show notices themselves, loses nothing', async () => {
-  const { id } = await secondRunWithNotices();
+test('a phone, where a page cannot show notifications, still shows the pictures', async () => {
+  const { id } = await secondRunWithNotifications();
   vi.stubGlobal('Notification', Object.assign(function Refusing() {
     throw new TypeError('Illegal constructor');
   }, { permission: 'granted' }));
@@ -170,8 +170,8 @@ test('a phone, where pages may not show notices themselves, loses nothing', asyn
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
 });
 
-test('notices can be turned off again', async () => {
-  const { user, id } = await secondRunWithNotices();
+test('notifications can be turned off', async () => {
+  const { user, id } = await secondRunWithNotifications();
   await user.click(screen.getByRole('button', { name: 'Turn off' }));
   expect(await screen.findByRole('button', { name: OFFER })).toBeInTheDocument();
   leaveTab();
@@ -180,15 +180,15 @@ test('notices can be turned off again', async () => {
   expect(shown).toEqual([]);
 });
 
-test('the next person in this browser gets none unasked', async () => {
-  await secondRunWithNotices();
+test('the choice is stored for one account only', async () => {
+  await secondRunWithNotifications();
   expect(Object.keys(localStorage)).toEqual(['onbrand.notices.account-1']);
 });
 
-test('a question that was closed without an answer may be asked again', async () => {
+test('the offer stays if the person closes the question of the browser', async () => {
   browser({ answers: 'default' });
   const { user } = await secondRun();
   await user.click(screen.getByRole('button', { name: OFFER }));
   expect(await screen.findByRole('button', { name: OFFER })).toBeInTheDocument();
-  expect(screen.queryByText(/doesn't allow notices/)).not.toBeInTheDocument();
+  expect(screen.queryByText(/doesn't allow notifications/)).not.toBeInTheDocument();
 });

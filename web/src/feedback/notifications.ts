@@ -1,61 +1,65 @@
 /**
- * Browser notices for runs that end while the tab is in the background, for whoever asked for them.
+ * Browser notifications about runs that end while the tab is in the background, for people who want them.
  *
- * The browser keeps the permission, which can't be given back; who wants notices is kept here, by account. A notice
- * never holds the prompt: it stays on the screen, and in the system's list, when the person has left.
+ * The browser keeps the permission, and a page can't give it back. So this file stores by account who wants
+ * notifications. A notification never contains the prompt: it stays on the screen and in the system's list, also when
+ * the person has left.
  */
 import { useCallback, useSyncExternalStore } from 'react';
 import { strings } from '../ui/strings';
 
 const KEY = 'onbrand.notices.';
-const changed = new EventTarget();
-/** For a browser that refuses to store the choice: it then holds for as long as the page is open. */
-const chosen = new Map<string, boolean>();
+const changes = new EventTarget();
+/** The choices that the browser refused to store. They last while the page is open. */
+const unstored = new Map<string, boolean>();
 
-type Notices = {
+type Notifications = {
   isWanted: boolean;
-  /** Asking could have an effect: the browser knows notices, and nobody has refused them. */
-  mayAsk: boolean;
-  /** Asks the person, which must come from a press of a button. */
+  /** The browser knows notifications, and nobody has refused them. */
+  canAsk: boolean;
+  /** Asks the person for permission. Must be called from a click handler. */
   ask: () => Promise<NotificationPermission>;
   turnOff: () => void;
 };
 
-export function useNotices(accountId: string): Notices {
+export function useNotifications(accountId: string): Notifications {
   const isWanted = useSyncExternalStore(subscribe, () => isOn(accountId));
-  const choose = useCallback(
-    (isOnNow: boolean) => {
-      remember(accountId, isOnNow);
-      changed.dispatchEvent(new Event('change'));
+  const setWanted = useCallback(
+    (isWantedNow: boolean) => {
+      store(accountId, isWantedNow);
+      changes.dispatchEvent(new Event('change'));
     },
     [accountId],
   );
   const ask = useCallback(async () => {
     const permission = await Notification.requestPermission();
-    if (permission === 'granted') choose(true);
+    if (permission === 'granted') setWanted(true);
     return permission;
-  }, [choose]);
-  const turnOff = useCallback(() => choose(false), [choose]);
-  return { isWanted, mayAsk: 'Notification' in window && Notification.permission !== 'denied', ask, turnOff };
+  }, [setWanted]);
+  const turnOff = useCallback(() => setWanted(false), [setWanted]);
+  return { isWanted, canAsk: 'Notification' in window && Notification.permission !== 'denied', ask, turnOff };
 }
 
-/** Shows a notice if the tab is in the background and the person wants it; a click on it comes back to the tab. */
+/**
+ * Shows a notification if the tab is in the background and the person wants notifications. A click on it opens the tab.
+ * A second notification with the same `tag` replaces the first.
+ */
 export function notify(accountId: string, title: string, tag: string): void {
   if (!document.hidden || !isOn(accountId)) return;
   try {
-    const notice = new Notification(`${strings.product}: ${title}`, { tag, icon: '/favicon.svg' });
-    notice.onclick = () => {
+    const notification = new Notification(`${strings.product}: ${title}`, { tag, icon: '/favicon.svg' });
+    notification.onclick = () => {
       window.focus();
-      notice.close();
+      notification.close();
     };
   } catch {
-    // Phones allow notices from service workers only; the tab's title says it there.
+    // Phones allow notifications from service workers only. There the title of the tab shows that the run has ended.
   }
 }
 
 function isOn(accountId: string): boolean {
   if (!('Notification' in window) || Notification.permission !== 'granted') return false;
-  return chosen.get(accountId) ?? isStored(accountId);
+  return unstored.get(accountId) ?? isStored(accountId);
 }
 
 function isStored(accountId: string): boolean {
@@ -66,16 +70,16 @@ function isStored(accountId: string): boolean {
   }
 }
 
-function remember(accountId: string, isWanted: boolean): void {
+function store(accountId: string, isWanted: boolean): void {
   try {
     if (isWanted) localStorage.setItem(KEY + accountId, 'on');
     else localStorage.removeItem(KEY + accountId);
   } catch {
-    chosen.set(accountId, isWanted);
+    unstored.set(accountId, isWanted);
   }
 }
 
 function subscribe(listener: () => void): () => void {
-  changed.addEventListener('change', listener);
-  return () => changed.removeEventListener('change', listener);
+  changes.addEventListener('change', listener);
+  return () => changes.removeEventListener('change', listener);
 }

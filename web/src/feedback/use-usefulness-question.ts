@@ -1,41 +1,43 @@
 /**
- * When to ask whether a run was useful: after somebody kept a picture for the first time, or after their third run.
+ * Decides when to ask "Was this useful?": after a person saved a picture for the first time, or after their third
+ * complete run.
  *
- * The server decides whether this person may be asked at all (once in 14 days, in one tab only). Which run holds the
- * question is remembered by the tab, so that a refresh doesn't lose it.
+ * The server decides whether it may be asked at all (once in 14 days a person, in one tab only). The tab stores which
+ * job the question is about, so that a refresh doesn't lose it.
  */
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useState } from 'react';
 import { useApi } from '../api/api-context';
-import { askQuestion, noteSaved } from '../api/usefulness';
-import { recall, remember } from '../tab-storage';
-import type { LiveRun } from '../runs/use-runs';
+import { askQuestion } from '../api/ask-question';
+import { reportSaved } from '../api/report-saved';
+import { loadFromTab, saveToTab } from '../tab-storage';
 
 const RUNS_BEFORE_ASKING = 3;
-/** A call that is made once while the page is open, and whose failure is no reason to insist. */
+/** For a call that is made once while the page is open. If it fails, it isn't repeated. */
 const ONCE = { staleTime: Infinity, gcTime: Infinity, retry: false };
 
-export type Question = {
-  /** The job whose run holds the question, if any. */
+type Question = {
+  /** The job that the question is about, or null while nothing is asked. */
   jobId: string | null;
   /** A picture of this job was saved or copied. */
-  onKept: (jobId: string) => void;
-  /** It was answered: a refresh doesn't ask again, though a line of words may still follow. */
+  onSaved: (jobId: string) => void;
+  /** The person answered. A refresh doesn't ask again, but until then the person may add a comment. */
   onAnswered: () => void;
   close: () => void;
 };
 
-export function useQuestion(accountId: string, runs: LiveRun[]): Question {
+/** `completeJobIds` are the complete jobs on the page, newest first. */
+export function useUsefulnessQuestion(accountId: string, completeJobIds: string[]): Question {
   const api = useApi();
   const queryClient = useQueryClient();
   const storageKey = `question.${accountId}`;
   const [jobId, setJobId] = useState(() => {
-    const stored = recall(storageKey);
+    const stored = loadFromTab(storageKey);
     return typeof stored === 'string' ? stored : null;
   });
-  const hold = useCallback(
+  const show = useCallback(
     (id: string | null) => {
-      remember(storageKey, id);
+      saveToTab(storageKey, id);
       setJobId(id);
     },
     [storageKey],
@@ -43,29 +45,29 @@ export function useQuestion(accountId: string, runs: LiveRun[]): Question {
 
   const ask = useCallback(
     (id: string) => {
+      // One query for all jobs: whoever asks second gets the answer about the first job.
       void queryClient
         .query({ ...ONCE, queryKey: ['question'], queryFn: () => askQuestion(api, id) })
-        .then(({ jobId: asked, ask: isGranted }) => isGranted && asked === id && hold(id))
+        .then((answer) => answer.isAllowed && answer.jobId === id && show(id))
         .catch(() => undefined);
     },
-    [api, queryClient, hold],
+    [api, queryClient, show],
   );
-  const onKept = useCallback(
+  const onSaved = useCallback(
     (id: string) => {
       ask(id);
       void queryClient
-        .query({ ...ONCE, queryKey: ['saved', id], queryFn: () => noteSaved(api, id) })
+        .query({ ...ONCE, queryKey: ['saved', id], queryFn: () => reportSaved(api, id) })
         .catch(() => undefined);
     },
     [api, queryClient, ask],
   );
 
-  const complete = runs.filter(({ view }) => view.kind === 'complete');
-  const third = complete.length >= RUNS_BEFORE_ASKING ? complete[0]?.run.jobId : null;
+  const newest = completeJobIds.length >= RUNS_BEFORE_ASKING ? completeJobIds[0] : undefined;
   useEffect(() => {
-    if (third) ask(third);
-  }, [third, ask]);
+    if (newest !== undefined) ask(newest);
+  }, [newest, ask]);
 
-  const onAnswered = useCallback(() => remember(storageKey, null), [storageKey]);
-  return { jobId, onKept, onAnswered, close: useCallback(() => hold(null), [hold]) };
+  const onAnswered = useCallback(() => saveToTab(storageKey, null), [storageKey]);
+  return { jobId, onSaved, onAnswered, close: useCallback(() => show(null), [show]) };
 }

@@ -1,44 +1,45 @@
-/** "Was this useful?": asked rarely, about one run, and easy to answer or to be rid of. */
+/** "Was this useful?": asked rarely, about one run, and easy to answer or to close. */
 import { fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test } from 'vitest';
+import { settle } from '../test/clock';
 import { FakeOnbrand, problem } from '../test/fake-onbrand';
-import { follow, pressable, renderApp } from '../test/render-app';
-import { watchSaving } from '../test/downloads';
+import { expectAnnounced, generateJob, renderApp, waitUntilAvailable } from '../test/render-app';
+import { recordDownloads } from '../test/downloads';
 
 let onbrand: FakeOnbrand;
 beforeEach(() => {
   onbrand = new FakeOnbrand();
   onbrand.mayAsk = true;
-  watchSaving();
+  recordDownloads();
 });
 
 const TITLE = 'Was this useful?';
 const question = () => screen.queryByRole('region', { name: TITLE });
-/** Presses the button of that name on the newest run. */
+/** Clicks a button on the newest run. */
 function press(name: string): void {
   const [newest = document.body] = screen.getAllByRole('article');
   fireEvent.click(within(newest).getByRole('button', { name }));
 }
 const pictures = (count: number) =>
-  waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(count), { timeout: 6_000 });
+  waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(count));
 const counts = (call: RegExp) => onbrand.requests.filter((request) => call.test(request)).length;
 
 async function completeRun() {
-  const page = await follow(onbrand);
+  const page = await generateJob(onbrand);
   onbrand.complete(page.id);
   await pictures(4);
   return page;
 }
 
 async function generateMore(runsBefore: number) {
-  await pressable('Generate');
+  await waitUntilAvailable('Generate');
   press('Generate More');
   await waitFor(() => expect(onbrand.jobs.size).toBe(runsBefore + 1));
   onbrand.complete(onbrand.job(runsBefore).id);
   await pictures((runsBefore + 1) * 4);
 }
 
-/** A run of which a picture was kept, so that its question is on the page. */
+/** Completes a run and saves a picture of it, so that the question is on the page. */
 async function askedRun() {
   const page = await completeRun();
   press('Download illustration 2');
@@ -46,13 +47,13 @@ async function askedRun() {
   return page;
 }
 
-test('a complete run alone asks nothing', async () => {
+test('nothing is asked about a complete run of which no picture was saved', async () => {
   await completeRun();
   expect(question()).not.toBeInTheDocument();
   expect(onbrand.asked).toEqual([]);
 });
 
-test('after the first kept picture it is asked once, about the run and not about each picture', async () => {
+test('after the first saved picture the question is asked once for the run, not for each picture', async () => {
   const { id } = await askedRun();
   for (const n of [1, 3, 4]) press(`Download illustration ${n}`);
   await waitFor(() => expect(counts(/saved$/)).toBe(1));
@@ -61,7 +62,7 @@ test('after the first kept picture it is asked once, about the run and not about
   expect(within(screen.getByRole('article')).getByText(TITLE)).toBeInTheDocument();
 });
 
-test('it is not asked when the server does not grant it', async () => {
+test('nothing is asked if the server does not allow it', async () => {
   onbrand.mayAsk = false;
   await completeRun();
   press('Download illustration 1');
@@ -72,8 +73,8 @@ test('it is not asked when the server does not grant it', async () => {
   expect(onbrand.asked).toHaveLength(1);
 });
 
-test('a server that cannot say asks nothing, and the picture is kept all the same', async () => {
-  const saved = watchSaving();
+test('nothing is asked if the server fails, and the picture is saved all the same', async () => {
+  const saved = recordDownloads();
   onbrand.once('POST', /question/, () => problem(500, 'internal_error', 'Something broke'));
   await completeRun();
   press('Download illustration 1');
@@ -82,7 +83,7 @@ test('a server that cannot say asks nothing, and the picture is kept all the sam
   expect(question()).not.toBeInTheDocument();
 });
 
-test('after the third run it is asked about that one, and no second run holds it', async () => {
+test('after the third complete run the question is about that run, and about no other', async () => {
   await completeRun();
   await generateMore(1);
   expect(onbrand.asked).toEqual([]);
@@ -99,19 +100,20 @@ test('after the third run it is asked about that one, and no second run holds it
   expect(onbrand.asked).toEqual([onbrand.job(2).id]);
 });
 
-test('two runs kept at the same time do not both hold it', async () => {
+test('if pictures of two runs are saved at the same time, the question is about one of them', async () => {
   await completeRun();
   await generateMore(1);
   for (const button of screen.getAllByRole('button', { name: 'Download illustration 1' })) fireEvent.click(button);
   await screen.findByText(TITLE);
   await waitFor(() => expect(counts(/saved$/)).toBe(2));
   expect(screen.getAllByText(TITLE)).toHaveLength(1);
-  const [newest = document.body] = screen.getAllByRole('article'); // pressed first, so that is what was granted
+  // The newest run was clicked first, so the server allowed the question about it.
+  const [newest = document.body] = screen.getAllByRole('article');
   expect(within(newest).getByText(TITLE)).toBeInTheDocument();
   expect(onbrand.asked).toEqual([onbrand.job(1).id]);
 });
 
-test('a refresh keeps the question where it was', async () => {
+test('a refresh keeps the question', async () => {
   const { unmount } = await askedRun();
   unmount();
   await renderApp();
@@ -119,7 +121,7 @@ test('a refresh keeps the question where it was', async () => {
   expect(onbrand.asked).toHaveLength(1);
 });
 
-test('the answer is sent at once, and a line of words after it if one likes', async () => {
+test('the answer is sent at once, and a comment may follow', async () => {
   const { id, user } = await askedRun();
   await user.click(screen.getByRole('button', { name: 'Useful' }));
   const comment = await screen.findByLabelText('What worked? (optional)');
@@ -128,10 +130,10 @@ test('the answer is sent at once, and a line of words after it if one likes', as
   await user.click(screen.getByRole('button', { name: 'Send' }));
   await waitFor(() => expect(comment).not.toBeInTheDocument());
   expect(onbrand.verdicts.at(-1)).toEqual({ jobId: id, useful: true, comment: 'The light' });
-  expect(screen.getByRole('status')).toHaveTextContent('Thank you');
+  await expectAnnounced('Thank you');
 });
 
-test('"Not yet" asks what was missing, and Enter sends it; no more than 200 characters fit', async () => {
+test('"Not yet" asks what was missing; the comment has at most 200 characters, and Enter sends it', async () => {
   const { id, user } = await askedRun();
   await user.click(screen.getByRole('button', { name: 'Not yet' }));
   const comment = await screen.findByLabelText('What was missing? (optional)');
@@ -140,7 +142,7 @@ test('"Not yet" asks what was missing, and Enter sends it; no more than 200 char
   await waitFor(() => expect(onbrand.verdicts.at(-1)).toEqual({ jobId: id, useful: false, comment: 'Hands' }));
 });
 
-test('closing it is an answer too, and it does not come back', async () => {
+test('closing the question is sent as an answer, and it is not asked again', async () => {
   const { id, unmount } = await askedRun();
   press('Close the question');
   expect(question()).not.toBeInTheDocument();
@@ -151,7 +153,7 @@ test('closing it is an answer too, and it does not come back', async () => {
   expect(question()).not.toBeInTheDocument();
 });
 
-test('closing it after an answer does not take the answer back', async () => {
+test('closing the question after an answer keeps the answer', async () => {
   const { user } = await askedRun();
   await user.click(screen.getByRole('button', { name: 'Useful' }));
   await screen.findByLabelText('What worked? (optional)');
@@ -160,7 +162,7 @@ test('closing it after an answer does not take the answer back', async () => {
   expect(onbrand.verdicts.map(({ useful }) => useful)).toEqual([true]);
 });
 
-test('closing it while the answer is on its way does not take the answer back', async () => {
+test('closing the question while the answer is being sent keeps the answer', async () => {
   let release: () => void = () => undefined;
   const slow = new Promise<void>((resolve) => {
     release = resolve;
@@ -171,27 +173,27 @@ test('closing it while the answer is on its way does not take the answer back', 
   await waitFor(() => expect(counts(/answer$/)).toBe(1));
   press('Close the question');
   release();
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await settle();
   expect(counts(/answer$/)).toBe(1);
 });
 
-test('an answer that could not be sent says so and can be given again', async () => {
+test('if the answer cannot be sent, the page says so, and the person can answer again', async () => {
   const { id } = await askedRun();
   onbrand.once('PUT', /answer/, () => problem(500, 'internal_error', 'Something broke'));
   press('Not yet');
   expect(await screen.findByText("It couldn't be sent. Try again.", { selector: 'section p' })).toBeInTheDocument();
-  expect(screen.getByRole('status')).toHaveTextContent("It couldn't be sent");
+  await expectAnnounced("It couldn't be sent");
   press('Not yet');
   await screen.findByLabelText('What was missing? (optional)');
   expect(screen.queryByText("It couldn't be sent. Try again.", { selector: 'section p' })).not.toBeInTheDocument();
   expect(onbrand.verdicts).toEqual([{ jobId: id, useful: false, comment: null }]);
 });
 
-test('what was answered is not asked again after a refresh, so that closing it takes nothing back', async () => {
+test('after an answer and a refresh the question is not asked again', async () => {
   const { unmount } = await askedRun();
   press('Useful');
   await screen.findByLabelText('What worked? (optional)');
-  expect(screen.getByRole('status')).toHaveTextContent('Thank you');
+  await expectAnnounced('Thank you');
   expect(screen.getByLabelText('What worked? (optional)')).toHaveFocus();
   unmount();
   await renderApp();

@@ -1,54 +1,54 @@
-/** One question about a run, asked rarely, answered with one press; a line of words is welcome and never required. */
+/** "Was this useful?" about one job. One click answers it, and a comment is optional. */
 import { useMutation } from '@tanstack/react-query';
 import { useId, useState, type SyntheticEvent } from 'react';
 import { useApi } from '../api/api-context';
-import { answerQuestion, type Verdict } from '../api/usefulness';
+import { answerQuestion, type Answer } from '../api/answer-question';
 import { useAnnounce } from '../ui/announcer';
 import { Button } from '../ui/button';
 import { CloseIcon } from '../ui/icons';
 import { strings } from '../ui/strings';
 import styles from './usefulness-question.module.css';
 
-const LONGEST_COMMENT = 200;
+const MAX_COMMENT_LENGTH = 200;
 const text = strings.question;
 
-type UsefulnessProps = {
+type UsefulnessQuestionProps = {
   jobId: string;
-  /** The answer has arrived; a line of words may still follow. */
+  /** The server has the answer. The person may still add a comment. */
   onAnswered: () => void;
   onClose: () => void;
 };
 
-export function Usefulness({ jobId, onAnswered, onClose }: UsefulnessProps) {
+export function UsefulnessQuestion({ jobId, onAnswered, onClose }: UsefulnessQuestionProps) {
   const api = useApi();
   const announce = useAnnounce();
   const id = useId();
   const [useful, setUseful] = useState<boolean | null>(null);
   const [comment, setComment] = useState('');
   const sending = useMutation({
-    mutationFn: (verdict: Verdict) => answerQuestion(api, jobId, verdict),
-    networkMode: 'always', // offline it fails at once, and says so
+    mutationFn: (answer: Answer) => answerQuestion(api, jobId, answer),
+    networkMode: 'always', // offline it fails at once, and the page says so
     onError: () => announce(text.failed),
   });
 
-  function choose(verdict: boolean): void {
-    sending.mutate({ useful: verdict, comment: null }, { onSuccess: () => answered(verdict) });
+  function sendAnswer(isUseful: boolean): void {
+    const onSuccess = () => {
+      setUseful(isUseful);
+      announce(text.thanks);
+      onAnswered();
+    };
+    sending.mutate({ useful: isUseful, comment: null }, { onSuccess });
   }
-  function answered(verdict: boolean): void {
-    setUseful(verdict);
-    announce(text.thanks);
-    onAnswered();
-  }
-  function send(event: SyntheticEvent): void {
+  function sendComment(event: SyntheticEvent): void {
     event.preventDefault();
-    sending.mutate({ useful, comment: comment.trim() || null }, { onSuccess: thank });
-  }
-  function thank(): void {
-    announce(text.thanks);
-    onClose();
+    const onSuccess = () => {
+      announce(text.thanks);
+      onClose();
+    };
+    sending.mutate({ useful, comment: comment.trim() || null }, { onSuccess });
   }
   function close(): void {
-    // Closing is an answer, too; nobody is made to wait for it.
+    // Closing is an answer as well. The question disappears at once, without waiting for the server.
     if (useful === null && !sending.isPending) sending.mutate({ useful: null, comment: null });
     onClose();
   }
@@ -65,39 +65,37 @@ export function Usefulness({ jobId, onAnswered, onClose }: UsefulnessProps) {
       </div>
       {useful === null ? (
         <div className={styles['answers']}>
-          <Button isUnavailable={sending.isPending} onClick={() => choose(true)}>
+          <Button isUnavailable={sending.isPending} onClick={() => sendAnswer(true)}>
             {text.useful}
           </Button>
-          <Button isUnavailable={sending.isPending} onClick={() => choose(false)}>
+          <Button isUnavailable={sending.isPending} onClick={() => sendAnswer(false)}>
             {text.notYet}
           </Button>
         </div>
       ) : (
-        <form onSubmit={send}>
+        <form onSubmit={sendComment}>
           <label htmlFor={`${id}-comment`}>{useful ? text.whatHelped : text.whatIsMissing}</label>
           <div className={styles['answers']}>
             <input
-              ref={takeFocus}
+              ref={focus}
               id={`${id}-comment`}
               className={styles['comment']}
-              maxLength={LONGEST_COMMENT}
+              maxLength={MAX_COMMENT_LENGTH}
               value={comment}
               onChange={(event) => setComment(event.target.value)}
             />
-            <Button onClick={send} isUnavailable={sending.isPending}>
+            <Button onClick={sendComment} isUnavailable={sending.isPending}>
               {text.send}
             </Button>
           </div>
         </form>
       )}
-      {sending.isError && (
-        <p className={styles['problem']}>{text.failed}</p>
-      )}
+      {sending.isError && <p className={styles['problem']}>{text.failed}</p>}
     </section>
   );
 }
 
-/** The button that was pressed is gone. */
-function takeFocus(input: HTMLInputElement | null): void {
+/** Moves the focus to the comment, because the button that had it is gone. */
+function focus(input: HTMLInputElement | null): void {
   input?.focus({ preventScroll: true });
 }

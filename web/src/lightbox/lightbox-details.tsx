@@ -1,13 +1,13 @@
-/** What is known about a picture, beside it: its prompt, and how and when it was made. */
+/** The facts beside a large picture: its prompt, and how and when it was made. */
 import type { Job } from '../api/get-job';
 import { CopyText } from '../ui/copy-text';
+import { formatDay, formatTime, secondsBetween } from '../ui/dates';
 import { strings } from '../ui/strings';
 import styles from './lightbox.module.css';
-import { day, secondsTaken, time } from '../ui/dates';
 
 export function LightboxDetails({ job, n, titleId }: { job: Job; n: number; titleId: string }) {
   const seed = job.seeds[n - 1];
-  const seconds = secondsTaken(job);
+  const seconds = secondsBetween(job.created_at, job.completed_at);
   return (
     <section className={styles['details']} aria-labelledby={titleId}>
       <h2 id={titleId} className={styles['prompt']} dir="auto">
@@ -17,10 +17,10 @@ export function LightboxDetails({ job, n, titleId }: { job: Job; n: number; titl
       <ul className={styles['facts']}>
         {job.pack !== null && <li>{strings.style.live(job.pack.name, job.pack.version)}</li>}
         <li>
-          {day(job.created_at)}, {time(job.created_at)}
+          {formatDay(job.created_at)}, {formatTime(job.created_at)}
         </li>
         {seconds !== null && <li>{strings.run.took(seconds)}</li>}
-        {job.expires_at !== null && <li>{strings.run.keptUntil(day(job.expires_at))}</li>}
+        {job.expires_at !== null && <li>{strings.run.keptUntil(formatDay(job.expires_at))}</li>}
         {seed !== undefined && <li>{strings.lightbox.seed(seed)}</li>}
         <li>{strings.lightbox.size}</li>
       </ul>

@@ -1,29 +1,33 @@
 /**
- * The large picture: fitted to its place, or at 100 %, one of its pixels to one of the screen's, and then moved by
- * dragging, by scrolling or with the arrow keys. Its place is the same for every picture, so nothing moves.
+ * The large picture. It either fits into the window or is shown at 100 %: one pixel of the picture is one pixel of the
+ * screen. At 100 % a person moves it by dragging, by scrolling or with the arrow keys.
  */
 import { useLayoutEffect, useRef, useSyncExternalStore, type PointerEvent, type RefObject } from 'react';
+import { useImage } from '../api/use-image';
+import { useDragOut } from '../saving/use-drag-out';
+import { BlobImage } from '../ui/blob-image';
 import { Button } from '../ui/button';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
-import { BlobImage } from '../ui/blob-image';
 import styles from './lightbox.module.css';
-import { useDragOut } from '../saving/use-drag-out';
-import { usePicture } from '../api/use-image';
 
-const PIXELS = 1024;
+const SIZE_PX = 1024;
 const STEP_PX = 80;
 
 type LightboxPictureProps = {
-  address: string;
+  /** The picture's path, relative to the API. */
+  path: string;
   alt: string;
-  isActual: boolean;
+  isFullSize: boolean;
   onExpired: () => void;
-  onKept: () => void;
+  onSaved: () => void;
   viewport: RefObject<HTMLDivElement | null>;
 };
 
-/** Moves the picture by a step if it is larger than its place; false if it isn't, that way. */
+/**
+ * Moves the picture one step within its viewport; `across` and `down` are -1, 0 or 1. Returns false if the picture
+ * isn't larger than the viewport in that direction.
+ */
 export function pan(viewport: HTMLDivElement | null, across: number, down: number): boolean {
   if (viewport === null) return false;
   const { scrollWidth, clientWidth, scrollHeight, clientHeight } = viewport;
@@ -34,24 +38,24 @@ export function pan(viewport: HTMLDivElement | null, across: number, down: numbe
   return true;
 }
 
-export function LightboxPicture({ address, alt, isActual, onExpired, onKept, viewport }: LightboxPictureProps) {
-  const picture = usePicture(address, onExpired);
+export function LightboxPicture({ path, alt, isFullSize, onExpired, onSaved, viewport }: LightboxPictureProps) {
+  const image = useImage(path, onExpired);
   return (
     <div className={styles['stage']}>
-      {picture.file !== undefined && (
+      {image.file !== undefined && (
         <Viewport
           ref={viewport}
-          file={picture.file}
+          file={image.file}
           alt={alt}
-          isActual={isActual}
-          onBroken={picture.markBroken}
-          onKept={onKept}
+          isFullSize={isFullSize}
+          onBroken={image.markBroken}
+          onSaved={onSaved}
         />
       )}
-      {picture.isFailed && (
+      {image.isFailed && (
         <div className={styles['failed']}>
           <p>{strings.picture.failed}</p>
-          <Button onClick={picture.retry}>{strings.retry}</Button>
+          <Button onClick={image.retry}>{strings.retry}</Button>
         </div>
       )}
     </div>
@@ -62,62 +66,62 @@ type ViewportProps = {
   ref: RefObject<HTMLDivElement | null>;
   file: File;
   alt: string;
-  isActual: boolean;
+  isFullSize: boolean;
   onBroken: () => void;
-  onKept: () => void;
+  onSaved: () => void;
 };
 
-function Viewport({ ref, file, alt, isActual, onBroken, onKept }: ViewportProps) {
-  const dragOut = useDragOut(file, onKept);
-  const ratio = useSyncExternalStore(subscribeToResize, () => window.devicePixelRatio);
-  const grip = useRef<{ x: number; y: number } | null>(null);
+function Viewport({ ref, file, alt, isFullSize, onBroken, onSaved }: ViewportProps) {
+  const dragOut = useDragOut(file, onSaved);
+  const pixelRatio = useSyncExternalStore(subscribeToResize, () => window.devicePixelRatio);
+  const dragPoint = useRef<{ x: number; y: number } | null>(null);
 
   useLayoutEffect(() => {
     const viewport = ref.current;
-    if (!isActual || viewport === null) return;
+    if (!isFullSize || viewport === null) return;
     viewport.scrollLeft = (viewport.scrollWidth - viewport.clientWidth) / 2;
     viewport.scrollTop = (viewport.scrollHeight - viewport.clientHeight) / 2;
-  }, [ref, isActual]);
+  }, [ref, isFullSize]);
 
-  function hold({ pointerType, button, clientX, clientY, currentTarget, pointerId }: PointerEvent): void {
-    if (!isActual || pointerType !== 'mouse' || button !== 0) return; // fingers scroll by themselves
+  function startDrag({ pointerType, button, clientX, clientY, currentTarget, pointerId }: PointerEvent): void {
+    if (!isFullSize || pointerType !== 'mouse' || button !== 0) return; // a finger scrolls without this code
     currentTarget.setPointerCapture(pointerId);
-    grip.current = { x: clientX, y: clientY };
+    dragPoint.current = { x: clientX, y: clientY };
   }
-  function pull({ clientX, clientY, currentTarget }: PointerEvent): void {
-    if (grip.current === null) return;
-    currentTarget.scrollLeft += grip.current.x - clientX;
-    currentTarget.scrollTop += grip.current.y - clientY;
-    grip.current = { x: clientX, y: clientY };
+  function drag({ clientX, clientY, currentTarget }: PointerEvent): void {
+    if (dragPoint.current === null) return;
+    currentTarget.scrollLeft += dragPoint.current.x - clientX;
+    currentTarget.scrollTop += dragPoint.current.y - clientY;
+    dragPoint.current = { x: clientX, y: clientY };
   }
-  function letGo(): void {
-    grip.current = null;
+  function endDrag(): void {
+    dragPoint.current = null;
   }
 
   return (
     <div
       ref={ref}
-      className={classes(styles['viewport'], isActual && styles['actual'])}
+      className={classes(styles['viewport'], isFullSize && styles['actual'])}
       role="group"
-      aria-label={strings.lightbox.zoom(!isActual)}
-      // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
-      tabIndex={isActual ? 0 : undefined}
-      onPointerDown={hold}
-      onPointerMove={pull}
-      onPointerUp={letGo}
-      onPointerCancel={letGo}
+      aria-label={strings.lightbox.zoom(!isFullSize)}
+      // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- keyboard users must be able to scroll it
+      tabIndex={isFullSize ? 0 : undefined}
+      onPointerDown={startDrag}
+      onPointerMove={drag}
+      onPointerUp={endDrag}
+      onPointerCancel={endDrag}
     >
       <BlobImage
         blob={file}
         alt={alt}
-        width={PIXELS}
-        height={PIXELS}
+        width={SIZE_PX}
+        height={SIZE_PX}
         decoding="sync"
         className={styles['picture']}
-        style={isActual ? { width: `${PIXELS / ratio}px` } : undefined}
+        style={isFullSize ? { width: `${SIZE_PX / pixelRatio}px` } : undefined}
         onError={onBroken}
         {...dragOut}
-        draggable={!isActual}
+        draggable={!isFullSize}
       />
     </div>
   );

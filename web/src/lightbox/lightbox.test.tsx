@@ -1,26 +1,27 @@
-/** The large view of a picture, through the rendered page. Esc and the focus trap are the browser's, and not here. */
+/** The lightbox, through the rendered page. The browser handles Esc and keeps the focus inside; jsdom doesn't. */
 import { fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { liveAddresses } from '../test/object-urls';
+import { settle } from '../test/clock';
+import { liveUrls } from '../test/object-urls';
 import { FakeOnbrand, pictureBytes } from '../test/fake-onbrand';
 import { generateButton, promptField, renderApp } from '../test/render-app';
-import { watchSaving, type Saved } from '../test/downloads';
+import { recordDownloads, type Download } from '../test/downloads';
 
 const PROMPT = 'a teapot';
 
 let onbrand: FakeOnbrand;
-let saved: Saved[];
+let saved: Download[];
 beforeEach(() => {
   onbrand = new FakeOnbrand();
-  saved = watchSaving();
+  saved = recordDownloads();
 });
 
 const dialog = () => screen.getByRole<HTMLDialogElement>('dialog');
 const inside = () => within(dialog());
-const place = () => inside().getByText(/^\d of 4$/, { selector: 'div > span' }).textContent;
+const position = () => inside().getByText(/^\d of 4$/, { selector: 'div > span' }).textContent;
 const shown = async () => {
   const address = inside().getByRole('img').getAttribute('src') ?? '';
-  return (await liveAddresses.get(address)?.text()) ?? 'nothing';
+  return (await liveUrls.get(address)?.text()) ?? 'nothing';
 };
 const viewport = () => inside().getByRole('img').parentElement ?? document.body;
 const opener = (n: number) => screen.getByRole('button', { name: `Illustration ${n} of 4: ${PROMPT}` });
@@ -38,7 +39,7 @@ async function openPicture(n: number) {
   return { ...page, job };
 }
 
-test('a picture opens large, named by its prompt, with the focus on the view', async () => {
+test('a picture opens in the lightbox, which has the prompt as its name and gets the focus', async () => {
   const { job } = await openPicture(2);
   expect(dialog()).toHaveAccessibleName(PROMPT);
   expect(dialog()).toHaveFocus();
@@ -46,31 +47,31 @@ test('a picture opens large, named by its prompt, with the focus on the view', a
   expect(await shown()).toBe(pictureBytes(job, 2));
 });
 
-test('a picture that is on the page is not fetched again', async () => {
+test('a picture that is on the page is not loaded again', async () => {
   const { job } = await openPicture(2);
   expect(onbrand.requests.filter((request) => request.includes(`${job.id}/images/2`))).toHaveLength(1);
 });
 
-test('Close goes back to the page, and the focus to where it was', async () => {
+test('Close closes the lightbox, and the focus returns to the picture', async () => {
   const { user } = await openPicture(3);
   await user.click(inside().getByRole('button', { name: 'Close' }));
   expect(screen.queryByRole('dialog')).not.toBeInTheDocument();
   expect(opener(3)).toHaveFocus();
 });
 
-test('Esc, which closes a native dialog, only closes it', async () => {
+test('Esc only closes the lightbox', async () => {
   await openPicture(1);
-  dialog().close(); // as the browser does for Esc
+  dialog().close(); // the browser does this for Esc
   await waitFor(() => expect(screen.queryByRole('dialog')).not.toBeInTheDocument());
   expect(opener(1)).toHaveFocus();
   expect(screen.getAllByRole('img')).toHaveLength(4);
   expect(onbrand.cancelled).toEqual([]);
 });
 
-test('a press on the backdrop closes; one that begins or ends inside does not', async () => {
+test('a click on the backdrop closes the lightbox; a click that begins or ends inside does not', async () => {
   await openPicture(1);
   fireEvent.pointerDown(inside().getByRole('heading'));
-  fireEvent.click(dialog()); // text was selected, and the button let go outside
+  fireEvent.click(dialog()); // as when a person selects text and releases the button outside
   expect(dialog()).toBeInTheDocument();
   fireEvent.pointerDown(dialog());
   fireEvent.click(inside().getByRole('heading'));
@@ -80,31 +81,31 @@ test('a press on the backdrop closes; one that begins or ends inside does not', 
   expect(screen.queryByRole('dialog')).not.toBeInTheDocument();
 });
 
-test('arrow keys, Home and End go through the run and stop at its ends', async () => {
+test('arrow keys, Home and End go through the pictures and stop at the first and the last', async () => {
   const { user, job } = await openPicture(2);
   const visited: string[] = [];
   for (const key of ['ArrowRight', 'ArrowRight', 'ArrowRight', 'Home', 'ArrowLeft', 'End', 'ArrowLeft']) {
     await user.keyboard(`{${key}}`);
-    visited.push(place());
-    expect(inside().getByRole('status')).toHaveTextContent(place());
+    visited.push(position());
+    expect(inside().getByRole('status')).toHaveTextContent(position());
   }
   expect(visited).toEqual(['3 of 4', '4 of 4', '4 of 4', '1 of 4', '1 of 4', '4 of 4', '3 of 4']);
   expect(await shown()).toBe(pictureBytes(job, 3));
 });
 
-test('buttons go through the run, keep the focus, and say where it ends', async () => {
+test('Next and Previous go through the pictures, keep the focus, and are off at the ends', async () => {
   const { user } = await openPicture(3);
   const next = inside().getByRole('button', { name: 'Next' });
   expect(next).not.toHaveAttribute('aria-disabled');
   await user.click(next);
-  expect(place()).toBe('4 of 4');
+  expect(position()).toBe('4 of 4');
   expect(next).toHaveAttribute('aria-disabled', 'true');
   expect(next).toHaveFocus();
   await user.click(inside().getByRole('button', { name: 'Previous' }));
-  expect(place()).toBe('3 of 4');
+  expect(position()).toBe('3 of 4');
 });
 
-test('D downloads the picture that is shown', async () => {
+test('D downloads the shown picture', async () => {
   const { user, job } = await openPicture(1);
   await user.keyboard('{ArrowRight}d');
   await waitFor(() => expect(saved).toHaveLength(1));
@@ -112,18 +113,18 @@ test('D downloads the picture that is shown', async () => {
   expect(new TextDecoder().decode(await saved[0]?.bytes())).toBe(pictureBytes(job, 2));
 });
 
-test('a held D downloads once, and Ctrl+D and Ctrl+C are the browser’s', async () => {
+test('a held D downloads nothing more, and Ctrl+D and Cmd+C belong to the browser', async () => {
   await openPicture(1);
   const write = vi.spyOn(navigator.clipboard, 'write');
   expect(fireEvent.keyDown(dialog(), { key: 'd', ctrlKey: true })).toBe(true);
   expect(fireEvent.keyDown(dialog(), { key: 'c', metaKey: true })).toBe(true);
   fireEvent.keyDown(dialog(), { key: 'd', repeat: true });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await settle();
   expect(saved).toEqual([]);
   expect(write).not.toHaveBeenCalled();
 });
 
-test('C copies the picture that is shown, and the button says so', async () => {
+test('C copies the shown picture, and the button says so', async () => {
   const { user, job } = await openPicture(4);
   const offered: Record<string, Promise<Blob>>[] = [];
   vi.stubGlobal('ClipboardItem', function Item(this: object, item: Record<string, Promise<Blob>>) {
@@ -136,16 +137,16 @@ test('C copies the picture that is shown, and the button says so', async () => {
   expect(await (await offered[0]?.['image/png'])?.text()).toBe(pictureBytes(job, 4));
 });
 
-test('trouble with one picture is not said of the next', async () => {
+test('the error of one picture is not shown for the next', async () => {
   const { user } = await openPicture(1);
   const refused = () => inside().queryByText(/didn't allow copying/, { selector: 'p' });
-  await user.keyboard('c'); // jsdom copies no pictures
+  await user.keyboard('c'); // jsdom can't copy pictures
   await waitFor(() => expect(refused()).toBeInTheDocument());
   await user.keyboard('{ArrowRight}');
   expect(refused()).not.toBeInTheDocument();
 });
 
-test('100 % is one pixel of the picture on one of the screen, also after the window has changed', async () => {
+test('at 100 %, one pixel of the picture is one pixel of the screen, also after the window has changed', async () => {
   vi.stubGlobal('devicePixelRatio', 2);
   const { user } = await openPicture(1);
   const picture = inside().getByRole('img');
@@ -159,17 +160,17 @@ test('100 % is one pixel of the picture on one of the screen, also after the win
   expect(picture.style.width).toBe('');
 });
 
-/** jsdom lays nothing out: a place of 400 px with a picture of 1024 in it. */
+/** Gives the viewport a size, because jsdom has no layout: 400 px, with a picture of 1024 px in it. */
 function layOut(): HTMLElement {
-  const place = viewport();
+  const element = viewport();
   for (const side of ['Width', 'Height']) {
-    Object.defineProperty(place, `scroll${side}`, { value: 1024 });
-    Object.defineProperty(place, `client${side}`, { value: 400 });
+    Object.defineProperty(element, `scroll${side}`, { value: 1024 });
+    Object.defineProperty(element, `client${side}`, { value: 400 });
   }
-  return place;
+  return element;
 }
 
-test('at 100 % the picture is centred, and the arrow keys move it rather than go on', async () => {
+test('at 100 % the picture is centred, and the arrow keys move it instead of going to the next picture', async () => {
   const { user } = await openPicture(2);
   const scrolled = layOut();
   await user.keyboard('z');
@@ -177,13 +178,14 @@ test('at 100 % the picture is centred, and the arrow keys move it rather than go
   expect([scrolled.scrollLeft, scrolled.scrollTop]).toEqual([312, 312]);
   await user.keyboard('{ArrowRight}{ArrowDown}{ArrowDown}');
   expect([scrolled.scrollLeft, scrolled.scrollTop]).toEqual([392, 472]);
-  expect(place()).toBe('2 of 4');
+  expect(position()).toBe('2 of 4');
   await user.click(inside().getByRole('button', { name: 'Next' }));
-  expect(place()).toBe('3 of 4');
-  expect([scrolled.scrollLeft, scrolled.scrollTop]).toEqual([392, 472]); // the same part of it, to compare
+  expect(position()).toBe('3 of 4');
+  // The next picture shows the same part, so that a person can compare.
+  expect([scrolled.scrollLeft, scrolled.scrollTop]).toEqual([392, 472]);
 });
 
-test('at 100 % a mouse drags the picture around', async () => {
+test('at 100 % the mouse drags the picture', async () => {
   const { user } = await openPicture(2);
   const scrolled = layOut();
   scrolled.setPointerCapture = vi.fn();
@@ -196,7 +198,7 @@ test('at 100 % a mouse drags the picture around', async () => {
   expect([scrolled.scrollLeft, scrolled.scrollTop]).toEqual([362, 322]);
 });
 
-test('the details are those of the picture that is shown', async () => {
+test('the details belong to the shown picture', async () => {
   const { user } = await openPicture(1);
   const facts = () => inside().getAllByRole('listitem').map((item) => item.textContent);
   expect(facts()).toEqual([
@@ -219,7 +221,7 @@ test('the prompt can be copied', async () => {
   expect(writeText).toHaveBeenCalledWith(PROMPT);
 });
 
-test('a picture that the browser cannot show says so and can be fetched again', async () => {
+test('a picture that the browser cannot show can be loaded again', async () => {
   const { user } = await openPicture(2);
   fireEvent.error(inside().getByRole('img'));
   expect(inside().getByText("This picture couldn't be loaded.")).toBeInTheDocument();

@@ -1,9 +1,9 @@
 /**
- * A run's pictures, large, one at a time, with what is known about them.
+ * The lightbox shows a run's pictures large, one at a time, with their facts.
  *
- * A native modal dialog: the browser keeps the focus inside, makes the page behind it inert and closes it with Esc.
- * Radix's dialog injects styles, which the page's Content-Security-Policy forbids. It has a live region of its own, as
- * nothing of the page behind is read out meanwhile.
+ * It is a native modal dialog: the browser keeps the focus inside, blocks the page behind it, and closes it with Esc.
+ * Radix's dialog injects styles, which the page's Content-Security-Policy forbids. The lightbox has its own live
+ * region, because screen readers don't read the page behind a modal dialog.
  */
 import { useId, useRef, useState } from 'react';
 import type { Job } from '../api/get-job';
@@ -11,12 +11,12 @@ import { Announcer, useAnnounce } from '../ui/announcer';
 import { Button } from '../ui/button';
 import { ChevronIcon, CloseIcon } from '../ui/icons';
 import { strings } from '../ui/strings';
-import { KeepButtons } from '../saving/picture-buttons';
+import { PictureButtons } from '../saving/picture-buttons';
 import styles from './lightbox.module.css';
 import { LightboxDetails } from './lightbox-details';
 import { LightboxPicture, pan } from './lightbox-picture';
-import { useKeeping } from '../saving/use-save-picture';
-import { useKeys } from './use-shortcuts';
+import { useSavePicture } from '../saving/use-save-picture';
+import { useShortcuts } from './use-shortcuts';
 import { useModal } from './use-modal';
 
 const text = strings.lightbox;
@@ -24,11 +24,11 @@ const text = strings.lightbox;
 type LightboxProps = {
   /** A complete job. */
   job: Job;
-  /** The number (1–4) of the picture to begin with. */
+  /** The number (1–4) of the picture to show first. */
   start: number;
   onClose: () => void;
   onExpired: () => void;
-  onKept: () => void;
+  onSaved: () => void;
 };
 
 export function Lightbox(props: LightboxProps) {
@@ -43,47 +43,47 @@ export function Lightbox(props: LightboxProps) {
   );
 }
 
-function Content({ job, start, onClose, onExpired, onKept, titleId }: LightboxProps & { titleId: string }) {
+function Content({ job, start, onClose, onExpired, onSaved, titleId }: LightboxProps & { titleId: string }) {
   const announce = useAnnounce();
   const [n, setN] = useState(start);
-  const [isActual, setIsActual] = useState(false);
-  const address = job.images[n - 1] ?? '';
-  const keeping = useKeeping(address, onKept, onExpired);
+  const [isFullSize, setIsFullSize] = useState(false);
+  const path = job.images[n - 1] ?? '';
+  const savePicture = useSavePicture(path, onSaved, onExpired);
   const last = job.images.length;
 
   function show(next: number): void {
     if (next < 1 || next > last || next === n) return;
     setN(next);
-    announce(text.place(next));
+    announce(text.position(next));
   }
-  const zoom = () => setIsActual(!isActual);
+  const toggleZoom = () => setIsFullSize(!isFullSize);
 
   const viewport = useRef<HTMLDivElement>(null);
-  useKeys({
+  useShortcuts({
     ArrowLeft: () => pan(viewport.current, -1, 0) || show(n - 1),
     ArrowRight: () => pan(viewport.current, 1, 0) || show(n + 1),
     ArrowUp: () => pan(viewport.current, 0, -1),
     ArrowDown: () => pan(viewport.current, 0, 1),
     Home: () => show(1),
     End: () => show(last),
-    z: zoom,
-    c: keeping.copy,
-    d: keeping.download,
+    z: toggleZoom,
+    c: savePicture.copy,
+    d: savePicture.download,
   });
 
   return (
     <div className={styles['panel']}>
       <div className={styles['close']}>
-        <Button look="quiet" aria-label={text.close} aria-keyshortcuts="Escape" onClick={onClose}>
+        <Button look="quiet" aria-label={strings.close} aria-keyshortcuts="Escape" onClick={onClose}>
           <CloseIcon />
         </Button>
       </div>
       <LightboxPicture
-        address={address}
+        path={path}
         alt={strings.picture.alt(n, job.prompt)}
-        isActual={isActual}
+        isFullSize={isFullSize}
         onExpired={onExpired}
-        onKept={onKept}
+        onSaved={onSaved}
         viewport={viewport}
       />
       <div className={styles['toolbar']}>
@@ -97,7 +97,7 @@ function Content({ job, start, onClose, onExpired, onKept, titleId }: LightboxPr
           >
             <ChevronIcon />
           </Button>
-          <span className={styles['place']}>{text.place(n)}</span>
+          <span className={styles['place']}>{text.position(n)}</span>
           <Button
             look="quiet"
             aria-label={text.next}
@@ -109,10 +109,10 @@ function Content({ job, start, onClose, onExpired, onKept, titleId }: LightboxPr
           </Button>
         </div>
         <div className={styles['tools']}>
-          <Button look="quiet" aria-keyshortcuts="Z" onClick={zoom}>
-            {text.zoom(isActual)}
+          <Button look="quiet" aria-keyshortcuts="Z" onClick={toggleZoom}>
+            {text.zoom(isFullSize)}
           </Button>
-          <KeepButtons keeping={keeping} n={n} />
+          <PictureButtons savePicture={savePicture} n={n} />
         </div>
       </div>
       <LightboxDetails job={job} n={n} titleId={titleId} />

@@ -1,7 +1,7 @@
-/** A native dialog that is open while it is rendered. Whoever had the focus before gets it back. */
+/** A native modal dialog that is open while its component is mounted. Afterwards the focus returns to where it was. */
 import { useEffect, useEffectEvent, useLayoutEffect, useRef, type RefObject } from 'react';
 
-/** `onClose` is asked for by Esc and by a press on the backdrop; the dialog goes when it isn't rendered any more. */
+/** `onClose` is called for Esc and for a click on the backdrop. The component must then unmount the dialog. */
 export function useModal(onClose: () => void): RefObject<HTMLDialogElement | null> {
   const ref = useRef<HTMLDialogElement>(null);
   const close = useEffectEvent(onClose);
@@ -11,10 +11,10 @@ export function useModal(onClose: () => void): RefObject<HTMLDialogElement | nul
     const opener = document.activeElement;
     if (dialog === null) return undefined;
     dialog.showModal();
-    dialog.focus(); // not its first button: what is read out is its name
+    dialog.focus(); // instead of its first button, so that a screen reader reads the dialog's name
     return () => {
       dialog.close();
-      // The browser does that too, but not everywhere when the opener was pressed with a pointer.
+      // Some browsers don't return the focus to an element that was clicked with a pointer.
       if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);
@@ -22,15 +22,15 @@ export function useModal(onClose: () => void): RefObject<HTMLDialogElement | nul
   useEffect(() => {
     const dialog = ref.current;
     if (dialog === null) return undefined;
-    const stopping = new AbortController();
-    const { signal } = stopping;
-    // The event comes a moment after the closing, when the dialog may have been opened again.
+    const listeners = new AbortController();
+    const { signal } = listeners;
+    // The browser sends `close` a moment after closing. The dialog may be open again by then.
     dialog.addEventListener('close', () => dialog.open || close(), { signal });
-    // Both ends of the press must be outside: selecting text may end there.
-    let isPressedOutside = false;
-    dialog.addEventListener('pointerdown', ({ target }) => (isPressedOutside = target === dialog), { signal });
-    dialog.addEventListener('click', ({ target }) => target === dialog && isPressedOutside && close(), { signal });
-    return () => stopping.abort();
+    // A click counts only if it also began on the backdrop: a person may select text and release the button outside.
+    let beganOutside = false;
+    dialog.addEventListener('pointerdown', ({ target }) => (beganOutside = target === dialog), { signal });
+    dialog.addEventListener('click', ({ target }) => target === dialog && beganOutside && close(), { signal });
+    return () => listeners.abort();
   }, []);
 
   return ref;

@@ -1,19 +1,20 @@
-/** Keys that work wherever the focus is, by the names of `KeyboardEvent.key` in lower case letters. */
+/** Keyboard shortcuts that work wherever the focus is. */
 import { useEffect, useEffectEvent } from 'react';
 
 /**
- * An action that returns false leaves the key to the browser, as do Ctrl, Cmd and Alt. A letter that is held acts once.
+ * `shortcuts` maps a `KeyboardEvent.key` (letters in lower case) to its action. Keys with Ctrl, Cmd or Alt belong to
+ * the browser, and so does a key whose action returns false. A letter that is held down acts once.
  */
-export function useKeys(keys: Record<string, () => unknown>): void {
-  const press = useEffectEvent((event: KeyboardEvent) => {
+export function useShortcuts(shortcuts: Record<string, () => unknown>): void {
+  const onKeyDown = useEffectEvent((event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const isLetter = event.key.length === 1;
-    const act = keys[isLetter ? event.key.toLowerCase() : event.key];
-    if (act === undefined || (isLetter && event.repeat)) return;
-    if (act() !== false) event.preventDefault();
+    const action = shortcuts[isLetter ? event.key.toLowerCase() : event.key];
+    if (action === undefined || (isLetter && event.repeat)) return;
+    if (action() !== false) event.preventDefault();
   });
   useEffect(() => {
-    document.addEventListener('keydown', press);
-    return () => document.removeEventListener('keydown', press);
+    document.addEventListener('keydown', onKeyDown);
+    return () => document.removeEventListener('keydown', onKeyDown);
   }, []);
 }

@@ -1,10 +1,13 @@
-/** What the live region says when a job changes: queued, started, each quarter, the end; not every step. */
+/**
+ * What the live region says when a run changes: queued, drawing started, each quarter, and the end. It doesn't say
+ * every step.
+ */
 import type { Job } from '../api/get-job';
 import { strings } from '../ui/strings';
 import type { RunView } from './run-view';
 
 export function announcement(before: RunView | undefined, after: RunView): string | null {
-  // What had ended before is no news, and neither is a run seen for the first time.
+  // Nothing has changed if the run had ended before, or if the page sees it for the first time.
   if (before?.kind !== 'unfinished') return null;
   switch (after.kind) {
     case 'complete':
@@ -14,13 +17,13 @@ export function announcement(before: RunView | undefined, after: RunView): strin
     case 'cancelled':
       return strings.run.cancelled;
     case 'unfinished':
-      return after.job && progress(before.job, after.job);
+      return after.job && progressAnnouncement(before.job, after.job);
     default:
       return null;
   }
 }
 
-function progress(before: Job | null, after: Job): string | null {
+function progressAnnouncement(before: Job | null, after: Job): string | null {
   if (after.status === 'queued') {
     if (before?.status === 'queued') return null;
     const place = after.progress.queue_position;

@@ -1,4 +1,4 @@
-/** What a run waits for while no worker is ready: three marks, of which one is the current. */
+/** The three stages of a run that starts while no worker is ready. One of them is the current stage. */
 import type { Job } from '../api/get-job';
 import { CheckIcon } from '../ui/icons';
 import { strings } from '../ui/strings';
@@ -6,12 +6,13 @@ import styles from './run-progress.module.css';
 
 const STAGES = ['starting_gpu', 'loading_model', 'drawing'] as const;
 type Phase = Job['progress']['phase'];
+type ColdPhase = 'starting_gpu' | 'loading_model';
 
-export function isColdStart(phase: Phase | undefined): phase is 'starting_gpu' | 'loading_model' {
+export function isColdStart(phase: Phase | undefined): phase is ColdPhase {
   return phase === 'starting_gpu' || phase === 'loading_model';
 }
 
-export function ColdStart({ phase }: { phase: 'starting_gpu' | 'loading_model' }) {
+export function ColdStart({ phase }: { phase: ColdPhase }) {
   const current = STAGES.indexOf(phase);
   return (
     <ol className={styles['stages']}>

@@ -1,45 +1,45 @@
-/** What is said and offered beside four finished pictures. */
+/** The texts and buttons beside four finished pictures. */
 import type { Job } from '../api/get-job';
+import { DownloadAllButton } from '../saving/download-all-button';
 import { Button } from '../ui/button';
 import { CopyText } from '../ui/copy-text';
+import { formatDay, formatTime, secondsBetween } from '../ui/dates';
 import { strings } from '../ui/strings';
-import type { RunActions } from './run-card';
+import type { RunActions } from './run-actions';
 import styles from './run-card.module.css';
-import { RunDownloads } from '../saving/download-all-button';
-import { day, secondsTaken, time } from '../ui/dates';
-import type { Run } from './runs-reducer';
 
 type CompleteRunProps = {
   job: Job;
-  run: Run;
-  ticked: ReadonlySet<number>;
-  onKept: () => void;
+  prompt: string;
+  /** The numbers (1–4) of the selected pictures. */
+  selected: ReadonlySet<number>;
+  onSaved: () => void;
   onExpired: () => void;
   actions: RunActions;
 };
 
-export function CompleteRun({ job, run, ticked, onKept, onExpired, actions }: CompleteRunProps) {
+export function CompleteRun({ job, prompt, selected, onSaved, onExpired, actions }: CompleteRunProps) {
   return (
     <>
       <p className={styles['meta']}>{facts(job).join(' · ')}</p>
       <div className={styles['actions']}>
-        <Button isUnavailable={actions.isBusy} onClick={() => actions.press(run.prompt)}>
+        <Button isUnavailable={!actions.canStart} onClick={() => actions.start(prompt)}>
           {strings.run.generateMore}
         </Button>
-        <RunDownloads job={job} ticked={ticked} onKept={onKept} onExpired={onExpired} />
+        <DownloadAllButton job={job} selected={selected} onSaved={onSaved} onExpired={onExpired} />
       </div>
       <div className={styles['quietly']}>
-        <CopyText text={run.prompt} label={strings.run.copyPrompt} />
+        <CopyText text={prompt} label={strings.run.copyPrompt} />
       </div>
     </>
   );
 }
 
-function facts(job: Job): string[] {
-  const seconds = secondsTaken(job);
+function facts({ created_at, completed_at, expires_at }: Job): string[] {
+  const seconds = secondsBetween(created_at, completed_at);
   return [
-    time(job.created_at),
+    formatTime(created_at),
     ...(seconds === null ? [] : [strings.run.took(seconds)]),
-    ...(job.expires_at === null ? [] : [strings.run.keptUntil(day(job.expires_at))]),
+    ...(expires_at === null ? [] : [strings.run.keptUntil(formatDay(expires_at))]),
   ];
 }

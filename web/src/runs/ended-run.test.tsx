@@ -1,8 +1,9 @@
-/** How a run that came to nothing explains itself: the cause, that the prompt is kept, a reference, the next steps. */
+/** A run that failed or was refused: the page shows the cause, that the prompt is kept, a reference and what to do. */
 import { screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test } from 'vitest';
+import { passTime } from '../test/clock';
 import { FakeOnbrand, problem } from '../test/fake-onbrand';
-import { follow, pressable, pressGenerate, promptField, renderApp } from '../test/render-app';
+import { generateJob, waitUntilAvailable, pressGenerate, promptField, renderApp } from '../test/render-app';
 
 const PROMPT = 'a teapot';
 
@@ -22,8 +23,8 @@ const FAILURES = [
   ['storage_unavailable', "The images couldn't be stored", "The pictures were drawn but couldn't be stored."],
 ] as const;
 
-test.each(FAILURES)('%s says what happened, what is kept and what to do next', async (code, title, detail) => {
-  const { id } = await follow(onbrand, PROMPT);
+test.each(FAILURES)('a job that failed with %s says what happened and what to do', async (code, title, detail) => {
+  const { id } = await generateJob(onbrand, PROMPT);
   onbrand.fail(id, { code, title, detail });
   const card = screen.getByRole('article');
   expect(await within(card).findByText(title)).toBeInTheDocument();
@@ -41,7 +42,7 @@ const REFUSALS = [
   [500, 'internal_error', 'Something went wrong on our side'],
 ] as const;
 
-test.each(REFUSALS)('a request refused with %i %s says so, with a reference', async (status, code, title) => {
+test.each(REFUSALS)('a request refused with %i %s says what happened', async (status, code, title) => {
   onbrand.once('POST', /generate/, () => problem(status, code, title, 'What to do.'));
   await pressGenerate(PROMPT);
   const card = screen.getByRole('article');
@@ -52,7 +53,7 @@ test.each(REFUSALS)('a request refused with %i %s says so, with a reference', as
   expect(await promptField()).toHaveValue(PROMPT);
 });
 
-/** Presses Generate and is refused for some seconds. */
+/** Presses Generate. The server refuses and allows another try after `seconds`. */
 async function refusedFor(seconds: number) {
   const headers = { 'Retry-After': String(seconds) };
   onbrand.once('POST', /generate/, () => problem(429, 'too_many_submitted', 'Too many in a minute', 'Wait.', headers));
@@ -61,13 +62,15 @@ async function refusedFor(seconds: number) {
   return page;
 }
 
-test('a refusal that says when to come back counts down, and then can be tried again', async () => {
+test('a refusal with Retry-After counts down, and then the run can be tried again', async () => {
   const { user } = await refusedFor(3);
   const waiting = screen.getByRole('button', { name: 'Try again in 3 s' });
   expect(waiting).toHaveAttribute('aria-disabled', 'true');
   await user.click(waiting);
-  expect(await screen.findByRole('button', { name: 'Try again in 1 s' }, { timeout: 3_000 })).toBeInTheDocument();
-  const again = await screen.findByRole('button', { name: 'Try again' }, { timeout: 3_000 });
+  await passTime(2_000);
+  expect(screen.getByRole('button', { name: 'Try again in 1 s' })).toBeInTheDocument();
+  await passTime(1_000);
+  const again = screen.getByRole('button', { name: 'Try again' });
   expect(onbrand.submissions).toEqual([]);
   expect(again).not.toHaveAttribute('aria-disabled');
   await user.click(again);
@@ -82,11 +85,11 @@ test('a refresh does not shorten the wait', async () => {
   expect(waiting).toHaveAttribute('aria-disabled', 'true');
 });
 
-test('a refusal that names a date, or nothing, can be tried again at once', async () => {
+test('a refusal whose Retry-After is a date can be tried again at once', async () => {
   const headers = { 'Retry-After': 'Wed, 28 Jan 2026 14:02:00 GMT' };
   onbrand.once('POST', /generate/, () => problem(429, 'queue_full', 'The queue is full', 'Wait.', headers));
   const { user } = await pressGenerate(PROMPT);
   await screen.findByText('The queue is full');
-  await user.click(await pressable('Try again'));
+  await user.click(await waitUntilAvailable('Try again'));
   await waitFor(() => expect(onbrand.submissions).toHaveLength(1));
 });

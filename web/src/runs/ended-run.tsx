@@ -1,30 +1,27 @@
-/** A run that ended without pictures to show: what happened, what is kept, what to do next. */
+/** A run that ended without pictures: what happened, that the prompt is kept, and what the person can do next. */
 import { Button } from '../ui/button';
 import { WarningIcon } from '../ui/icons';
 import { strings } from '../ui/strings';
-import type { RunActions } from './run-card';
+import { useNow } from '../ui/use-now';
+import type { Run } from './run';
+import type { RunActions } from './run-actions';
 import styles from './run-card.module.css';
 import type { RunView } from './run-view';
-import type { Run } from './runs-reducer';
-import { useNow } from '../ui/use-now';
 
-type EndedRunProps = {
-  view: Exclude<RunView, { kind: 'unfinished' | 'complete' }>;
-  run: Run;
-  actions: RunActions;
-};
+type EndedView = Exclude<RunView, { kind: 'unfinished' | 'complete' }>;
+type EndedRunProps = { view: EndedView; run: Run; retentionHours: number; actions: RunActions };
 
-export function EndedRun({ view, run, actions }: EndedRunProps) {
-  const { isBusy, press, editPrompt, remove } = actions;
+export function EndedRun({ view, run, retentionHours, actions }: EndedRunProps) {
+  const { canStart, start, editPrompt, remove } = actions;
   const now = useNow();
-  const again = view.kind === 'failed' ? strings.retry : strings.run.generateAgain;
-  const wait = secondsUntil(run.refusal?.retryAt ?? null, now);
+  const startLabel = view.kind === 'failed' ? strings.retry : strings.run.generateAgain;
+  const waitSeconds = secondsUntil(run.refusal?.retryAt ?? null, now);
   return (
     <>
-      <Explanation view={view} retentionHours={actions.retentionHours} />
+      <Explanation view={view} retentionHours={retentionHours} />
       <div className={styles['actions']}>
-        <Button isUnavailable={isBusy || wait > 0} onClick={() => press(run.prompt, run)}>
-          {wait > 0 ? strings.run.retryIn(wait) : again}
+        <Button isUnavailable={!canStart || waitSeconds > 0} onClick={() => start(run.prompt, run)}>
+          {waitSeconds > 0 ? strings.run.retryIn(waitSeconds) : startLabel}
         </Button>
         <Button look="quiet" onClick={() => editPrompt(run.prompt)}>
           {strings.run.editPrompt}
@@ -40,11 +37,11 @@ export function EndedRun({ view, run, actions }: EndedRunProps) {
   );
 }
 
-function secondsUntil(at: number | null, now: number): number {
-  return at === null ? 0 : Math.max(0, Math.ceil((at - now) / 1_000));
+function secondsUntil(time: number | null, now: number): number {
+  return time === null ? 0 : Math.max(0, Math.ceil((time - now) / 1_000));
 }
 
-function Explanation({ view, retentionHours }: { view: EndedRunProps['view']; retentionHours: number }) {
+function Explanation({ view, retentionHours }: { view: EndedView; retentionHours: number }) {
   switch (view.kind) {
     case 'cancelled':
       return <p className={styles['meta']}>{strings.run.cancelled}</p>;

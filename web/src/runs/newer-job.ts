@@ -1,4 +1,4 @@
-/** How what the server says about a job replaces what was known, whatever order the news arrives in. */
+/** Decides which of two states of a job is newer, because answers may arrive in any order. */
 import type { Job } from '../api/get-job';
 
 export function isFinal(job: Job): boolean {
@@ -6,15 +6,18 @@ export function isFinal(job: Job): boolean {
 }
 
 /**
- * The newer of two views of one job. An end is final, and percent never falls while the job is being drawn: a reply
- * that was overtaken must not pull the bar back. Being `queued` again is a new attempt, which starts at nothing.
+ * The state to show after `known`, when `received` arrives.
+ *
+ * A final state stays. While a job is drawn, its percent never falls, whatever late answers arrive.
+ * A job that is queued again has a new attempt, which starts at 0 %.
  */
-export function advance(known: Job | undefined, news: Job): Job {
-  if (known === undefined) return news;
-  if (known.id !== news.id || isFinal(known) || news.attempt < known.attempt) return known;
-  if (news.attempt > known.attempt) return news;
-  if (known.status !== 'processing' || (news.status !== 'processing' && news.status !== 'complete')) return news;
-  const newest = news.progress.percent >= known.progress.percent ? news : known;
+export function newerJob(known: Job | undefined, received: Job): Job {
+  if (known === undefined) return received;
+  if (known.id !== received.id || isFinal(known) || received.attempt < known.attempt) return known;
+  if (received.attempt > known.attempt) return received;
+  const isDrawnOrComplete = received.status === 'processing' || received.status === 'complete';
+  if (known.status !== 'processing' || !isDrawnOrComplete) return received;
+  const newest = received.progress.percent >= known.progress.percent ? received : known;
   const previews = newest.progress.previews.length > 0 ? newest.progress.previews : known.progress.previews;
-  return { ...news, progress: { ...news.progress, percent: newest.progress.percent, previews } };
+  return { ...received, progress: { ...received.progress, percent: newest.progress.percent, previews } };
 }

@@ -1,16 +1,18 @@
 /**
- * The four places of a run, from the press of the button on: previews resolve into pictures without anything moving.
- * Arrow keys go from picture to picture; everything else about a picture is its tile's.
+ * The grid of a run's four pictures. It is there from the press of the button on, so that nothing moves when pictures
+ * replace previews.
+ *
+ * Arrow keys move the focus from picture to picture. Everything else about a picture is in its tile.
  */
 import type { KeyboardEvent } from 'react';
 import type { Job } from '../api/get-job';
 import styles from './picture-grid.module.css';
 import { PictureTile, type TileActions } from './picture-tile';
 
-const PLACES = [1, 2, 3, 4];
+const NUMBERS = [1, 2, 3, 4];
 const COLUMNS = 2;
 
-/** How far along the row an arrow key goes. On a phone, where there is one column, up and down are one picture too. */
+/** How many pictures an arrow key moves the focus. A phone shows one column, where up and down move by one as well. */
 const MOVES: Record<string, (columns: number) => number> = {
   ArrowLeft: () => -1,
   ArrowRight: () => 1,
@@ -19,7 +21,7 @@ const MOVES: Record<string, (columns: number) => number> = {
 };
 
 type PictureGridProps = {
-  /** Null until the server has told anything about it. */
+  /** Null until the API has reported the job. */
   job: Job | null;
   prompt: string;
   actions: TileActions;
@@ -28,7 +30,7 @@ type PictureGridProps = {
 export function PictureGrid({ job, prompt, actions }: PictureGridProps) {
   return (
     <ul className={styles['grid']}>
-      {PLACES.map((n) => (
+      {NUMBERS.map((n) => (
         <li key={n}>
           <PictureTile job={job} n={n} prompt={prompt} actions={actions} onArrow={moveFocus} />
         </li>

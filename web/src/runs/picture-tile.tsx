@@ -1,38 +1,39 @@
-/** One of the four places: empty, then a preview, then the picture and what can be done with it. */
+/** One of the four tiles of a run: first empty, then a preview, then the picture with its buttons. */
 import { useState, type KeyboardEvent } from 'react';
 import type { Job } from '../api/get-job';
+import { useImage } from '../api/use-image';
+import { PictureButtons } from '../saving/picture-buttons';
+import { useDragOut } from '../saving/use-drag-out';
+import { useSavePicture } from '../saving/use-save-picture';
+import { BlobImage } from '../ui/blob-image';
 import { Button } from '../ui/button';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
-import { BlobImage } from '../ui/blob-image';
-import { KeepButtons } from '../saving/picture-buttons';
 import styles from './picture-grid.module.css';
 import { Preview } from './preview';
-import { useDragOut } from '../saving/use-drag-out';
-import { useKeeping } from '../saving/use-save-picture';
-import { usePicture } from '../api/use-image';
 
 export type TileActions = {
-  /** Shows picture `n` large. */
-  open: (n: number) => void;
-  ticked: ReadonlySet<number>;
-  tick: (n: number, isTicked: boolean) => void;
+  /** Shows picture `n` in the lightbox. */
+  enlarge: (n: number) => void;
+  selected: ReadonlySet<number>;
+  select: (n: number, isSelected: boolean) => void;
   onExpired: () => void;
   /** A picture was saved or copied. */
-  onKept: () => void;
+  onSaved: () => void;
 };
 
 type PictureTileProps = {
   job: Job | null;
+  /** The number of the picture, 1–4. */
   n: number;
   prompt: string;
   actions: TileActions;
-  /** A key on the picture that isn't its own: an arrow key goes to another one. */
+  /** Gets every key press on the picture, to move the focus with the arrow keys. */
   onArrow: (event: KeyboardEvent<HTMLElement>) => void;
 };
 
 export function PictureTile({ job, n, prompt, actions, onArrow }: PictureTileProps) {
-  const address = job?.images[n - 1];
+  const path = job?.images[n - 1];
   const preview = job?.progress.previews[n - 1];
   const percent = job?.status === 'complete' ? 100 : (job?.progress.percent ?? 0);
   const isDrawing = job?.status === 'processing' && preview === undefined;
@@ -41,58 +42,56 @@ export function PictureTile({ job, n, prompt, actions, onArrow }: PictureTilePro
       <div className={classes(styles['square'], isDrawing && styles['drawing'])} data-testid="square">
         {preview !== undefined && <Preview jpeg={preview} percent={percent} />}
       </div>
-      {address === undefined ? (
+      {path === undefined ? (
         <div className={styles['bar']} aria-hidden="true">
           <span className={styles['number']}>{n}</span>
         </div>
       ) : (
-        <Picture address={address} n={n} prompt={prompt} actions={actions} onArrow={onArrow} />
+        <Picture path={path} n={n} prompt={prompt} actions={actions} onArrow={onArrow} />
       )}
     </figure>
   );
 }
 
-type PictureProps = Omit<PictureTileProps, 'job'> & { address: string };
+type PictureProps = Omit<PictureTileProps, 'job'> & { path: string };
 
-function Picture({ address, n, prompt, actions, onArrow }: PictureProps) {
-  const { open, ticked, tick, onKept, onExpired } = actions;
-  const picture = usePicture(address, onExpired);
-  const keeping = useKeeping(address, onKept, onExpired);
+function Picture({ path, n, prompt, actions, onArrow }: PictureProps) {
+  const { enlarge, selected, select, onSaved, onExpired } = actions;
+  const image = useImage(path, onExpired);
+  const savePicture = useSavePicture(path, onSaved, onExpired);
 
   function onKeyDown(event: KeyboardEvent<HTMLElement>): void {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     onArrow(event);
     if (event.repeat) return;
-    if (event.key.toLowerCase() === 'd') keeping.download();
-    if (event.key.toLowerCase() === 'c') keeping.copy();
+    if (event.key.toLowerCase() === 'd') savePicture.download();
+    if (event.key.toLowerCase() === 'c') savePicture.copy();
   }
 
   return (
     <>
-      {picture.isFailed && (
-        <div className={styles['trouble']}>
+      {image.isFailed && (
+        <div className={styles['failed']}>
           <p>{strings.picture.failed}</p>
-          <Button onClick={picture.retry}>{strings.retry}</Button>
+          <Button onClick={image.retry}>{strings.retry}</Button>
         </div>
       )}
-      {picture.file === undefined && !picture.isFailed && (
-        <p className={styles['loading']}>{strings.picture.loading}</p>
-      )}
-      {picture.file !== undefined && (
+      {image.file === undefined && !image.isFailed && <p className={styles['loading']}>{strings.picture.loading}</p>}
+      {image.file !== undefined && (
         <button
           type="button"
           className={styles['open']}
           data-picture={n}
           aria-haspopup="dialog"
           aria-keyshortcuts="D C"
-          onClick={() => open(n)}
+          onClick={() => enlarge(n)}
           onKeyDown={onKeyDown}
         >
-          <Shown
-            file={picture.file}
+          <FadeInImage
+            file={image.file}
             alt={strings.picture.alt(n, prompt)}
-            onBroken={picture.markBroken}
-            onKept={onKept}
+            onBroken={image.markBroken}
+            onSaved={onSaved}
           />
         </button>
       )}
@@ -100,23 +99,23 @@ function Picture({ address, n, prompt, actions, onArrow }: PictureProps) {
         <label className={styles['tick']}>
           <input
             type="checkbox"
-            aria-label={strings.picture.tick(n)}
-            checked={ticked.has(n)}
-            onChange={(event) => tick(n, event.target.checked)}
+            aria-label={strings.picture.select(n)}
+            checked={selected.has(n)}
+            onChange={(event) => select(n, event.target.checked)}
           />
           <span className={styles['number']}>{n}</span>
         </label>
-        <KeepButtons keeping={keeping} n={n} />
+        <PictureButtons savePicture={savePicture} n={n} />
       </figcaption>
     </>
   );
 }
 
-type ShownProps = { file: File; alt: string; onBroken: () => void; onKept: () => void };
+type FadeInImageProps = { file: File; alt: string; onBroken: () => void; onSaved: () => void };
 
-function Shown({ file, alt, onBroken, onKept }: ShownProps) {
-  const [isShown, setIsShown] = useState(false);
-  const dragOut = useDragOut(file, onKept);
+function FadeInImage({ file, alt, onBroken, onSaved }: FadeInImageProps) {
+  const [isLoaded, setIsLoaded] = useState(false);
+  const dragOut = useDragOut(file, onSaved);
   return (
     <BlobImage
       blob={file}
@@ -124,8 +123,8 @@ function Shown({ file, alt, onBroken, onKept }: ShownProps) {
       width={1024}
       height={1024}
       decoding="async"
-      className={classes(styles['picture'], isShown && styles['shown'])}
-      onLoad={() => setIsShown(true)}
+      className={classes(styles['picture'], isLoaded && styles['shown'])}
+      onLoad={() => setIsLoaded(true)}
       onError={onBroken}
       {...dragOut}
     />

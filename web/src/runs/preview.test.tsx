@@ -1,9 +1,9 @@
-/** How the pictures look while they are drawn: each place shows its own, softly, until the picture lies over it. */
+/** Previews: each tile shows a blurred preview of its own picture until the picture has loaded. */
 import { fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test } from 'vitest';
-import { liveAddresses } from '../test/object-urls';
+import { liveUrls } from '../test/object-urls';
 import { FakeOnbrand, pictureBytes, previewsOf, problem } from '../test/fake-onbrand';
-import { follow, generateButton, pressable, promptField } from '../test/render-app';
+import { generateJob, generateButton, waitUntilAvailable, promptField } from '../test/render-app';
 
 let onbrand: FakeOnbrand;
 beforeEach(() => {
@@ -14,7 +14,7 @@ const previews = () => screen.queryAllByTestId('preview');
 const layersOf = (preview: HTMLElement | undefined) => [...(preview?.querySelectorAll('img') ?? [])];
 
 function contents(images: Element[]): Promise<(string | undefined)[]> {
-  const blobs = images.map((image) => liveAddresses.get(image.getAttribute('src') ?? ''));
+  const blobs = images.map((image) => liveUrls.get(image.getAttribute('src') ?? ''));
   return Promise.all(blobs.map(async (blob) => blob?.text()));
 }
 
@@ -24,30 +24,30 @@ function draw(id: string, step: number): void {
 }
 
 async function drawn(step = 3) {
-  const page = await follow(onbrand);
+  const page = await generateJob(onbrand);
   draw(page.id, step);
   await waitFor(() => expect(previews()).toHaveLength(4));
   return page;
 }
 
-test('while a run is drawn each of its places shows its own preview, which is no picture to be read out', async () => {
+test('each tile shows its own preview, and screen readers ignore previews', async () => {
   const { id } = await drawn();
   const shown = previews().flatMap((preview) => layersOf(preview).slice(-1));
   expect(await contents(shown)).toEqual([1, 2, 3, 4].map((n) => `preview of ${id} ${n} at 3`));
   expect(screen.queryByRole('img')).not.toBeInTheDocument();
 });
 
-test('a new preview comes over the one before, and no older one is kept', async () => {
+test('a new preview covers the previous one, and older ones are removed', async () => {
   const { id } = await drawn(1);
   for (const step of [2, 3, 4]) {
     draw(id, step);
     const layers = [`preview of ${id} 2 at ${step - 1}`, `preview of ${id} 2 at ${step}`];
     await waitFor(async () => expect(await contents(layersOf(previews()[1]))).toEqual(layers));
   }
-  expect(liveAddresses.size).toBe(8);
+  expect(liveUrls.size).toBe(8);
 });
 
-test('previews are softer at first and sharp at the end', async () => {
+test('previews are blurred at first and sharp at the end', async () => {
   const softness = () => Number.parseFloat(previews()[0]?.style.getPropertyValue('--softness') ?? '');
   const { id } = await drawn(1);
   const first = softness();
@@ -57,7 +57,7 @@ test('previews are softer at first and sharp at the end', async () => {
   await waitFor(() => expect(softness()).toBe(0));
 });
 
-test('progress without previews leaves the latest ones where they are', async () => {
+test('progress without previews keeps the latest previews', async () => {
   const { id } = await drawn();
   onbrand.update(id, { progress: { percent: 60, previews: [] } });
   await waitFor(() => expect(screen.getByRole('progressbar')).toHaveAttribute('aria-valuenow', '60'));
@@ -85,7 +85,7 @@ test('previews stay until the picture has loaded', async () => {
   expect(first.className).toMatch(/shown/);
 });
 
-test('a picture that cannot be loaded leaves its preview', async () => {
+test('the preview stays if the picture cannot be loaded', async () => {
   const { id } = await drawn();
   onbrand.once('GET', /images\/2$/, () => problem(500, 'image_corrupt', 'Damaged'));
   onbrand.complete(id);
@@ -94,7 +94,7 @@ test('a picture that cannot be loaded leaves its preview', async () => {
   expect(within(tile).getByTestId('preview')).toBeInTheDocument();
 });
 
-test('a run that is queued again starts without previews', async () => {
+test('a job that is queued again starts without previews', async () => {
   const { id } = await drawn();
   onbrand.update(id, { status: 'queued', progress: { phase: 'waiting', percent: 0, queue_position: 1, previews: [] } });
   await waitFor(() => expect(previews()).toHaveLength(0));
@@ -103,22 +103,22 @@ test('a run that is queued again starts without previews', async () => {
   expect(previews()).toHaveLength(0);
 });
 
-test('no run shows the previews of another', async () => {
+test('no run shows the previews of another run', async () => {
   const { id, user } = await drawn();
   await user.clear(await promptField());
   await user.type(await promptField(), 'an umbrella');
-  await pressable('Generate');
+  await waitUntilAvailable('Generate');
   await user.click(generateButton());
   await waitFor(() => expect(onbrand.jobs.size).toBe(2));
   const second = onbrand.job(1).id;
   draw(second, 5);
-  await waitFor(() => expect(previews()).toHaveLength(8), { timeout: 4_000 });
+  await waitFor(() => expect(previews()).toHaveLength(8));
   const [newest, oldest] = screen.getAllByRole('article').map((card) => [...card.querySelectorAll('img')]);
   expect(await contents(newest ?? [])).toEqual([1, 2, 3, 4].map((n) => `preview of ${second} ${n} at 5`));
   expect(await contents(oldest ?? [])).toEqual([1, 2, 3, 4].map((n) => `preview of ${id} ${n} at 3`));
 });
 
-test('a preview that is no image, or not even base64, breaks nothing', async () => {
+test('a preview that is no image or no base64 does not break the page', async () => {
   const { id } = await drawn();
   previews().forEach((preview) => layersOf(preview).forEach((layer) => fireEvent.error(layer)));
   onbrand.update(id, { progress: { percent: 50, previews: ['%', '', 'not base64!', 'ä'] } });
@@ -127,9 +127,9 @@ test('a preview that is no image, or not even base64, breaks nothing', async () 
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
 });
 
-test('the addresses of previews go with the page', async () => {
+test('the object URLs of previews are revoked with the page', async () => {
   const { unmount } = await drawn();
-  expect(liveAddresses.size).toBe(4);
+  expect(liveUrls.size).toBe(4);
   unmount();
-  expect(liveAddresses.size).toBe(0);
+  expect(liveUrls.size).toBe(0);
 });

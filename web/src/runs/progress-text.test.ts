@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Job } from '../api/get-job';
 import { NO_PROGRESS } from '../test/fake-onbrand';
-import { statusOf } from './run-view';
+import { progressText } from './progress-text';
 
 function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
   return {
@@ -23,19 +23,19 @@ function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
   };
 }
 
-/** The line `waited` seconds after the press, with news `age` seconds old. */
+/** The text `waited` seconds after the press. The job's state is `age` seconds old. */
 function line(view: Job | null, waited: number, age = 0, more: { isAccepted?: boolean; isRetrying?: boolean } = {}) {
   const now = 1_000_000;
   const times = { now, pressedAt: now - waited * 1000, receivedAt: now - age * 1000 };
-  const { stage, detail } = statusOf(view, { ...times, isAccepted: false, isRetrying: false, ...more });
+  const { stage, detail } = progressText(view, { ...times, isAccepted: false, isRetrying: false, ...more });
   return detail === '' ? stage : `${stage} · ${detail}`;
 }
 
-describe('what is said about an unfinished run', () => {
+describe('the text about an unfinished run', () => {
   test('before the server has answered', () => {
     expect(line(null, 0)).toBe('Sending…');
-    expect(line(null, 3, 0, { isRetrying: true })).toBe('Not sent yet · Trying again; your prompt is kept.');
-    expect(line(null, 3, 0, { isAccepted: true })).toBe('Looking it up…');
+    expect(line(null, 3, 0, { isRetrying: true })).toBe('Not sent yet · Trying again. Your prompt is kept.');
+    expect(line(null, 3, 0, { isAccepted: true })).toBe('Checking the status…');
   });
 
   test('while it waits', () => {
@@ -45,7 +45,7 @@ describe('what is said about an unfinished run', () => {
     expect(line(job('queued', { phase: 'waiting', queue_position: 3, eta_seconds: 133 }), 1)).toBe(
       '3rd in line · about 2 min 15 s',
     );
-    expect(line(job('queued', { phase: 'starting_gpu' }), 12)).toBe('Waiting for the GPU · 12 s so far');
+    expect(line(job('queued', { phase: 'starting_gpu' }), 12)).toBe('Waiting for a machine · 12 s so far');
     expect(line(job('queued', { phase: 'loading_model' }), 61)).toBe('Loading the model · 1 min 1 s so far');
     expect(line(job('queued', {}), 5)).toBe('Waiting · 5 s so far');
   });
@@ -58,15 +58,15 @@ describe('what is said about an unfinished run', () => {
     expect(line(job('processing', { phase: 'saving', eta_seconds: 1 }), 20)).toBe('Saving the pictures · about 1 s');
   });
 
-  test('a run the server calls late says so, whatever is left of it', () => {
+  test('if the server reports that a job is late, the text says so instead of the estimate', () => {
     const late = { phase: 'drawing', step: 3, steps: 12, eta_seconds: 20, is_late: true } as const;
     expect(line(job('processing', late), 40)).toBe('Drawing · step 3 of 12 · longer than usual, 40 s so far');
     expect(line(job('queued', { phase: 'starting_gpu', is_late: true }), 95)).toBe(
-      'Waiting for the GPU · longer than usual, 1 min 35 s so far',
+      'Waiting for a machine · longer than usual, 1 min 35 s so far',
     );
   });
 
-  test('the seconds count down between two messages, and say so when they were too few', () => {
+  test('the seconds count down between two messages, and the text says when they are over', () => {
     const drawing = job('processing', { phase: 'drawing', step: 1, steps: 12, eta_seconds: 10 });
     expect(line(drawing, 10, 4)).toMatch(/about 6 s$/);
     expect(line(drawing, 20, 10)).toMatch(/any moment now$/);

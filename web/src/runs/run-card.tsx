@@ -1,46 +1,45 @@
-/** One run: what was asked for, where it stands, and its four pictures or what became of them. */
-import { useId, useState } from 'react';
+/** The card of one run: its prompt, its state, and its four pictures or the reason why there are none. */
+import { useId, useState, type ReactNode } from 'react';
 import type { Job } from '../api/get-job';
+import { Lightbox } from '../lightbox/lightbox';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import { CompleteRun } from './complete-run';
 import { EndedRun } from './ended-run';
-import { Lightbox } from '../lightbox/lightbox';
 import { PictureGrid } from './picture-grid';
+import type { RunActions } from './run-actions';
 import styles from './run-card.module.css';
 import { RunProgress } from './run-progress';
-import { Usefulness } from '../feedback/usefulness-question';
-import type { Question } from '../feedback/use-usefulness-question';
-import type { LiveRun, Runs } from './use-runs';
+import type { LiveRun } from './run-view';
 
-export type RunActions = Pick<Runs, 'press' | 'remove' | 'learn' | 'recheck' | 'isBusy'> & {
-  editPrompt: (prompt: string) => void;
-  question: Question;
+type RunCardProps = {
+  live: LiveRun;
+  actions: RunActions;
+  /** A picture of this job was saved or copied. */
+  onSaved: (jobId: string) => void;
   retentionHours: number;
-  /** Whose notices they are. */
-  accountId: string;
-  /** "usually 35–45 s"; empty while nothing was measured. */
-  usually: string;
-  /** Whether a run has ended before in this tab. */
-  hasWaited: boolean;
+  /** "drawing usually takes 35–45 s"; empty until the service has measured it. */
+  usualDuration: string;
+  /** Shown beside Cancel while the run is unfinished. */
+  notificationOffer: ReactNode;
+  /** Shown below the pictures when the run is complete. */
+  question: ReactNode;
 };
 
-type RunCardProps = { live: LiveRun; actions: RunActions };
-
-export function RunCard({ live, actions }: RunCardProps) {
+export function RunCard(props: RunCardProps) {
+  const { live, actions, retentionHours, usualDuration, notificationOffer, question } = props;
   const { run, view } = live;
   const id = useId();
   const hasPictures = view.kind === 'unfinished' || view.kind === 'complete';
-  const [ticked, setTicked] = useState<ReadonlySet<number>>(new Set());
-  const [opened, setOpened] = useState<number | null>(null);
-  const { question } = actions;
+  const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
+  const [enlarged, setEnlarged] = useState<number | null>(null);
 
-  function tick(n: number, isTicked: boolean): void {
-    setTicked((before) => new Set(isTicked ? [...before, n] : [...before].filter((other) => other !== n)));
+  function select(n: number, isSelected: boolean): void {
+    setSelected((before) => new Set(isSelected ? [...before, n] : [...before].filter((other) => other !== n)));
   }
-  const onKept = () => run.jobId !== null && question.onKept(run.jobId);
-  const onExpired = () => run.jobId !== null && actions.recheck(run.jobId);
-  const tiles = { open: setOpened, ticked, tick, onKept, onExpired };
+  const onSaved = () => run.jobId !== null && props.onSaved(run.jobId);
+  const onExpired = () => run.jobId !== null && actions.recheckJob(run.jobId);
+  const tileActions = { enlarge: setEnlarged, selected, select, onSaved, onExpired };
 
   return (
     <article
@@ -55,48 +54,52 @@ export function RunCard({ live, actions }: RunCardProps) {
         </h2>
         {view.kind === 'unfinished' && (
           <div className={styles['status']}>
-            <RunProgress live={live} job={view.job} actions={actions} />
+            <RunProgress live={live} job={view.job} usualDuration={usualDuration} updateJob={actions.updateJob}>
+              {notificationOffer}
+            </RunProgress>
           </div>
         )}
         {view.kind === 'complete' && (
           <div className={styles['status']}>
             <CompleteRun
               job={view.job}
-              run={run}
-              ticked={ticked}
-              onKept={onKept}
+              prompt={run.prompt}
+              selected={selected}
+              onSaved={onSaved}
               onExpired={onExpired}
               actions={actions}
             />
           </div>
         )}
-        {!hasPictures && <EndedRun view={view} run={run} actions={actions} />}
+        {!hasPictures && <EndedRun view={view} run={run} retentionHours={retentionHours} actions={actions} />}
         {hasPictures && view.job?.prompt_truncated === true && (
-          <p className={styles['note']}>{strings.run.truncated(unread(view.job))}</p>
+          <p className={styles['note']}>{strings.run.truncated(ignoredEnd(view.job))}</p>
         )}
       </div>
       {hasPictures && (
         <div className={styles['pictures']}>
-          <PictureGrid job={view.job} prompt={run.prompt} actions={tiles} />
+          <PictureGrid job={view.job} prompt={run.prompt} actions={tileActions} />
         </div>
       )}
-      {run.jobId !== null && run.jobId === question.jobId && view.kind === 'complete' && (
-        <div>
-          <Usefulness jobId={run.jobId} onAnswered={question.onAnswered} onClose={question.close} />
-        </div>
-      )}
-      {view.kind === 'complete' && opened !== null && (
-        <Lightbox job={view.job} start={opened} onClose={() => setOpened(null)} onKept={onKept} onExpired={onExpired} />
+      {view.kind === 'complete' && question !== null && <div>{question}</div>}
+      {view.kind === 'complete' && enlarged !== null && (
+        <Lightbox
+          job={view.job}
+          start={enlarged}
+          onClose={() => setEnlarged(null)}
+          onSaved={onSaved}
+          onExpired={onExpired}
+        />
       )}
     </article>
   );
 }
 
-/** The end of the prompt that the model could not read; counted in code points, as the service does. */
-function unread(job: Job): string {
-  const points = Array.from(job.prompt);
-  return points
-    .slice(points.length - (job.prompt_ignored ?? 0))
+/** The end of the prompt that the model did not read. Counted in Unicode code points, as the service does. */
+function ignoredEnd(job: Job): string {
+  const codePoints = Array.from(job.prompt);
+  return codePoints
+    .slice(codePoints.length - (job.prompt_ignored ?? 0))
     .join('')
     .trim();
 }

@@ -1,9 +1,9 @@
-/** What is said while somebody waits: cold start, lateness, the tab's title, and the live region over a whole run. */
+/** What the page says during a run: cold start, "longer than usual", the tab's title, and the live region. */
 import { screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test } from 'vitest';
 import type { Job } from '../api/get-job';
 import { FakeOnbrand } from '../test/fake-onbrand';
-import { follow } from '../test/render-app';
+import { generateJob } from '../test/render-app';
 import { strings } from '../ui/strings';
 
 const SAVED = /your prompt is saved/i;
@@ -28,8 +28,8 @@ function marks() {
     }));
 }
 
-test('a cold start shows which stage it is at, what is done, and that the prompt is saved', async () => {
-  const { id } = await follow(onbrand);
+test('a cold start shows the current stage, the finished stages, and that the prompt is saved', async () => {
+  const { id } = await generateJob(onbrand);
   expect(screen.queryByText(SAVED)).not.toBeInTheDocument();
   wait(id, 'starting_gpu');
   expect(await screen.findByText('about 1 min 30 s · your prompt is saved')).toBeInTheDocument();
@@ -45,23 +45,23 @@ test('a cold start shows which stage it is at, what is done, and that the prompt
   await waitFor(() => expect(screen.queryByText(SAVED)).not.toBeInTheDocument());
 });
 
-test('a worker that loads a model anew for a run being drawn is no cold start', async () => {
-  const { id } = await follow(onbrand);
+test('no cold start is shown if a worker reloads the model for a job it has begun', async () => {
+  const { id } = await generateJob(onbrand);
   onbrand.update(id, { status: 'processing', progress: { phase: 'loading_model', queue_position: null } });
   expect(await screen.findByText('Loading the model')).toBeInTheDocument();
   expect(screen.queryByText(strings.coldStart.starting_gpu)).not.toBeInTheDocument();
 });
 
-test('a run the server calls late says that it takes longer than usual', async () => {
-  const { id } = await follow(onbrand);
+test('if the server reports that a job is late, the page says "longer than usual"', async () => {
+  const { id } = await generateJob(onbrand);
   onbrand.draw(id, 3, 26);
   expect(await screen.findByText(/^step 3 of 12 · about/)).toBeInTheDocument();
   onbrand.update(id, { progress: { is_late: true } });
   expect(await screen.findByText(/^step 3 of 12 · longer than usual, \d+ s so far$/)).toBeInTheDocument();
 });
 
-test('the title of the tab tells waiting, percent, end and failure', async () => {
-  const { id } = await follow(onbrand);
+test('the title of the tab shows waiting, percent and failure', async () => {
+  const { id } = await generateJob(onbrand);
   expect(document.title).toBe('(…) Onbrand');
   onbrand.draw(id, 4, 33);
   await waitFor(() => expect(document.title).toBe('(33 %) Onbrand'));
@@ -69,8 +69,8 @@ test('the title of the tab tells waiting, percent, end and failure', async () =>
   await waitFor(() => expect(document.title).toBe('Failed · Onbrand'));
 });
 
-test('the live region says each thing once over a whole run, and nothing in between', async () => {
-  const { id } = await follow(onbrand);
+test('during a whole run the live region says each thing once, and nothing else', async () => {
+  const { id } = await generateJob(onbrand);
   const region = screen.getByRole('status');
   const said: string[] = [];
   const note = () => said.push(region.textContent.trim());
@@ -99,8 +99,8 @@ test('the live region says each thing once over a whole run, and nothing in betw
   ]);
 });
 
-test('there is one live region on the page, and it is polite', async () => {
-  const { id } = await follow(onbrand);
+test('the page has one live region', async () => {
+  const { id } = await generateJob(onbrand);
   onbrand.complete(id);
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
   expect(document.querySelectorAll('[role="status"], [role="alert"], [role="log"], [aria-live]')).toHaveLength(1);

@@ -1,18 +1,19 @@
-/** The list of runs and the merging of news, under any order of presses, answers and views. */
+/** The list of runs and the newest state of a job, for actions and answers in any order. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Job } from '../api/get-job';
-import { advance } from './newer-job';
-import { parseRuns, reduceRuns, type Run, type RunAction } from './runs-reducer';
+import { newerJob } from './newer-job';
+import { parseRuns, type Run } from './run';
+import { runsReducer, type RunsAction } from './runs-reducer';
 
 const PROBLEM = { status: 429, code: 'too_many_queued', title: 'Too many waiting', detail: '', requestId: '' };
 const keys = fc.constantFrom('a', 'b', 'c', 'd');
-const actions: fc.Arbitrary<RunAction> = fc.oneof(
+const actions: fc.Arbitrary<RunsAction> = fc.oneof(
   fc.record({
-    type: fc.constant('press' as const),
+    type: fc.constant('start' as const),
     key: keys,
     prompt: fc.string(),
-    at: fc.nat(),
+    pressedAt: fc.nat(),
     replaces: fc.option(keys, { nil: undefined }),
   }),
   fc.record({ type: fc.constant('accept' as const), key: keys, jobId: fc.constantFrom('job-1', 'job-2', 'job-3') }),
@@ -20,14 +21,14 @@ const actions: fc.Arbitrary<RunAction> = fc.oneof(
   fc.record({ type: fc.constant('remove' as const), key: keys }),
 );
 
-test('whatever happens, keys are unique, answers stay, and only a removal or a replacement takes a run away', () => {
+test('keys stay unique, answers stay, and only removal or replacement takes a run away', () => {
   fc.assert(
     fc.property(fc.array(actions, { maxLength: 30 }), (sequence) => {
       let runs: Run[] = [];
       for (const action of sequence) {
-        const next = reduceRuns(runs, action);
+        const next = runsReducer(runs, action);
         expect(new Set(next.map(({ key }) => key)).size).toBe(next.length);
-        const gone = action.type === 'remove' ? action.key : action.type === 'press' ? action.replaces : undefined;
+        const gone = action.type === 'remove' ? action.key : action.type === 'start' ? action.replaces : undefined;
         for (const before of runs.filter(({ key }) => key !== gone)) {
           const after = next.find(({ key }) => key === before.key);
           expect(after?.prompt).toBe(before.prompt);
@@ -35,8 +36,8 @@ test('whatever happens, keys are unique, answers stay, and only a removal or a r
           expect(after?.refusal).toBe(before.refusal ?? after?.refusal);
           expect(after?.jobId === null || after?.refusal === null).toBe(true);
         }
-        // A new run is on top; those that stay keep their order below it.
-        if (action.type === 'press' && next !== runs) expect(next[0]?.key).toBe(action.key);
+        // A new run is on top. The others keep their order below it.
+        if (action.type === 'start' && next !== runs) expect(next[0]?.key).toBe(action.key);
         const both = (list: Run[]) =>
           list.map(({ key }) => key).filter((key) => key !== gone && runs.some((run) => run.key === key));
         expect(both(next)).toEqual(both(runs));
@@ -47,7 +48,7 @@ test('whatever happens, keys are unique, answers stay, and only a removal or a r
   );
 });
 
-test('what an older version stored is left out, never trusted', () => {
+test('stored values that are no runs are left out', () => {
   const run: Run = { key: 'a', prompt: 'a teapot', pressedAt: 1, jobId: null, refusal: null };
   fc.assert(
     fc.property(fc.anything(), (stored) => {
@@ -83,12 +84,12 @@ const views: fc.Arbitrary<Job> = fc
     pack: null,
   }));
 
-test('whatever order news comes in, percent and previews never go back, an end stays, jobs are not mixed up', () => {
+test('in any order of answers, percent never falls, a final state stays, and jobs are not mixed up', () => {
   fc.assert(
-    fc.property(fc.array(views, { minLength: 1, maxLength: 20 }), (news) => {
+    fc.property(fc.array(views, { minLength: 1, maxLength: 20 }), (answers) => {
       let known: Job | undefined;
-      for (const view of news) {
-        const next: Job = advance(known, view);
+      for (const view of answers) {
+        const next: Job = newerJob(known, view);
         if (known) {
           expect(next.id).toBe(known.id);
           if (known.status === 'complete' || known.status === 'failed') expect(next).toBe(known);
@@ -104,11 +105,11 @@ test('whatever order news comes in, percent and previews never go back, an end s
   );
 });
 
-test('a new attempt starts at nothing, and news of the one before it is no news', () => {
+test('a new attempt starts at 0 %, and answers about the attempt before are ignored', () => {
   const [view] = fc.sample(views, 1);
   if (view === undefined) throw new Error('no view');
   const before: Job = { ...view, status: 'processing', attempt: 1, progress: { ...view.progress, percent: 75 } };
   const after: Job = { ...before, attempt: 2, progress: { ...view.progress, percent: 8 } };
-  expect(advance(before, after)).toBe(after);
-  expect(advance(after, before)).toBe(after);
+  expect(newerJob(before, after)).toBe(after);
+  expect(newerJob(after, before)).toBe(after);
 });

@@ -1,10 +1,10 @@
-/** Follows one job by its event stream while the page is visible; a hidden page polls and frees the connection. */
+/** Watches one job through its event stream while the page is visible. A hidden page polls and frees the connection. */
 import { useEffect, useSyncExternalStore } from 'react';
 import { useApi } from '../api/api-context';
 import type { Job } from '../api/get-job';
 import { watchJob } from '../api/watch-job';
 
-/** `onStreaming` is told which job the stream speaks about, or null when it is silent and polling must do. */
+/** `onStreaming` gets the id of the job that the stream reports, or null while there is no stream. */
 export function useJobStream(
   jobId: string | null,
   onJob: (job: Job) => void,

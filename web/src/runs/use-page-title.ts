@@ -1,7 +1,7 @@
-/** The tab's title, so that one can do something else meanwhile. */
+/** Shows the progress in the title of the browser tab, for people who do something else meanwhile. */
 import { useEffect } from 'react';
 import { strings } from '../ui/strings';
-import type { LiveRun } from './use-runs';
+import type { LiveRun } from './run-view';
 
 export function usePageTitle(runs: LiveRun[]): void {
   const title = pageTitle(runs);
@@ -11,7 +11,7 @@ export function usePageTitle(runs: LiveRun[]): void {
 }
 
 function pageTitle(runs: LiveRun[]): string {
-  // The oldest unfinished run is the one being drawn.
+  // The oldest unfinished run is drawn first.
   const view = (runs.findLast((run) => run.view.kind === 'unfinished') ?? runs[0])?.view;
   switch (view?.kind) {
     case 'unfinished':

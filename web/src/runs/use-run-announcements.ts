@@ -1,30 +1,31 @@
-/** Watches the runs and passes on what has changed: to the live region, and as a notice when nobody is looking. */
-import { useEffect, useRef } from 'react';
+/** Announces changes of the runs in the live region, and reports each run that ends. */
+import { useEffect, useEffectEvent, useRef } from 'react';
 import { useAnnounce } from '../ui/announcer';
 import { announcement } from './announcements';
-import { notify } from '../feedback/notifications';
-import type { RunView } from './run-view';
-import type { LiveRun } from './use-runs';
+import type { LiveRun, RunView } from './run-view';
 
-export function useRunNews(runs: LiveRun[], accountId: string): void {
+/** `onEnd` gets the announcement and the run's key when a run completes or fails. */
+export function useRunAnnouncements(runs: LiveRun[], onEnd: (text: string, key: string) => void): void {
   const announce = useAnnounce();
-  const seen = useRef(new Map<string, RunView>());
+  const reportEnd = useEffectEvent(onEnd);
+  const previous = useRef(new Map<string, RunView>());
   useEffect(() => {
-    const now = new Map<string, RunView>();
+    const current = new Map<string, RunView>();
     const texts: string[] = [];
     for (const { run, view } of runs) {
-      const before = seen.current.get(run.key);
-      // Nothing is known of a run from before a refresh until the first answer, and that is no news.
-      const isLookedUp = view.kind === 'unfinished' && view.job === null && run.jobId !== null;
-      const after = isLookedUp ? before : view;
+      const before = previous.current.get(run.key);
+      // After a refresh the page doesn't know the job until the first answer. That answer is not a change.
+      const isUnknown = view.kind === 'unfinished' && view.job === null && run.jobId !== null;
+      const after = isUnknown ? before : view;
       if (after === undefined) continue;
-      now.set(run.key, after);
+      current.set(run.key, after);
       const text = announcement(before, after);
       if (text === null) continue;
       texts.push(text);
-      if (after.kind === 'complete' || after.kind === 'failed') notify(accountId, text, run.key);
+      if (after.kind === 'complete' || after.kind === 'failed') reportEnd(text, run.key);
     }
-    if (texts.length > 0) announce(texts.join('. ')); // one text at a time is heard
-    seen.current = now;
-  }, [runs, accountId, announce]);
+    // One call for all texts, because a screen reader reads only the last one.
+    if (texts.length > 0) announce(texts.join('. '));
+    previous.current = current;
+  }, [runs, announce]);
 }

@@ -1,4 +1,4 @@
-/** Pictures on the clipboard. */
+/** Copies a picture to the clipboard. */
 
 export class CopyRefused extends Error {
   constructor(cause?: unknown) {
@@ -7,10 +7,10 @@ export class CopyRefused extends Error {
 }
 
 /**
- * Puts a picture on the clipboard as a PNG; to be called straight from a click or a key. The clipboard is given the
- * promise, not the bytes: Safari forgets the click while anything is awaited.
+ * Copies a picture as PNG. Must be called directly from a click or key handler.
  *
- * Throws CopyRefused, or what `load` throws.
+ * The clipboard gets the promise of the bytes, not the bytes: Safari no longer allows copying after an `await` in the
+ * handler. Throws CopyRefused, or the error of `load`.
  */
 export async function copyPicture(load: () => Promise<Blob>): Promise<void> {
   if (!('clipboard' in navigator && 'ClipboardItem' in window)) throw new CopyRefused();
@@ -18,7 +18,7 @@ export async function copyPicture(load: () => Promise<Blob>): Promise<void> {
   try {
     await navigator.clipboard.write([new ClipboardItem({ 'image/png': bytes })]);
   } catch (error) {
-    await bytes; // if there are none, that is why
+    await bytes; // throws the error of `load`, if loading was the reason
     throw new CopyRefused(error);
   }
 }

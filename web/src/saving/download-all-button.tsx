@@ -1,4 +1,4 @@
-/** The button that saves a run's pictures, all or the ticked ones, as one zip. */
+/** The button that saves all pictures of a job, or the selected ones, as one zip. */
 import { useEffect } from 'react';
 import type { Job } from '../api/get-job';
 import { useAnnounce } from '../ui/announcer';
@@ -7,31 +7,31 @@ import { strings } from '../ui/strings';
 import styles from './saving.module.css';
 import { useDownloadAll } from './use-download-all';
 
-type RunDownloadsProps = {
+type DownloadAllButtonProps = {
   job: Job;
-  /** The numbers (1–4) of the pictures that are ticked; none means all. */
-  ticked: ReadonlySet<number>;
+  /** The numbers (1–4) of the selected pictures. An empty set means all pictures. */
+  selected: ReadonlySet<number>;
   onExpired: () => void;
-  onKept: () => void;
+  onSaved: () => void;
 };
 
-export function RunDownloads({ job, ticked, onExpired, onKept }: RunDownloadsProps) {
-  const { start, progress, trouble } = useDownloadAll(job, onKept, onExpired);
+export function DownloadAllButton({ job, selected, onExpired, onSaved }: DownloadAllButtonProps) {
+  const { start, progress, errorText } = useDownloadAll(job, onSaved, onExpired);
   const announce = useAnnounce();
   useEffect(() => {
-    if (trouble !== null) announce(trouble);
-  }, [trouble, announce]);
+    if (errorText !== null) announce(errorText);
+  }, [errorText, announce]);
 
-  const all = job.images.map((_address, index) => index + 1);
-  const numbers = ticked.size === 0 ? all : all.filter((n) => ticked.has(n));
+  const all = job.images.map((_path, index) => index + 1);
+  const numbers = selected.size === 0 ? all : all.filter((n) => selected.has(n));
   return (
     <div className={styles['downloads']}>
       <Button isUnavailable={progress !== null} onClick={() => start(numbers)}>
         {progress === null
-          ? strings.saving.all(ticked.size)
-          : strings.saving.progress(progress.place, progress.total, progress.bytes)}
+          ? strings.saving.all(selected.size)
+          : strings.saving.progress(progress.index, progress.total, progress.bytes)}
       </Button>
-      {trouble !== null && <p className={styles['trouble']}>{trouble}</p>}
+      {errorText !== null && <p className={styles['error']}>{errorText}</p>}
     </div>
   );
 }

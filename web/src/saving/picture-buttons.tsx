@@ -1,32 +1,32 @@
-/** Copy and Download of one picture, always visible. What goes wrong is said above them, and moves nothing. */
+/** Copy and Download for one picture. An error is shown above the buttons, so that nothing moves. */
 import { Button } from '../ui/button';
 import { CloseIcon, CopyIcon, DownloadIcon } from '../ui/icons';
 import { strings } from '../ui/strings';
 import styles from './saving.module.css';
-import type { Keeping } from './use-save-picture';
+import type { SavePicture } from './use-save-picture';
 
-export function KeepButtons({ keeping, n }: { keeping: Keeping; n: number }) {
+export function PictureButtons({ savePicture, n }: { savePicture: SavePicture; n: number }) {
   const text = strings.picture;
-  const copy = keeping.isCopied ? strings.copied : text.copy;
+  const copyLabel = savePicture.isCopied ? strings.copied : text.copy;
   return (
-    <div className={styles['keep']}>
-      <Button look="quiet" aria-label={text.label(copy, n)} onClick={keeping.copy}>
+    <div className={styles['buttons']}>
+      <Button look="quiet" aria-label={text.label(copyLabel, n)} onClick={savePicture.copy}>
         <CopyIcon />
-        {copy}
+        {copyLabel}
       </Button>
       <Button
         look="quiet"
-        isUnavailable={keeping.isSaving}
+        isUnavailable={savePicture.isDownloading}
         aria-label={text.label(text.download, n)}
-        onClick={keeping.download}
+        onClick={savePicture.download}
       >
         <DownloadIcon />
         {text.download}
       </Button>
-      {keeping.trouble !== null && (
+      {savePicture.errorText !== null && (
         <div className={styles['note']}>
-          <p>{keeping.trouble}</p>
-          <Button look="quiet" aria-label={strings.lightbox.close} onClick={keeping.dismiss}>
+          <p>{savePicture.errorText}</p>
+          <Button look="quiet" aria-label={strings.close} onClick={savePicture.dismissError}>
             <CloseIcon />
           </Button>
         </div>

@@ -1,33 +1,34 @@
-/** Keeping pictures: saved, zipped, copied, dragged out; and what is said when that doesn't work. */
+/** Saving pictures: download, zip, copy and drag; and what the page says when one of them fails. */
 import { onlineManager } from '@tanstack/react-query';
 import { act, fireEvent, screen, waitFor } from '@testing-library/react';
 import { HttpResponse } from 'msw';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { liveAddresses } from '../test/object-urls';
+import { passTime, settle } from '../test/clock';
+import { liveUrls } from '../test/object-urls';
 import { FakeOnbrand, pictureBytes, problem } from '../test/fake-onbrand';
 import { readZip } from '../test/read-zip';
-import { generateButton, promptField, renderApp } from '../test/render-app';
-import { watchSaving, type Saved } from '../test/downloads';
+import { expectAnnounced, generateButton, promptField, renderApp } from '../test/render-app';
+import { recordDownloads, type Download } from '../test/downloads';
 
-const LOST = /The connection was lost. Nothing on the page is lost; try again/;
+const LOST = /The connection was lost. Nothing on the page is lost. Try again/;
 const NO_SPACE = /There isn't enough space on this device/;
 
 let onbrand: FakeOnbrand;
-let saved: Saved[];
+let saved: Download[];
 beforeEach(() => {
   onbrand = new FakeOnbrand();
-  saved = watchSaving();
+  saved = recordDownloads();
 });
 afterEach(() => onlineManager.setOnline(true));
 
 const stored = (n: number) => pictureBytes(onbrand.job(0), n);
 const nameOf = (n: number) => `onbrand_a-teapot_2026-01-28_0000_${n}.png`;
-const text = async (file: Saved | undefined) => new TextDecoder().decode(await file?.bytes());
+const text = async (file: Download | undefined) => new TextDecoder().decode(await file?.bytes());
 const button = (name: string | RegExp) => screen.findByRole('button', { name });
 const damaged = () => problem(500, 'image_corrupt', 'Damaged', 'It was damaged. Generate it again.');
 
-/** A DOMException of browsers, where it is an Error; jsdom's is none. */
+/** Like a browser's DOMException, which is an Error. jsdom's DOMException isn't one. */
 const browserError = (name: string) => Object.assign(new Error(), { name });
 
 async function completeRun({ loaded = 4 } = {}) {
@@ -43,18 +44,18 @@ async function completeRun({ loaded = 4 } = {}) {
   return { ...page, id };
 }
 
-async function zipEntries(file: Saved | undefined) {
+async function zipEntries(file: Download | undefined) {
   if (file === undefined) throw new Error('Nothing was saved');
   return readZip(await file.bytes());
 }
 
-test('Download saves the stored bytes under the name the API gives', async () => {
+test('Download saves the stored bytes under the file name from the API', async () => {
   const { id, user } = await completeRun();
   for (const n of [1, 2, 3, 4]) await user.click(await button(`Download illustration ${n}`));
   await waitFor(() => expect(saved).toHaveLength(4));
   expect(saved.map(({ name }) => name)).toEqual([1, 2, 3, 4].map(nameOf));
   await expect(Promise.all(saved.map(text))).resolves.toEqual([1, 2, 3, 4].map(stored));
-  // The bytes that are shown are the ones that are saved, and only the saving is counted.
+  // The page saves the bytes that it shows, without loading them again, and reports the saving to the server.
   expect(onbrand.requests.filter((request) => request === `GET /jobs/${id}/images/2`)).toHaveLength(1);
   expect(onbrand.requests).toContain(`PUT /jobs/${id}/saved`);
   expect(onbrand.requests.filter((request) => request.includes('download=1'))).toEqual([]);
@@ -69,7 +70,7 @@ test('a picture on the page is saved without a connection', async () => {
   expect(await text(saved[0])).toBe(stored(3));
 });
 
-test('a name that was lost on the way is replaced by a readable one that no other picture has', async () => {
+test('a picture without a file name from the API gets a readable name that no other picture has', async () => {
   onbrand.once('GET', /images/, () => new HttpResponse('PNG'), 4);
   const { user } = await completeRun();
   for (const n of [1, 2]) await user.click(await button(`Download illustration ${n}`));
@@ -77,19 +78,19 @@ test('a name that was lost on the way is replaced by a readable one that no othe
   expect(saved.map(({ name }) => name)).toEqual(['onbrand_00000000_1.png', 'onbrand_00000000_2.png']);
 });
 
-test('a download that fails says why, stays beside the pictures, and can be tried again', async () => {
+test('a failed download says why beside the pictures, and can be tried again', async () => {
   const { user } = await completeRun({ loaded: 3 });
   onbrand.once('GET', /images\/4/, () => HttpResponse.error());
   await user.click(await button('Download illustration 4'));
   expect(await screen.findByText(LOST, { selector: 'p' })).toBeInTheDocument();
-  expect(screen.getByRole('status')).toHaveTextContent(LOST);
+  await expectAnnounced(LOST);
   expect(screen.getAllByRole('img')).toHaveLength(3);
   await user.click(await button('Download illustration 4'));
   await waitFor(() => expect(saved.map(({ name }) => name)).toEqual([nameOf(4)]));
   expect(screen.queryByText(LOST, { selector: 'p' })).not.toBeInTheDocument();
 });
 
-test('what is said about a download can be put away', async () => {
+test('the error of a download can be closed', async () => {
   const { user } = await completeRun({ loaded: 3 });
   onbrand.once('GET', /images\/4/, damaged);
   await user.click(await button('Download illustration 4'));
@@ -112,7 +113,7 @@ test('Download all makes one zip of the stored bytes, each under its own name, d
   }
 });
 
-test('with some pictures ticked the zip has those', async () => {
+test('the zip contains the selected pictures if some are selected', async () => {
   const { user } = await completeRun();
   const ticks = screen.getAllByRole('checkbox');
   await user.click(ticks[3] ?? document.body);
@@ -130,7 +131,7 @@ test('pictures that are on the page are zipped without a connection', async () =
   await waitFor(async () => expect(await zipEntries(saved[0])).toHaveLength(4));
 });
 
-/** Lets picture `n` come in two halves, the second when told. */
+/** Sends picture `n` in two halves of `size` bytes. The second half follows when `finish` is called. */
 function inHalves(n: number, size: number) {
   let finish: () => void = () => undefined;
   onbrand.once('GET', new RegExp(`images/${n}$`), () => {
@@ -148,7 +149,7 @@ function inHalves(n: number, size: number) {
   return { finish: () => finish() };
 }
 
-test('while it saves, the button says which picture it is at and how much has come', async () => {
+test('during saving, the button shows which picture is being loaded and how many bytes have arrived', async () => {
   const { user } = await completeRun({ loaded: 2 });
   const third = inHalves(3, 1_500_000);
   await user.click(await button('Download all'));
@@ -162,7 +163,7 @@ test('while it saves, the button says which picture it is at and how much has co
   expect(saved).toHaveLength(1);
 });
 
-test('a page that is left while it saves neither goes on fetching nor saves', async () => {
+test('after the page is left, a zip in progress loads and saves nothing more', async () => {
   const { user, unmount } = await completeRun({ loaded: 2 });
   const third = inHalves(3, 10);
   await user.click(await button('Download all'));
@@ -170,25 +171,25 @@ test('a page that is left while it saves neither goes on fetching nor saves', as
   const before = onbrand.requests.length;
   unmount();
   third.finish();
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await settle();
   expect(saved).toEqual([]);
   expect(onbrand.requests).toHaveLength(before);
 });
 
-async function zipThatFails(page: Awaited<ReturnType<typeof completeRun>>, sentence: string | RegExp) {
+async function expectZipFails(page: Awaited<ReturnType<typeof completeRun>>, sentence: string | RegExp) {
   await page.user.click(await button('Download all'));
   expect(await screen.findByText(sentence, { selector: 'p' })).toBeInTheDocument();
-  expect(screen.getByRole('status')).toHaveTextContent(sentence);
+  await expectAnnounced(sentence);
   expect(saved).toEqual([]);
 }
 
-async function zipThatWorks(page: Awaited<ReturnType<typeof completeRun>>, sentence: string | RegExp) {
+async function expectZipSucceeds(page: Awaited<ReturnType<typeof completeRun>>, sentence: string | RegExp) {
   await page.user.click(await button('Download all'));
   await waitFor(async () => expect(await zipEntries(saved[0])).toHaveLength(4));
   expect(screen.queryByText(sentence, { selector: 'p' })).not.toBeInTheDocument();
 }
 
-test('a connection lost in the middle of a zip says so, and trying again works', async () => {
+test('when the connection breaks during a zip, the page says so, and trying again works', async () => {
   const page = await completeRun({ loaded: 3 });
   onbrand.once('GET', /images\/4$/, () => {
     const body = new ReadableStream<Uint8Array>({
@@ -197,22 +198,22 @@ test('a connection lost in the middle of a zip says so, and trying again works',
     });
     return new HttpResponse(body);
   });
-  await zipThatFails(page, LOST);
+  await expectZipFails(page, LOST);
   expect(screen.getAllByRole('img')).toHaveLength(3);
-  await zipThatWorks(page, LOST);
-  expect(screen.getAllByRole('img')).toHaveLength(4); // what came for the zip is shown, too
+  await expectZipSucceeds(page, LOST);
+  expect(screen.getAllByRole('img')).toHaveLength(4); // the picture that was loaded for the zip is now shown, too
 });
 
 test('a damaged picture is named, and the others can be zipped without it', async () => {
   const page = await completeRun({ loaded: 3 });
   onbrand.once('GET', /images\/4$/, damaged);
-  await zipThatFails(page, 'Illustration 4: It was damaged. Generate it again. Tick the others to download those.');
+  await expectZipFails(page, 'Illustration 4: It was damaged. Generate it again. Select the others to download them.');
   for (const tick of screen.getAllByRole('checkbox').slice(0, 3)) await page.user.click(tick);
   await page.user.click(await button('Download 3'));
   await waitFor(async () => expect(await zipEntries(saved[0])).toHaveLength(3));
 });
 
-test('pictures that are gone end the run as expired', async () => {
+test('if the pictures are deleted, the run is shown as expired', async () => {
   const { user } = await completeRun({ loaded: 3 });
   const gone = () => problem(410, 'job_expired', 'Deleted after the retention time');
   onbrand.once('GET', /jobs/, gone, 100);
@@ -224,18 +225,18 @@ test('pictures that are gone end the run as expired', async () => {
 test.each([
   ['disk', 'NotReadableError'],
   ['memory', 'RangeError'],
-])('a full %s while zipping says so, and trying again works', async (_place, name) => {
+])('when the %s is full during a zip, the page says so, and trying again works', async (_place, name) => {
   const page = await completeRun();
   const full = () =>
     new ReadableStream<Uint8Array<ArrayBuffer>>({ pull: (controller) => controller.error(browserError(name)) });
   const reading = vi.spyOn(File.prototype, 'stream').mockImplementation(full);
-  await zipThatFails(page, NO_SPACE);
+  await expectZipFails(page, NO_SPACE);
   expect(screen.getAllByRole('img')).toHaveLength(4);
   reading.mockRestore();
-  await zipThatWorks(page, NO_SPACE);
+  await expectZipSucceeds(page, NO_SPACE);
 });
 
-test('no room for a picture is not taken for a lost connection', async () => {
+test('a full device is not reported as a lost connection', async () => {
   const { user } = await completeRun({ loaded: 3 });
   const reading = vi.spyOn(ReadableStream.prototype, 'pipeTo').mockRejectedValue(browserError('QuotaExceededError'));
   await user.click(await button('Download illustration 4'));
@@ -245,7 +246,7 @@ test('no room for a picture is not taken for a lost connection', async () => {
 
 type Offered = Record<string, Promise<Blob>>;
 
-/** A clipboard that waits for the pictures, or answers otherwise. */
+/** Replaces the clipboard with one that waits for the pictures, or that gives `answer`. */
 function clipboard(answer?: () => Promise<void>) {
   const items: Offered[] = [];
   vi.stubGlobal('ClipboardItem', function Item(this: object, offered: Offered) {
@@ -263,16 +264,15 @@ test('Copy puts the stored PNG on the clipboard and says so for two seconds', as
   const { items } = clipboard();
   await user.click(await button('Copy illustration 2'));
   expect(await button('Copied illustration 2')).toHaveTextContent('Copied');
-  expect(screen.getByRole('status')).toHaveTextContent('Copied');
+  await expectAnnounced('Copied');
   const copied = await items[0]?.['image/png'];
   expect(copied?.type).toBe('image/png');
   expect(await copied?.text()).toBe(stored(2));
-  await waitFor(() => expect(screen.getByRole('button', { name: 'Copy illustration 2' })).toBeInTheDocument(), {
-    timeout: 3_000,
-  });
+  await passTime(2_000);
+  expect(screen.getByRole('button', { name: 'Copy illustration 2' })).toBeInTheDocument();
 });
 
-test('the clipboard is asked within the click, before the bytes are there', async () => {
+test('the page writes to the clipboard within the click, before the bytes have arrived', async () => {
   await completeRun({ loaded: 3 });
   const fourth = inHalves(4, 10);
   const { write } = clipboard();
@@ -286,22 +286,22 @@ test('the clipboard is asked within the click, before the bytes are there', asyn
 
 const REFUSED = /The browser didn't allow copying. Download the picture, or right-click it and copy it/;
 
-test('a refused clipboard says what to do instead', async () => {
+test('when the browser refuses to copy, the page says what to do instead', async () => {
   const { user } = await completeRun();
   clipboard(() => Promise.reject(browserError('NotAllowedError')));
   await user.click(await button('Copy illustration 1'));
   expect(await screen.findByText(REFUSED, { selector: 'p' })).toBeInTheDocument();
-  expect(screen.getByRole('status')).toHaveTextContent(REFUSED);
+  await expectAnnounced(REFUSED);
   expect(screen.getAllByRole('img')).toHaveLength(4);
 });
 
-test('a browser that copies no pictures says what to do instead', async () => {
+test('when the browser cannot copy pictures, the page says what to do instead', async () => {
   const { user } = await completeRun();
   await user.click(await button('Copy illustration 1'));
   expect(await screen.findByText(REFUSED, { selector: 'p' })).toBeInTheDocument();
 });
 
-test('a picture that cannot be had for copying is not blamed on the clipboard', async () => {
+test('a picture that could not be loaded for copying is reported as a lost connection', async () => {
   const { user } = await completeRun({ loaded: 3 });
   onbrand.once('GET', /images\/4$/, () => HttpResponse.error());
   clipboard();
@@ -309,7 +309,7 @@ test('a picture that cannot be had for copying is not blamed on the clipboard', 
   expect(await screen.findByText(LOST, { selector: 'p' })).toBeInTheDocument();
 });
 
-test('dragging a picture out gives the full PNG under its name, and no private address', async () => {
+test('dragging a picture out gives the full PNG with its name, and no object URL of the page', async () => {
   await completeRun();
   const data = new Map([
     ['text/uri-list', 'blob:private'],
@@ -324,5 +324,5 @@ test('dragging a picture out gives the full PNG under its name, and no private a
   expect([...data.keys()]).toEqual(['Files', 'DownloadURL']);
   const [, type, name, address] = /^([^:]+):([^:]+):(.+)$/.exec(data.get('DownloadURL') ?? '') ?? [];
   expect({ type, name }).toEqual({ type: 'image/png', name: nameOf(3) });
-  expect(await liveAddresses.get(address ?? '')?.text()).toBe(stored(3));
+  expect(await liveUrls.get(address ?? '')?.text()).toBe(stored(3));
 });

@@ -1,58 +1,58 @@
-/** Saves several pictures of one run as one zip. A picture that can't be had stops it: a zip is never short of one. */
+/** Saves several pictures of a job as one zip. If one picture can't be loaded, no zip is saved: a zip is complete. */
 import { useMutation } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
 import type { Job } from '../api/get-job';
-import { ApiProblem } from '../api/problem';
+import { ApiProblem, isExpired } from '../api/problem';
+import { useLoadImage } from '../api/use-image';
 import { strings } from '../ui/strings';
-import { isGone, save, troubleOf } from './save-file';
-import { useLoadPicture } from '../api/use-image';
-import { zipOf } from './zip-pictures';
+import { saveFile } from './save-file';
+import { savingErrorText } from './saving-error';
+import { zipPictures } from './zip-pictures';
 
-/** Which of how many pictures is being fetched, and the bytes there are so far. */
-type Progress = { place: number; total: number; bytes: number };
+/** Picture number `index` of `total` is being loaded, and `bytes` have been loaded in all. */
+type Progress = { index: number; total: number; bytes: number };
 
-class PictureMissing extends Error {
+class PictureNotLoaded extends Error {
   constructor(
     readonly n: number,
     override readonly cause: unknown,
   ) {
-    super(`Picture ${n} couldn't be had`, { cause });
+    super(`Picture ${n} could not be loaded`, { cause });
   }
 }
 
 type DownloadAll = {
-  /** Starts with the pictures of these numbers. */
+  /** Saves the pictures with these numbers (1–4). */
   start: (numbers: number[]) => void;
   /** Null while nothing is being saved. */
   progress: Progress | null;
-  /** What went wrong the last time, as a sentence. */
-  trouble: string | null;
+  /** The sentence about the latest error, or null. */
+  errorText: string | null;
 };
 
 export function useDownloadAll(job: Job, onSaved: () => void, onExpired: () => void): DownloadAll {
-  const load = useLoadPicture();
-  const leaving = useLeaving();
+  const loadImage = useLoadImage();
+  const unmounting = useUnmountController();
   const [progress, setProgress] = useState<Progress | null>(null);
 
   async function download(numbers: number[]): Promise<void> {
-    const signal = leaving.current?.signal;
+    const signal = unmounting.current?.signal;
     const files: File[] = [];
     for (const n of numbers) {
-      const before = files.reduce((sum, { size }) => sum + size, 0);
-      let bytes = before;
+      let bytes = files.reduce((sum, { size }) => sum + size, 0);
       const onBytes = (count: number) => {
         bytes += count;
-        setProgress({ place: files.length + 1, total: numbers.length, bytes });
+        setProgress({ index: files.length + 1, total: numbers.length, bytes });
       };
       onBytes(0);
-      const file = await load(job.images[n - 1] ?? '', { signal, onBytes }).catch((error: unknown) => {
-        throw new PictureMissing(n, error);
+      const file = await loadImage(job.images[n - 1] ?? '', { signal, onBytes }).catch((error: unknown) => {
+        throw new PictureNotLoaded(n, error);
       });
       files.push(file);
     }
-    const zip = await zipOf(files, new Date(job.completed_at ?? job.created_at));
+    const zip = await zipPictures(files, new Date(job.completed_at ?? job.created_at));
     signal?.throwIfAborted();
-    save(zip);
+    saveFile(zip);
   }
 
   const { mutate, error, isPending } = useMutation({
@@ -60,27 +60,27 @@ export function useDownloadAll(job: Job, onSaved: () => void, onExpired: () => v
     networkMode: 'always',
     onSuccess: onSaved,
     onError: (reason) => {
-      if (reason instanceof PictureMissing && isGone(reason.cause)) onExpired();
+      if (reason instanceof PictureNotLoaded && isExpired(reason.cause)) onExpired();
     },
     onSettled: () => setProgress(null),
   });
-  return { start: mutate, progress: isPending ? progress : null, trouble: error && troubleWith(error) };
+  return { start: mutate, progress: isPending ? progress : null, errorText: error && errorTextOf(error) };
 }
 
-function troubleWith(error: Error): string {
-  if (!(error instanceof PictureMissing)) return troubleOf(error);
-  const sentence = troubleOf(error.cause);
-  const isAboutOne = error.cause instanceof ApiProblem && !isGone(error.cause);
-  return isAboutOne ? strings.saving.notThis(error.n, sentence) : sentence;
+function errorTextOf(error: Error): string {
+  if (!(error instanceof PictureNotLoaded)) return savingErrorText(error);
+  const sentence = savingErrorText(error.cause);
+  const isAboutOnePicture = error.cause instanceof ApiProblem && !isExpired(error.cause);
+  return isAboutOnePicture ? strings.saving.notThis(error.n, sentence) : sentence;
 }
 
-/** Aborted when the component goes: nothing is fetched, and nothing lands on the disk, after that. */
-function useLeaving() {
-  const leaving = useRef<AbortController>(null);
+/** Aborts when the component unmounts. After that nothing is loaded, and nothing is saved. */
+function useUnmountController() {
+  const controller = useRef<AbortController>(null);
   useEffect(() => {
-    const controller = new AbortController();
-    leaving.current = controller;
-    return () => controller.abort();
+    const current = new AbortController();
+    controller.current = current;
+    return () => current.abort();
   }, []);
-  return leaving;
+  return controller;
 }

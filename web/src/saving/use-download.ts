@@ -1,18 +1,19 @@
-/** Saves one picture: the stored bytes, under the name the API gives it. */
+/** Saves one picture: the stored bytes, under the file name that the API gives. */
 import { useMutation } from '@tanstack/react-query';
-import { isGone, save } from './save-file';
-import { useLoadPicture } from '../api/use-image';
+import { isExpired } from '../api/problem';
+import { useLoadImage } from '../api/use-image';
+import { saveFile } from './save-file';
 
-/** `mutate(address)` saves; `variables` is the address it is, or was last, about. */
+/** `mutate(path)` saves the picture. `variables` is the path of the current or latest download. */
 export function useDownload(onSaved: () => void, onExpired: () => void) {
-  const load = useLoadPicture();
+  const loadImage = useLoadImage();
   return useMutation({
-    mutationFn: async (address: string) => save(await load(address)),
-    // What is on the page can be saved offline; TanStack Query would wait for a connection.
+    mutationFn: async (path: string) => saveFile(await loadImage(path)),
+    // A loaded picture can be saved offline. By default TanStack Query would wait for a connection.
     networkMode: 'always',
     onSuccess: onSaved,
     onError: (error) => {
-      if (isGone(error)) onExpired();
+      if (isExpired(error)) onExpired();
     },
   });
 }

@@ -1,25 +1,25 @@
 /**
- * Dragging a picture out of the page gives the full PNG under its readable name, on the desktop (Chromium) and in other
- * programs.
+ * Lets a person drag a picture out of the page. The drop gives the full PNG with its readable name, on the desktop (in
+ * Chromium) and in other programs.
  *
- * The browser's own drag of an <img> already carries the whole file; what it adds beside it is the page's private
- * blob: address, which means nothing elsewhere and would be pasted as text or as a broken image.
+ * The browser's own drag of an <img> already carries the whole file. It also carries the page's object URL, which means
+ * nothing elsewhere: other programs would paste it as text or as a broken image. This hook removes it.
  */
 import { useCallback, type DragEvent } from 'react';
-import { lendAddress } from './save-file';
+import { temporaryUrl } from './save-file';
 
-/** Props for the <img> that shows `picture`; `onKept` when it was dropped somewhere that took it. */
-export function useDragOut(picture: File, onKept: () => void) {
+/** Returns props for the <img> that shows `picture`. `onSaved` is called when a program has taken the picture. */
+export function useDragOut(picture: File, onSaved: () => void) {
   const onDragStart = useCallback(
     ({ dataTransfer }: DragEvent<HTMLImageElement>) => {
-      for (const useless of ['text/uri-list', 'text/html', 'text/plain']) dataTransfer.clearData(useless);
-      dataTransfer.setData('DownloadURL', `image/png:${picture.name}:${lendAddress(picture)}`);
+      for (const type of ['text/uri-list', 'text/html', 'text/plain']) dataTransfer.clearData(type);
+      dataTransfer.setData('DownloadURL', `image/png:${picture.name}:${temporaryUrl(picture)}`);
       dataTransfer.effectAllowed = 'copy';
     },
     [picture],
   );
   const onDragEnd = ({ dataTransfer }: DragEvent<HTMLImageElement>) => {
-    if (dataTransfer.dropEffect !== 'none') onKept();
+    if (dataTransfer.dropEffect !== 'none') onSaved();
   };
   return { draggable: true, onDragStart, onDragEnd };
 }

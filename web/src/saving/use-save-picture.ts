@@ -1,72 +1,73 @@
-/** The two ways to keep one picture, saving and copying, for the buttons and keys that offer them. */
+/** The two ways to save one picture, download and copy, for the buttons and keys that offer them. */
 import { useEffect, useState } from 'react';
+import { isExpired } from '../api/problem';
+import { useLoadImage } from '../api/use-image';
 import { useAnnounce } from '../ui/announcer';
 import { strings } from '../ui/strings';
-import { copyPicture, CopyRefused } from './copy-picture';
-import { isGone, troubleOf } from './save-file';
 import { useCopy } from '../ui/use-copy';
+import { copyPicture, CopyRefused } from './copy-picture';
+import { savingErrorText } from './saving-error';
 import { useDownload } from './use-download';
-import { useLoadPicture } from '../api/use-image';
 
-export type Keeping = {
+export type SavePicture = {
   download: () => void;
-  isSaving: boolean;
+  isDownloading: boolean;
   copy: () => void;
-  /** For two seconds after a copy. */
+  /** True for two seconds after a copy. */
   isCopied: boolean;
-  /** What went wrong the last time, as a sentence. */
-  trouble: string | null;
-  dismiss: () => void;
+  /** The sentence about the latest error, or null. */
+  errorText: string | null;
+  dismissError: () => void;
 };
 
-/** About the picture at `address`; when that changes, what was said about the other one is not shown. */
-export function useKeeping(address: string, onKept: () => void, onExpired: () => void): Keeping {
-  const load = useLoadPicture();
-  const saving = useDownload(onKept, onExpired);
+/** For the picture at `path`. When `path` changes, an error about the previous picture is no longer returned. */
+export function useSavePicture(path: string, onSaved: () => void, onExpired: () => void): SavePicture {
+  const loadImage = useLoadImage();
+  const downloading = useDownload(onSaved, onExpired);
   const copying = useCopy();
-  const [latest, setLatest] = useState<'saving' | 'copying'>('saving');
+  const [latest, setLatest] = useState<'download' | 'copy'>('download');
 
-  const isSavingThis = saving.variables === address;
-  const failedToCopy = copying.failed?.what === address ? copying.failed.error : null;
-  const error = latest === 'saving' ? isSavingThis && saving.error : failedToCopy;
-  const trouble = error ? sentence(error) : null;
+  const isAboutThis = downloading.variables === path;
+  const copyError = copying.failed?.what === path ? copying.failed.error : null;
+  const error = latest === 'download' ? isAboutThis && downloading.error : copyError;
+  const errorText = error ? errorTextOf(error) : null;
   const announce = useAnnounce();
   useEffect(() => {
-    if (trouble !== null) announce(trouble);
-  }, [trouble, announce]);
+    if (errorText !== null) announce(errorText);
+  }, [errorText, announce]);
 
   function download(): void {
-    if (saving.isPending) return;
-    setLatest('saving');
-    saving.mutate(address);
+    if (downloading.isPending) return;
+    setLatest('download');
+    downloading.mutate(path);
   }
 
   function copy(): void {
-    setLatest('copying');
-    copying.start(address, async () => {
-      await copyPicture(() => load(address)).catch((reason: unknown) => {
-        if (isGone(reason)) onExpired();
+    setLatest('copy');
+    copying.start(path, async () => {
+      await copyPicture(() => loadImage(path)).catch((reason: unknown) => {
+        if (isExpired(reason)) onExpired();
         throw reason;
       });
-      onKept();
+      onSaved();
     });
   }
 
-  function dismiss(): void {
-    saving.reset();
-    copying.forget();
+  function dismissError(): void {
+    downloading.reset();
+    copying.reset();
   }
 
   return {
     download,
-    isSaving: isSavingThis && saving.isPending,
+    isDownloading: isAboutThis && downloading.isPending,
     copy,
-    isCopied: copying.copied === address,
-    trouble,
-    dismiss,
+    isCopied: copying.copied === path,
+    errorText,
+    dismissError,
   };
 }
 
-function sentence(error: unknown): string {
-  return error instanceof CopyRefused ? strings.picture.copyRefused : troubleOf(error);
+function errorTextOf(error: unknown): string {
+  return error instanceof CopyRefused ? strings.picture.copyRefused : savingErrorText(error);
 }

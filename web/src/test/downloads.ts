@@ -1,14 +1,14 @@
-/** What the page hands to the person's disk: the name and the bytes of each file, in order. */
+/** Records the files that the page saves to the person's disk, in order. */
 import { vi } from 'vitest';
-import { liveAddresses } from './object-urls';
+import { liveUrls } from './object-urls';
 
-export type Saved = { name: string; type: string; bytes: () => Promise<Uint8Array> };
+export type Download = { name: string; type: string; bytes: () => Promise<Uint8Array> };
 
-export function watchSaving(): Saved[] {
-  const saved: Saved[] = [];
+export function recordDownloads(): Download[] {
+  const saved: Download[] = [];
   vi.spyOn(HTMLAnchorElement.prototype, 'click').mockImplementation(function (this: HTMLAnchorElement) {
-    const blob = liveAddresses.get(this.href);
-    if (blob === undefined) throw new Error(`${this.href} is no live address`);
+    const blob = liveUrls.get(this.href);
+    if (blob === undefined) throw new Error(`${this.href} is not a live object URL`);
     saved.push({ name: this.download, type: blob.type, bytes: async () => new Uint8Array(await blob.arrayBuffer()) });
   });
   return saved;

@@ -1,15 +1,15 @@
-/** The blob: addresses that are alive, as jsdom makes none. */
+/** Object URLs, which jsdom doesn't have. `liveUrls` holds those that are not revoked. */
 
-export const liveAddresses = new Map<string, Blob>();
+export const liveUrls = new Map<string, Blob>();
 let made = 0;
 
 URL.createObjectURL = (blob: Blob) => {
   made += 1;
   const address = `blob:test/${made}`;
-  liveAddresses.set(address, blob);
+  liveUrls.set(address, blob);
   return address;
 };
 
 URL.revokeObjectURL = (address: string) => {
-  liveAddresses.delete(address);
+  liveUrls.delete(address);
 };

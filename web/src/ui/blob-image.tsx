@@ -1,16 +1,16 @@
-/** Bytes as an <img>. Their address lives exactly as long as the element: nothing of a picture outlasts a sign-out. */
+/** Shows a Blob as an <img>. The object URL lives as long as the element, so that no picture outlasts a sign-out. */
 import { useCallback, type ComponentProps } from 'react';
 
 type BlobImageProps = Omit<ComponentProps<'img'>, 'src' | 'ref' | 'alt'> & { blob: Blob; alt: string };
 
 export function BlobImage({ blob, alt, ...rest }: BlobImageProps) {
-  const show = useCallback(
+  const setSource = useCallback(
     (image: HTMLImageElement) => {
-      const address = URL.createObjectURL(blob);
-      image.src = address;
-      return () => URL.revokeObjectURL(address);
+      const url = URL.createObjectURL(blob);
+      image.src = url;
+      return () => URL.revokeObjectURL(url);
     },
     [blob],
   );
-  return <img ref={show} alt={alt} {...rest} />;
+  return <img ref={setSource} alt={alt} {...rest} />;
 }

@@ -1,32 +1,31 @@
 /**
- * Keeps the keyboard's place when what had the focus goes away: a button that was pressed and is no longer there.
- *
- * The browser would start again at the top of the page.
+ * Moves the keyboard focus when the focused element disappears, for example a button that was pressed. Without this the
+ * browser would start again at the top of the page.
  */
 import { useEffect, useLayoutEffect, useRef, type RefObject } from 'react';
 
-/** `instead` finds the element that gets the focus in place of `lost`, which was within `container`. */
-export function useKeptFocus(
+export type LostFocus = { element: HTMLElement; card: HTMLElement | null };
+
+/** `findFallback` returns the element that gets the focus instead. Only elements in `container` are watched. */
+export function useFocusFallback(
   container: RefObject<HTMLElement | null>,
-  instead: (lost: Lost) => HTMLElement | null,
+  findFallback: (lost: LostFocus) => HTMLElement | null,
 ): void {
-  const latest = useRef<Lost>(null);
+  const focused = useRef<LostFocus>(null);
   useEffect(() => {
     const element = container.current;
     if (element === null) return undefined;
-    const note = ({ target }: FocusEvent) => {
-      if (target instanceof HTMLElement) latest.current = { element: target, card: target.closest('article') };
+    const remember = ({ target }: FocusEvent) => {
+      if (target instanceof HTMLElement) focused.current = { element: target, card: target.closest('article') };
     };
-    element.addEventListener('focusin', note);
-    return () => element.removeEventListener('focusin', note);
+    element.addEventListener('focusin', remember);
+    return () => element.removeEventListener('focusin', remember);
   }, [container]);
-  // After every change: that is when something may have gone.
+  // Runs after every render, because any render may have removed the element.
   useLayoutEffect(() => {
-    const lost = latest.current;
+    const lost = focused.current;
     if (lost === null || lost.element.isConnected || document.activeElement !== document.body) return;
-    latest.current = null;
-    instead(lost)?.focus({ preventScroll: true });
+    focused.current = null;
+    findFallback(lost)?.focus({ preventScroll: true });
   });
 }
-
-export type Lost = { element: HTMLElement; card: HTMLElement | null };

@@ -1,4 +1,4 @@
-/** The time, once a second, for what counts down on the page. */
+/** The current time, updated once a second, for texts that count seconds. */
 import { useEffect, useState } from 'react';
 
 export function useNow(): number {
