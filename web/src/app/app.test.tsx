@@ -95,7 +95,7 @@ test('if the browser refuses to copy, the page asks the person to select the tex
 });
 
 test('a 403 from any call shows the same page, and the prompt is kept', async () => {
-  onbrand.once('POST', /generate/, () => problem(403, REFUSAL.code, REFUSAL.title, REFUSAL.detail));
+  onbrand.answerNext('POST', /generate/, () => problem(403, REFUSAL.code, REFUSAL.title, REFUSAL.detail));
   const { user } = await renderApp();
   await user.type(await promptField(), 'a teapot');
   await user.click(generateButton());
@@ -105,7 +105,7 @@ test('a 403 from any call shows the same page, and the prompt is kept', async ()
 });
 
 test('if the API refuses a token once, the page renews it and repeats the call', async () => {
-  onbrand.once('POST', /generate/, () => problem(401, 'token_expired', 'Sign-in expired'));
+  onbrand.answerNext('POST', /generate/, () => problem(401, 'token_expired', 'Sign-in expired'));
   const session = fakeSession();
   const { user } = await renderApp(session);
   await user.type(await promptField(), 'a teapot');
@@ -116,7 +116,8 @@ test('if the API refuses a token once, the page renews it and repeats the call',
 });
 
 test('if the API refuses a fresh token too, the page shows a button and does not redirect', async () => {
-  onbrand.once('POST', /generate/, () => problem(401, 'token_invalid', 'Sign-in not accepted', 'Sign in again.'), 100);
+  const refuse = () => problem(401, 'token_invalid', 'Sign-in not accepted', 'Sign in again.');
+  onbrand.answerNext('POST', /generate/, refuse, 100);
   const session = fakeSession();
   const { user, unmount } = await renderApp(session);
   await user.type(await promptField(), 'a teapot');
@@ -162,7 +163,8 @@ test('during the sign-out nothing that was typed is on the page', async () => {
 });
 
 test('a server error at the start says what happened, and the person can try again', async () => {
-  onbrand.once('GET', /me/, () => problem(500, 'internal_error', 'Something went wrong on our side', 'Try again.'));
+  const fail = () => problem(500, 'internal_error', 'Something went wrong on our side', 'Try again.');
+  onbrand.answerNext('GET', /me/, fail);
   const { user } = await renderApp();
   expect(await screen.findByRole('heading', { name: 'Something went wrong on our side' })).toBeInTheDocument();
   expect(screen.getByText('Reference req-7f3a')).toBeInTheDocument();

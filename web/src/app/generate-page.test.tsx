@@ -37,7 +37,7 @@ async function fourPictures(inside: HTMLElement = document.body): Promise<HTMLEl
 }
 
 test('pressing Generate shows four empty tiles before the server has answered', async () => {
-  onbrand.once('POST', /generate/, () => new Promise<Response>(() => undefined));
+  onbrand.answerNext('POST', /generate/, () => new Promise<Response>(() => undefined));
   await pressGenerate(PROMPT);
   expect(squares(card(0))).toHaveLength(4);
   expect(within(card(0)).queryByRole('img')).not.toBeInTheDocument();
@@ -110,7 +110,7 @@ test('a refresh restores all runs in order, and the prompt in the field', async 
 });
 
 test('a request that a refresh interrupts is repeated with the same key', async () => {
-  onbrand.once('POST', /generate/, () => new Promise<Response>(() => undefined));
+  onbrand.answerNext('POST', /generate/, () => new Promise<Response>(() => undefined));
   const { unmount } = await pressGenerate(PROMPT);
   const stored = sessionStorage.getItem('onbrand.runs.account-1') ?? '[]';
   const [{ key }] = JSON.parse(stored) as [{ key: string }];

@@ -75,7 +75,7 @@ test('nothing is asked if the server does not allow it', async () => {
 
 test('nothing is asked if the server fails, and the picture is saved all the same', async () => {
   const saved = recordDownloads();
-  onbrand.once('POST', /question/, () => problem(500, 'internal_error', 'Something broke'));
+  onbrand.answerNext('POST', /question/, () => problem(500, 'internal_error', 'Something broke'));
   await completeRun();
   press('Download illustration 1');
   await waitFor(() => expect(counts(/question$/)).toBe(1));
@@ -168,7 +168,7 @@ test('closing the question while the answer is being sent keeps the answer', asy
     release = resolve;
   });
   await askedRun();
-  onbrand.once('PUT', /answer/, () => slow.then(() => new Response(null, { status: 204 })));
+  onbrand.answerNext('PUT', /answer/, () => slow.then(() => new Response(null, { status: 204 })));
   press('Useful');
   await waitFor(() => expect(counts(/answer$/)).toBe(1));
   press('Close the question');
@@ -179,7 +179,7 @@ test('closing the question while the answer is being sent keeps the answer', asy
 
 test('if the answer cannot be sent, the page says so, and the person can answer again', async () => {
   const { id } = await askedRun();
-  onbrand.once('PUT', /answer/, () => problem(500, 'internal_error', 'Something broke'));
+  onbrand.answerNext('PUT', /answer/, () => problem(500, 'internal_error', 'Something broke'));
   press('Not yet');
   expect(await screen.findByText("It couldn't be sent. Try again.", { selector: 'section p' })).toBeInTheDocument();
   await expectAnnounced("It couldn't be sent");

@@ -43,7 +43,7 @@ const REFUSALS = [
 ] as const;
 
 test.each(REFUSALS)('a request refused with %i %s says what happened', async (status, code, title) => {
-  onbrand.once('POST', /generate/, () => problem(status, code, title, 'What to do.'));
+  onbrand.answerNext('POST', /generate/, () => problem(status, code, title, 'What to do.'));
   await pressGenerate(PROMPT);
   const card = screen.getByRole('article');
   expect(await within(card).findByText(title)).toBeInTheDocument();
@@ -56,7 +56,8 @@ test.each(REFUSALS)('a request refused with %i %s says what happened', async (st
 /** Presses Generate. The server refuses and allows another try after `seconds`. */
 async function refusedFor(seconds: number) {
   const headers = { 'Retry-After': String(seconds) };
-  onbrand.once('POST', /generate/, () => problem(429, 'too_many_submitted', 'Too many in a minute', 'Wait.', headers));
+  const refuse = () => problem(429, 'too_many_submitted', 'Too many in a minute', 'Wait.', headers);
+  onbrand.answerNext('POST', /generate/, refuse);
   const page = await pressGenerate(PROMPT);
   await screen.findByText('Too many in a minute');
   return page;
@@ -87,7 +88,7 @@ test('a refresh does not shorten the wait', async () => {
 
 test('a refusal whose Retry-After is a date can be tried again at once', async () => {
   const headers = { 'Retry-After': 'Wed, 28 Jan 2026 14:02:00 GMT' };
-  onbrand.once('POST', /generate/, () => problem(429, 'queue_full', 'The queue is full', 'Wait.', headers));
+  onbrand.answerNext('POST', /generate/, () => problem(429, 'queue_full', 'The queue is full', 'Wait.', headers));
   const { user } = await pressGenerate(PROMPT);
   await screen.findByText('The queue is full');
   await user.click(await waitUntilAvailable('Try again'));

@@ -70,7 +70,7 @@ test('previews stay until the picture has loaded', async () => {
     release = resolve;
   });
   const { id } = await drawn();
-  onbrand.once('GET', /images\/1$/, async () => {
+  onbrand.answerNext('GET', /images\/1$/, async () => {
     await slow;
     return new Response(pictureBytes(onbrand.job(0), 1));
   });
@@ -87,7 +87,7 @@ test('previews stay until the picture has loaded', async () => {
 
 test('the preview stays if the picture cannot be loaded', async () => {
   const { id } = await drawn();
-  onbrand.once('GET', /images\/2$/, () => problem(500, 'image_corrupt', 'Damaged'));
+  onbrand.answerNext('GET', /images\/2$/, () => problem(500, 'image_corrupt', 'Damaged'));
   onbrand.complete(id);
   const sentence = await screen.findByText("This picture couldn't be loaded.");
   const tile = sentence.closest('figure') ?? document.body;

@@ -28,7 +28,7 @@ const fourPictures = () => waitFor(() => expect(screen.getAllByRole('img')).toHa
 
 test('a refused request says what happened, keeps the prompt, and Try again sends the same key', async () => {
   const refusal = () => problem(429, 'too_many_queued', 'Too many waiting', 'Wait for one to finish.');
-  onbrand.once('POST', /generate/, refusal);
+  onbrand.answerNext('POST', /generate/, refusal);
   const { user } = await pressGenerate(PROMPT);
   const card = await screen.findByRole('article');
   expect(await within(card).findByText('Too many waiting')).toBeInTheDocument();
@@ -44,7 +44,7 @@ test('a refused request says what happened, keeps the prompt, and Try again send
 });
 
 test('a refused request is not repeated by a refresh', async () => {
-  onbrand.once('POST', /generate/, () => problem(429, 'too_many_queued', 'Too many waiting'));
+  onbrand.answerNext('POST', /generate/, () => problem(429, 'too_many_queued', 'Too many waiting'));
   const { unmount } = await pressGenerate(PROMPT);
   await screen.findByText('Too many waiting');
   unmount();
@@ -54,14 +54,14 @@ test('a refused request is not repeated by a refresh', async () => {
 });
 
 test('an error without a problem document still gives a sentence', async () => {
-  onbrand.once('POST', /generate/, () => new HttpResponse('<html>teapot</html>', { status: 500 }));
+  onbrand.answerNext('POST', /generate/, () => new HttpResponse('<html>teapot</html>', { status: 500 }));
   await pressGenerate(PROMPT);
   expect(await screen.findByText('Something went wrong')).toBeInTheDocument();
   expect(screen.queryByText(/html/)).not.toBeInTheDocument();
 });
 
 test('if the connection is lost during sending, the request is repeated with the same key', async () => {
-  onbrand.once('POST', /generate/, () => HttpResponse.error(), 2);
+  onbrand.answerNext('POST', /generate/, () => HttpResponse.error(), 2);
   await pressGenerate(PROMPT);
   expect(await screen.findByText(/Trying again. Your prompt is kept/)).toBeInTheDocument();
   expect(screen.getByRole('complementary')).toHaveTextContent("Onbrand can't be reached");
@@ -74,7 +74,7 @@ test('if the connection is lost during sending, the request is repeated with the
 });
 
 test('Retry now sends the request at once', async () => {
-  onbrand.once('POST', /generate/, () => problem(503, 'database_unavailable', 'The database is away'), 3);
+  onbrand.answerNext('POST', /generate/, () => problem(503, 'database_unavailable', 'The database is away'), 3);
   const { user } = await pressGenerate(PROMPT);
   const tries = () => onbrand.requests.filter((request) => request === 'POST /generate').length;
   await waitFor(() => expect(tries()).toBe(1));
@@ -90,7 +90,7 @@ test('Retry now sends the request at once', async () => {
 
 test('if the stream breaks, the page polls, and the run completes', async () => {
   const { id } = await generateJob(onbrand);
-  onbrand.once('GET', /events/, () => problem(503, 'database_unavailable', 'The database is away'), 100);
+  onbrand.answerNext('GET', /events/, () => problem(503, 'database_unavailable', 'The database is away'), 100);
   onbrand.dropStreams(id);
   onbrand.draw(id, 6, 48);
   await passTime(1_500);
@@ -119,8 +119,8 @@ test('the page does not poll while the stream reports, nor after the end', async
 test('server errors during polling do not end a run', async () => {
   const { id } = await generateJob(onbrand);
   const failing = () => problem(500, 'internal_error', 'Something went wrong on our side');
-  onbrand.once('GET', /events/, failing, 100);
-  onbrand.once('GET', /jobs\/[^/]+$/, failing, 2);
+  onbrand.answerNext('GET', /events/, failing, 100);
+  onbrand.answerNext('GET', /jobs\/[^/]+$/, failing, 2);
   onbrand.dropStreams(id);
   await passTime(1_500);
   await waitFor(() => expect(polls(id)).toBeGreaterThan(1));
@@ -144,7 +144,7 @@ test('percent never falls when an older state arrives late', async () => {
 
 test('the late answer to a poll does not undo what the stream has reported since', async () => {
   let release: () => void = () => undefined;
-  onbrand.once('GET', /jobs\/[^/]+$/, async () => {
+  onbrand.answerNext('GET', /jobs\/[^/]+$/, async () => {
     const old = onbrand.job(0);
     await new Promise<void>((resolve) => {
       release = resolve;
@@ -171,7 +171,7 @@ test('Cancel cancels the run, and the card says so', async () => {
 
 test('if cancelling fails, the page says so, and Cancel can be pressed again', async () => {
   const { user } = await generateJob(onbrand);
-  onbrand.once('DELETE', /jobs/, () => problem(503, 'database_unavailable', 'The database is away'));
+  onbrand.answerNext('DELETE', /jobs/, () => problem(503, 'database_unavailable', 'The database is away'));
   await user.click(screen.getByRole('button', { name: 'Cancel' }));
   expect(await screen.findByText("It couldn't be cancelled. Try again.")).toBeInTheDocument();
   await user.click(screen.getByRole('button', { name: 'Cancel' }));
@@ -202,7 +202,7 @@ test('after a refresh, a deleted job says so and can be generated again', async 
   onbrand.complete(id);
   await fourPictures();
   unmount();
-  onbrand.once('GET', /jobs/, () => problem(410, 'job_expired', 'Deleted after the retention time'), 100);
+  onbrand.answerNext('GET', /jobs/, () => problem(410, 'job_expired', 'Deleted after the retention time'), 100);
   const { user } = await renderApp();
   expect(await screen.findByText('Deleted after 30 days')).toBeInTheDocument();
   await user.click(screen.getByRole('button', { name: 'Generate again' }));
@@ -212,16 +212,16 @@ test('after a refresh, a deleted job says so and can be generated again', async 
 test('if a picture was deleted meanwhile, the run is shown as expired, without broken images', async () => {
   const { id } = await generateJob(onbrand);
   const gone = () => problem(410, 'job_expired', 'Deleted after the retention time');
-  onbrand.once('GET', /images/, gone, 100);
+  onbrand.answerNext('GET', /images/, gone, 100);
   onbrand.complete(id);
-  onbrand.once('GET', /jobs\/[^/]+$/, gone, 100);
+  onbrand.answerNext('GET', /jobs\/[^/]+$/, gone, 100);
   expect(await screen.findByText('Deleted after 30 days')).toBeInTheDocument();
   expect(screen.queryByRole('img')).not.toBeInTheDocument();
 });
 
 test('if a picture is deleted and its job is not, the page asks for the job once, not for ever', async () => {
   const { id } = await generateJob(onbrand);
-  onbrand.once('GET', /images\/2/, () => problem(410, 'job_expired', 'Deleted after the retention time'), 100);
+  onbrand.answerNext('GET', /images\/2/, () => problem(410, 'job_expired', 'Deleted after the retention time'), 100);
   const before = polls(id);
   onbrand.complete(id);
   expect(await screen.findByText("This picture couldn't be loaded.")).toBeInTheDocument();
@@ -243,7 +243,7 @@ test('a job that the server does not know can be removed', async () => {
 
 test('a picture that cannot be loaded says so and can be tried again; the others are shown', async () => {
   const { id, user } = await generateJob(onbrand);
-  onbrand.once('GET', /images\/3/, () => problem(500, 'image_corrupt', 'The stored image is damaged'));
+  onbrand.answerNext('GET', /images\/3/, () => problem(500, 'image_corrupt', 'The stored image is damaged'));
   onbrand.complete(id);
   expect(await screen.findByText("This picture couldn't be loaded.")).toBeInTheDocument();
   expect(screen.getAllByRole('img')).toHaveLength(3);
@@ -303,7 +303,7 @@ test('offline, Generate More is off', async () => {
 
 test('a picture that sends no bytes for 20 s can be tried again', async () => {
   const { id } = await generateJob(onbrand, PROMPT);
-  onbrand.once('GET', /images\/2$/, () => new Promise<Response>(() => undefined), 10);
+  onbrand.answerNext('GET', /images\/2$/, () => new Promise<Response>(() => undefined), 10);
   onbrand.complete(id);
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(3));
   expect(screen.getByText('Loading…')).toBeInTheDocument();

@@ -37,7 +37,7 @@ async function completeRun({ loaded = 4 } = {}) {
   await page.user.click(generateButton());
   await waitFor(() => expect(onbrand.isStreamed(onbrand.job(0).id)).toBe(true));
   const { id } = onbrand.job(0);
-  for (let n = loaded + 1; n <= 4; n += 1) onbrand.once('GET', new RegExp(`images/${n}$`), damaged);
+  for (let n = loaded + 1; n <= 4; n += 1) onbrand.answerNext('GET', new RegExp(`images/${n}$`), damaged);
   onbrand.complete(id);
   await waitFor(() => expect(screen.queryAllByRole('img')).toHaveLength(loaded));
   await waitFor(() => expect(screen.queryAllByText("This picture couldn't be loaded.")).toHaveLength(4 - loaded));
@@ -63,7 +63,7 @@ test('Download saves the stored bytes under the file name from the API', async (
 
 test('a picture on the page is saved without a connection', async () => {
   const { user } = await completeRun();
-  onbrand.once('GET', /images/, () => HttpResponse.error(), 100);
+  onbrand.answerNext('GET', /images/, () => HttpResponse.error(), 100);
   act(() => onlineManager.setOnline(false));
   await user.click(await button('Download illustration 3'));
   await waitFor(() => expect(saved.map(({ name }) => name)).toEqual([nameOf(3)]));
@@ -71,7 +71,7 @@ test('a picture on the page is saved without a connection', async () => {
 });
 
 test('a picture without a file name from the API gets a readable name that no other picture has', async () => {
-  onbrand.once('GET', /images/, () => new HttpResponse('PNG'), 4);
+  onbrand.answerNext('GET', /images/, () => new HttpResponse('PNG'), 4);
   const { user } = await completeRun();
   for (const n of [1, 2]) await user.click(await button(`Download illustration ${n}`));
   await waitFor(() => expect(saved).toHaveLength(2));
@@ -80,7 +80,7 @@ test('a picture without a file name from the API gets a readable name that no ot
 
 test('a failed download says why beside the pictures, and can be tried again', async () => {
   const { user } = await completeRun({ loaded: 3 });
-  onbrand.once('GET', /images\/4/, () => HttpResponse.error());
+  onbrand.answerNext('GET', /images\/4/, () => HttpResponse.error());
   await user.click(await button('Download illustration 4'));
   expect(await screen.findByText(LOST, { selector: 'p' })).toBeInTheDocument();
   await expectAnnounced(LOST);
@@ -92,7 +92,7 @@ test('a failed download says why beside the pictures, and can be tried again', a
 
 test('the error of a download can be closed', async () => {
   const { user } = await completeRun({ loaded: 3 });
-  onbrand.once('GET', /images\/4/, damaged);
+  onbrand.answerNext('GET', /images\/4/, damaged);
   await user.click(await button('Download illustration 4'));
   await user.click(await button('Close'));
   expect(screen.queryByText('It was damaged. Generate it again.', { selector: 'p' })).not.toBeInTheDocument();
@@ -126,7 +126,7 @@ test('the zip contains the selected pictures if some are selected', async () => 
 test('pictures that are on the page are zipped without a connection', async () => {
   const { user } = await completeRun();
   act(() => onlineManager.setOnline(false));
-  onbrand.once('GET', /images/, () => HttpResponse.error(), 100);
+  onbrand.answerNext('GET', /images/, () => HttpResponse.error(), 100);
   await user.click(await button('Download all'));
   await waitFor(async () => expect(await zipEntries(saved[0])).toHaveLength(4));
 });
@@ -134,7 +134,7 @@ test('pictures that are on the page are zipped without a connection', async () =
 /** Sends picture `n` in two halves of `size` bytes. The second half follows when `finish` is called. */
 function inHalves(n: number, size: number) {
   let finish: () => void = () => undefined;
-  onbrand.once('GET', new RegExp(`images/${n}$`), () => {
+  onbrand.answerNext('GET', new RegExp(`images/${n}$`), () => {
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         controller.enqueue(new Uint8Array(size));
@@ -191,7 +191,7 @@ async function expectZipSucceeds(page: Awaited<ReturnType<typeof completeRun>>, 
 
 test('when the connection breaks during a zip, the page says so, and trying again works', async () => {
   const page = await completeRun({ loaded: 3 });
-  onbrand.once('GET', /images\/4$/, () => {
+  onbrand.answerNext('GET', /images\/4$/, () => {
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(new Uint8Array(100)),
       pull: (controller) => controller.error(new TypeError('terminated')),
@@ -206,7 +206,7 @@ test('when the connection breaks during a zip, the page says so, and trying agai
 
 test('a damaged picture is named, and the others can be zipped without it', async () => {
   const page = await completeRun({ loaded: 3 });
-  onbrand.once('GET', /images\/4$/, damaged);
+  onbrand.answerNext('GET', /images\/4$/, damaged);
   await expectZipFails(page, 'Illustration 4: It was damaged. Generate it again. Select the others to download them.');
   for (const tick of screen.getAllByRole('checkbox').slice(0, 3)) await page.user.click(tick);
   await page.user.click(await button('Download 3'));
@@ -216,7 +216,7 @@ test('a damaged picture is named, and the others can be zipped without it', asyn
 test('if the pictures are deleted, the run is shown as expired', async () => {
   const { user } = await completeRun({ loaded: 3 });
   const gone = () => problem(410, 'job_expired', 'Deleted after the retention time');
-  onbrand.once('GET', /jobs/, gone, 100);
+  onbrand.answerNext('GET', /jobs/, gone, 100);
   await user.click(await button('Download all'));
   expect(await screen.findByText(/Deleted after 30 days/)).toBeInTheDocument();
   expect(saved).toEqual([]);
@@ -303,7 +303,7 @@ test('when the browser cannot copy pictures, the page says what to do instead', 
 
 test('a picture that could not be loaded for copying is reported as a lost connection', async () => {
   const { user } = await completeRun({ loaded: 3 });
-  onbrand.once('GET', /images\/4$/, () => HttpResponse.error());
+  onbrand.answerNext('GET', /images\/4$/, () => HttpResponse.error());
   clipboard();
   await user.click(await button('Copy illustration 4'));
   expect(await screen.findByText(LOST, { selector: 'p' })).toBeInTheDocument();

@@ -7,7 +7,7 @@ import { act } from '@testing-library/react';
 import { vi } from 'vitest';
 
 /** How often the clock moves, and by how much. */
-const TICK_MS = 4;
+const TICK_MS = 10;
 
 /** `isStopped`: the clock moves only when the test moves it. */
 export function startClock({ isStopped = false } = {}): void {
