@@ -21,7 +21,7 @@ export default defineConfig({
     environmentOptions: { jsdom: { url: 'http://localhost:8000/' } },
     setupFiles: ['src/test/setup.ts'],
     restoreMocks: true,
-    testTimeout: 20_000,
+    testTimeout: 120_000, // a busy machine needs minutes for what takes seconds
     maxWorkers: '100%', // half of the time is waiting; Vitest would leave one core free
   },
 });

@@ -1,21 +1,22 @@
 /**
- * What this tab remembers through a refresh and the sign-in redirect. No tokens: MSAL keeps those itself.
+ * The only file that uses `sessionStorage`: what one browser tab keeps through a refresh and the sign-in redirect.
+ * It holds no tokens; MSAL stores those itself.
  *
- * A browser may refuse storage (private mode, full quota); then the page works, it only forgets on refresh.
+ * A browser may refuse storage (private mode, full quota). Then the page still works, but a refresh loses its state.
  */
 
 const PREFIX = 'onbrand.';
 
-export function remember(key: string, value: unknown): void {
+export function saveToTab(key: string, value: unknown): void {
   try {
     sessionStorage.setItem(PREFIX + key, JSON.stringify(value));
   } catch {
-    // Nothing to do: see above.
+    // The browser refuses storage: see above.
   }
 }
 
-/** What was remembered, or undefined. Its shape is the caller's to check: an older version may have written it. */
-export function recall(key: string): unknown {
+/** Returns the stored value, or undefined. The caller must check its shape: an older version may have written it. */
+export function loadFromTab(key: string): unknown {
   try {
     const text = sessionStorage.getItem(PREFIX + key);
     return text === null ? undefined : JSON.parse(text);
@@ -24,14 +25,14 @@ export function recall(key: string): unknown {
   }
 }
 
-/** Everything of ours, on sign-out. */
-export function forgetAll(): void {
+/** Removes everything that Onbrand stored. Called at sign-out. */
+export function clearTab(): void {
   try {
     const keys = Array.from({ length: sessionStorage.length }, (_, index) => sessionStorage.key(index));
     for (const key of keys) {
       if (key?.startsWith(PREFIX)) sessionStorage.removeItem(key);
     }
   } catch {
-    // Nothing was stored either.
+    // The browser refuses storage, so there is nothing to remove.
   }
 }

@@ -1,4 +1,4 @@
-/** The API of the signed-in person, for components. */
+/** Gives components the API client of the signed-in person. */
 import { createContext, use, useSyncExternalStore } from 'react';
 import type { Api } from './client';
 
@@ -10,7 +10,7 @@ export function useApi(): Api {
   return api;
 }
 
-/** Whether Onbrand answered the latest call. */
+/** Whether the server answered the latest call. */
 export function useIsReachable(): boolean {
   const { connection } = useApi();
   return useSyncExternalStore(connection.subscribe, connection.isReachable);

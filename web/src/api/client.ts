@@ -1,19 +1,21 @@
 /**
- * The one way to the API: every call carries the person's token, and every refusal of the person is noticed here.
+ * The one way to the API. Every call carries the person's access token, and 401 and 403 answers are reported here.
  *
- * It knows neither MSAL (the token comes from a function) nor what a job is (one file a call does).
+ * This file doesn't know MSAL: a function gives it the token. It doesn't know jobs either: each call has its own file.
  */
 import createClient, { type Client } from 'openapi-fetch';
-import { ApiProblem, ConnectionLost, isServerAway, problemFrom, type Problem } from './problem';
+import { ApiProblem, ConnectionLost, isServerAway, readProblem, type Problem } from './problem';
 import type { paths } from './schema';
 
-const ANSWER_TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
 type Person = {
-  /** A valid access token; may leave the page for the sign-in, and never resolves then. Rejects with ApiProblem 401
-   *  when only the person can help, else the sign-in couldn't be reached. */
+  /**
+   * Returns a valid access token. If the page must leave for the sign-in, the promise never settles. It rejects with
+   * ApiProblem 401 when only the person can help, and with ConnectionLost when the sign-in service can't be reached.
+   */
   getToken: (options: { forceRefresh: boolean }) => Promise<string>;
-  /** The API will not serve this person: 403, or 401 even with a fresh token. */
+  /** The API refuses this person: it answered 403, or 401 even with a fresh token. */
   onDenied: (problem: Problem) => void;
 };
 
@@ -26,9 +28,9 @@ type Connection = {
 export type Api = {
   origin: string;
   connection: Connection;
-  /** The typed client for calls that answer in JSON, with a limit on how long an answer may take. */
+  /** The typed client for calls with a JSON answer. A call fails after 15 s without an answer. */
   client: Client<paths>;
-  /** As the person, without that limit, for pictures and event streams. Throws ApiProblem or ConnectionLost. */
+  /** `fetch` with the token and without a timeout, for pictures and streams. Throws ApiProblem or ConnectionLost. */
   fetch: (request: Request) => Promise<Response>;
 };
 
@@ -38,58 +40,58 @@ export function createApi({ getToken, onDenied }: Person): Api {
 
   async function send(request: Request, forceRefresh: boolean): Promise<Response> {
     try {
-      const authorised = request.clone(); // the body is needed again if the token turns out to be refused
+      const authorised = request.clone(); // the second try needs the body again
       authorised.headers.set('Authorization', `Bearer ${await getToken({ forceRefresh })}`);
       const response = await fetch(authorised);
-      connection.note(!isServerAway(response.status));
+      connection.setReachable(!isServerAway(response.status));
       return response;
     } catch (error) {
       if (isAbort(error)) throw error;
       if (error instanceof ApiProblem) {
-        onDenied(error.problem); // there is no token to be had
+        onDenied(error.problem); // getToken has no token for this person
         throw error;
       }
-      connection.note(false);
+      connection.setReachable(false);
       throw new ConnectionLost(error);
     }
   }
 
-  async function fetchAsPerson(request: Request): Promise<Response> {
+  async function fetchWithToken(request: Request): Promise<Response> {
     let response = await send(request, false);
-    // A token can be refused before its time (keys rotated, clocks apart): a fresh one settles it.
+    // The server may refuse a token that looks valid here (keys changed, clocks differ). A fresh token settles it.
     if (response.status === 401) response = await send(request, true);
     if (response.ok) return response;
-    const refusal = await problemFrom(response);
+    const refusal = await readProblem(response);
     if (response.status === 401 || response.status === 403) onDenied(refusal.problem);
     throw refusal;
   }
 
   const client = createClient<paths>({
     baseUrl: origin,
-    fetch: (request) => fetchAsPerson(withTimeout(request)),
+    fetch: (request) => fetchWithToken(withTimeout(request)),
   });
-  return { origin, connection, client, fetch: fetchAsPerson };
+  return { origin, connection, client, fetch: fetchWithToken };
 }
 
-/** The body of a call made with `Api.client`. Throws ApiProblem or ConnectionLost. */
-export async function answer<T>(call: Promise<{ data?: T }>): Promise<T> {
+/** The JSON body of a call made with `Api.client`. Throws ApiProblem or ConnectionLost. */
+export async function responseData<T>(call: Promise<{ data?: T }>): Promise<T> {
   const { data } = await call.catch((error: unknown) => {
     if (error instanceof ApiProblem || error instanceof ConnectionLost || isAbort(error)) throw error;
-    throw new ConnectionLost(error); // cut off in the middle of the body
+    throw new ConnectionLost(error); // the connection broke in the middle of the body
   });
-  // An empty answer has no data, and its type says so.
+  // An answer without a body has no data, and the type T says so.
   return data as T;
 }
 
 function withTimeout(request: Request): Request {
-  return new Request(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]) });
+  return new Request(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT_MS)]) });
 }
 
 function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError';
 }
 
-function createConnection(): Connection & { note: (isReachable: boolean) => void } {
+function createConnection(): Connection & { setReachable: (isReachable: boolean) => void } {
   const listeners = new Set<() => void>();
   let reachable = true;
   return {
@@ -98,7 +100,7 @@ function createConnection(): Connection & { note: (isReachable: boolean) => void
       return () => void listeners.delete(listener);
     },
     isReachable: () => reachable,
-    note: (isReachable) => {
+    setReachable: (isReachable) => {
       if (isReachable === reachable) return;
       reachable = isReachable;
       listeners.forEach((listener) => listener());

@@ -1,54 +1,58 @@
-/** The file of one picture: the stored bytes under the name the API gives them. */
+/** Downloads one picture as a File: the stored bytes, under the file name that the API gives. */
 import { ApiProblem, ConnectionLost, isOutOfSpace } from './problem';
 import type { Api } from './client';
 
-/** A picture that has sent nothing for so long will not come over this connection. */
+/** After this time without a byte, the download counts as lost. */
 const SILENCE_MS = 20_000;
 
-export type Loading = {
+export type DownloadOptions = {
   signal?: AbortSignal | undefined;
-  /** Told how many more bytes have come. */
+  /** Called with the number of bytes that have just arrived. */
   onBytes?: ((count: number) => void) | undefined;
 };
 
 /**
- * `address` is one of the job's `images`, relative to the API. The name comes with the bytes, so that a picture that is
- * on the page can be saved, zipped and dragged out at once, and without a connection. (`?download=1` would count it as
- * saved.)
+ * `path` is one of the job's `images`, relative to the API. The file name comes with the bytes. So a picture on the
+ * page can be saved, zipped and dragged out at once, even without a connection.
+ *
+ * The request doesn't use `?download=1`, because the server would count the picture as saved.
  */
-export async function getImage(api: Api, address: string, { signal, onBytes }: Loading): Promise<File> {
+export async function getImage(api: Api, path: string, { signal, onBytes }: DownloadOptions): Promise<File> {
   const silence = new AbortController();
   let timer = 0;
-  const heard = () => {
+  const restartTimer = () => {
     window.clearTimeout(timer);
     timer = window.setTimeout(() => silence.abort(), SILENCE_MS);
   };
-  heard();
+  restartTimer();
   try {
     const signals = signal === undefined ? [silence.signal] : [signal, silence.signal];
-    const response = await api.fetch(new Request(api.origin + address, { signal: AbortSignal.any(signals) }));
-    const parts = await partsOf(response, (count) => {
-      heard();
+    const response = await api.fetch(new Request(api.origin + path, { signal: AbortSignal.any(signals) }));
+    const parts = await readBody(response, (count) => {
+      restartTimer();
       onBytes?.(count);
     });
-    return new File(parts, fileName(response) ?? fallbackName(address), { type: 'image/png' });
+    return new File(parts, fileName(response) ?? fallbackName(path), { type: 'image/png' });
   } catch (error) {
     if (silence.signal.aborted) throw new ConnectionLost(error);
     if (signal?.aborted || error instanceof ApiProblem || error instanceof ConnectionLost || isOutOfSpace(error)) {
       throw error;
     }
-    throw new ConnectionLost(error); // cut off in the middle of the picture
+    throw new ConnectionLost(error); // the connection broke in the middle of the picture
   } finally {
     window.clearTimeout(timer);
   }
 }
 
-async function partsOf(response: Response, onBytes: (count: number) => void): Promise<BlobPart[]> {
-  return response.body === null ? [await response.blob()] : collect(response.body, onBytes);
+async function readBody(response: Response, onBytes: (count: number) => void): Promise<BlobPart[]> {
+  return response.body === null ? [await response.blob()] : readStream(response.body, onBytes);
 }
 
-/** All of a stream. Rejects with the stream's own error, which a Response made of it hides in some browsers. */
-export async function collect(
+/**
+ * Reads a stream to its end. Rejects with the stream's own error. (`new Response(stream).blob()` hides that error in
+ * some browsers.)
+ */
+export async function readStream(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   onBytes: (count: number) => void = () => undefined,
 ): Promise<BlobPart[]> {
@@ -61,13 +65,13 @@ export async function collect(
   return parts;
 }
 
-// The API's names are plain ASCII, so the simple form of the header is all there is to read.
+// The API's file names are plain ASCII, so this reads only the simple form of the header.
 function fileName(response: Response): string | undefined {
   return /filename="([\w.-]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1];
 }
 
-/** Should the header have been lost on the way: `onbrand_7f3a91c2_2.png`, which no other picture of a run has. */
-function fallbackName(address: string): string {
-  const [, job = 'illustration', n = '1'] = /([0-9a-f]{8})[^/]*\/images\/(\d+)$/.exec(address) ?? [];
+/** The file name if a proxy removed the header: `onbrand_7f3a91c2_2.png`, unique among the pictures of a job. */
+function fallbackName(path: string): string {
+  const [, job = 'illustration', n = '1'] = /([0-9a-f]{8})[^/]*\/images\/(\d+)$/.exec(path) ?? [];
   return `onbrand_${job}_${n}.png`;
 }

@@ -1,9 +1,9 @@
-/** A job as it stands. */
-import { answer, type Api } from './client';
+/** Gets a job in its current state. */
+import { responseData, type Api } from './client';
 import type { components } from './schema';
 
 export type Job = components['schemas']['JobView'];
 
 export function getJob(api: Api, id: string, signal: AbortSignal): Promise<Job> {
-  return answer(api.client.GET('/jobs/{job_id}', { params: { path: { job_id: id } }, signal }));
+  return responseData(api.client.GET('/jobs/{job_id}', { params: { path: { job_id: id } }, signal }));
 }

@@ -1,5 +1,5 @@
-/** What the page needs before anybody is signed in; the one call without a token. */
-import { ConnectionLost, problemFrom } from './problem';
+/** Gets what the page needs before anybody is signed in. This is the only call without a token. */
+import { ConnectionLost, readProblem } from './problem';
 import type { components } from './schema';
 
 export type PageConfig = components['schemas']['PageConfig'];
@@ -10,6 +10,6 @@ export async function getPageConfig(): Promise<PageConfig> {
       throw new ConnectionLost(error);
     },
   );
-  if (!response.ok) throw await problemFrom(response);
+  if (!response.ok) throw await readProblem(response);
   return (await response.json()) as PageConfig;
 }

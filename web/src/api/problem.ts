@@ -1,7 +1,7 @@
-/** What can go wrong with a call, as data that can be shown and stored. Calls throw; components show. */
+/** What can go wrong with a call. API functions throw these errors, and components show them. */
 import { strings } from '../ui/strings';
 
-/** The fields of an RFC 9457 problem that people get to see, and `code` to tell problems apart. */
+/** The fields of an RFC 9457 problem that the page shows or stores. `code` tells problems apart. */
 export type Problem = {
   status: number;
   code: string;
@@ -10,7 +10,7 @@ export type Problem = {
   requestId: string;
 };
 
-/** The server answered, and the answer is no. */
+/** The server answered with an error. */
 export class ApiProblem extends Error {
   constructor(
     readonly problem: Problem,
@@ -21,7 +21,7 @@ export class ApiProblem extends Error {
   }
 }
 
-/** No answer: offline, the server away, or the connection cut. It says nothing about what the server did. */
+/** No answer: offline, server away, or connection broken. The server may still have carried out the request. */
 export class ConnectionLost extends Error {
   constructor(cause: unknown) {
     super('No answer from the server', { cause });
@@ -29,12 +29,17 @@ export class ConnectionLost extends Error {
   }
 }
 
-/** Whether the same call may succeed a little later without anybody doing anything. */
+/** Whether the same call may succeed a little later, without anybody doing anything. */
 export function isTransient(error: unknown): boolean {
   return error instanceof ConnectionLost || (error instanceof ApiProblem && isServerAway(error.problem.status));
 }
 
-/** Whether the device has no room left, on disk or in memory; browsers have several names for it. */
+/** Whether the server deleted the job and its pictures after the retention time. */
+export function isExpired(error: unknown): boolean {
+  return error instanceof ApiProblem && error.problem.status === 410;
+}
+
+/** Whether the device has no disk space or memory left. Browsers use several error names for it. */
 export function isOutOfSpace(error: unknown): boolean {
   return error instanceof Error && ['QuotaExceededError', 'NotReadableError', 'RangeError'].includes(error.name);
 }
@@ -43,12 +48,13 @@ export function isServerAway(status: number): boolean {
   return status >= 502 && status <= 504;
 }
 
-/** The problem in a response; a proxy's page of HTML becomes a general one. */
-export async function problemFrom(response: Response): Promise<ApiProblem> {
+/** Reads the problem from an error response. A body that is no problem document, such as a proxy's HTML page, gets
+ *  general texts. */
+export async function readProblem(response: Response): Promise<ApiProblem> {
   const body: unknown = await response.json().catch(() => null);
-  const field = (name: string, otherwise: string): string => {
+  const field = (name: string, fallback: string): string => {
     const value: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, name) : undefined;
-    return typeof value === 'string' ? value : otherwise;
+    return typeof value === 'string' ? value : fallback;
   };
   const seconds = Number.parseInt(response.headers.get('Retry-After') ?? '', 10);
   return new ApiProblem(

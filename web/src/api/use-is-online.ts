@@ -1,4 +1,4 @@
-/** Whether the browser says that it has a connection at all. */
+/** Whether the browser has a network connection. It says nothing about the server. */
 import { onlineManager } from '@tanstack/react-query';
 import { useSyncExternalStore } from 'react';
 

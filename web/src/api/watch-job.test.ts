@@ -1,4 +1,4 @@
-/** The stream of a job: what comes through, and how it is taken up again when it breaks. */
+/** The event stream of a job: which events are passed on, and how a broken stream is opened again. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Api } from './client';
 import type { Job } from './get-job';
@@ -10,7 +10,7 @@ let streams: Stream[] = [];
 let jobs: Job[] = [];
 const onLost = vi.fn<() => void>();
 
-// The network's edge: each request opens a stream the test writes to.
+// Stands in for the network. Each request opens a stream, and the test writes to it.
 const api: Pick<Api, 'origin' | 'fetch'> = {
   origin: 'http://localhost:8000',
   fetch: () =>
@@ -37,13 +37,13 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('job events come through, other events and comments do not', async () => {
+test('job events are passed on, other events and comments are not', async () => {
   await write('event: job\ndata: {"id": "job-1"}\n\n');
   await write('event: other\ndata: {"id": "job-2"}\n\n: ping\n\n');
   expect(jobs).toEqual([{ id: 'job-1' }]);
 });
 
-test('a stream that is silent for 25 s is given up; a comment is enough to keep it', async () => {
+test('a stream that is silent for 25 s counts as lost, and a comment keeps it alive', async () => {
   await vi.advanceTimersByTimeAsync(20_000);
   await write(': ping\n\n');
   await vi.advanceTimersByTimeAsync(20_000);
@@ -52,7 +52,7 @@ test('a stream that is silent for 25 s is given up; a comment is enough to keep 
   expect(onLost).toHaveBeenCalledOnce();
 });
 
-test('a broken stream is opened again after pauses that grow, and a message resets them', async () => {
+test('a broken stream is opened again after growing pauses, and a message resets the pause', async () => {
   const openedAfterBreak = async () => {
     const before = streams.length;
     streams.at(-1)?.close();
@@ -71,7 +71,7 @@ test('a broken stream is opened again after pauses that grow, and a message rese
   expect(await openedAfterBreak()).toBe(2_000);
 });
 
-test('after stopping nothing is opened any more', async () => {
+test('after stopping, no stream is opened again', async () => {
   streams.at(-1)?.close();
   await vi.advanceTimersByTimeAsync(0);
   stop();

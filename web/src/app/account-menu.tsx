@@ -1,4 +1,4 @@
-/** Who is signed in, how the page looks, and the way out. */
+/** The account menu: who is signed in, the theme, and the sign-out. */
 import { useId } from 'react';
 import type { Session } from '../auth/session';
 import { Button } from '../ui/button';
@@ -13,7 +13,7 @@ type AccountMenuProps = {
   onSignOut: (() => void) | undefined;
 };
 
-/** A native popover: Esc, a click outside and focus are the browser's work, and nothing injects styles. */
+/** A native popover: the browser handles Esc, clicks outside and the focus, and no library injects styles. */
 export function AccountMenu({ account, version, onSignOut }: AccountMenuProps) {
   return (
     <div className={styles['account']}>

@@ -1,9 +1,16 @@
-/** Who gets to see what: signing in, being refused, signing out. */
+/** Signing in, being refused, and signing out. */
 import { screen, waitFor } from '@testing-library/react';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { liveAddresses } from '../test/addresses';
+import { liveUrls } from '../test/object-urls';
 import { FakeOnbrand, MEMBER, PAGE_CONFIG, problem } from '../test/fake-onbrand';
-import { fakeSession, generateButton, promptField, renderApp, renderStarted } from '../test/render-app';
+import {
+  expectAnnounced,
+  fakeSession,
+  generateButton,
+  promptField,
+  renderApp,
+  renderStarted,
+} from '../test/render-app';
 
 let onbrand: FakeOnbrand;
 beforeEach(() => {
@@ -13,7 +20,7 @@ beforeEach(() => {
 const DRAFT = JSON.stringify({ accountId: 'account-1', text: 'a teapot' });
 const REFUSAL = { code: 'not_in_group', title: "Not in the studio's group", detail: 'Ask the studio to add you.' };
 
-test('while signing in the page says so, and that the prompt is kept', async () => {
+test('during the sign-in the page says so, and that the prompt is kept', async () => {
   sessionStorage.setItem('onbrand.draft', DRAFT);
   await renderStarted(new Promise(() => undefined));
   expect(await screen.findByText('Signing you in…')).toBeInTheDocument();
@@ -21,13 +28,13 @@ test('while signing in the page says so, and that the prompt is kept', async () 
   expect(screen.getByText('a teapot')).toBeInTheDocument();
 });
 
-test('what one person typed is not shown to the next one in the same tab', async () => {
+test('the draft of one person is not shown to the next person in the same tab', async () => {
   sessionStorage.setItem('onbrand.draft', DRAFT);
   await renderApp(fakeSession({ id: 'account-2', name: 'Another member', username: 'another@studio.example' }));
   expect(await promptField()).toHaveValue('');
 });
 
-test('a sign-in that failed says so and waits for a press', async () => {
+test('after a failed sign-in the page says so and waits for a click', async () => {
   const signIn = vi.fn();
   const { user } = await renderStarted(
     Promise.resolve({ kind: 'failed', reference: 'AADSTS65004', signIn, config: PAGE_CONFIG }),
@@ -39,7 +46,7 @@ test('a sign-in that failed says so and waits for a press', async () => {
   expect(signIn).toHaveBeenCalledOnce();
 });
 
-test('after signing out the page offers to sign in and does not do it by itself', async () => {
+test('after the sign-out the page offers a sign-in and does not start it by itself', async () => {
   const signIn = vi.fn();
   const { user } = await renderStarted(Promise.resolve({ kind: 'signed-out', signIn, config: PAGE_CONFIG }));
   expect(await screen.findByRole('heading', { name: "You're signed out" })).toBeInTheDocument();
@@ -53,14 +60,14 @@ test('without its configuration the page says that Onbrand cannot be reached', a
   expect(await screen.findByRole('heading', { name: "Onbrand can't be reached" })).toBeInTheDocument();
 });
 
-test('the header shows the style that is live, and when nobody has reviewed it', async () => {
+test('the header shows the current style, and whether it has been reviewed', async () => {
   onbrand.me = { ...MEMBER, style: { name: 'Sample brand', version: '1', reviewed: false, examples: [] } };
   await renderApp();
   expect(await screen.findByText('Sample brand v1')).toBeInTheDocument();
   expect(screen.getByText(/^not reviewed/)).toBeInTheDocument();
 });
 
-test('somebody outside the group is told why and what to send to whom; there is no composer', async () => {
+test('a person outside the group sees the reason and a text to send, and no composer', async () => {
   onbrand.me = { ...MEMBER, may_generate: false, refusal: REFUSAL, style: null };
   const session = fakeSession();
   const { user } = await renderApp(session);
@@ -77,18 +84,18 @@ test('somebody outside the group is told why and what to send to whom; there is 
   expect(session.useAnotherAccount).toHaveBeenCalledOnce();
 });
 
-test('a clipboard that is refused leaves the text to be selected', async () => {
+test('if the browser refuses to copy, the page asks the person to select the text', async () => {
   onbrand.me = { ...MEMBER, may_generate: false, refusal: REFUSAL, style: null };
   const { user } = await renderApp();
   await screen.findByRole('heading', { name: REFUSAL.title });
   vi.spyOn(navigator.clipboard, 'writeText').mockRejectedValue(new Error('refused'));
   await user.click(screen.getByRole('button', { name: 'Copy request text' }));
   expect(await screen.findByText(/Select the text and copy it/, { selector: 'p' })).toBeInTheDocument();
-  expect(screen.getByRole('status')).toHaveTextContent(/Select the text and copy it/);
+  await expectAnnounced(/Select the text and copy it/);
 });
 
-test('a 403 from any call leads to the same page, and the prompt is kept', async () => {
-  onbrand.once('POST', /generate/, () => problem(403, REFUSAL.code, REFUSAL.title, REFUSAL.detail));
+test('a 403 from any call shows the same page, and the prompt is kept', async () => {
+  onbrand.answerNext('POST', /generate/, () => problem(403, REFUSAL.code, REFUSAL.title, REFUSAL.detail));
   const { user } = await renderApp();
   await user.type(await promptField(), 'a teapot');
   await user.click(generateButton());
@@ -97,8 +104,8 @@ test('a 403 from any call leads to the same page, and the prompt is kept', async
   expect(sessionStorage.getItem('onbrand.draft')).toBe(DRAFT);
 });
 
-test('a token refused once is renewed and the call repeated, unseen', async () => {
-  onbrand.once('POST', /generate/, () => problem(401, 'token_expired', 'Sign-in expired'));
+test('if the API refuses a token once, the page renews it and repeats the call', async () => {
+  onbrand.answerNext('POST', /generate/, () => problem(401, 'token_expired', 'Sign-in expired'));
   const session = fakeSession();
   const { user } = await renderApp(session);
   await user.type(await promptField(), 'a teapot');
@@ -108,8 +115,9 @@ test('a token refused once is renewed and the call repeated, unseen', async () =
   expect(session.signInAgain).not.toHaveBeenCalled();
 });
 
-test('a fresh token that is refused too ends in a page with a button, not in a circle of redirects', async () => {
-  onbrand.once('POST', /generate/, () => problem(401, 'token_invalid', 'Sign-in not accepted', 'Sign in again.'), 100);
+test('if the API refuses a fresh token too, the page shows a button and does not redirect', async () => {
+  const refuse = () => problem(401, 'token_invalid', 'Sign-in not accepted', 'Sign in again.');
+  onbrand.answerNext('POST', /generate/, refuse, 100);
   const session = fakeSession();
   const { user, unmount } = await renderApp(session);
   await user.type(await promptField(), 'a teapot');
@@ -127,26 +135,26 @@ test('a fresh token that is refused too ends in a page with a button, not in a c
   await waitFor(() => expect(onbrand.submissions.map(({ prompt }) => prompt)).toEqual(['a teapot']));
 });
 
-test('signing out takes pictures and their addresses off the page before the browser leaves', async () => {
+test('signing out removes pictures and revokes their object URLs before the browser leaves the page', async () => {
   const session = fakeSession();
   const { user } = await renderApp(session);
   await user.type(await promptField(), 'a teapot');
   await user.click(generateButton());
   await waitFor(() => expect(onbrand.jobs.size).toBe(1));
   onbrand.complete(onbrand.job(0).id);
-  await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4), { timeout: 4_000 });
-  expect(liveAddresses.size).toBe(4);
+  await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
+  expect(liveUrls.size).toBe(4);
   session.signOut.mockImplementation(() => {
     expect(screen.queryByRole('img')).not.toBeInTheDocument();
-    expect(liveAddresses.size).toBe(0);
+    expect(liveUrls.size).toBe(0);
   });
-  // jsdom keeps popovers closed.
+  // jsdom can't open popovers, so their content is hidden.
   await user.click(screen.getByRole('button', { name: 'Sign out', hidden: true }));
   expect(session.signOut).toHaveBeenCalledOnce();
   expect(screen.getByText('Signing you out…')).toBeInTheDocument();
 });
 
-test('while signing out nothing that was typed is on the page', async () => {
+test('during the sign-out nothing that was typed is on the page', async () => {
   const { user } = await renderApp();
   await user.type(await promptField(), 'secret launch');
   await user.click(screen.getByRole('button', { name: 'Sign out', hidden: true }));
@@ -154,8 +162,9 @@ test('while signing out nothing that was typed is on the page', async () => {
   expect(screen.queryByText(/secret launch/)).not.toBeInTheDocument();
 });
 
-test('a server error at the start says what happened and can be tried again', async () => {
-  onbrand.once('GET', /me/, () => problem(500, 'internal_error', 'Something went wrong on our side', 'Try again.'));
+test('a server error at the start says what happened, and the person can try again', async () => {
+  const fail = () => problem(500, 'internal_error', 'Something went wrong on our side', 'Try again.');
+  onbrand.answerNext('GET', /me/, fail);
   const { user } = await renderApp();
   expect(await screen.findByRole('heading', { name: 'Something went wrong on our side' })).toBeInTheDocument();
   expect(screen.getByText('Reference req-7f3a')).toBeInTheDocument();

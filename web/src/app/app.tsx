@@ -1,4 +1,4 @@
-/** What the visitor gets: the page, the way to the sign-in, or the reason why neither works. */
+/** Shows the page, or a notice with a way to sign in, or the reason why neither works. */
 import { useEffect, useState } from 'react';
 import { Announcer } from '../ui/announcer';
 import { strings } from '../ui/strings';
@@ -7,7 +7,7 @@ import { SignedIn } from './signed-in';
 import { SigningIn } from './signing-in';
 import type { Started } from './start';
 
-/** Not Suspense, which keeps a fallback on the screen for 300 ms once it was shown: the page would wait for nothing. */
+/** Doesn't use Suspense: React keeps a fallback on the screen for 300 ms, and the page would wait for nothing. */
 export function App({ started }: { started: Promise<Started> }) {
   const [outcome, setOutcome] = useState<Started | null>(null);
   useEffect(() => void started.then(setOutcome), [started]);

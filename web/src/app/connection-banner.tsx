@@ -1,4 +1,4 @@
-/** Says when the connection is gone. Runs go on without it, so this is no error, only news. */
+/** Says that the connection is lost. The service goes on drawing without it, so this is no error. */
 import { useQueryClient, type Query } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { useIsReachable } from '../api/api-context';
@@ -21,10 +21,10 @@ export function ConnectionBanner() {
   if (text === '') return null;
 
   async function retryNow(): Promise<void> {
-    const waiting = { predicate: ({ state }: Query) => isTransient(state.fetchFailureReason) };
-    const keys = queryClient.getQueryCache().findAll(waiting).map((query) => query.queryKey);
-    // A query that is waiting for its next try would ignore a refetch.
-    await queryClient.cancelQueries(waiting, { silent: true });
+    const isWaiting = { predicate: ({ state }: Query) => isTransient(state.fetchFailureReason) };
+    const keys = queryClient.getQueryCache().findAll(isWaiting).map((query) => query.queryKey);
+    // A query that waits for its next try ignores a refetch, so it is cancelled first.
+    await queryClient.cancelQueries(isWaiting, { silent: true });
     await Promise.all(keys.map((queryKey) => queryClient.refetchQueries({ queryKey, exact: true })));
   }
 

@@ -1,4 +1,4 @@
-/** The top of every page: the product, the style that is live, and the account. */
+/** The top of every page: the product's name, the current style, and the account. */
 import { VisuallyHidden } from '@radix-ui/react-visually-hidden';
 import type { Style } from '../api/get-me';
 import type { Session } from '../auth/session';

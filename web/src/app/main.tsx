@@ -1,4 +1,5 @@
-/** The entry of the page. Signing in starts before React does: what comes back in the address must be read once. */
+/** The entry point. The sign-in starts before React: StrictMode renders twice, but the sign-in's answer in the URL can
+ *  be read only once. */
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import '../ui/base.css';
@@ -8,7 +9,7 @@ import { start } from './start';
 
 applyStoredTheme();
 
-// A page taken out of the browser's back/forward store would show what was on it before a sign-out.
+// A page from the browser's back/forward cache would show what was on it before a sign-out.
 window.addEventListener('pageshow', (event) => {
   if (event.persisted) window.location.reload();
 });

@@ -1,4 +1,4 @@
-/** A page that says what happened and offers the one thing to do about it. */
+/** A page that says what happened and offers one action. */
 import { Button } from '../ui/button';
 import { strings } from '../ui/strings';
 import { Header } from './header';

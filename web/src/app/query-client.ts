@@ -1,4 +1,4 @@
-/** How calls are repeated: for as long as it takes, with pauses that grow; only the server ends anything. */
+/** Repeats calls until the server answers, with growing pauses. Only an answer of the server ends a call. */
 import { QueryClient } from '@tanstack/react-query';
 import { isTransient } from '../api/problem';
 

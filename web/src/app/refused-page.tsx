@@ -1,4 +1,4 @@
-/** For somebody who is signed in but may not generate: why, and how to change that. There is no composer here. */
+/** For a signed-in person who may not generate: the reason, and how to get access. It has no composer. */
 import type { Session } from '../auth/session';
 import { Button } from '../ui/button';
 import { CopyText } from '../ui/copy-text';

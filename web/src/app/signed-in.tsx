@@ -1,4 +1,4 @@
-/** Everything a signed-in person sees: the page, or why it isn't for them. */
+/** What a signed-in person sees: the page, or the reason why they can't use it. */
 import { QueryClientProvider, useQuery } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { flushSync } from 'react-dom';
@@ -8,7 +8,7 @@ import { getMe } from '../api/get-me';
 import type { PageConfig } from '../api/get-page-config';
 import { ApiProblem, type Problem } from '../api/problem';
 import type { Session } from '../auth/session';
-import { GeneratePage } from '../generate/generate-page';
+import { GeneratePage } from './generate-page';
 import { strings } from '../ui/strings';
 import { ConnectionBanner } from './connection-banner';
 import { Header } from './header';
@@ -18,7 +18,7 @@ import { RefusedPage } from './refused-page';
 import { SigningIn } from './signing-in';
 import { SigningOut } from './signing-out';
 
-/** How often to ask which style is live, whether a worker is ready, and how long runs usually take. */
+/** How often to ask for the current style, whether a worker is ready, and how long drawing usually takes. */
 const POLL_MS = 30_000;
 
 type SignedInProps = { session: Session; config: PageConfig };
@@ -30,7 +30,7 @@ export function SignedIn({ session, config }: SignedInProps) {
   const api = useMemo(() => createApi({ getToken: session.getToken, onDenied: setDenied }), [session]);
 
   function signOut(): void {
-    // Everything of the person leaves the page before the browser leaves it: "Back" must show nothing.
+    // Removes everything of the person before the browser leaves the page: "Back" must show nothing of it.
     flushSync(() => setIsLeaving(true));
     queryClient.clear();
     session.signOut();

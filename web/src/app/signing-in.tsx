@@ -1,5 +1,5 @@
-/** While the sign-in is under way: the page says so, and that what was typed is still there. */
-import { recallDraft } from '../generate/use-draft';
+/** What the page shows during the sign-in: that it is under way, and that the typed prompt is kept. */
+import { loadDraft } from '../composer/use-draft';
 import { ProgressBar } from '../ui/progress-bar';
 import { strings } from '../ui/strings';
 import { Header } from './header';
@@ -7,7 +7,7 @@ import styles from './notice-page.module.css';
 
 export function SigningIn() {
   const text = strings.signIn.busy;
-  const draft = recallDraft()?.text ?? '';
+  const draft = loadDraft()?.text ?? '';
   return (
     <>
       <Header />

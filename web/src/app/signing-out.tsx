@@ -1,4 +1,4 @@
-/** While the browser is on its way out. Nothing of the person is on the page any more. */
+/** What the page shows during the sign-out. It shows nothing of the person any more. */
 import { strings } from '../ui/strings';
 import { Header } from './header';
 import styles from './notice-page.module.css';

@@ -1,4 +1,4 @@
-/** The start of the page: its configuration, then who is signed in. */
+/** Starts the page: gets its configuration, then finds out who is signed in. */
 import { getPageConfig, type PageConfig } from '../api/get-page-config';
 import { signIn } from '../auth/msal-session';
 import type { SignIn } from '../auth/session';

@@ -1,4 +1,4 @@
-/** Light, dark, or as the system says: chosen in the account menu, remembered by the browser. */
+/** The theme (light, dark or the system's), chosen in the account menu and stored by the browser. */
 import { screen } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FakeOnbrand } from '../test/fake-onbrand';
@@ -6,7 +6,7 @@ import { promptField, renderApp } from '../test/render-app';
 import { applyStoredTheme } from '../ui/theme';
 
 const root = document.documentElement;
-// jsdom keeps popovers closed.
+// jsdom can't open popovers, so their content is hidden.
 const choice = (name: string) => screen.getByRole('radio', { name, hidden: true });
 
 beforeEach(() => {
@@ -31,7 +31,7 @@ test('without a choice the system decides', async () => {
   expect(root).not.toHaveAttribute('data-theme');
 });
 
-test('a choice applies at once, and on the next load before the page is drawn', async () => {
+test('a choice applies at once, and on the next load before the page renders', async () => {
   const { user, unmount } = await open();
   await user.click(choice('Dark'));
   expect(choice('Dark')).toBeChecked();
@@ -45,7 +45,7 @@ test('a choice applies at once, and on the next load before the page is drawn', 
   expect(choice('Dark')).toBeChecked();
 });
 
-test('going back to the system takes the choice away', async () => {
+test('choosing System removes the earlier choice', async () => {
   const { user } = await open();
   await user.click(choice('Light'));
   expect(root).toHaveAttribute('data-theme', 'light');
@@ -53,7 +53,7 @@ test('going back to the system takes the choice away', async () => {
   expect(root).not.toHaveAttribute('data-theme');
 });
 
-test('a stored choice that is none is left alone', async () => {
+test('an unknown stored choice is ignored', async () => {
   localStorage.setItem('onbrand.theme', 'sepia');
   applyStoredTheme();
   await open();
@@ -61,7 +61,7 @@ test('a stored choice that is none is left alone', async () => {
   expect(root).not.toHaveAttribute('data-theme');
 });
 
-test('where the browser refuses storage a choice lasts until the next load', async () => {
+test('if the browser refuses storage, a choice lasts until the next load', async () => {
   const refuse = () => {
     throw new Error('SecurityError');
   };

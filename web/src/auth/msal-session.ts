@@ -1,8 +1,9 @@
 /**
- * Signing in with Microsoft Entra ID (or the local stand-in) through unmodified MSAL, by redirect.
+ * Signs people in with Microsoft Entra ID, or with the local stand-in, by redirect. This is the only file that uses
+ * MSAL; MSAL itself is unmodified.
  *
- * The only file that knows MSAL. Answers come back through auth.html (`redirect-bridge`), which MSAL 5 needs for its
- * silent frames; one redirect address is then all that has to be registered.
+ * Answers from the sign-in service arrive at auth.html (`redirect-bridge.ts`). MSAL 5 needs such a page for its hidden
+ * frames, and so only one redirect address has to be registered.
  */
 import {
   AuthError,
@@ -13,14 +14,14 @@ import {
 } from '@azure/msal-browser';
 import { ApiProblem, ConnectionLost } from '../api/problem';
 import type { PageConfig } from '../api/get-page-config';
-import { forgetAll, recall, remember } from '../tab-storage';
+import { clearTab, loadFromTab, saveToTab } from '../tab-storage';
 import { strings } from '../ui/strings';
 import { mayRedirect } from './redirect-guard';
 import type { Session, SignIn } from './session';
 
 const SIGNED_OUT = 'signed-out';
 
-// MSAL's codes for "the sign-in service couldn't be reached": worth another try, not worth leaving the page.
+// MSAL's codes for "the sign-in service couldn't be reached". The page tries again and doesn't leave for the sign-in.
 const UNREACHABLE = new Set([
   'no_network_connectivity',
   'post_request_failed',
@@ -33,7 +34,7 @@ const UNREACHABLE = new Set([
   'server_error',
 ]);
 
-/** Settles who is signed in. Without anybody, the browser leaves for the sign-in and this never resolves. */
+/** Finds out who is signed in. If nobody is, the browser leaves for the sign-in, and the promise never settles. */
 export async function signIn(config: PageConfig['sign_in']): Promise<SignIn> {
   const bridge = `${window.location.origin}/auth.html`;
   const msal = new PublicClientApplication({
@@ -55,9 +56,9 @@ export async function signIn(config: PageConfig['sign_in']): Promise<SignIn> {
     const answer = await msal.handleRedirectPromise();
     const account = answer?.account ?? msal.getActiveAccount() ?? msal.getAllAccounts()[0];
     if (account) return { kind: 'signed-in', session: sessionOf(msal, account, scopes, startSignIn) };
-    if (recall(SIGNED_OUT) === true) {
-      forgetAll();
-      // MSAL leaves the sign-out's answer behind and would take it for the next sign-in's (state_mismatch).
+    if (loadFromTab(SIGNED_OUT) === true) {
+      clearTab();
+      // MSAL keeps the answer to the sign-out. It would take it for the answer to the next sign-in (state_mismatch).
       await msal.clearCache();
       return { kind: 'signed-out', signIn: retry };
     }
@@ -76,21 +77,21 @@ function sessionOf(
   startSignIn: (prompt?: 'select_account') => Promise<void>,
 ): Session {
   msal.setActiveAccount(account);
-  let leaving: Promise<never> | null = null;
+  let redirecting: Promise<never> | null = null;
 
   async function getToken({ forceRefresh }: { forceRefresh: boolean }): Promise<string> {
     try {
       return (await msal.acquireTokenSilent({ scopes, account, forceRefresh })).accessToken;
     } catch (error) {
-      // Leaving the page while offline would end on the browser's own error page.
+      // Offline, a redirect would end on the browser's own error page.
       if (isUnreachable(error) || !navigator.onLine) throw new ConnectionLost(error);
-      if (leaving === null && !mayRedirect()) throw stuck(error);
-      // Several calls may need a token at once; the page is left once.
-      leaving ??= msal.acquireTokenRedirect({ scopes, account }).then(never, (refusal: unknown) => {
-        leaving = null;
-        throw stuck(refusal);
+      if (redirecting === null && !mayRedirect()) throw renewalFailed(error);
+      // Several calls may need a token at the same time, but only one of them may redirect.
+      redirecting ??= msal.acquireTokenRedirect({ scopes, account }).then(never, (refusal: unknown) => {
+        redirecting = null;
+        throw renewalFailed(refusal);
       });
-      return leaving;
+      return redirecting;
     }
   }
 
@@ -100,9 +101,9 @@ function sessionOf(
     signInAgain: () => void startSignIn(),
     useAnotherAccount: () => void startSignIn('select_account'),
     signOut: () => {
-      forgetAll();
-      remember(SIGNED_OUT, true);
-      // MSAL has emptied its cache even if the sign-in service can't be reached; the reload then shows it.
+      clearTab();
+      saveToTab(SIGNED_OUT, true);
+      // MSAL empties its cache even if the sign-in service can't be reached. The reload then shows "signed out".
       msal.logoutRedirect({ account }).catch(() => window.location.reload());
     },
   };
@@ -114,12 +115,12 @@ function isUnreachable(error: unknown): boolean {
   );
 }
 
-function stuck(error: unknown): ApiProblem {
+function renewalFailed(error: unknown): ApiProblem {
   const { stuckTitle: title, stuckDetail: detail } = strings.signIn;
   return new ApiProblem({ status: 401, code: 'sign_in_stuck', title, detail, requestId: referenceOf(error) });
 }
 
-/** Entra's number if it gave one: the text around it is the service's, not ours to show. */
+/** Entra's error number if there is one, otherwise MSAL's code. The service's own sentence isn't shown. */
 function referenceOf(error: unknown): string {
   if (!(error instanceof AuthError)) return 'unknown';
   return /AADSTS\d+/.exec(error.errorMessage)?.[0] ?? error.errorCode;

@@ -1,15 +1,15 @@
-/** Who is signed in, as the page sees it. Only `msal-session` knows how it is done, and tests put their own in. */
+/** Who is signed in. `msal-session.ts` makes a Session with MSAL; tests make their own. */
 
 export type Session = {
   account: { id: string; name: string; username: string };
-  /** A valid access token; leaves the page for the sign-in (and never resolves) when there is no other way. */
+  /** Returns a valid access token. If only a sign-in helps, the browser leaves for it and the promise never settles. */
   getToken: (options: { forceRefresh: boolean }) => Promise<string>;
   signInAgain: () => void;
   useAnotherAccount: () => void;
   signOut: () => void;
 };
 
-/** How the start of the page ended. */
+/** The outcome of `signIn`. */
 export type SignIn =
   | { kind: 'signed-in'; session: Session }
   | { kind: 'signed-out'; signIn: () => void }

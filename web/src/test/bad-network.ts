@@ -1,13 +1,14 @@
 /**
- * What lies between the page and FakeOnbrand on a bad day: replies that are late, lost, refused or somebody else's.
+ * A bad network between the page and FakeOnbrand: replies are late, lost or refused, or belong to another job.
  *
- * Only what a network and a server can do: a reply that is held was made when the request came, so it is old news by
- * the time it is let go; a reply that is lost says nothing about whether the request was carried out.
+ * It does only what a real network and a real server can do. A held reply was made when the request came, so it is old
+ * when it is released. If a reply is lost, the server may have carried out the request or not.
  */
 import { getResponse, http, HttpResponse } from 'msw';
 import { problem, type FakeOnbrand } from './fake-onbrand';
 import { server } from './server';
 
+/** What can happen to one request. */
 export const FATES = ['hold', 'lose request', 'lose reply', 'refuse', 'fail', 'fail after', 'mix up'] as const;
 export type Fate = (typeof FATES)[number] | 'answer';
 
@@ -22,18 +23,18 @@ const PATTERNS: Record<Kind, RegExp> = {
 };
 
 export class BadNetwork {
-  /** While true, event streams can't be opened. */
+  /** While this is true, event streams can't be opened. */
   isMute = false;
   private fates: { kind: Kind; fate: Fate }[] = [];
   private held: (() => void)[] = [];
-  /** The calls this page has had an answer to. */
-  private readonly told = new Set<string>();
+  /** The calls that this page has got an answer to. */
+  private readonly answered = new Set<string>();
 
   constructor(private readonly onbrand: FakeOnbrand) {
     server.use(http.all('*', ({ request }) => this.carry(request)));
   }
 
-  /** What happens to the next request of a kind that isn't decided yet. */
+  /** Decides what happens to the next request of this kind that is not decided yet. */
   next(kind: Kind, fate: Fate): void {
     this.fates.push({ kind, fate });
   }
@@ -48,9 +49,9 @@ export class BadNetwork {
     this.held.splice(0).forEach((release) => release());
   }
 
-  /** A page that was loaded again has been told nothing yet. */
+  /** Called when the page is loaded again: the new page has got no answers yet. */
   forget(): void {
-    this.told.clear();
+    this.answered.clear();
   }
 
   private async carry(request: Request): Promise<Response | undefined> {
@@ -65,8 +66,8 @@ export class BadNetwork {
     if (fate === 'hold') await new Promise<void>((resolve) => void this.held.push(resolve));
     if (fate === 'lose reply') return HttpResponse.error();
     if (fate === 'fail after') return problem(500, 'internal_error', 'Something broke');
-    if (fate === 'mix up') return this.replyMeantForAnother(call) ?? reply;
-    if (fate === 'answer') this.told.add(call);
+    if (fate === 'mix up') return this.replyForAnotherJob(call) ?? reply;
+    if (fate === 'answer') this.answered.add(call);
     return reply;
   }
 
@@ -75,9 +76,9 @@ export class BadNetwork {
     return (index === -1 ? undefined : this.fates.splice(index, 1)[0]?.fate) ?? 'answer';
   }
 
-  /** Only for a job that is known: the first word about a job can't be told from a true one. */
-  private replyMeantForAnother(call: string): Response | undefined {
-    if (!PATTERNS.poll.test(call) || !this.told.has(call)) return undefined;
+  /** Only for a job that the page knows: it can't notice that the first answer about a job is wrong. */
+  private replyForAnotherJob(call: string): Response | undefined {
+    if (!PATTERNS.poll.test(call) || !this.answered.has(call)) return undefined;
     const other = [...this.onbrand.jobs.values()].find(({ id }) => !call.endsWith(id));
     return other && HttpResponse.json(other);
   }

@@ -1,12 +1,12 @@
 /**
- * Onbrand's HTTP interface, played by MSW: jobs stand still until a test moves them. The page under test is the real
- * one; only what is behind the network is played.
+ * A stand-in for Onbrand's API, made with MSW. Jobs don't change until a test changes them. The page under test is the
+ * real one; only what is behind the network is replaced.
  */
 import { http, HttpResponse, type HttpHandler } from 'msw';
 import type { Job } from '../api/get-job';
 import type { Me } from '../api/get-me';
 import type { PageConfig } from '../api/get-page-config';
-import { isFinal } from '../generate/job-updates';
+import { isFinal } from '../runs/newer-job';
 import { server } from './server';
 
 const ORIGIN = 'http://localhost:8000';
@@ -54,27 +54,27 @@ type Answer = () => Response | Promise<Response>;
 export class FakeOnbrand {
   readonly submissions: Submission[] = [];
   readonly cancelled: string[] = [];
-  /** Paths with their queries, in the order they were asked for. */
+  /** All requests in order: method, path and query. */
   readonly requests: string[] = [];
   readonly jobs = new Map<string, Job>();
   me: Me = MEMBER;
-  /** Whether somebody may be asked about the first run they are asked about. */
+  /** Whether the page may ask "Was this useful?". It is allowed for the first job only. */
   mayAsk = false;
-  /** The jobs the page wanted to ask about, and what it was told in answer. */
+  /** The jobs that the page wanted to ask about, and the answers of the person. */
   readonly asked: string[] = [];
   readonly verdicts: Verdict[] = [];
   private readonly jobOfKey = new Map<string | null, string>();
-  /** What answers the next requests whose method and path match, before the usual answer does. */
-  private readonly instead: { method: string; path: RegExp; times: number; answer: Answer }[] = [];
+  /** Answers for the next requests with this method and path, in place of the usual answer. */
+  private readonly overrides: { method: string; path: RegExp; times: number; answer: Answer }[] = [];
   private readonly streams = new Map<string, Set<ReadableStreamDefaultController<Uint8Array>>>();
 
   constructor() {
     server.use(...this.handlers());
   }
 
-  /** Lets `answer` reply to the next `times` matching requests. */
-  once(method: string, path: RegExp, answer: Answer, times = 1): void {
-    this.instead.push({ method, path, times, answer });
+  /** The next `times` matching requests get `answer` in place of the usual answer. */
+  answerNext(method: string, path: RegExp, answer: Answer, times = 1): void {
+    this.overrides.push({ method, path, times, answer });
   }
 
   /** The n-th job (0 is the first). */
@@ -90,18 +90,18 @@ export class FakeOnbrand {
   }
 
   /**
-   * Changes a job and tells whoever streams it; the end of a job ends its streams. With `overtaken`, older news comes
-   * after the change, and the streams stay open.
+   * Changes a job and sends it to its streams. The streams of a finished job are closed. With `late`, that older state
+   * is sent after the change, and the streams stay open.
    */
-  update(id: string, change: JobChange, overtaken?: Job): void {
+  update(id: string, change: JobChange, late?: Job): void {
     const job = this.jobs.get(id);
     if (job === undefined) throw new Error(`No job ${id}`);
-    const isBegun = job.status === 'queued' && change.status === 'processing';
-    const attempt = isBegun ? job.attempt + 1 : job.attempt;
+    const startsDrawing = job.status === 'queued' && change.status === 'processing';
+    const attempt = startsDrawing ? job.attempt + 1 : job.attempt;
     const next = { ...job, attempt, ...change, progress: { ...job.progress, ...change.progress } };
     this.jobs.set(id, next);
     this.send(id, next);
-    if (overtaken !== undefined) this.send(id, overtaken);
+    if (late !== undefined) this.send(id, late);
     else if (isFinal(next)) this.dropStreams(id);
   }
 
@@ -112,7 +112,7 @@ export class FakeOnbrand {
     });
   }
 
-  complete(id: string, overtaken?: Job): void {
+  complete(id: string, late?: Job): void {
     const end: JobChange = {
       status: 'complete',
       completed_at: '2026-01-28T14:02:06Z',
@@ -120,14 +120,14 @@ export class FakeOnbrand {
       images: [1, 2, 3, 4].map((n) => `/jobs/${id}/images/${n}`),
       progress: { ...NO_PROGRESS, step: 12, steps: 12, percent: 100 },
     };
-    this.update(id, end, overtaken);
+    this.update(id, end, late);
   }
 
   fail(id: string, error: NonNullable<Job['error']>): void {
     this.update(id, { status: 'failed', error, progress: { phase: null } });
   }
 
-  /** Sends a view of a job without it being the job's state: news that was overtaken. */
+  /** Sends a state to the streams of a job without changing the job, as when an older state arrives late. */
   send(id: string, view: Job): void {
     const event = new TextEncoder().encode(`event: job\ndata: ${JSON.stringify(view)}\n\n`);
     this.streams.get(id)?.forEach((stream) => stream.enqueue(event));
@@ -147,12 +147,12 @@ export class FakeOnbrand {
       http.all(`${ORIGIN}/*`, ({ request }) => {
         const { pathname, search } = new URL(request.url);
         this.requests.push(`${request.method} ${pathname}${search}`);
-        const special = this.instead.find(
+        const override = this.overrides.find(
           ({ method, path, times }) => times > 0 && method === request.method && path.test(pathname),
         );
-        if (special === undefined) return undefined;
-        special.times -= 1;
-        return special.answer();
+        if (override === undefined) return undefined;
+        override.times -= 1;
+        return override.answer();
       }),
       http.get(`${ORIGIN}/me`, () => HttpResponse.json(this.me)),
       http.post(`${ORIGIN}/warm`, () => new HttpResponse(null, { status: 204 })),
@@ -204,15 +204,15 @@ export class FakeOnbrand {
   private stream(job: Job): Response {
     const open = this.streams.get(job.id) ?? new Set();
     this.streams.set(job.id, open);
-    let mine: ReadableStreamDefaultController<Uint8Array> | undefined;
+    let own: ReadableStreamDefaultController<Uint8Array> | undefined;
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
-        mine = controller;
+        own = controller;
         open.add(controller);
         controller.enqueue(new TextEncoder().encode(`event: job\ndata: ${JSON.stringify(job)}\n\n`));
       },
       cancel: () => {
-        if (mine) open.delete(mine);
+        if (own) open.delete(own);
       },
     });
     return new HttpResponse(body, { headers: { 'Content-Type': 'text/event-stream' } });
@@ -232,7 +232,7 @@ export function problem(
   );
 }
 
-/** The previews of a job at a step: four texts that say what they are of, in the place of small JPEGs. */
+/** Four previews of a job at a step: texts that name job, picture and step, in place of small JPEGs. */
 export function previewsOf(id: string, step: number): string[] {
   return [1, 2, 3, 4].map((n) => btoa(`preview of ${id} ${n} at ${step}`));
 }

@@ -1,4 +1,4 @@
-/** The entries of a zip, read from its own records (APPNOTE.TXT 4.3) rather than by the library that wrote it. */
+/** Reads the entries of a zip from its records (APPNOTE.TXT 4.3), without the library that wrote the zip. */
 
 const END = 0x06054b50;
 const ENTRY = 0x02014b50;

@@ -1,4 +1,4 @@
-/** Renders the whole page as a signed-in person, with MSAL replaced at its edge: the `Session`. */
+/** Renders the whole page for a signed-in person. Only the `Session` is replaced, which MSAL makes in the product. */
 import { act, render, screen, waitFor } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { StrictMode } from 'react';
@@ -6,6 +6,7 @@ import { expect, vi } from 'vitest';
 import { App } from '../app/app';
 import type { Started } from '../app/start';
 import type { Session } from '../auth/session';
+import { passTime } from './clock';
 import { PAGE_CONFIG, type FakeOnbrand } from './fake-onbrand';
 
 export function fakeSession(account = { id: 'account-1', name: 'Studio member', username: 'member@studio.example' }) {
@@ -19,8 +20,7 @@ export function fakeSession(account = { id: 'account-1', name: 'Studio member', 
 }
 
 export async function renderStarted(started: Promise<Started>) {
-  const user = userEvent.setup();
-  // The page suspends until it knows who is signed in.
+  const user = userEvent.setup({ delay: null });
   const app = (
     <StrictMode>
       <App started={started} />
@@ -45,16 +45,22 @@ export async function pressGenerate(prompt: string) {
   return page;
 }
 
-/** As `pressGenerate`, then waits until the page follows the job by its stream. */
-export async function follow(onbrand: FakeOnbrand, prompt = 'a teapot') {
+/** Like `pressGenerate`, then waits until the page watches the job through its event stream. */
+export async function generateJob(onbrand: FakeOnbrand, prompt = 'a teapot') {
   const page = await pressGenerate(prompt);
   await waitFor(() => expect(onbrand.isStreamed(onbrand.job(0).id)).toBe(true));
   return { ...page, id: onbrand.job(0).id };
 }
 
-/** Waits until the button can be pressed: a press within a second of another is part of it. */
-export async function pressable(name: string): Promise<HTMLElement> {
+/** Waits until a button that starts a run can be pressed: for a second after a press, another press is ignored. */
+export async function waitUntilAvailable(name: string): Promise<HTMLElement> {
   const button = () => screen.getByRole('button', { name });
-  await waitFor(() => expect(button()).not.toHaveAttribute('aria-disabled'), { timeout: 3_000 });
+  await passTime(1_000);
+  await waitFor(() => expect(button()).not.toHaveAttribute('aria-disabled'));
   return button();
+}
+
+/** Waits until the live region says this. React announces a text a moment after it shows it. */
+export async function expectAnnounced(text: string | RegExp): Promise<void> {
+  await waitFor(() => expect(screen.getByRole('status')).toHaveTextContent(text));
 }

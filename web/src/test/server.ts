@@ -1,4 +1,4 @@
-/** The network of the tests: nothing answers unless a test says so. */
+/** The network of the tests. Nothing answers unless a test adds a handler. */
 import { setupServer } from 'msw/node';
 
 export const server = setupServer();

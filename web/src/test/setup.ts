@@ -1,18 +1,23 @@
-/** What jsdom lacks, and a clean tab for each test. */
+/** Adds what jsdom lacks, and gives each test a clean browser tab and a clock that it can move. */
 import { File } from 'node:buffer';
 import '@testing-library/jest-dom/vitest';
 import { cleanup, configure } from '@testing-library/react';
 import { afterAll, afterEach, beforeAll, beforeEach, vi } from 'vitest';
-import { liveAddresses } from './addresses';
+import { startClock, stopClock } from './clock';
+import { liveUrls } from './object-urls';
 import { server } from './server';
 
-// The page's whole document in every failure is more than anybody reads.
-configure({ getElementError: (message) => new Error(message?.split('\n')[0]) });
+configure({
+  // How long `findBy…` and `waitFor` wait. A machine that is busy with other work needs seconds for what takes 50 ms.
+  asyncUtilTimeout: 20_000,
+  // Without this, every failure would print the whole document.
+  getElementError: (message) => new Error(message?.split('\n')[0]),
+});
 
-// The network of the tests is Node's, and jsdom's own File knows nothing of the bytes that come from there.
+// The network of the tests belongs to Node. jsdom's own File can't hold the bytes that come from there.
 Object.assign(globalThis, { File });
 
-// jsdom opens no dialogs. Esc and the trap for the focus are the browser's, and tested in one.
+// jsdom can't open dialogs. The tests in a real browser cover Esc and that the focus stays inside.
 HTMLDialogElement.prototype.showModal = function showModal() {
   this.open = true;
 };
@@ -24,9 +29,10 @@ HTMLDialogElement.prototype.close = function close() {
 beforeAll(() => server.listen({ onUnhandledRequest: 'error' }));
 
 beforeEach(() => {
+  startClock();
   sessionStorage.clear();
   document.title = '';
-  liveAddresses.clear();
+  liveUrls.clear();
   vi.stubGlobal('scrollTo', vi.fn());
 });
 
@@ -34,6 +40,7 @@ afterEach(() => {
   cleanup();
   server.resetHandlers();
   vi.unstubAllGlobals();
+  stopClock();
 });
 
 afterAll(() => server.close());

@@ -1,9 +1,14 @@
-/** A button. `isUnavailable` keeps it in the tab order, so that focus stays where it was and the reason can be read. */
-import type { ComponentProps } from 'react';
+/**
+ * A button. `isUnavailable` turns it off but keeps it in the tab order: the focus stays where it was, and a screen
+ * reader can read the reason.
+ *
+ * A held Enter key is one press. Browsers would click a button again for every repeat of the key.
+ */
+import type { ComponentProps, KeyboardEvent } from 'react';
 import styles from './button.module.css';
 import { classes } from './classes';
 
-type ButtonProps = Omit<ComponentProps<'button'>, 'disabled' | 'type' | 'className'> & {
+type ButtonProps = Omit<ComponentProps<'button'>, 'disabled' | 'type' | 'className' | 'onKeyDown'> & {
   look?: 'primary' | 'secondary' | 'quiet';
   isUnavailable?: boolean;
 };
@@ -15,7 +20,12 @@ export function Button({ look = 'secondary', isUnavailable = false, onClick, ...
       className={classes(styles['button'], styles[look])}
       aria-disabled={isUnavailable || undefined}
       onClick={isUnavailable ? undefined : onClick}
+      onKeyDown={ignoreRepeatedEnter}
       {...rest}
     />
   );
+}
+
+function ignoreRepeatedEnter(event: KeyboardEvent): void {
+  if (event.key === 'Enter' && event.repeat) event.preventDefault();
 }

@@ -1,4 +1,4 @@
-/** A button that copies a text and says whether it worked; a browser may refuse. */
+/** A button that copies a text. It says whether copying worked, because a browser may refuse. */
 import { useEffect } from 'react';
 import { useAnnounce } from './announcer';
 import { Button } from './button';
@@ -13,7 +13,8 @@ export function CopyText({ text, label, look = 'quiet' }: CopyTextProps) {
   useEffect(() => {
     if (failed !== null) announce(strings.copyFailed);
   }, [failed, announce]);
-  // Where the address isn't a secure one there is no clipboard at all, which is the same to the person.
+  // On a page that wasn't loaded securely, `navigator.clipboard` is undefined. The async function turns the TypeError
+  // into a rejection, so that the person gets the same message.
   const copy = async () => {
     await navigator.clipboard.writeText(text);
   };

@@ -1,4 +1,4 @@
-/** The page's own drawings, as inline SVG: the Content-Security-Policy allows no data: addresses. */
+/** The icons, as inline SVG: the Content-Security-Policy forbids data: URLs. */
 
 export function Mark() {
   return (

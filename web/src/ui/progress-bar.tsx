@@ -1,10 +1,10 @@
-/** Progress as a bar. Not the native element, which loses the difference between fill and track in dark mode. */
+/** A progress bar. Not the native element: in dark mode its fill and its track look the same. */
 import * as Progress from '@radix-ui/react-progress';
 import styles from './progress-bar.module.css';
 
 type ProgressBarProps = {
   label: string;
-  /** 0–100, or null while nothing can be said. */
+  /** 0–100, or null while the progress is unknown. */
   percent: number | null;
   valueText: string;
 };

@@ -11,7 +11,7 @@ test('the page has at most 150 texts', () => {
   expect(count(strings)).toBeLessThanOrEqual(150);
 });
 
-test('places in line are ordinals', () => {
+test('places in the queue are ordinal numbers', () => {
   const places = [1, 2, 3, 4, 11, 12, 13, 21, 22, 112].map(strings.run.inLine);
   expect(places).toEqual([
     'Next in line',
@@ -27,7 +27,7 @@ test('places in line are ordinals', () => {
   ]);
 });
 
-test('what is kept for less than a day, or a day and a half, is not called days', () => {
+test('a retention time that is no whole number of days is given in hours', () => {
   expect([12, 24, 36, 720].map(strings.run.expired)).toEqual([
     'Deleted after 12 hours',
     'Deleted after 1 day',

@@ -1,4 +1,4 @@
-/** Every text of the page that isn't the server's own. At most 150, so that a translation stays an afternoon's work. */
+/** All texts of the page, except those from the server. At most 150, so that translating them takes an afternoon. */
 
 const seconds = (count: number): string =>
   count < 60 ? `${count} s` : `${Math.floor(count / 60)} min ${count % 60 === 0 ? '' : `${count % 60} s`}`.trimEnd();
@@ -14,6 +14,7 @@ const duration = (hours: number): string =>
 export const strings = {
   product: 'Onbrand',
   retry: 'Try again',
+  close: 'Close',
   copied: 'Copied',
   copyFailed: "The browser didn't allow copying. Select the text and copy it.",
 
@@ -32,9 +33,9 @@ export const strings = {
     failedTitle: "The sign-in didn't finish",
     failedDetail: 'The sign-in service sent no usable answer. Nothing you typed is lost.',
     stuckTitle: "The sign-in can't be renewed",
-    stuckDetail: 'Your sign-in ended and renewing it did not work. Sign in again; nothing is lost.',
+    stuckDetail: 'Your sign-in has expired and could not be renewed. Sign in again. Nothing is lost.',
     signedOutTitle: "You're signed out",
-    signedOutDetail: 'Nothing of your session is left in this browser tab.',
+    signedOutDetail: 'Your session was cleared from this tab.',
     unreachableTitle: "Onbrand can't be reached",
     unreachableDetail: 'Check your connection, then try again.',
   },
@@ -56,7 +57,7 @@ export const strings = {
 
   refused: {
     who: (username: string) => `Signed in as ${username}`,
-    askFor: 'To get access, send this to whoever looks after Onbrand:',
+    askFor: 'To get access, send this text to the person who manages Onbrand:',
     request: (username: string, title: string, code: string) =>
       `Please give ${username} access to Onbrand. The page says: "${title}" (${code}).`,
     copy: 'Copy request text',
@@ -65,8 +66,8 @@ export const strings = {
 
   connection: {
     label: 'Connection',
-    offline: "You're offline. Runs go on; we'll catch up.",
-    unreachable: "Onbrand can't be reached just now. Runs go on; we'll catch up.",
+    offline: "You're offline. Your generations continue. This page updates when you're back online.",
+    unreachable: "Onbrand can't be reached. Your generations continue. This page updates when Onbrand answers again.",
     retry: 'Retry now',
   },
 
@@ -80,9 +81,9 @@ export const strings = {
     over: 'The prompt is too long',
     examples: 'Start from an example',
     reason: {
-      blank: 'Type what you need first.',
+      blank: 'Enter a description.',
       tooLong: (over: number) => `Shorten it by ${over} ${over === 1 ? 'character' : 'characters'}.`,
-      invalid: 'Remove control characters and stacked accents.',
+      invalid: 'Remove control characters and unusual accent characters.',
       offline: "You're offline. Your prompt is kept.",
       busy: 'Sending…',
     },
@@ -91,8 +92,8 @@ export const strings = {
   empty: {
     title: 'Four illustrations at a time',
     ready: 'Ready to draw',
-    notReady: 'Not ready yet; your run will wait for it',
-    usually: (typical: number, slow: number) => `usually ${range(typical, slow)}`,
+    notReady: 'Starting up. Your request will wait.',
+    usually: (typical: number, slow: number) => `drawing usually takes ${range(typical, slow)}`,
     detail: (hours: number) => `1024 × 1024 PNG, kept for ${duration(hours)}.`,
   },
 
@@ -100,11 +101,11 @@ export const strings = {
     list: 'Generations',
     sending: 'Sending…',
     notSent: 'Not sent yet',
-    notSentWhy: 'Trying again; your prompt is kept.',
-    loading: 'Looking it up…',
+    notSentWhy: 'Trying again. Your prompt is kept.',
+    loading: 'Checking the status…',
     inLine: (place: number) => (place === 1 ? 'Next in line' : `${ordinal(place)} in line`),
     waiting: 'Waiting',
-    startingGpu: 'Waiting for the GPU',
+    startingGpu: 'Waiting for a machine',
     loadingModel: 'Loading the model',
     encoding: 'Reading your prompt',
     drawing: 'Drawing',
@@ -128,18 +129,18 @@ export const strings = {
     remove: 'Remove',
     took: (count: number) => `took ${seconds(count)}`,
     keptUntil: (date: string) => `kept until ${date}`,
-    truncated: (unread: string) =>
-      unread === ''
-        ? 'The prompt is longer than the model reads: the end of it was left out.'
-        : `The prompt is longer than the model reads. Left out: “${unread}”`,
+    truncated: (ignored: string) =>
+      ignored === ''
+        ? 'The prompt is longer than the model can read. The end was left out.'
+        : `The prompt is longer than the model can read. Left out: “${ignored}”`,
     promptKept: 'Your prompt is kept.',
     expired: (hours: number) => `Deleted after ${duration(hours)}`,
-    missingTitle: "This generation isn't here any more",
+    missingTitle: "This generation can't be found",
     missingDetail: 'It may belong to another account, or the data was reset. Your prompt is kept.',
   },
 
   picture: {
-    tick: (n: number) => `Select illustration ${n}`,
+    select: (n: number) => `Select illustration ${n}`,
     alt: (n: number, prompt: string) => `Illustration ${n} of 4: ${prompt}`,
     download: 'Download',
     copy: 'Copy',
@@ -150,36 +151,35 @@ export const strings = {
   },
 
   saving: {
-    all: (ticked: number) => (ticked === 0 ? 'Download all' : `Download ${ticked}`),
-    progress: (place: number, total: number, bytes: number) =>
-      `Saving ${place} of ${total} · ${(bytes / 1_000_000).toFixed(1)} MB`,
-    lost: 'The connection was lost. Nothing on the page is lost; try again.',
-    noSpace: "There isn't enough space on this device. Make some room, then try again; the pictures stay here.",
-    notThis: (n: number, detail: string) => `Illustration ${n}: ${detail} Tick the others to download those.`,
+    all: (selected: number) => (selected === 0 ? 'Download all' : `Download ${selected}`),
+    progress: (index: number, total: number, bytes: number) =>
+      `Saving ${index} of ${total} · ${(bytes / 1_000_000).toFixed(1)} MB`,
+    lost: 'The connection was lost. Nothing on the page is lost. Try again.',
+    noSpace: "There isn't enough space on this device. Free some space, then try again. The pictures stay here.",
+    notThis: (n: number, detail: string) => `Illustration ${n}: ${detail} Select the others to download them.`,
   },
 
   lightbox: {
-    close: 'Close',
     previous: 'Previous',
     next: 'Next',
-    place: (n: number) => `${n} of 4`,
-    zoom: (isActual: boolean) => (isActual ? 'Fit' : '100 %'),
+    position: (n: number) => `${n} of 4`,
+    zoom: (isFullSize: boolean) => (isFullSize ? 'Fit' : '100 %'),
     seed: (seed: number) => `Seed ${seed}`,
     size: '1024 × 1024 PNG',
   },
 
   coldStart: {
-    starting_gpu: 'The GPU',
-    loading_model: 'The model with the style',
+    starting_gpu: 'Machine',
+    loading_model: 'Brand style',
     drawing: 'Drawing',
     saved: 'your prompt is saved',
   },
 
-  notices: {
-    offer: "Tell me when it's done",
-    on: "You'll get a notice when it's done.",
+  notifications: {
+    offer: 'Notify me',
+    on: "You'll be notified when it's done.",
     turnOff: 'Turn off',
-    refused: "The browser doesn't allow notices here. This tab's title shows the progress.",
+    refused: "The browser doesn't allow notifications here. The title of this tab shows the progress.",
   },
 
   question: {

@@ -1,7 +1,8 @@
 /**
- * Light, dark, or as the system says. The choice belongs to this browser, not to the person or the tab.
+ * The colour theme: light, dark, or the same as the system. The choice belongs to the browser, not to the person or the
+ * tab.
  *
- * The colours themselves are in tokens.css; all that happens here is the attribute that picks between them.
+ * The colours are in tokens.css. This file only sets the attribute that selects them.
  */
 import { useState } from 'react';
 
@@ -10,7 +11,7 @@ const KEY = 'onbrand.theme';
 export const THEMES = ['system', 'light', 'dark'] as const;
 export type Theme = (typeof THEMES)[number];
 
-/** Applies the choice made earlier; called before the first picture of the page, so that it doesn't flash. */
+/** Applies the stored choice. Called before React renders, so that the page doesn't flash in the other theme. */
 export function applyStoredTheme(): void {
   apply(storedTheme());
 }
@@ -23,7 +24,7 @@ export function useTheme(): [Theme, (theme: Theme) => void] {
     try {
       localStorage.setItem(KEY, next);
     } catch {
-      // A browser may refuse storage; the choice then lasts until the next load.
+      // The browser refuses storage. The choice then lasts until the page is loaded again.
     }
   }
   return [theme, choose];

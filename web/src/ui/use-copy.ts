@@ -1,21 +1,21 @@
-/** Copying, with its feedback: "Copied" for two seconds, or why not. */
+/** Copies something and keeps the outcome: "Copied" for two seconds, or the error. */
 import { useCallback, useEffect, useState } from 'react';
 import { useAnnounce } from './announcer';
 import { strings } from './strings';
 
 const SHOWN_MS = 2_000;
 
-/** `what` tells copies apart when one button copies different things in turn. */
+/** `what` identifies the copied thing, for a button that copies different things in turn. */
 type Outcome = { what: string; error: unknown };
 
 type Copy = {
-  /** Runs `copy` at once, within the click: browsers ask for that. */
+  /** Calls `copy` at once, inside the click handler: browsers demand that. */
   start: (what: string, copy: () => Promise<void>) => void;
-  /** What was copied a moment ago. */
+  /** What was copied within the last two seconds. */
   copied: string | null;
-  /** What couldn't be copied the last time, and the error. */
+  /** What could not be copied the last time, and the error. */
   failed: Outcome | null;
-  forget: () => void;
+  reset: () => void;
 };
 
 export function useCopy(): Copy {
@@ -44,6 +44,6 @@ export function useCopy(): Copy {
     start,
     copied: isCopied ? outcome.what : null,
     failed: isCopied ? null : outcome,
-    forget: () => setOutcome(null),
+    reset: () => setOutcome(null),
   };
 }

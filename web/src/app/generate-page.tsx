@@ -1,0 +1,116 @@
+/** The main page: the composer, and below it the runs of this tab, newest first. It puts the features together. */
+import { VisuallyHidden } from '@radix-ui/react-visually-hidden';
+import { useEffect, useRef } from 'react';
+import type { Me } from '../api/get-me';
+import { useIsOnline } from '../api/use-is-online';
+import { Composer } from '../composer/composer';
+import { EmptyState } from '../composer/empty-state';
+import { useDraft } from '../composer/use-draft';
+import { useWarmUp } from '../composer/use-warm-up';
+import { NotificationOffer } from '../feedback/notification-offer';
+import { notify } from '../feedback/notifications';
+import { UsefulnessQuestion } from '../feedback/usefulness-question';
+import { useUsefulnessQuestion } from '../feedback/use-usefulness-question';
+import type { RunActions } from '../runs/run-actions';
+import { RunCard } from '../runs/run-card';
+import type { LiveRun } from '../runs/run-view';
+import { usePageTitle } from '../runs/use-page-title';
+import { useRunAnnouncements } from '../runs/use-run-announcements';
+import { useRuns } from '../runs/use-runs';
+import { strings } from '../ui/strings';
+import { useFocusFallback } from '../ui/use-focus-fallback';
+import styles from './generate-page.module.css';
+
+type GeneratePageProps = { accountId: string; me: Me; retentionHours: number };
+
+export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProps) {
+  const draft = useDraft(accountId);
+  const warmUp = useWarmUp();
+  const isOnline = useIsOnline();
+  const { runs, isStarting, start, ...runActions } = useRuns(accountId);
+  const question = useUsefulnessQuestion(accountId, completeJobIds(runs));
+  usePageTitle(runs);
+  useRunAnnouncements(runs, (text, key) => notify(accountId, text, key));
+
+  const main = useRef<HTMLElement>(null);
+  const input = useRef<HTMLTextAreaElement>(null);
+  useFocusFallback(main, ({ card }) => firstHeading(card?.isConnected ? card : main.current) ?? input.current);
+  const isEmpty = runs.length === 0;
+  useEffect(() => {
+    if (isEmpty) input.current?.focus();
+  }, [isEmpty]);
+
+  // Scrolls to the new run. The focus stays where it was.
+  const startAndShow: RunActions['start'] = (prompt, replaced) => {
+    start(prompt, replaced);
+    window.scrollTo({ top: 0 });
+  };
+  const changeDraft = (text: string) => {
+    draft.set(text);
+    warmUp();
+  };
+  const editPrompt = (prompt: string) => {
+    changeDraft(prompt);
+    input.current?.focus();
+  };
+  const actions: RunActions = { ...runActions, canStart: !isStarting && isOnline, start: startAndShow, editPrompt };
+  const usualDuration = usualDurationText(me);
+  // A person who has seen a run end knows whether a notification would help.
+  const hasWaited = runs.some(({ view }) => view.kind === 'complete' || view.kind === 'failed');
+
+  return (
+    <main ref={main} className={isEmpty ? undefined : styles['withRuns']}>
+      <VisuallyHidden asChild>
+        <h1>{strings.product}</h1>
+      </VisuallyHidden>
+      <Composer
+        draft={draft}
+        onDraftChange={changeDraft}
+        onGenerate={startAndShow}
+        isStarting={isStarting}
+        isCollapsed={!isEmpty}
+        inputRef={input}
+      />
+      {isEmpty ? (
+        <EmptyState me={me} usualDuration={usualDuration} retentionHours={retentionHours} onExample={editPrompt} />
+      ) : (
+        <section aria-label={strings.run.list}>
+          {runs.map((live) => (
+            <RunCard
+              key={live.run.key}
+              live={live}
+              actions={actions}
+              onSaved={question.onSaved}
+              retentionHours={retentionHours}
+              usualDuration={usualDuration}
+              notificationOffer={hasWaited && <NotificationOffer accountId={accountId} />}
+              question={
+                question.jobId !== null && question.jobId === live.run.jobId ? (
+                  <UsefulnessQuestion
+                    jobId={question.jobId}
+                    onAnswered={question.onAnswered}
+                    onClose={question.close}
+                  />
+                ) : null
+              }
+            />
+          ))}
+        </section>
+      )}
+    </main>
+  );
+}
+
+function completeJobIds(runs: LiveRun[]): string[] {
+  return runs.flatMap(({ view }) => (view.kind === 'complete' ? [view.job.id] : []));
+}
+
+/** Measured by the service; empty until it has measured a run. */
+function usualDurationText({ usual_seconds }: Me): string {
+  return usual_seconds === null ? '' : strings.empty.usually(usual_seconds.typical, usual_seconds.slow);
+}
+
+/** The heading of the first card in an element. It says the prompt, so it is a good place for the focus. */
+function firstHeading(element: HTMLElement | null): HTMLElement | null {
+  return element?.querySelector<HTMLElement>('h2[tabindex]') ?? null;
+}

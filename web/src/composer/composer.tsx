@@ -1,0 +1,136 @@
+/** The field for the prompt, and the Generate button. If the button is off, the composer says why. */
+import { useEffect, useId, useLayoutEffect, useState, type KeyboardEvent, type RefObject } from 'react';
+import { useIsOnline } from '../api/use-is-online';
+import { useAnnounce } from '../ui/announcer';
+import { Button } from '../ui/button';
+import { classes } from '../ui/classes';
+import { strings } from '../ui/strings';
+import styles from './composer.module.css';
+import { checkPrompt, MAX_CODE_POINTS, type CheckedPrompt } from './check-prompt';
+import { useDraftText, type Draft } from './use-draft';
+
+/** From this length on, the composer shows a counter. */
+const COUNTED_FROM = 400;
+/** How many characters are left when a screen reader hears about it. */
+const ANNOUNCED_LEFT = [100, 50, 10];
+const MAX_HEIGHT_PX = 200;
+
+type ComposerProps = {
+  draft: Draft;
+  onDraftChange: (text: string) => void;
+  onGenerate: (prompt: string) => void;
+  /** A run is being sent, and no other can be started meanwhile. */
+  isStarting: boolean;
+  /** The field has one line until the person writes in it, because the page shows runs. */
+  isCollapsed: boolean;
+  inputRef: RefObject<HTMLTextAreaElement | null>;
+};
+
+export function Composer({ draft, onDraftChange, onGenerate, isStarting, isCollapsed, inputRef }: ComposerProps) {
+  const id = useId();
+  const isOnline = useIsOnline();
+  const text = useDraftText(draft);
+  const checked = checkPrompt(text);
+  const reason = reasonToWait(checked, isOnline, isStarting);
+  const isCounted = checked.length >= COUNTED_FROM;
+  const [isExpanded, setIsExpanded] = useState(false);
+  useAutoHeight(inputRef, text, isCollapsed && !isExpanded);
+  useCountAnnouncement(checked.length);
+
+  function submit(): void {
+    if (reason !== null) return;
+    setIsExpanded(false);
+    onGenerate(checked.text);
+  }
+
+  function onKeyDown(event: KeyboardEvent): void {
+    if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    if (!event.repeat) submit(); // a key that is held down is one press
+  }
+
+  return (
+    <section className={classes(styles['composer'], isCollapsed && styles['collapsed'])}>
+      <label className={styles['label']} htmlFor={`${id}-prompt`}>
+        {strings.composer.label}
+      </label>
+      <div className={classes(styles['field'], isCounted && styles['counted'])}>
+        <textarea
+          ref={inputRef}
+          id={`${id}-prompt`}
+          className={classes(styles['input'], isExpanded && styles['open'])}
+          dir="auto"
+          rows={1}
+          value={text}
+          placeholder={strings.composer.placeholder}
+          aria-describedby={`${id}-reason`}
+          aria-invalid={checked.problem === 'prompt_too_long' || checked.problem === 'prompt_invalid'}
+          onChange={(event) => {
+            setIsExpanded(true);
+            onDraftChange(event.target.value);
+          }}
+          onClick={() => setIsExpanded(true)}
+          onBlur={() => setIsExpanded(false)}
+          onKeyDown={onKeyDown}
+        />
+        {isCounted && (
+          <p className={classes(styles['count'], checked.length > MAX_CODE_POINTS && styles['over'])}>
+            {strings.composer.count(checked.length, MAX_CODE_POINTS)}
+          </p>
+        )}
+      </div>
+      <p id={`${id}-reason`} className={classes(styles['hint'], isStarting && styles['unseen'])}>
+        {reason}
+      </p>
+      <Button
+        look="primary"
+        isUnavailable={reason !== null}
+        aria-describedby={`${id}-reason`}
+        aria-keyshortcuts="Control+Enter Meta+Enter"
+        onClick={submit}
+      >
+        {strings.composer.generate}
+        <kbd aria-hidden="true" className={styles['keys']}>
+          {strings.composer.keys(/Mac/.test(navigator.userAgent))}
+        </kbd>
+      </Button>
+    </section>
+  );
+}
+
+function reasonToWait(checked: CheckedPrompt, isOnline: boolean, isStarting: boolean): string | null {
+  const { reason } = strings.composer;
+  if (isStarting) return reason.busy;
+  if (!isOnline) return reason.offline;
+  switch (checked.problem) {
+    case 'prompt_blank':
+      return reason.blank;
+    case 'prompt_too_long':
+      return reason.tooLong(checked.length - MAX_CODE_POINTS);
+    case 'prompt_invalid':
+      return reason.invalid;
+    case null:
+      return null;
+  }
+}
+
+/** Makes the field as high as its text, up to a limit, unless it is collapsed to one line. */
+function useAutoHeight(inputRef: RefObject<HTMLTextAreaElement | null>, text: string, isOneLine: boolean): void {
+  useLayoutEffect(() => {
+    const input = inputRef.current;
+    if (input === null) return;
+    input.style.height = '';
+    if (isOneLine) input.scrollTop = 0;
+    else input.style.height = `${Math.min(input.scrollHeight + 2, MAX_HEIGHT_PX)}px`;
+  }, [inputRef, text, isOneLine]);
+}
+
+function useCountAnnouncement(length: number): void {
+  const announce = useAnnounce();
+  const left = MAX_CODE_POINTS - length;
+  const threshold = left < 0 ? -1 : ANNOUNCED_LEFT.findLast((limit) => left <= limit);
+  useEffect(() => {
+    if (threshold === -1) announce(strings.composer.over);
+    else if (threshold !== undefined) announce(strings.composer.left(threshold));
+  }, [threshold, announce]);
+}

@@ -1,0 +1,45 @@
+/** The texts and buttons beside four finished pictures. */
+import type { Job } from '../api/get-job';
+import { DownloadAllButton } from '../saving/download-all-button';
+import { Button } from '../ui/button';
+import { CopyText } from '../ui/copy-text';
+import { formatDay, formatTime, secondsBetween } from '../ui/dates';
+import { strings } from '../ui/strings';
+import type { RunActions } from './run-actions';
+import styles from './run-card.module.css';
+
+type CompleteRunProps = {
+  job: Job;
+  prompt: string;
+  /** The numbers (1–4) of the selected pictures. */
+  selected: ReadonlySet<number>;
+  onSaved: () => void;
+  onExpired: () => void;
+  actions: RunActions;
+};
+
+export function CompleteRun({ job, prompt, selected, onSaved, onExpired, actions }: CompleteRunProps) {
+  return (
+    <>
+      <p className={styles['meta']}>{facts(job).join(' · ')}</p>
+      <div className={styles['actions']}>
+        <Button isUnavailable={!actions.canStart} onClick={() => actions.start(prompt)}>
+          {strings.run.generateMore}
+        </Button>
+        <DownloadAllButton job={job} selected={selected} onSaved={onSaved} onExpired={onExpired} />
+      </div>
+      <div className={styles['quietly']}>
+        <CopyText text={prompt} label={strings.run.copyPrompt} />
+      </div>
+    </>
+  );
+}
+
+function facts({ created_at, completed_at, expires_at }: Job): string[] {
+  const seconds = secondsBetween(created_at, completed_at);
+  return [
+    formatTime(created_at),
+    ...(seconds === null ? [] : [strings.run.took(seconds)]),
+    ...(expires_at === null ? [] : [strings.run.keptUntil(formatDay(expires_at))]),
+  ];
+}

@@ -1,0 +1,57 @@
+/** The two texts about an unfinished run: what is happening now, and how far it is or how long it will take. */
+import type { Job } from '../api/get-job';
+import { strings } from '../ui/strings';
+
+type Circumstances = {
+  /** Milliseconds since 1970: the current time, when `job` arrived, and when the button was pressed. */
+  now: number;
+  receivedAt: number;
+  pressedAt: number;
+  /** The API has accepted the run. */
+  isAccepted: boolean;
+  /** The API hasn't answered the request yet, and the page sends it again. */
+  isRetrying: boolean;
+};
+
+/** After this many seconds past the estimate, the page says "longer than usual". */
+const OVERDUE_SECONDS = 5;
+
+export function progressText(job: Job | null, circumstances: Circumstances): { stage: string; detail: string } {
+  const { run } = strings;
+  if (job !== null) {
+    const { phase, step, steps } = job.progress;
+    const stepText = phase === 'drawing' && steps > 0 ? [run.step(step, steps)] : [];
+    return { stage: stageText(job), detail: [...stepText, timeText(job, circumstances)].join(' · ') };
+  }
+  if (circumstances.isAccepted) return { stage: run.loading, detail: '' };
+  if (circumstances.isRetrying) return { stage: run.notSent, detail: run.notSentWhy };
+  return { stage: run.sending, detail: '' };
+}
+
+function stageText({ status, progress }: Job): string {
+  const { run } = strings;
+  switch (progress.phase) {
+    case 'starting_gpu':
+      return run.startingGpu;
+    case 'loading_model':
+      return run.loadingModel;
+    case 'encoding':
+      return run.encoding;
+    case 'saving':
+      return run.saving;
+    default:
+      if (status === 'processing') return run.drawing;
+      return progress.queue_position === null ? run.waiting : run.inLine(progress.queue_position);
+  }
+}
+
+function timeText({ progress }: Job, { now, receivedAt, pressedAt }: Circumstances): string {
+  const { run } = strings;
+  const elapsed = Math.max(0, Math.floor((now - pressedAt) / 1000));
+  if (progress.is_late) return run.longer(elapsed);
+  if (progress.eta_seconds === null) return run.soFar(elapsed);
+  const left = progress.eta_seconds - Math.floor((now - receivedAt) / 1000);
+  if (left > 20) return run.left(Math.round(left / 5) * 5);
+  if (left >= 1) return run.left(left);
+  return left > -OVERDUE_SECONDS ? run.almost : run.longer(elapsed);
+}
