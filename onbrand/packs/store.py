@@ -14,10 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import ObjectStore
-
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import (
     PackNotFound,
@@ -27,16 +23,16 @@ from onbrand.errors import (
     WeightsMissing,
 )
 from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
-from onbrand.storage import files, local_disk, object_store
+from onbrand.storage import files
+from onbrand.storage.failures import StoreFailed
 from onbrand.storage.files import Folder, LocalFolder, ManifestFile, is_whole
+from onbrand.storage.object_store import FOR_WEIGHTS, ObjectStore, open_container, open_storage
 from onbrand.storage.range_reader import RangeReader
 
 FOLDER = "packs"  # of the object store, and of the data directory
 SHORTEST_PREFIX = 6
 _ID = re.compile(r"[0-9a-f]{64}")
-_REFUSED = re.compile(r"4(?!08|29)\d\d")  # HTTP's, but for what another try may mend
-_PART_BYTES = 8 * 2**20  # of one request
-_AT_ONCE = 4
+_AT_ONCE = 4  # parts of one file that are sent side by side
 
 
 @dataclass(frozen=True)
@@ -66,10 +62,9 @@ class _Shelved(Folder):
 class PackStore:
     """The packs in one object store, copies of them in a local folder, and the one that ships with the base."""
 
-    def __init__(self, objects: ObjectStore, copies: Path, *, root: Path | None, bundled: BrandPack | None) -> None:
+    def __init__(self, objects: ObjectStore, copies: Path, *, bundled: BrandPack | None) -> None:
         self._objects = objects
         self._copies = copies
-        self._root = root  # of the store, where that is a folder
         self.bundled = bundled
 
     @classmethod
@@ -85,8 +80,8 @@ class PackStore:
             bundled = load_pack(base / SAMPLE)
         copies = settings.data_dir / FOLDER
         if isinstance(place, AzureContainer):
-            return cls(object_store.open_container(place, object_store.FOR_WEIGHTS), copies, root=None, bundled=bundled)
-        return cls(object_store.open_storage(place), copies, root=place, bundled=bundled)
+            return cls(open_container(place, FOR_WEIGHTS), copies, bundled=bundled)
+        return cls(open_storage(place), copies, bundled=bundled)
 
     def list(self) -> list[StoredPack]:
         """All packs, by their ids. Only their manifests are read.
@@ -95,7 +90,7 @@ class PackStore:
             StorageRefused, StorageUnreachable: the store does not answer, or not to us.
         """
         with _reached():
-            found = obstore.list_with_delimiter(self._objects, FOLDER)["common_prefixes"]
+            found = self._objects.subfolders(FOLDER)
         ids = sorted({prefix.rpartition("/")[2] for prefix in found} - {self.bundled.id if self.bundled else ""})
         listed = [pack for pack_id in ids if _ID.fullmatch(pack_id) and (pack := self._listed(pack_id))]
         return ([StoredPack(self.bundled.id, self.bundled.manifest, True)] if self.bundled else []) + listed
@@ -194,21 +189,15 @@ class PackStore:
             return None
 
     def _has(self, pack_id: str, path: str) -> bool:
-        try:
-            with _reached():
-                obstore.head(self._objects, _key(pack_id, path))
-        except FileNotFoundError:
-            return False
-        return True
+        with _reached():
+            return self._objects.has(_key(pack_id, path))
 
     def _put(self, pack_id: str, file: ManifestFile, content: Path | bytes) -> None:
         key = _key(pack_id, file.path)
         if not self._has(pack_id, file.path):
-            # In parts, for which no mode only creates: whoever puts something here puts the same bytes.
+            # This replaces what another process stored here in the meantime. It can only be the same bytes.
             with _reached():
-                obstore.put(self._objects, key, content, chunk_size=_PART_BYTES, max_concurrency=_AT_ONCE)
-                if self._root is not None:
-                    local_disk.sync(self._root, key)
+                self._objects.upload(key, content, at_once=_AT_ONCE)
         _require_whole(_Shelved(self._objects, pack_id), file)
 
 
@@ -245,14 +234,12 @@ def _not_whole(pack_id: str, path: str) -> WeightsDamaged:
 
 @contextmanager
 def _reached() -> Iterator[None]:
-    """A call to the store. That something is not there passes; the rest gets a sentence."""
+    """A call to the store; its failure becomes a sentence."""
     try:
         yield
-    except (BaseError, OSError) as error:
-        if isinstance(error, FileNotFoundError) and not object_store.is_missing_container(error):
-            raise
-        why = object_store.reason(error)  # its own text has addresses in it
-        if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.match(why):
+    except StoreFailed as failed:
+        why = failed.reason
+        if failed.is_refused:
             raise StorageRefused(f"The object store refuses the brand packs ({why}). Run `onbrand doctor`.") from None
         raise StorageUnreachable(
             f"The object store with the brand packs does not answer ({why}). Try again, or run `onbrand doctor`."

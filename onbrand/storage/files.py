@@ -24,7 +24,7 @@ from onbrand.config import Settings
 from onbrand.errors import DataDirUnwritable, WeightsDamaged, WeightsMissing
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from onbrand.storage.object_store import ObjectStore
 
 REMEDY = (
     "restore it (for what ships with Onbrand: `git checkout -- models/mini`) or set ONBRAND_MODEL_PATH to a"
@@ -161,9 +161,13 @@ class ObjectStoreFolder(Folder):
             StorageRefused: the object store doesn't let us.
             StorageUnreachable: it does not answer.
         """
-        from onbrand.storage.range_reader import send
+        from onbrand.storage.failures import StoreFailed
+        from onbrand.storage.range_reader import AHEAD, weights_error
 
-        send(self.objects, path, source, self.name)
+        try:
+            self.objects.upload(path, source, at_once=AHEAD)
+        except StoreFailed as failed:
+            raise weights_error(failed, self.name) from None
 
 
 def open_folder(settings: Settings, place: str) -> Folder:
@@ -175,9 +179,9 @@ def open_folder(settings: Settings, place: str) -> Folder:
     where = settings.place(place)
     if isinstance(where, Path):
         return LocalFolder(where)
-    from onbrand.storage import object_store
+    from onbrand.storage.object_store import FOR_WEIGHTS, open_container
 
-    return ObjectStoreFolder(object_store.open_container(where, object_store.FOR_WEIGHTS), place.rstrip("/"))
+    return ObjectStoreFolder(open_container(where, FOR_WEIGHTS), place.rstrip("/"))
 
 
 def derived_folder(settings: Settings) -> Folder:
@@ -189,13 +193,11 @@ def derived_folder(settings: Settings) -> Folder:
     place = settings.storage
     if isinstance(place, Path):
         return LocalFolder(settings.data_dir / DERIVED)
-    from onbrand.storage import object_store
+    from onbrand.storage.object_store import FOR_WEIGHTS, open_container
 
     prefix = f"{place.prefix}/{DERIVED}" if place.prefix else DERIVED
     within = replace(place, prefix=prefix)
-    return ObjectStoreFolder(
-        object_store.open_container(within, object_store.FOR_WEIGHTS), f"az://{place.name}/{prefix}"
-    )
+    return ObjectStoreFolder(open_container(within, FOR_WEIGHTS), f"az://{place.name}/{prefix}")
 
 
 def is_whole(folder: Folder, file: ManifestFile) -> bool:

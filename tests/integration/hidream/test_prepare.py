@@ -14,6 +14,7 @@ from onbrand.hidream.load import Stage
 from onbrand.hidream.models import Precision
 from onbrand.hidream.packaging.prepare import prepare
 from onbrand.storage.files import Folder, LocalFolder, ObjectStoreFolder
+from onbrand.storage.object_store import ObjectStore
 from tests.integration.hidream.test_load import Brand, make_brand
 
 PROMPT = "a blue kettle"
@@ -52,7 +53,7 @@ def test_transformer_and_large_encoders_are_prepared_once_and_equal_to_those_mad
 
 def test_in_an_object_store_they_are_for_every_worker(brand: Brand, tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    place = ObjectStoreFolder(LocalStore(tmp_path / "store"), "the store")
+    place = ObjectStoreFolder(ObjectStore(LocalStore(tmp_path / "store")), "the store")
     assert len(prepared(brand, tmp_path / "here", place)) == 3
     assert prepared(brand, tmp_path / "elsewhere", place) == []
     brand.load(PrecisionChoice.INT8, artefacts=place)

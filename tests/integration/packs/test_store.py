@@ -8,13 +8,14 @@ from pathlib import Path
 
 import obstore
 import pytest
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import LocalStore
 
 from onbrand.cli.clean import clean
 from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import DataDirUnwritable, PackNotFound, StorageUnreachable, WeightsDamaged, WeightsMissing
 from onbrand.packs.manifest import MANIFEST, BrandPack
 from onbrand.packs.store import PackStore, StoredPack
+from onbrand.storage.object_store import ObjectStore
 from tests.packs import FILES, SAMPLE, make_pack
 
 PATHS = [*FILES, MANIFEST]
@@ -252,12 +253,12 @@ def unreachable(tmp_path: Path) -> ObjectStore:
     obstore.put(objects, "packs/x", b"")
     (tmp_path / "store" / "packs").rename(tmp_path / "elsewhere")
     (tmp_path / "store" / "packs").write_text("no folder")
-    return objects
+    return ObjectStore(objects)
 
 
 def test_a_store_that_does_not_answer_is_one_sentence(
     unreachable: ObjectStore, tmp_path: Path, pack: BrandPack
 ) -> None:
-    shelf = PackStore(unreachable, tmp_path / "copies", root=None, bundled=None)
+    shelf = PackStore(unreachable, tmp_path / "copies", bundled=None)
     with pytest.raises(StorageUnreachable, match=r"does not answer \(.*\)\. Try again, or run `onbrand doctor`\."):
         shelf.add(pack.directory)
