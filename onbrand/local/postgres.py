@@ -1,7 +1,8 @@
-"""The embedded PostgreSQL: one server process, a child of this one, for as long as Onbrand runs on this machine.
+"""The embedded PostgreSQL: one server process, a child of this process, for as long as Onbrand runs on this machine.
 
-It starts the server, notices its end, starts it again and stops it. The files are `cluster.py`'s, the user it runs as
-is `privileges.py`'s; tables and statements belong to others. Linux and macOS; production brings its own PostgreSQL.
+This module starts the server, notices its end, starts it again and stops it. `cluster.py` makes the files,
+`privileges.py` chooses the user, and `server_process.py` looks at a running server. Tables and statements are in other
+rooms. It works on Linux and macOS. A production installation has a PostgreSQL server of its own.
 """
 
 from __future__ import annotations
@@ -13,21 +14,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import psycopg
 
-from onbrand.config import Settings
-from onbrand.errors import AlreadyRunning, DatabaseNotReady, DatabaseServerFailed, DataDirUnwritable
-from onbrand.local.cluster import DATABASE, USER, Cluster, open_cluster, read_password, server_failed, writing
+from onbrand.errors import AlreadyRunning, DatabaseServerFailed
+from onbrand.local.cluster import Cluster, open_cluster, server_failed, writing
+from onbrand.local.server_process import HOST, address, end, is_alive, is_server_of, says_ready
 
-HOST = "127.0.0.1"
 _POLL_SECONDS = 0.05
-_QUIT_SECONDS = 5.0  # for an immediate shutdown, and for a kill
 _LOG_BYTES = 1_000_000  # kept from one start to the next, twice
 _SETTINGS = {
     "listen_addresses": HOST,
@@ -75,7 +72,7 @@ class EmbeddedPostgres:
         """The address for libpq, password included; known after the first `start`."""
         if self._cluster is None or self.port == 0:
             raise RuntimeError("start the server first")
-        return _address(self._cluster.password, self.port)
+        return address(self._cluster.password, self.port)
 
     @property
     def pid(self) -> int | None:
@@ -120,7 +117,7 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Shut down and let the data directory go. Open connections are cut. Calling it twice is fine."""
         if process := self._process:
-            _end(process.send_signal, lambda: process.poll() is not None, self.stop_seconds)
+            end(process.send_signal, lambda: process.poll() is not None, self.stop_seconds)
             self._process = None
         if self._lock is not None:
             os.close(self._lock)
@@ -159,9 +156,9 @@ class EmbeddedPostgres:
         except ValueError:  # cut off while it was written
             pid_file.unlink()
             return
-        if _is_server_of(pid, cluster.path):
-            _end(lambda sign: os.kill(pid, sign), lambda: not _is_server_of(pid, cluster.path), self.stop_seconds)
-        if _is_alive(pid):
+        if is_server_of(pid, cluster.path):
+            end(lambda sign: os.kill(pid, sign), lambda: not is_server_of(pid, cluster.path), self.stop_seconds)
+        if is_alive(pid):
             pid_file.unlink(missing_ok=True)
 
     def _start_until(self, deadline: float, cluster: Cluster) -> None:
@@ -205,7 +202,7 @@ class EmbeddedPostgres:
         assert process is not None
         while process.poll() is None and time.monotonic() < deadline:
             # Only then is it our server that listens on the port, and nobody else's.
-            if _says_ready(cluster.path, process.pid):
+            if says_ready(cluster.path, process.pid):
                 try:
                     psycopg.connect(self.url, connect_timeout=5).close()
                 except psycopg.OperationalError as error:
@@ -218,92 +215,6 @@ class EmbeddedPostgres:
                     return True
             time.sleep(_POLL_SECONDS)
         return False
-
-
-def running_url(data_dir: Path) -> str | None:
-    """The address of the server that another process runs on this data directory; None if none runs.
-
-    Raises:
-        DataDirUnwritable: its files belong to another user.
-        DatabaseServerFailed: its password is missing.
-    """
-    path = data_dir.resolve() / "postgres"
-    try:
-        lines = path.joinpath("postmaster.pid").read_text(errors="replace").split("\n")
-        if len(lines) < 4 or not _is_server_of(int(lines[0]), path):
-            return None
-        return _address(read_password(path), int(lines[3]))  # miscadmin.h, LOCK_FILE_LINE_PORT
-    except PermissionError:
-        raise DataDirUnwritable(
-            f"The embedded database in {data_dir} belongs to another user. Run this command as that user."
-        ) from None
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or one that is only just starting
-        return None
-
-
-def url_for_command(settings: Settings) -> str:
-    """The configured database's address, or that of the embedded one beside which a command is run.
-
-    Raises:
-        DatabaseNotReady: none is configured, and the embedded one does not run.
-        DataDirUnwritable, DatabaseServerFailed: as for `running_url`.
-    """
-    url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
-    if url is None:
-        raise DatabaseNotReady("The embedded PostgreSQL isn't running. Start `onbrand up`, then run this beside it.")
-    return url
-
-
-def _address(password: str, port: int) -> str:
-    # sslmode: a PGSSLMODE meant for another server must not reach this one, which has no TLS.
-    return f"postgresql://{USER}:{quote(password, safe='')}@{HOST}:{port}/{DATABASE}?sslmode=disable"
-
-
-def _end(send: Callable[[signal.Signals], None], has_ended: Callable[[], bool], fast_seconds: float) -> None:
-    """Fast shutdown (SIGINT), after a deadline the immediate one (SIGQUIT), at last SIGKILL."""
-    for sign, seconds in (
-        (signal.SIGINT, fast_seconds),
-        (signal.SIGQUIT, _QUIT_SECONDS),
-        (signal.SIGKILL, _QUIT_SECONDS),
-    ):
-        if has_ended():
-            return
-        with contextlib.suppress(ProcessLookupError):
-            send(sign)
-        deadline = time.monotonic() + seconds
-        while not has_ended() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether the number is taken; by a zombie too, as PostgreSQL sees it."""
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-    return True
-
-
-def _is_server_of(pid: int, cluster: Path) -> bool:
-    """Whether `pid` is a server of the data directory `cluster`, and not a process that got the number later."""
-    if Path("/proc/self/cmdline").exists():
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-        except OSError:
-            return False
-    else:
-        command = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True).stdout
-    return b"/postgres -D %b -p " % os.fsencode(cluster) in command  # as `_launch` words it
-
-
-def _says_ready(cluster: Path, pid: int) -> bool:
-    """What the server itself writes into its pid file (miscadmin.h, LOCK_FILE_LINE_*): pid first, status eighth."""
-    try:
-        lines = cluster.joinpath("postmaster.pid").read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return False
-    return len(lines) > 7 and lines[0] == str(pid).encode() and lines[7].strip() == b"ready"
 
 
 def _free_port() -> int:
