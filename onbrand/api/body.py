@@ -7,15 +7,15 @@ and repeated keys, and answers 500 to lone surrogates and NaN.
 from __future__ import annotations
 
 import asyncio
-import json
 from email.message import Message
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 from pydantic import ValidationError
 
 from onbrand.api.schemas import Body
 from onbrand.errors import BodyTooLarge, BodyTooSlow, JsonInvalid, MediaTypeUnsupported, RequestInvalid
+from onbrand.storage import strict_json
 
 MAX_BYTES = 8192
 PATIENCE_SECONDS = 10.0
@@ -36,10 +36,8 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     _check_media_type(request)
     text = _decode(await _read(request))
     try:
-        return model.model_validate(
-            json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-        )
-    except (RequestInvalid, ValidationError):
+        return model.model_validate(strict_json.loads(text))
+    except (strict_json.Ambiguous, ValidationError):
         raise RequestInvalid(model.expected) from None
     except (ValueError, RecursionError):
         raise JsonInvalid from None
@@ -77,14 +75,3 @@ def _decode(body: bytes) -> str:
         return body.decode("utf-8")
     except UnicodeDecodeError:
         raise JsonInvalid from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise RequestInvalid
-    return fields
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise RequestInvalid

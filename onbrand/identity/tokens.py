@@ -8,12 +8,11 @@ fetched: neither `jku` and `x5u` in its header nor the address an overage claim 
 from __future__ import annotations
 
 import base64
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -35,6 +34,7 @@ from onbrand.errors import (
 )
 from onbrand.identity.jwks import SigningKeys, is_key_id
 from onbrand.jobs.models import Owner
+from onbrand.storage import strict_json
 
 SCOPE = "access_as_user"
 MAX_TOKEN_BYTES = 16_384
@@ -214,23 +214,12 @@ def _key_id(header: Mapping[str, Any]) -> str:
 def _json_object(segment: str) -> dict[str, Any]:
     try:
         text = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)).decode()
-        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        value = strict_json.loads(text)
     except (ValueError, RecursionError):
         raise TokenInvalid from None
     if not isinstance(value, dict):
         raise TokenInvalid
     return value
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name occurs twice")  # two readers could see two different tokens
-    return value
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> int:

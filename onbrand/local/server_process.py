@@ -62,9 +62,7 @@ def is_server_of(pid: int, cluster: Path) -> bool:
             return False
     else:
         command = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True).stdout
-    return (
-        b"/postgres -D %b -p " % os.fsencode(cluster) in command
-    )  # see `EmbeddedPostgres._launch`
+    return b"/postgres -D %b -p " % os.fsencode(cluster) in command  # see `EmbeddedPostgres._launch`
 
 
 def says_ready(cluster: Path, pid: int) -> bool:

@@ -39,14 +39,14 @@ GUARDS = (
     ),
     Guard(
         "a key of a body occurs once",
-        "body._without_repeats",
+        "strict_json._object",
         "len(fields) != len(pairs)",
         "False",
         (_WRONG_BODY,),
     ),
     Guard(
         "NaN and Infinity are no JSON",
-        "read_json",
+        "strict_json.loads",
         "_refuse_constant",
         'lambda _name: "a teapot"',
         (_WRONG_BODY,),

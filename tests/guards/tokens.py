@@ -174,8 +174,8 @@ GUARDS = (
     ),
     Guard(
         "a claim occurs once",
-        "tokens._without_repeats",
-        "len(value) != len(pairs)",
+        "strict_json._object",
+        "len(fields) != len(pairs)",
         "False",
         (f"{_TOKENS}::test_s29_a_claim_that_occurs_twice_is_refused_whichever_comes_last",),
     ),
