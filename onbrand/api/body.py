@@ -1,7 +1,7 @@
-"""Reading a request's body: bounded before it is read, strict in what counts as JSON.
+"""Reading a request's body: the size is limited before reading, and only strict JSON is accepted.
 
-FastAPI's own reader is not used, because it takes any size, reads before anybody is signed in, accepts other encodings
-and repeated keys, and answers 500 to lone surrogates and NaN.
+FastAPI's own reader is not used. It accepts any size, other encodings and repeated keys, reads the body before it
+checks who calls, and answers 500 to lone surrogates and NaN. See docs/adr/0005.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from onbrand.errors import BodyTooLarge, BodyTooSlow, JsonInvalid, MediaTypeUnsu
 from onbrand.storage import strict_json
 
 MAX_BYTES = 8192
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0  # from the first byte of the body to the last
 
 Model = TypeVar("Model", bound=Body)
 
@@ -27,11 +27,11 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     """The body as `model`.
 
     Raises:
-        MediaTypeUnsupported: not declared as application/json in UTF-8, or compressed.
-        BodyTooLarge: more than 8,192 bytes, declared or sent.
-        BodyTooSlow: not all of it came within `PATIENCE_SECONDS`.
+        MediaTypeUnsupported: the body is compressed, or its type is not application/json in UTF-8.
+        BodyTooLarge: more than 8,192 bytes are declared or sent.
+        BodyTooSlow: the body was not complete within `PATIENCE_SECONDS`.
         JsonInvalid: not one JSON document in UTF-8.
-        RequestInvalid: repeated keys, NaN or Infinity, missing, unknown or wrongly typed fields.
+        RequestInvalid: a key is repeated, a number is NaN or Infinity, or a field is missing, unknown or wrongly typed.
     """
     _check_media_type(request)
     text = _decode(await _read(request))
