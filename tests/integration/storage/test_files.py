@@ -46,7 +46,7 @@ def _no_thread_left() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of hundreds of kilobytes comes in as many ranges as one of gigabytes does."""
-    monkeypatch.setattr(range_reader, "RANGE", 16 * KILO)
+    monkeypatch.setattr(range_reader, "PART_BYTES", 16 * KILO)
 
 
 @pytest.fixture
