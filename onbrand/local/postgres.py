@@ -28,26 +28,26 @@ _POLL_SECONDS = 0.05
 _LOG_BYTES = 1_000_000  # kept from one start to the next, twice
 _SETTINGS = {
     "listen_addresses": HOST,
-    "unix_socket_directories": "",  # their paths may have 107 bytes; data directories are longer
+    "unix_socket_directories": "",  # the path of a socket may have 107 bytes, and a data directory's path may be longer
     "max_connections": "60",
     "shared_buffers": "64MB",
     "max_wal_size": "256MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
-    "log_error_verbosity": "terse",  # the DETAIL of a refused row would put prompts into the log
+    "log_error_verbosity": "terse",  # DETAIL would write the prompt of a refused row into the log
 }
-# A postmaster killed with -9 leaves processes that hold the shared memory for a moment longer.
+# After kill -9 of the postmaster, its processes keep the shared memory for a moment.
 _LEFTOVERS = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
 _PORT_TAKEN = "Address already in use"
 
 
 class EmbeddedPostgres:
-    """The PostgreSQL server of one data directory, made on the first start and kept.
+    """The PostgreSQL server of one data directory, which the first start makes.
 
-    `port` 0 takes a free one, and keeps it over restarts of this object: whoever holds `url` finds the server again.
-    Use it as a context manager, or call `start` and `stop`. Call `start` from a thread that lives as long as the
-    program (the main one): on Linux the server shuts down when the thread that started it ends, even by `kill -9`.
+    With `port` 0 it chooses a free port, and keeps that port when this object restarts it, so `url` stays valid.
+    Use it as a context manager, or call `start` and `stop`. Call `start` from a thread that lives as long as the program
+    (the main one): on Linux the server shuts down when the thread that started it ends, even by `kill -9`.
     """
 
     def __init__(
@@ -55,8 +55,10 @@ class EmbeddedPostgres:
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.port = port
-        self.start_seconds = start_seconds  # recovery after a crash included; making the directory is not
-        self.stop_seconds = stop_seconds  # then it is stopped without writing everything out, and recovers next time
+        self.start_seconds = start_seconds  # includes recovery after a crash, but not making the directory
+        self.stop_seconds = (
+            stop_seconds  # after this it is stopped without a checkpoint, and recovers at the next start
+        )
         self._may_choose_port = port == 0
         self._has_served = False
         self._cluster: Cluster | None = None
@@ -69,18 +71,18 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The address for libpq, password included; known after the first `start`."""
+        """The address for libpq, password included. It is known after the first `start`."""
         if self._cluster is None or self.port == 0:
             raise RuntimeError("start the server first")
         return address(self._cluster.password, self.port)
 
     @property
     def pid(self) -> int | None:
-        """The server's process, if it has been started and not been stopped."""
+        """The server's process id; None before `start` and after `stop`."""
         return self._process.pid if self._process else None
 
     def poll(self) -> int | None:
-        """The exit code (negative: the signal) of a server that ended by itself; None while it runs or after `stop`."""
+        """The exit code of a server that ended by itself (negative: a signal); None while it runs and after `stop`."""
         return self._process.poll() if self._process else None
 
     def __enter__(self) -> Self:
@@ -93,12 +95,12 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Return when the server answers; at once if it runs already. After a crash, start again: no row is lost.
+        """Start the server, and return when it answers. After a crash, call this again: no committed row is lost.
 
         Raises:
-            AlreadyRunning: another supervisor holds this data directory.
+            AlreadyRunning: another supervisor uses this data directory.
             DataDirUnwritable: the folder cannot be written.
-            DatabaseServerFailed: it is not installed, or did not come up; with the end of its log.
+            DatabaseServerFailed: PostgreSQL is not installed, or did not start. The message has the end of its log.
         """
         if self._process and self._process.poll() is None:
             return
@@ -108,14 +110,14 @@ class EmbeddedPostgres:
                 self._rotate_log()
             self._cluster = self._cluster or open_cluster(self.data_dir)
             with writing(self.data_dir):
-                self._clear_the_way(self._cluster)
+                self._end_leftover_server(self._cluster)
             self._start_until(time.monotonic() + self.start_seconds, self._cluster)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Shut down and let the data directory go. Open connections are cut. Calling it twice is fine."""
+        """Shut the server down and release the data directory. Open connections end. A second call does nothing."""
         if process := self._process:
             end(process.send_signal, lambda: process.poll() is not None, self.stop_seconds)
             self._process = None
@@ -124,7 +126,7 @@ class EmbeddedPostgres:
             self._lock = None
 
     def _take_lock(self) -> None:
-        """One supervisor a directory. The kernel lets go of it when we die, and the server does not inherit it."""
+        """Allow one supervisor for a directory. The kernel releases the lock when we end; no child inherits it."""
         if self._lock is not None:
             return
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -142,18 +144,18 @@ class EmbeddedPostgres:
             if self.log_path.stat().st_size > _LOG_BYTES:
                 self.log_path.replace(self.log_path.with_name("postgres.log.1"))
 
-    def _clear_the_way(self, cluster: Cluster) -> None:
+    def _end_leftover_server(self, cluster: Cluster) -> None:
         """Stop a server that outlived its supervisor, and remove a pid file that names an unrelated process.
 
-        PostgreSQL refuses to start while *any* process has the pid in the file. A file whose process is gone stays: it
-        helps PostgreSQL find the shared memory of processes that are left.
+        PostgreSQL refuses to start while *any* process has the pid in that file. A file whose process has ended is
+        kept, because PostgreSQL uses it to find the shared memory of remaining processes.
         """
         pid_file = cluster.path / "postmaster.pid"
         try:
             pid = int(pid_file.read_bytes().split(b"\n")[0])
         except FileNotFoundError:
             return
-        except ValueError:  # cut off while it was written
+        except ValueError:  # the file was not completely written
             pid_file.unlink()
             return
         if is_server_of(pid, cluster.path):
@@ -191,17 +193,17 @@ class EmbeddedPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the supervisor, which stops the server last
+                start_new_session=True,  # so Ctrl-C reaches the supervisor alone, which stops the server last
             )
         finally:
             os.close(log)
 
     def _comes_up(self, deadline: float, cluster: Cluster) -> bool:
-        """Whether a connection succeeded before the server's end or the deadline."""
+        """Whether a connection succeeded before the server ended and before the deadline."""
         process = self._process
         assert process is not None
         while process.poll() is None and time.monotonic() < deadline:
-            # Only then is it our server that listens on the port, and nobody else's.
+            # Only then we know that our server listens on the port, and no other program.
             if says_ready(cluster.path, process.pid):
                 try:
                     psycopg.connect(self.url, connect_timeout=5).close()
