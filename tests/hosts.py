@@ -13,7 +13,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,9 +211,15 @@ def _database(studio: Studio) -> Iterator[None]:
             except psycopg.OperationalError:
                 return None
 
-        with wait_until(connect, 30) as studio.database:
+        with _connected(connect) as studio.database:
             migrate(from_here)
             yield
+
+
+def _connected(connect: Callable[[], psycopg.Connection[dict[str, Any]] | None]) -> psycopg.Connection[dict[str, Any]]:
+    connection = wait_until(connect, 30)
+    assert connection is not None
+    return connection
 
 
 @contextmanager

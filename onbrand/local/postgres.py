@@ -46,8 +46,8 @@ class EmbeddedPostgres:
     """The PostgreSQL server of one data directory, which the first start makes.
 
     With `port` 0 it chooses a free port, and keeps that port when this object restarts it, so `url` stays valid.
-    Use it as a context manager, or call `start` and `stop`. Call `start` from a thread that lives as long as the program
-    (the main one): on Linux the server shuts down when the thread that started it ends, even by `kill -9`.
+    Use it as a context manager, or call `start` and `stop`. Call `start` from a thread that lives as long as the
+    program (the main one): on Linux the server shuts down when the thread that started it ends, even by `kill -9`.
     """
 
     def __init__(

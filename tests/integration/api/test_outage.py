@@ -158,7 +158,7 @@ async def test_a_submission_that_is_stuck_on_a_lock_is_given_up_and_leaves_nothi
     service: Service, member: Person, table: str
 ) -> None:
     with psycopg.connect(service.database_url) as connection:
-        connection.execute(f"lock table {table} in access exclusive mode")  # type: ignore[arg-type]
+        connection.execute(f"lock table {table} in access exclusive mode")
         answer, seconds = await timed(member.http.post("/generate", json={"prompt": "a teapot"}))
         assert_problem(answer, 503, "database_unavailable")
         assert seconds < PROMISED_SECONDS + SLACK_SECONDS

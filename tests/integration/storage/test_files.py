@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -268,6 +268,7 @@ async def test_tensors_that_are_not_wanted_any_more_are_not_waited_for(
 ) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(1000)}))
     arriving = tensors(in_azure(on_azure), [file])
+    assert isinstance(arriving, Generator)
     next(arriving)
     with azurite.frozen():
         assert [thread for thread in threading.enumerate() if thread.name == "weights"]
