@@ -1,4 +1,4 @@
-"""Onbrand's parts on several hosts: a database, an API and workers, each beyond a cable that a test can pull.
+"""Onbrand's parts on several hosts: a database, an API and workers, each with a network cable that a test can pull.
 
 The test itself stands outside and asks the database through its socket file, which no cut reaches. Whatever was made is
 gone at the end, however the test ends.

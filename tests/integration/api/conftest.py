@@ -1,4 +1,4 @@
-"""One service for all tests: they keep out of each other's way by being different people."""
+"""One service for all tests. Each test uses other people, so the tests do not disturb each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads: true figures, labels that nobody can choose, and an answer without the database, too."""
+"""What Prometheus reads: correct numbers, no label that a caller can choose, and an answer also without the database."""
 
 from __future__ import annotations
 

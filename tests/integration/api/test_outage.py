@@ -1,4 +1,4 @@
-"""A database that is stopped, stuck or slow: an answer in seconds, never a hang, and recovery without a restart.
+"""A database that is stopped, stuck or slow: the API answers within seconds, and recovers without a restart.
 
 Each test has a server of its own, or locks rows of the shared one.
 """

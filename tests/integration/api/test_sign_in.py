@@ -1,4 +1,4 @@
-"""Every route that is somebody's needs a token, and a member's; what the token check itself refuses is `identity`'s."""
+"""Every route with a person's data needs a member's token. tests/integration/identity tests the token check itself."""
 
 from __future__ import annotations
 

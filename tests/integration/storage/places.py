@@ -1,4 +1,4 @@
-"""An image store in a test, and the place below it, where somebody else may put, damage or look for things."""
+"""An image store in a test, and the place below it, where a test may store, damage or list objects directly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights in a folder, on disk or in Azure: the same bytes, in order, and plain words when they can't be had."""
+"""Weights in a folder, on disk or in Azure: the same bytes, in order, and a clear error if they can't be read."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of some seconds where there are longer ones, for the sake of this suite."""
+    """Waits of some seconds instead of longer ones, so that the tests are quick."""
     monkeypatch.setattr(object_store, "FOR_WEIGHTS", Patience(2, 1, 3, 0.2, 8))
 
 

@@ -1,4 +1,4 @@
-"""Without a key: the tokens of a managed identity, which Azurite checks as Azure does, but for their signature."""
+"""Without a key: tokens of a managed identity. Azurite checks them as Azure does, except their signature."""
 
 from __future__ import annotations
 

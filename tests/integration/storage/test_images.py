@@ -1,4 +1,4 @@
-"""Images in either store: whole or not at all, never replaced, never given out damaged, and nobody else's touched."""
+"""Images in both kinds of store: complete or absent, never replaced, never served damaged; foreign objects are left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shelf of brand packs in Azure Blob Storage; what it promises is tested in `test_shelf.py`, on disk."""
+"""Brand packs in Azure Blob Storage. tests/integration/packs/test_store.py tests the pack store on disk."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ async def test_a_pack_comes_back_from_azure_as_it_was_added(
     azure: Place, on_azure: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(packs.FILES, "lora.safetensors", LARGE)
-    pack, shelf = make_pack(tmp_path / "pack"), PackStore.open(on_azure)
+    pack, store = make_pack(tmp_path / "pack"), PackStore.open(on_azure)
     for _ in range(2):
-        shelf.add(pack.directory)
-    assert shelf.list()[1:] == [StoredPack(pack.id, pack.manifest, is_bundled=False)]
-    assert shelf.find(pack.id[:12]).id == pack.id
-    fetched = shelf.fetch(pack.id)
+        store.add(pack.directory)
+    assert store.list()[1:] == [StoredPack(pack.id, pack.manifest, is_bundled=False)]
+    assert store.find(pack.id[:12]).id == pack.id
+    fetched = store.fetch(pack.id)
     assert fetched.path("lora.safetensors").read_bytes() == pack.path("lora.safetensors").read_bytes()
     await azure.put(f"packs/{pack.id}/samples/1.png", os.urandom(3))
     with pytest.raises(WeightsDamaged, match=r"on the shelf is damaged: samples/1\.png"):
-        shelf.verify(pack.id)
+        store.verify(pack.id)
     assert await azure.stored() == []  # no image
 
 
@@ -41,9 +41,9 @@ async def test_an_empty_container_has_the_bundled_pack_alone(azure: Place, on_az
 
 
 async def test_a_container_that_does_not_exist_is_refused(on_azure: Settings, tmp_path: Path) -> None:
-    shelf, pack = PackStore.open(on_azure), make_pack(tmp_path / "pack")
+    store, pack = PackStore.open(on_azure), make_pack(tmp_path / "pack")
     with pytest.raises(StorageRefused, match=r"refuses the brand packs \(404 ContainerNotFound\)"):
-        shelf.add(pack.directory)
+        store.add(pack.directory)
 
 
 async def test_a_key_that_is_not_ours_is_refused_without_being_told(
