@@ -1,4 +1,4 @@
-"""What Prometheus reads: correct numbers, no label that a caller can choose, and an answer also without the database."""
+"""What Prometheus reads: correct numbers, no label that a caller can choose, an answer even without the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images in both kinds of store: complete or absent, never replaced, never served damaged; foreign objects are left alone."""
+"""Images in both kinds of store: complete or absent, never replaced, never served damaged. Foreign objects stay."""
 
 from __future__ import annotations
 
