@@ -104,7 +104,7 @@ GUARDS = (
     Guard(
         "a token's times are whole numbers",
         "_seconds",
-        "type(value) is not int or value < 0:  # not isinstance: a bool is an int",
+        "type(value) is not int or value < 0:",
         "not isinstance(value, int | float) or value < 0:",
         (f"{_CLAIMS}::test_s16_times_are_whole_numbers",),
     ),
