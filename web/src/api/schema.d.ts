@@ -401,7 +401,7 @@ export interface components {
         };
         /**
          * Phase
-         * @description What is happening within `queued` (the first three) and `processing` (the others).
+         * @description What happens within the status `queued` (the first three) and `processing` (the others).
          * @enum {string}
          */
         Phase: "waiting" | "starting_gpu" | "loading_model" | "encoding" | "drawing" | "saving";
