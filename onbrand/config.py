@@ -1,6 +1,6 @@
-"""Settings: the only place that reads the environment. Built once in `cli` and passed down, never a module global.
+"""Settings: the only module that reads the environment. `cli` builds them once and passes them down.
 
-Every field is documented in `docs/settings.md`; a test compares the two.
+`docs/settings.md` documents every field; a test compares the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOCAL_TENANT_ID = UUID("11111111-1111-4111-8111-111111111111")
 LOCAL_SPA_CLIENT_ID = UUID("22222222-2222-4222-8222-222222222222")
 LOCAL_API_CLIENT_ID = UUID("33333333-3333-4333-8333-333333333333")
 LOCAL_GROUP_ID = UUID("44444444-4444-4444-8444-444444444444")
-# Where pydantic's own words speak of parsing, or quote a part of the value.
+# For errors where pydantic's own text speaks of parsing, or quotes a part of the value.
 _WORDS = {
     "bool_parsing": "must be true or false",
     "float_parsing": "must be a number",
@@ -34,12 +34,7 @@ _WORDS = {
     "uuid_parsing": f"must be a UUID, such as {LOCAL_TENANT_ID}",
 }
 MICROSOFT_METADATA_URL = "https://login.microsoftonline.com/{tenant}/v2.0/.well-known/openid-configuration"
-_AZURE_SETTINGS = (
-    "storage_azure_endpoint",
-    "storage_azure_account",
-    "storage_azure_key",
-    "storage_azure_client_id",
-)
+_AZURE_SETTINGS = tuple(f"storage_azure_{name}" for name in ("endpoint", "account", "key", "client_id"))
 # https://learn.microsoft.com/azure/storage/common/storage-account-overview, and for containers
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
@@ -82,7 +77,7 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Directory:
-    """The identity provider as the token check needs it: Entra, or the local stand-in."""
+    """The identity provider as the token check needs it: Entra, or the local issuer."""
 
     tenant_id: UUID
     api_client_id: UUID
@@ -91,24 +86,24 @@ class Directory:
     role: str | None
     allow_guests: bool
     metadata_url: str  # the OpenID configuration
-    denied_users: frozenset[UUID] = frozenset()  # object ids that are refused whatever their token says
+    denied_users: frozenset[UUID] = frozenset()  # object ids; these people are refused, whatever their token says
 
 
 @dataclass(frozen=True)
 class AzureContainer:
-    """A container of Azure Blob Storage, and what shows that we may use it."""
+    """A container of Azure Blob Storage, and the credentials for it."""
 
     account: str
-    endpoint: str  # the account's blob service, without a slash at its end
+    endpoint: str  # address of the account's blob service, without a slash at its end
     name: str
     prefix: str | None  # before every key
-    key: SecretStr | None  # None: the managed identity, or in Kubernetes the workload's
+    key: SecretStr | None  # None: use the managed identity, or in Kubernetes the workload identity
     client_id: UUID | None  # which managed identity; None: the machine's own
     is_workload: bool
 
 
 class Settings(BaseSettings):
-    """All settings, from `ONBRAND_*` variables. Construct with `load_settings`, which words its errors for people."""
+    """All settings, from `ONBRAND_*` variables. Build them with `load_settings`, which turns errors into sentences."""
 
     model_config = SettingsConfigDict(
         env_prefix="ONBRAND_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
@@ -172,12 +167,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [
-            *self._sign_in_problems(),
-            *self._origin_problems(),
-            *self._production_problems(),
-            *self._storage_problems(),
-        ]
+        problems = [*self._sign_in_problems(), *self._origin_problems()]
+        problems += [*self._production_problems(), *self._storage_problems()]
         if self.metrics_port == self.port:
             problems.append("ONBRAND_METRICS_PORT must be another port than ONBRAND_PORT")
         if problems:
@@ -186,9 +177,8 @@ class Settings(BaseSettings):
 
     def _sign_in_problems(self) -> list[str]:
         if self.auth is SignIn.LOCAL:
-            if self.host not in ("127.0.0.1", "localhost"):
-                return ["local sign-in lets anybody in, so ONBRAND_HOST must stay 127.0.0.1; use ONBRAND_AUTH=entra"]
-            return []
+            problem = "local sign-in lets anybody in, so ONBRAND_HOST must stay 127.0.0.1; use ONBRAND_AUTH=entra"
+            return [] if self.host in ("127.0.0.1", "localhost") else [problem]
         needed = ("entra_tenant_id", "entra_api_client_id", "entra_spa_client_id")
         missing = [name for name in needed if getattr(self, name) is None]
         problems = [f"ONBRAND_AUTH=entra needs ONBRAND_{name.upper()}" for name in missing]
@@ -223,37 +213,21 @@ class Settings(BaseSettings):
 
     @property
     def directory(self) -> Directory:
-        """Who signs tokens, for whom, and who may in; one answer for Entra and for the local stand-in."""
+        """Who signs tokens, for which applications, and who is admitted: by Entra or by the local issuer."""
+        denied = frozenset(self.denied_users)
         if self.auth is SignIn.LOCAL:
-            metadata_url = f"http://127.0.0.1:{self.port}/{LOCAL_TENANT_ID}/v2.0/.well-known/openid-configuration"
-            return Directory(
-                LOCAL_TENANT_ID,
-                LOCAL_API_CLIENT_ID,
-                LOCAL_SPA_CLIENT_ID,
-                LOCAL_GROUP_ID,
-                None,
-                False,
-                metadata_url,
-                frozenset(self.denied_users),
-            )
-        tenant, api, spa = self.entra_tenant_id, self.entra_api_client_id, self.entra_spa_client_id
-        if tenant is None or api is None or spa is None:
+            tenant, api, spa, group = LOCAL_TENANT_ID, LOCAL_API_CLIENT_ID, LOCAL_SPA_CLIENT_ID, LOCAL_GROUP_ID
+            url = f"http://127.0.0.1:{self.port}/{tenant}/v2.0/.well-known/openid-configuration"
+            return Directory(tenant, api, spa, group, None, False, url, denied)
+        entra_tenant, entra_api, entra_spa = self.entra_tenant_id, self.entra_api_client_id, self.entra_spa_client_id
+        if entra_tenant is None or entra_api is None or entra_spa is None:
             raise ConfigError("ONBRAND_AUTH=entra needs the tenant's and both applications' ids")
-        metadata_url = self.entra_metadata_url or MICROSOFT_METADATA_URL.format(tenant=tenant)
-        return Directory(
-            tenant,
-            api,
-            spa,
-            self.entra_group_id,
-            self.entra_role,
-            self.entra_allow_guests,
-            metadata_url,
-            frozenset(self.denied_users),
-        )
+        url = self.entra_metadata_url or MICROSOFT_METADATA_URL.format(tenant=entra_tenant)
+        role, guests = self.entra_role, self.entra_allow_guests
+        return Directory(entra_tenant, entra_api, entra_spa, self.entra_group_id, role, guests, url, denied)
 
     def _storage_problems(self) -> list[str]:
-        url = _split(self.storage_url or "")
-        problems = []
+        url, problems = _split(self.storage_url or ""), []
         if url.scheme == "az":
             problems += _container_problems("ONBRAND_STORAGE_URL", url)
         elif self.storage_url is not None:
@@ -286,14 +260,14 @@ class Settings(BaseSettings):
 
     @property
     def storage(self) -> Path | AzureContainer:
-        """Where the images are: a folder, or a container of Azure Blob Storage."""
+        """Where images and packs are: a folder, or a container of Azure Blob Storage."""
         url = _split(self.storage_url or "")
         if url.scheme == "az" and self.storage_azure_account is not None:
             return self._container(url, self.storage_azure_account)
         return Path(unquote(url.path)) if url.scheme == "file" else self.data_dir / "images"
 
     def place(self, address: str) -> Path | AzureContainer:
-        """A folder on this machine, or a part of a container in the account that the settings name.
+        """A folder of this machine, or a part of a container in the configured account.
 
         Raises:
             ConfigError: the address is wrong, or no account is set.
@@ -315,13 +289,13 @@ class Settings(BaseSettings):
             url.path.strip("/") or None,
             self.storage_azure_key,
             self.storage_azure_client_id,
-            # What Kubernetes' webhook for workload identities sets in a pod; a name of Azure's, hence not a setting.
+            # Azure's webhook for workload identities sets this variable in a pod. It is not one of our settings.
             is_workload="AZURE_FEDERATED_TOKEN_FILE" in os.environ,
         )
 
     @property
     def model_place(self) -> str:
-        """Where the model's base is: a directory, or `az://CONTAINER/PREFIX`. The mini model's is the repository's."""
+        """Where the model's base is: a directory, or `az://CONTAINER/PREFIX`. By default a folder of the repository."""
         return self.model_path or str(REPOSITORY / "models" / self.model.value)
 
 
@@ -330,13 +304,13 @@ def _container_problems(name: str, url: SplitResult) -> list[str]:
     if is_plain and _PREFIX.fullmatch(url.path) and _CONTAINER.fullmatch(url.netloc):
         return []
     return [
-        f"{name} must be az://CONTAINER or az://CONTAINER/PREFIX, the container's name being"
+        f"{name} must be az://CONTAINER or az://CONTAINER/PREFIX, where CONTAINER has"
         " 3 to 63 small letters, digits and single hyphens"
     ]
 
 
 def _split(url: str) -> SplitResult:
-    """The parts of an address; all empty if it is none."""
+    """The parts of an address. All are empty if the text is no address."""
     try:
         return urlsplit(url)
     except ValueError:
@@ -354,7 +328,7 @@ def load_settings() -> Settings:
     """Read the environment.
 
     Raises:
-        ConfigError: with one line naming every wrong setting (never its value).
+        ConfigError: one line names every wrong setting, but never its value.
     """
     try:
         return Settings()
@@ -363,7 +337,7 @@ def load_settings() -> Settings:
 
 
 def unknown_settings() -> list[str]:
-    """Names in the environment that look like settings and are none: `load_settings` passes over them in silence."""
+    """Names in the environment that look like settings and are none. `load_settings` ignores them."""
     prefix, known = "ONBRAND_", {name.upper() for name in Settings.model_fields}
     named = (name for name, value in os.environ.items() if value and name.upper().startswith(prefix))
     return sorted(name for name in named if name.upper().removeprefix(prefix) not in known)

@@ -1,4 +1,4 @@
-"""Azurite, Microsoft's own stand-in for Azure Blob Storage, as a child process that can be lost and found again."""
+"""Azurite, Microsoft's emulator of Azure Blob Storage, as a child process that a test can stop and start again."""
 
 from __future__ import annotations
 

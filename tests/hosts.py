@@ -1,4 +1,4 @@
-"""Onbrand's parts on several hosts: a database, an API and workers, each beyond a cable that a test can pull.
+"""Onbrand's parts on several hosts: a database, an API and workers, each with a network cable that a test can pull.
 
 The test itself stands outside and asks the database through its socket file, which no cut reaches. Whatever was made is
 gone at the end, however the test ends.
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,9 +211,15 @@ def _database(studio: Studio) -> Iterator[None]:
             except psycopg.OperationalError:
                 return None
 
-        with wait_until(connect, 30) as studio.database:
+        with _connected(connect) as studio.database:
             migrate(from_here)
             yield
+
+
+def _connected(connect: Callable[[], psycopg.Connection[dict[str, Any]] | None]) -> psycopg.Connection[dict[str, Any]]:
+    connection = wait_until(connect, 30)
+    assert connection is not None
+    return connection
 
 
 @contextmanager

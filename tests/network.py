@@ -1,4 +1,4 @@
-"""Hosts on one machine: network namespaces on a switch whose cables a test pulls.
+"""Several hosts on one machine: network namespaces on a switch. A test can pull their cables.
 
 A pulled cable loses packets without a word: no reset, no refusal, as when a switch fails. Needs Linux, root, and the
 `ip` and `nsenter` of iproute2 and util-linux. Nothing of it touches the machine's own network.

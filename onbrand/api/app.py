@@ -1,4 +1,4 @@
-"""Putting the service together: `create_app` builds it, `serve` runs it in this process."""
+"""The service as a whole: `create_app` builds it, and `serve` runs it in this process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from onbrand import __version__
-from onbrand.api import health, page, problems, routes
+from onbrand.api import health, page, page_config, problems, routes
 from onbrand.api.cors import Cors
-from onbrand.api.deps import Services, State
+from onbrand.api.dependencies import Services, State
 from onbrand.api.metrics import Metrics
-from onbrand.api.middleware import Edge, Unforeseen
+from onbrand.api.middleware import OuterMiddleware, UnexpectedErrors
 from onbrand.api.protocol import KEEP_ALIVE_SECONDS, Protocol
 from onbrand.api.schemas import AnswerRequest, GenerateRequest, Problem
 from onbrand.config import Environment, Settings, SignIn
@@ -36,30 +36,30 @@ logger = logging.getLogger(__name__)
 MAX_CONNECTIONS = 5
 _KEYS_RETRY_SECONDS = 0.5
 _BACKLOG = 2048  # connections that wait to be accepted
-# How many are accepted before `protocol` counts them. Left to itself asyncio accepts the whole backlog at once, which
-# may be more files than this process may open, and then logs as many errors, thousands a second.
+# How many connections are accepted before `protocol` counts them. By default asyncio accepts the whole backlog at once.
+# That can be more files than this process may open, and asyncio then logs thousands of errors a second.
 _ACCEPTED_AT_ONCE = 16
-# What the system keeps of an answer for a client that takes it slowly. Left to itself it keeps up to 4 MB for each, and
-# `protocol` then sees too late that a client still takes something.
+# How much of an answer the kernel buffers for a client that reads slowly. By default it buffers up to 4 MB for each
+# connection, and `protocol` then notices too late that the client is still reading.
 _SEND_BUFFER_BYTES = 262_144
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """A local identity provider that is served by this process, in place of Entra."""
+    """A local identity provider. This process serves it in place of Entra."""
 
     router: APIRouter
     metadata: dict[str, Any]
 
 
 def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | None, web_dir: Path | None) -> FastAPI:
-    """The whole HTTP service. `web_dir` is the built page, None where it is served elsewhere.
+    """The whole HTTP service. `web_dir` is the folder of the built page, or None if another host serves the page.
 
     Raises:
-        PageNotBuilt: `web_dir` has no build.
-        DataDirUnwritable: the images' directory cannot be made.
+        PageNotBuilt: `web_dir` holds no built page.
+        DataDirUnwritable: the folder of the images cannot be made.
     """
-    held = Services(
+    services = Services(
         settings=settings,
         database=Database(database_url, application_name="onbrand api", max_connections=MAX_CONNECTIONS),
         images=ImageStore.open(settings),
@@ -70,13 +70,13 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        await held.database.open()
-        upkeep = [asyncio.create_task(_load_keys(held.verifier)), asyncio.create_task(_upkeep(held))]
-        yield {"services": held}
-        for task in upkeep:
+        await services.database.open()
+        background = [asyncio.create_task(_load_keys(services.verifier)), asyncio.create_task(_maintain(services))]
+        yield {"services": services}
+        for task in background:
             task.cancel()
-        await asyncio.gather(*upkeep, return_exceptions=True)
-        await held.database.close()
+        await asyncio.gather(*background, return_exceptions=True)
+        await services.database.close()
 
     app = FastAPI(
         title="Onbrand",
@@ -89,27 +89,32 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
-    app.state.services = held
-    app.state.sign_in = health.sign_in_config(settings, stand_in.metadata if stand_in else None)
+    app.state.services = services
+    app.state.sign_in = page_config.sign_in_config(settings, stand_in.metadata if stand_in else None)
     problems.install(app)
     app.include_router(routes.router)
+    app.include_router(page_config.router)
     app.include_router(health.router)
     if not production:
         app.include_router(health.metrics_router)
     if stand_in is not None:
         app.include_router(stand_in.router, include_in_schema=False)
     if web_dir is not None:
-        page.install(app, web_dir, health.issuer_origin(settings))
-    app.add_middleware(Unforeseen)
+        page.install(app, web_dir, page_config.issuer_origin(settings))
+    app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    app.add_middleware(Edge, https=production, for_this_machine=settings.auth is SignIn.LOCAL, metrics=held.metrics)
+    is_local = settings.auth is SignIn.LOCAL
+    app.add_middleware(OuterMiddleware, https=production, for_this_machine=is_local, metrics=services.metrics)
     _document_shapes(app)
     return app
 
 
 def metrics_app(services: Services) -> FastAPI:
-    """A service of nothing but `/metrics`, for a port that the outside cannot reach. It opens no connection itself."""
+    """A service with the route `/metrics` alone, for a port that only the operator's network reaches.
+
+    It uses the database connections of `services` and opens none.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
@@ -118,16 +123,17 @@ def metrics_app(services: Services) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     problems.install(app)
     app.include_router(health.metrics_router)
-    app.add_middleware(Unforeseen)
-    app.add_middleware(Edge, https=False, for_this_machine=services.settings.auth is SignIn.LOCAL, metrics=None)
+    app.add_middleware(UnexpectedErrors)
+    is_local = services.settings.auth is SignIn.LOCAL
+    app.add_middleware(OuterMiddleware, https=False, for_this_machine=is_local, metrics=None)
     return app
 
 
 async def serve(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
-    """Answer requests until `stop` is set; open streams get three seconds to end.
+    """Answer requests until `stop` is set. Open streams then have three seconds to end.
 
     Raises:
-        PortBusy: an address cannot be listened on.
+        PortBusy: this process cannot listen on an address.
         ObjectStoreRefused: the image store does not accept the settings.
     """
     services: Services = app.state.services
@@ -167,20 +173,22 @@ def _configuration(app: FastAPI) -> uvicorn.Config:
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:
-    """The socket to serve on. Made before the server starts, so that the local sign-in's keys can be asked of it.
+    """The socket to serve on. It is made before the server starts, so the verifier can already connect to load keys.
 
-    `setting` is what names the port.
+    `setting` is the name of the setting that chooses the port.
 
     Raises:
-        PortBusy: the address cannot be listened on.
+        PortBusy: this process cannot listen on the address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio only then switches Nagle's algorithm off, which would hold each answer's
-    # body back for 40 ms (measured; socket.create_server leaves it at 0).
+    # asyncio switches Nagle's algorithm off only if the protocol is named, and socket.create_server leaves it at 0.
+    # With Nagle's algorithm the body of each answer came 40 ms late (measured).
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)  # of each connection, too
+        listening.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES
+        )  # every accepted connection inherits this
         listening.bind((host, port))
         listening.listen(_BACKLOG)
         return listening
@@ -196,12 +204,12 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without its own signal handlers: who starts this process decides when it stops."""
+    """Uvicorn without its own signal handlers: the command that started this process decides when it stops."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listening in sockets or ():
-            listening.listen(_BACKLOG)  # it has set `_ACCEPTED_AT_ONCE`
+            listening.listen(_BACKLOG)  # asyncio has just called listen(_ACCEPTED_AT_ONCE)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -219,9 +227,9 @@ async def _load_keys(verifier: TokenVerifier) -> None:
             return
 
 
-async def _upkeep(held: Services) -> None:
-    # Here, because with scale-to-zero there may be no worker to do it.
-    await Maintenance(held.settings, held.database, held.images).run()
+async def _maintain(services: Services) -> None:
+    # In this process, because no worker runs while the GPU is scaled to zero.
+    await Maintenance(services.settings, services.database, services.images).run()
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -229,7 +237,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _document_shapes(app: FastAPI) -> None:
-    """Add the shapes that no route names by type: the bodies that are read by hand, and the problem."""
+    """Add the shapes that FastAPI cannot find: bodies that `body` reads, and problems."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -241,7 +249,7 @@ def _document_shapes(app: FastAPI) -> None:
             for operation in path.values():
                 if "401" in operation["responses"]:
                     operation["security"] = [{"bearer": []}]
-                if "requestBody" not in operation:  # FastAPI adds its own 422; ours answers such paths with 404
+                if "requestBody" not in operation:  # FastAPI adds a 422 for path parameters, and Onbrand answers 404
                     operation["responses"].pop("422", None)
         document["components"]["schemas"].pop("HTTPValidationError", None)
         document["components"]["schemas"].pop("ValidationError", None)

@@ -1,24 +1,24 @@
-"""Reading a request's body: bounded before it is read, strict in what counts as JSON.
+"""Reading a request's body: the size is limited before reading, and only strict JSON is accepted.
 
-FastAPI's own reader is not used, because it takes any size, reads before anybody is signed in, accepts other encodings
-and repeated keys, and answers 500 to lone surrogates and NaN.
+FastAPI's own reader is not used. It accepts any size, other encodings and repeated keys, reads the body before it
+checks who calls, and answers 500 to lone surrogates and NaN. See docs/adr/0005.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from email.message import Message
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 from pydantic import ValidationError
 
 from onbrand.api.schemas import Body
 from onbrand.errors import BodyTooLarge, BodyTooSlow, JsonInvalid, MediaTypeUnsupported, RequestInvalid
+from onbrand.storage import strict_json
 
 MAX_BYTES = 8192
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0  # from the first byte of the body to the last
 
 Model = TypeVar("Model", bound=Body)
 
@@ -27,19 +27,17 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     """The body as `model`.
 
     Raises:
-        MediaTypeUnsupported: not declared as application/json in UTF-8, or compressed.
-        BodyTooLarge: more than 8,192 bytes, declared or sent.
-        BodyTooSlow: not all of it came within `PATIENCE_SECONDS`.
+        MediaTypeUnsupported: the body is compressed, or its type is not application/json in UTF-8.
+        BodyTooLarge: more than 8,192 bytes are declared or sent.
+        BodyTooSlow: the body was not complete within `PATIENCE_SECONDS`.
         JsonInvalid: not one JSON document in UTF-8.
-        RequestInvalid: repeated keys, NaN or Infinity, missing, unknown or wrongly typed fields.
+        RequestInvalid: a key is repeated, a number is NaN or Infinity, or a field is missing, unknown or wrongly typed.
     """
     _check_media_type(request)
     text = _decode(await _read(request))
     try:
-        return model.model_validate(
-            json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-        )
-    except (RequestInvalid, ValidationError):
+        return model.model_validate(strict_json.loads(text))
+    except (strict_json.Ambiguous, ValidationError):
         raise RequestInvalid(model.expected) from None
     except (ValueError, RecursionError):
         raise JsonInvalid from None
@@ -77,14 +75,3 @@ def _decode(body: bytes) -> str:
         return body.decode("utf-8")
     except UnicodeDecodeError:
         raise JsonInvalid from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise RequestInvalid
-    return fields
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise RequestInvalid

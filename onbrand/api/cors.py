@@ -1,4 +1,4 @@
-"""Which pages on other origins may call this service. By default none; an origin is allowed exactly as configured."""
+"""Which pages on other origins may call this service: exactly the configured origins, and by default none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onbrand.errors import PreflightRefused
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, with what our page sends and reads, and a problem for a preflight that is refused."""
+    """Starlette's CORS with the methods and headers of our page. A refused preflight is answered with a problem."""
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
         super().__init__(

@@ -1,28 +1,24 @@
-"""The routes about the service itself: what the page needs to start, health, readiness and metrics."""
+"""The routes for whoever operates the service: is the process alive, is it ready, and the metrics."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
-from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
-from onbrand import __version__
-from onbrand.api.deps import ServicesOfProcess
+from onbrand.api.dependencies import ServicesOfProcess
 from onbrand.api.metrics import CONTENT_TYPE
 from onbrand.api.problems import MEDIA_TYPE, documented
-from onbrand.api.schemas import Health, PageConfig, Readiness, SignInConfig
-from onbrand.config import Settings, SignIn
+from onbrand.api.schemas import Health, Readiness
 from onbrand.database import migrations
 from onbrand.errors import DatabaseUnavailable
 from onbrand.jobs import eta, metrics, workers
 from onbrand.jobs.eta import round_seconds
 
 router = APIRouter()
-metrics_router = APIRouter()  # in production only on a port of its own, since it asks for no token
+metrics_router = APIRouter()  # without a token, and therefore in production only on a port of its own
 
-# 503 is two things here: not ready, or too many visitors.
+# A 503 of this route means either that the service is not ready, or that too many requests are open.
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {
         "model": Readiness,
@@ -30,53 +26,11 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 }
-_WELL_KNOWN = "/v2.0/.well-known/openid-configuration"
-
-
-def sign_in_config(settings: Settings, stand_in_metadata: dict[str, Any] | None) -> SignInConfig:
-    """What MSAL needs: Entra's authority, or the local stand-in's with its metadata spelled out.
-
-    MSAL insists on an https authority, but takes the endpoints from the metadata when it is given, so the stand-in
-    may speak http on this machine.
-    """
-    directory = settings.directory
-    scope = f"api://{directory.api_client_id}/access_as_user"
-    if settings.auth is SignIn.LOCAL:
-        authority = f"https://localhost:{settings.port}/{directory.tenant_id}"
-        metadata = json.dumps(stand_in_metadata)
-    else:
-        authority, metadata = directory.metadata_url.removesuffix(_WELL_KNOWN), None
-    return SignInConfig(
-        kind=settings.auth.value,
-        client_id=directory.spa_client_id,
-        authority=authority,
-        known_authorities=[urlsplit(authority).netloc],
-        scope=scope,
-        authority_metadata=metadata,
-    )
-
-
-def issuer_origin(settings: Settings) -> str:
-    """The origin the page exchanges codes and tokens with."""
-    if settings.auth is SignIn.LOCAL:
-        return f"http://localhost:{settings.port}"
-    url = urlsplit(settings.directory.metadata_url)
-    return f"{url.scheme}://{url.netloc}"
-
-
-@router.get("/config.json", responses=documented())
-async def page_config(request: Request, services: ServicesOfProcess) -> PageConfig:
-    """What the page needs before anybody is signed in; public."""
-    return PageConfig(
-        version=__version__,
-        sign_in=request.app.state.sign_in,
-        retention_hours=services.settings.retention_hours,
-    )
 
 
 @router.get("/healthz", responses=documented())
 async def healthz() -> Health:
-    """The process answers; nothing else is asked."""
+    """The process answers. Neither the database nor anything else is checked."""
     return Health()
 
 
@@ -89,7 +43,7 @@ async def readyz(services: ServicesOfProcess, response: Response) -> Readiness:
             database = await migrations.is_current(connection)
             ready_workers = await workers.ready_workers(connection) if database else 0
     except DatabaseUnavailable:
-        pass  # that is the answer
+        pass  # then `database` stays False
     keys = services.verifier.keys_loaded
     response.status_code = 200 if database and keys else 503
     return Readiness(ready=database and keys, database=database, keys=keys, workers=ready_workers)
@@ -97,7 +51,7 @@ async def readyz(services: ServicesOfProcess, response: Response) -> Readiness:
 
 @metrics_router.get("/metrics", include_in_schema=False)
 async def prometheus(services: ServicesOfProcess) -> Response:
-    """Prometheus text. It answers without the database, too, and says so in `onbrand_database_up`."""
+    """Metrics in Prometheus' text form. If the database does not answer, `onbrand_database_up` is 0."""
     found = usual = None
     try:
         async with services.database.transaction() as connection:
@@ -105,7 +59,7 @@ async def prometheus(services: ServicesOfProcess) -> Response:
                 found = await metrics.collect(connection)
                 usual = await eta.usual_drawing(connection)
     except DatabaseUnavailable:
-        found = None  # that is the answer
+        found = None  # then `onbrand_database_up` is 0
     return Response(
         services.metrics.text(found, round_seconds(usual.typical) if usual else None), media_type=CONTENT_TYPE
     )

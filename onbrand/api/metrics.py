@@ -1,7 +1,8 @@
-"""Figures for Prometheus: what this process has answered, and what the database says at the moment of asking.
+"""Metrics for Prometheus: what this process has answered, and what the database says at this moment.
 
-No label holds anything that a caller can choose, so the number of series is bounded: routes go by their template,
-unknown methods are one, and what has no route is one. Reading the database is `figures`'.
+No label contains anything that a caller can choose, so the number of series is bounded: a route is named by its
+template, all unknown methods share one label, and so do all requests without a route. `jobs.metrics` reads the
+database.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """The figures of one process; safe to share between threads."""
+    """The metrics of one process; safe to share between threads."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -55,7 +56,7 @@ class Metrics:
         self._connections = Gauge("onbrand_http_connections", "Open connections.", registry=self._registry)
 
     def watch_connections(self, count: Callable[[], int]) -> None:
-        """Ask `count` for the open connections whenever the figures are."""
+        """Call `count` for the number of open connections whenever Prometheus reads the metrics."""
         self._connections.set_function(count)
 
     def begin(self) -> None:
@@ -63,7 +64,7 @@ class Metrics:
         self._in_progress.inc()
 
     def end(self, route: str, method: str, status: int, seconds: float, problem_code: str | None) -> None:
-        """A request is over. `seconds` is until its answer began; `status` is 0 if there was nobody left to answer."""
+        """A request has ended. `seconds` is the time until its answer began; `status` is 0 if it got no answer."""
         self._in_progress.dec()
         self._requests.labels(route, method if method in _METHODS else "other", status).inc()
         self._seconds.labels(route).observe(seconds)
@@ -71,12 +72,12 @@ class Metrics:
             self._problems.labels(problem_code).inc()
 
     def text(self, figures: Figures | None, usual_seconds: int | None) -> bytes:
-        """Everything in Prometheus' text form. `figures` is None when the database does not answer."""
+        """All metrics in Prometheus' text form. `figures` is None if the database does not answer."""
         return generate_latest(_Both(self._registry, list(_families(figures, usual_seconds))))
 
 
 class _Both(Collector):
-    """The figures of the process and those of the database."""
+    """The metrics of the process and those of the database."""
 
     def __init__(self, registry: CollectorRegistry, families: list[Metric]) -> None:
         self._registry = registry

@@ -1,7 +1,7 @@
-"""What every request passes, whatever its route: an id, what is refused before routing, security headers, no bare 500.
+"""What happens to every request on any route: a request id, refusals before routing, security headers, a clean 500.
 
-Plain ASGI middleware, so that streams are not buffered. `Edge` is the outermost; `Unforeseen` is the innermost, so that
-its answer passes the others, too.
+It is plain ASGI middleware, so streams are not buffered. `OuterMiddleware` is the outermost layer. `UnexpectedErrors`
+is the innermost, so its answer passes through the other layers too. docs/adr/0019 says why these checks are here.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from onbrand import logs
 from onbrand.api.body import MAX_BYTES
 from onbrand.api.metrics import Metrics
-from onbrand.api.problems import CODE, answer_unforeseen, problem_response
+from onbrand.api.problems import CODE, answer_unexpected, problem_response
 from onbrand.errors import BodyTooSlow, HeadersTooLarge, HostNotAllowed, HttpInvalid, NotFound, ProblemError
 
 logger = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 16_384
-REFUSAL = "refusal"  # where `protocol` leaves the error that a request is to be answered with
-# What RFC 3986 §3.2.2 lets a host be, with a port. What it says is trusted for nothing.
+REFUSAL = "refusal"  # key in the scope's state: the error with which `protocol` wants a request to be answered
+# A host as RFC 3986 §3.2.2 allows it, and a port. Nothing trusts what it says.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-# A page elsewhere can have its own name resolve to 127.0.0.1 (DNS rebinding), but cannot have a browser send these.
+# A foreign page can let its own name resolve to 127.0.0.1 (DNS rebinding). A browser then sends that name, not these.
 _HOST_OF_THIS_MACHINE = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
 
 
-class Edge:
-    """Wraps the whole application.
+class OuterMiddleware:
+    """The layer around the whole application.
 
-    `https` adds HSTS: set it where TLS ends in front of this process. `for_this_machine` refuses to be called by any
-    name but this machine's own. `metrics` counts what passes; None counts nothing.
+    `https` adds HSTS: set it where a proxy ends TLS in front of this process. `for_this_machine` refuses requests whose
+    host is not this machine's own name. `metrics` counts the requests; None counts nothing.
     """
 
     def __init__(self, app: ASGIApp, *, https: bool, for_this_machine: bool, metrics: Metrics | None) -> None:
@@ -72,9 +72,11 @@ class Edge:
                 headers = MutableHeaders(scope=message)
                 self._secure(headers, request_id)
                 if not body_is_read and (may_be_long or status == BodyTooSlow.status):
-                    headers["Connection"] = "close"  # or it would take what is left of the body, for ever if need be
+                    headers["Connection"] = "close"  # otherwise uvicorn reads the rest of the body, however long it is
                 elif isinstance(refusal, HttpInvalid):
-                    headers["Connection"] = "close"  # what follows may not be what its sender means
+                    headers["Connection"] = (
+                        "close"  # the following bytes may not be the request that their sender meant
+                    )
             await send(message)
 
         try:
@@ -94,7 +96,7 @@ class Edge:
             logs.request_id.reset(token)
 
     def _refusal(self, scope: Scope) -> ProblemError | None:
-        """Why a request is not even routed."""
+        """The error for a request that is refused before routing; None if it is routed."""
         refusal = scope.get("state", {}).get(REFUSAL)
         if isinstance(refusal, ProblemError):
             return refusal
@@ -106,7 +108,7 @@ class Edge:
         if self._for_this_machine and not (host and _HOST_OF_THIS_MACHINE.fullmatch(host)):
             return HostNotAllowed()
         if b"%2f" in scope.get("raw_path", b"").lower():
-            return NotFound()  # routing would take an escaped slash for a real one, so that one thing had two addresses
+            return NotFound()  # routing would read an escaped slash as a slash, and a job would have two addresses
         return None
 
     def _secure(self, headers: MutableHeaders, request_id: str) -> None:
@@ -122,8 +124,8 @@ class Edge:
             headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
 
 
-class Unforeseen:
-    """Answers 500 to whatever the routes raise that is no `OnbrandError`, unless an answer has begun."""
+class UnexpectedErrors:
+    """Answers 500 if a route raises anything but an `OnbrandError`, unless its answer has begun."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -139,17 +141,17 @@ class Unforeseen:
         try:
             await self._app(scope, receive, send_noticing_the_start)
         except ClientDisconnect:
-            return  # nobody is left to be answered, and nothing of ours failed
+            return  # the client has left, and nothing of ours failed
         except Exception as error:
             if scope["type"] != "http":
                 raise
-            response = answer_unforeseen(error)
+            response = answer_unexpected(error)
             if not has_begun:
                 await response(scope, receive, send)
 
 
 def _is_unambiguous(scope: Scope) -> bool:
-    """Whether every reader would take this head for the same request: a proxy before us is one (request smuggling)."""
+    """Whether every reader of this head, such as a proxy in front of us, sees the same request (request smuggling)."""
     is_chunked, host = _header(scope, b"transfer-encoding") is not None, _header(scope, b"host")
     if is_chunked and (scope["http_version"] == "1.0" or _header(scope, b"content-length") is not None):
         return False
@@ -161,7 +163,7 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the route that was taken, or the folder of a file; never what a caller wrote."""
+    """The template of the matched route, or the folder of a file. It never contains what the caller wrote."""
     path = getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else scope.get("root_path") or "none"
 
@@ -172,13 +174,13 @@ def _head_bytes(scope: Scope) -> int:
 
 
 def _may_be_long(scope: Scope) -> bool:
-    """Whether the body is longer than any valid one, or of unknown length."""
+    """Whether the body is longer than any valid body, or its length is unknown."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length"]
     is_chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
     return is_chunked or any(int(length) > MAX_BYTES for length in lengths)  # h11 has checked that they are numbers
 
 
 def _without_range(scope: Scope) -> Scope:
-    # Nothing here is worth sending in parts, and a server may ignore Range (RFC 9110 §14.2). Starlette's files answer
-    # a malformed one in plain text.
+    # A server may ignore Range (RFC 9110 §14.2), and our files are small. Starlette would answer a malformed Range in
+    # plain text, which is no problem document.
     return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}

@@ -1,6 +1,6 @@
-"""Serving the built page from this process, as the one-machine default does.
+"""Serving the built page from this process, as on one machine by default.
 
-Behind a static host (Azure Static Web Apps) the same files are served there, and this process has no build to serve.
+Where a static host (Azure Static Web Apps) serves these files, this process serves none.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _DOCUMENTS = {"/": "index.html", "/auth.html": "auth.html", "/favicon.svg": "fav
 
 
 class _HashedAssets(StaticFiles):
-    """Files whose names carry a hash of their content, so that they never change.
+    """Files whose names contain a hash of their content, so a file of one name never changes.
 
-    The build leaves each one gzipped beside it (`web/scripts/compress.mjs`): compressing here would cost this process
-    30 ms for every stranger who asks.
+    The build writes a gzipped copy beside each file (`web/scripts/compress.mjs`). Compressing here would cost this
+    process 30 ms for each request, and anybody may request these files.
     """
 
     def file_response(
@@ -53,7 +53,7 @@ def _takes_gzip(scope: Scope) -> bool:
 def policy(issuer_origin: str, *, framed_by_itself: bool) -> str:
     """The Content-Security-Policy of a page that talks to this service and to the identity provider.
 
-    MSAL renews tokens in a hidden frame that ends on auth.html, which therefore may be framed by the page itself.
+    MSAL renews tokens in a hidden frame whose last page is auth.html. So our own page may frame auth.html.
     """
     ancestors = "'self'" if framed_by_itself else "'none'"
     return (
@@ -67,7 +67,7 @@ def install(app: FastAPI, directory: Path, issuer_origin: str) -> None:
     """Serve the build in `directory`.
 
     Raises:
-        PageNotBuilt: there is no build.
+        PageNotBuilt: the folder holds no built page.
     """
     if not (directory / "index.html").is_file():
         raise PageNotBuilt("The web page isn't built. Run `make run`, or `npm ci && npm run build` in web/.")

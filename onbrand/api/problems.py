@@ -1,4 +1,4 @@
-"""Errors become RFC 9457 responses here, and only here. The input is never repeated."""
+"""The only place where errors become responses (RFC 9457). No response repeats what the client sent."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _ANYWHERE = (400, 408, 421, 431, 500, 503)
-CODE = "problem_code"  # where the message that starts a problem's answer names it, for `edge` to count
+CODE = "problem_code"  # key in the message that starts a problem's answer; `middleware` counts by it
 
 
 class ProblemResponse(JSONResponse):
-    """A problem on its way out."""
+    """The response for one problem."""
 
     media_type = MEDIA_TYPE
 
@@ -46,7 +46,7 @@ class ProblemResponse(JSONResponse):
 
 
 def problem_response(error: ProblemError) -> ProblemResponse:
-    """The response for an error, with `Retry-After` and `WWW-Authenticate` where they belong."""
+    """The response for an error, with `Retry-After` if the error has one, and `WWW-Authenticate` for a 401."""
     request_id = logs.request_id.get() or ""
     headers = {}
     if error.retry_after_seconds is not None:
@@ -66,7 +66,7 @@ def problem_response(error: ProblemError) -> ProblemResponse:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route documents of its errors: these statuses, and those that any request to anything can get."""
+    """The errors of a route for the API's description: these statuses, and those that any request can get."""
     media = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     return {status: {"description": "Problem", **media} for status in sorted({*_ANYWHERE, *statuses})}
 
@@ -78,17 +78,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_validation)
 
 
-def answer_unforeseen(error: Exception) -> JSONResponse:
-    """Log what nobody foresaw, with its traceback, and answer 500 without it."""
+def answer_unexpected(error: Exception) -> JSONResponse:
+    """Log an unexpected error with its traceback, and answer 500 without the traceback."""
     logger.error("A request failed: %s", type(error).__name__, exc_info=error, extra={"action": "answer_error"})
     return problem_response(InternalError())
 
 
 async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ProblemError):
-        return answer_unforeseen(error)
+        return answer_unexpected(error)
     if error.status >= 500:
-        reason = type(error.__cause__).__name__ if error.__cause__ else None  # its text may quote rows
+        reason = type(error.__cause__).__name__ if error.__cause__ else None  # not its text, which may quote rows
         logger.warning(
             "A request could not be served: %s%s",
             error.title,
@@ -110,18 +110,18 @@ async def _answer_starlette(request: Request, error: Exception) -> JSONResponse:
         case _ if status < 500:
             return problem_response(RequestInvalid())
         case _:
-            return answer_unforeseen(error)
+            return answer_unexpected(error)
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """What this address does take. Starlette names the methods of one route; an address may have several."""
+    """The methods of all routes at this address. Starlette would name those of one route."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     allowed = [
         method
         for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     ]
-    return allowed or ["GET", "HEAD"]  # what is mounted are files
+    return allowed or ["GET", "HEAD"]  # only files are mounted
 
 
 async def _answer_validation(_request: Request, _error: Exception) -> JSONResponse:

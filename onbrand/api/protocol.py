@@ -1,7 +1,9 @@
-"""HTTP/1.1 as uvicorn and h11 read it: strict in what is a request, bounded in time, and with problems for answers.
+"""One HTTP/1.1 connection as uvicorn and h11 read it, made stricter, limited in time, and answered with problems.
 
-Nothing here knows a route: what is refused is passed to the application as a request with its refusal, and `edge`
-answers it like any other. How long a body may take is `body`'s, since only a route knows whether it wants one.
+A request that is refused here is passed to the application with its refusal, and `middleware` answers it. So nothing
+here knows a route. `body` limits the time for a body, because only a route knows whether it reads one.
+
+It uses private parts of uvicorn 0.54 and h11 0.16. docs/adr/0019 says why; pyproject.toml caps both versions.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from onbrand.api.strict_h11 import StrictLines
 from onbrand.errors import HeadersTooLarge, HeadTooSlow, HttpInvalid, Overloaded, ProblemError
 
 MAX_CONNECTIONS = 500  # or fewer, where this process may open only few files
-KEEP_ALIVE_SECONDS = 65  # between two requests; proxies give up after 60, and must not be given up on before
+KEEP_ALIVE_SECONDS = 65  # between two requests; longer than the 60 after which proxies close the connection
 HEAD_SECONDS = 10.0  # from the connection, or from the first byte of a later request, to the end of its head
-STALL_SECONDS = 15.0  # how long a client may take for the next part of an answer
+STALL_SECONDS = 15.0  # how long a client may take to read the next part of an answer
 STALL_BYTES = 16_384  # how large that part is
 _FEWEST_CONNECTIONS = 16
-_OTHER_FILES = 128  # what the rest of the process opens: the database, the store, the page
-_RESET = struct.pack("ii", 1, 0)  # linger: on, for no time
+_OTHER_FILES = 128  # for the rest of the process: database, object store, page
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s, so that closing the socket resets the connection
 
 
 class Protocol(H11Protocol):
@@ -51,7 +53,7 @@ class Protocol(H11Protocol):
 
     @property
     def is_answering(self) -> bool:
-        """Whether a request has arrived that is not fully answered."""
+        """Whether a request has arrived and its answer is not complete."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
@@ -61,7 +63,7 @@ class Protocol(H11Protocol):
     def on_response_complete(self) -> None:
         self._quiet_since = self.loop.time()
         super().on_response_complete()
-        if self.conn._receive_buffer:  # more had been sent than the request that is answered now
+        if self.conn._receive_buffer:  # the next request has already begun to arrive
             self._watch_head()
 
     def _watch_head(self) -> None:
@@ -79,16 +81,16 @@ class Protocol(H11Protocol):
             self._head_deadline = None
 
     def _give_up_on_head(self) -> None:
-        # A connection that only was opened, or that keeps back the rest of a body whose answer it has, gets no answer.
+        # No answer if the client sent nothing at all, or if it has its answer and does not send the rest of the body.
         if self.conn.states == {h11.CLIENT: h11.IDLE, h11.SERVER: h11.IDLE} and self.conn._receive_buffer:
             self._refuse(HeadTooSlow())
         else:
             self.transport.close()
 
     def _has_room(self) -> bool:
-        """Whether one more may be open, if need be in place of the one that has waited longest for a request.
+        """Whether there is room for this connection. If there is none, an idle connection is closed.
 
-        So a crowd of connections that send nothing keeps nobody out.
+        It closes the connection that has waited longest for a request. So idle connections keep nobody out.
         """
         others = [other for other in self.connections if isinstance(other, Protocol) and other is not self]
         others = [other for other in others if not other.transport.is_closing()]
@@ -104,22 +106,22 @@ class Protocol(H11Protocol):
         super().resume_writing()
 
     def _check_for_stall(self, left_before: int, resumed_before: int) -> None:
-        """Give up on a client that takes too little of its answer, which would be kept in memory for it."""
+        """Reset the connection of a client that reads its answer too slowly. The answer is in memory until then."""
         left = self.transport.get_write_buffer_size()
         if left and left_before and left > left_before - STALL_BYTES and self._resumed == resumed_before:
-            # Reset instead of closed, or the system would keep what it has taken over until the client reads it.
+            # After a plain close the kernel would keep its part of the answer until the client reads it.
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
             return
         self._stall_check = self.loop.call_later(STALL_SECONDS, self._check_for_stall, left, self._resumed)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (the text that a problem replaces)
-        """Answer what h11 could not read; called while its error is being handled."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (a problem replaces this text)
+        """Answer a request that h11 could not read. uvicorn calls this while it handles h11's error."""
         error = sys.exc_info()[1]
         too_large = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
         running = self.cycle
         if running is not None and not running.response_complete:
-            # The request's head was fine and its body is not: whoever reads the body learns that the client is gone.
+            # The head was valid and the body is not. The route that reads the body sees a client that has disconnected.
             running.disconnected = True
             running.message_event.set()
             if running.response_started:
@@ -135,7 +137,7 @@ class Protocol(H11Protocol):
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
-            "method": "GET",  # unknown, as the rest; nothing but the refusal is looked at
+            "method": "GET",  # unknown, like all the rest: only the refusal is read
             "root_path": self.root_path,
             "path": "/",
             "raw_path": b"/",

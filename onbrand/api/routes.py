@@ -1,4 +1,4 @@
-"""The routes of the specification. Each opens its own transactions, so that what it answers is committed."""
+"""The routes of the API. Each route opens its own transactions, so they are committed before it answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from onbrand.api.body import read_json
-from onbrand.api.deps import IdempotencyKey, ImageNumber, JobId, Member, Services, ServicesOfProcess, SignedIn
+from onbrand.api.dependencies import IdempotencyKey, ImageNumber, JobId, Member, Services, ServicesOfProcess, SignedIn
 from onbrand.api.problems import documented
 from onbrand.api.schemas import (
     AnswerRequest,
@@ -41,12 +41,12 @@ _EVENT_SECONDS = 0.25  # how often a stream looks at the row
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The documented errors of a route that needs a token: these, those of the token, and those of any request."""
+    """The documented errors of a route that needs a token: these statuses, 401, 403, and those of any request."""
     return documented(401, 403, *statuses)
 
 
 def _body(shape: str) -> dict[str, Any]:
-    """What a route documents of the body that it reads by `read_json`."""
+    """The documented body of a route that calls `read_json`."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape}"}}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -64,7 +64,7 @@ router = APIRouter()
 async def generate(
     identity: Member, key: IdempotencyKey, services: ServicesOfProcess, request: Request, response: Response
 ) -> GenerateAccepted:
-    """Ask for four illustrations. 202 means that the job is on disk."""
+    """Ask for four illustrations. 202 means that the job is stored and will be drawn."""
     body = await read_json(request, GenerateRequest)
     text = prompt.normalise(body.prompt)
     async with services.database.transaction() as connection:
@@ -86,12 +86,12 @@ async def generate(
 
 @router.get("/jobs/{job_id}", responses=problems(404, 410))
 async def get_job(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
-    """The job as it is now. Polling this alone is enough."""
+    """The job as it is now. A client may simply poll this address."""
     return await _view(services, identity, job_id)
 
 
 async def _first_view(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
-    # A dependency, so that an unknown job is a 404 and not a broken stream.
+    # A dependency runs before the stream begins, so an unknown job is a 404 and not a broken stream.
     return await _view(services, identity, job_id)
 
 
@@ -102,7 +102,7 @@ async def get_job_events(
     view: Annotated[JobView, Depends(_first_view)],
     services: ServicesOfProcess,
 ) -> AsyncIterator[ServerSentEvent]:
-    """The job each time it changes, until it has ended. When the database is away the stream ends: poll instead."""
+    """The job each time it changes, until it has ended. If the database does not answer the stream ends: poll then."""
     while True:
         yield ServerSentEvent(event="job", data=view)
         previous = view
@@ -128,10 +128,10 @@ async def get_image(
     n: ImageNumber,
     services: ServicesOfProcess,
     request: Request,
-    download: Annotated[str | None, Query(description="1: to save it, not to show it")] = None,
+    download: Annotated[str | None, Query(description="1: the browser saves the image instead of showing it")] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Image `n` of a complete job, checked against its checksum before the first byte is sent."""
+    """Image `n` of a complete job. Its checksum is compared before the first byte is sent."""
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)
         image = await service.find_image(connection, job_id, n)
@@ -145,17 +145,17 @@ async def get_image(
         "Cache-Control": "private, no-cache",
         "Content-Disposition": f'{disposition}; filename="{name}"',
     }
-    answer = Response(status_code=304, headers=headers)
+    response = Response(status_code=304, headers=headers)
     if not _matches(if_none_match, etag):
         try:
             png = await services.images.get(job_id, job.result_attempt, image)
         except ImageCorrupt:
             logger.error("A stored image is damaged", extra={"action": "image_corrupt", "job_id": str(job_id), "n": n})
             raise
-        answer = Response(png, media_type="image/png", headers=headers)
+        response = Response(png, media_type="image/png", headers=headers)
     if download == "1" and request.method == "GET":
         await _note(services, partial(usage.note_saved, job_id=job_id))
-    return answer
+    return response
 
 
 router.add_api_route("/jobs/{job_id}/images/{n}", get_image, methods=["HEAD"], include_in_schema=False)
@@ -163,7 +163,7 @@ router.add_api_route("/jobs/{job_id}/images/{n}", get_image, methods=["HEAD"], i
 
 @router.delete("/jobs/{job_id}", responses=problems(404, 410))
 async def cancel_job(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
-    """Stop a job. One that has ended stays as it is, so that this may be repeated."""
+    """Stop a job. A job that has ended stays as it is, so a client may repeat this."""
     async with services.database.transaction() as connection:
         job = await service.cancel(
             connection, identity.owner, job_id, retention_hours=services.settings.retention_hours
@@ -173,7 +173,7 @@ async def cancel_job(identity: Member, job_id: JobId, services: ServicesOfProces
 
 @router.put("/jobs/{job_id}/saved", status_code=204, responses=problems(404, 409, 410))
 async def note_saved(identity: Member, job_id: JobId, services: ServicesOfProcess) -> None:
-    """A picture of this run was saved from where it is shown, for which nothing had to be asked. Only counted."""
+    """The person saved an image that the page had already loaded. This is only counted."""
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)
         if job.status is not Status.COMPLETE:
@@ -183,7 +183,7 @@ async def note_saved(identity: Member, job_id: JobId, services: ServicesOfProces
 
 @router.post("/jobs/{job_id}/question", responses=problems(404, 410))
 async def ask_question(identity: Member, job_id: JobId, services: ServicesOfProcess) -> Question:
-    """Whether to ask this person now if this run was useful: at most once in 14 days."""
+    """Whether the page should ask this person now if the job was useful: at most once in 14 days."""
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)
         return Question(ask=await usage.ask(connection, job))
@@ -196,7 +196,7 @@ async def ask_question(identity: Member, job_id: JobId, services: ServicesOfProc
     openapi_extra=_body("AnswerRequest"),
 )
 async def answer_question(identity: Member, job_id: JobId, services: ServicesOfProcess, request: Request) -> None:
-    """What the person says of a run that they were asked about. Repeating it replaces it."""
+    """The person's answer to the question whether this job was useful. A later answer replaces an earlier one."""
     body = await read_json(request, AnswerRequest)
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)
@@ -205,12 +205,14 @@ async def answer_question(identity: Member, job_id: JobId, services: ServicesOfP
 
 @router.post("/warm", status_code=204, responses=problems())
 async def warm(_identity: Member) -> None:
-    """Somebody is about to generate. On one machine the model is always loaded, so there is nothing to do."""
+    """Does nothing yet: it checks the token and answers 204. It is for a page that expects a prompt soon, so that a GPU
+    that was scaled to zero can start early. This version does not scale GPUs, and its workers keep their model loaded.
+    """
 
 
 @router.get("/me", responses=problems())
 async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
-    """Who is signed in, whether they may generate and, if not, why; and the style that is live."""
+    """Who is signed in, whether they may generate, the reason if not, and the live style."""
     async with services.database.transaction() as connection:
         style = await workers.live_style(connection) if identity.refusal is None else None
         is_ready = identity.refusal is None and await workers.ready_workers(connection) > 0
@@ -230,14 +232,14 @@ async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
 
 
 async def _note(services: Services, note: Callable[[Connection], Awaitable[None]]) -> None:
-    """Note what is only counted. A database that takes no changes is no reason to refuse what was asked for."""
+    """Count something. If the database takes no changes, the request is answered all the same."""
     with suppress(DatabaseUnavailable):
         async with services.database.transaction() as connection:
             await note(connection)
 
 
 def _matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether the caller has the image already (RFC 9110 §13.1.2: weak comparison, `*` is any)."""
+    """Whether the client already has the image (RFC 9110 §13.1.2: weak comparison; `*` matches any)."""
     tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
     return bool(tags & {etag, "*"})
 

@@ -1,4 +1,4 @@
-"""The shapes that go over the wire. What they mean is in `job.py`; how a row becomes one is in `present`."""
+"""The bodies of requests and answers. `jobs.models` says what the fields mean; `present` makes a `JobView` of a job."""
 
 from __future__ import annotations
 
@@ -16,55 +16,57 @@ from onbrand.jobs.workers import LiveStyle
 
 
 class Body(BaseModel):
-    """A request's body: unknown fields are refused, types are not coerced."""
+    """A request's body. Unknown fields are refused, and types are not converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    expected: ClassVar[str]  # one sentence for whoever sent something else
+    expected: ClassVar[str]  # one sentence for a client that sent another body
 
 
 class GenerateRequest(Body):
-    """What the person asks for. The prompt rule itself is `onbrand.jobs.prompt.normalise`."""
+    """What the person asks for. `onbrand.jobs.prompt.normalise` holds the rule for prompts."""
 
     expected = 'Send {"prompt": "…"} with a text and no other field.'
     prompt: str = Field(description="1–500 Unicode code points after normalisation", examples=["a red backpack"])
 
 
 class GenerateAccepted(BaseModel):
-    """The job is on disk and will be drawn."""
+    """The job is stored and will be drawn."""
 
     job_id: UUID
-    estimated_seconds: int | None = Field(description="until the images are there; null while nothing was measured yet")
+    estimated_seconds: int | None = Field(
+        description="until the images can be fetched; null until a job has been measured"
+    )
     prompt_truncated: bool | None = Field(
-        description="whether the model's encoders cut the prompt; null until they have read it (see the job)"
+        description="whether the model's text encoders cut the prompt; null until they have read it (see the job)"
     )
 
 
 class AnswerRequest(Body):
-    """What the person says of a run that they were asked about. The rule is `onbrand.jobs.usage.normalise_comment`."""
+    """The person's answer to the question. `onbrand.jobs.usage.normalise_comment` holds the rule for comments."""
 
     expected = 'Send {"useful": true, false or null} and, if you like, "comment" with a text; no other field.'
-    useful: bool | None = Field(description="false: not yet; null: the question was closed")
+    useful: bool | None = Field(description="false: not yet useful; null: the person closed the question")
     comment: str | None = Field(default=None, description="0–200 Unicode code points after normalisation")
 
 
 class Question(BaseModel):
-    """Whether to put the question."""
+    """Whether the page should ask if the job was useful."""
 
     ask: bool
 
 
 class ProgressView(BaseModel):
-    """Where the job stands. `percent` never falls within an attempt; 100 means that the four images can be fetched."""
+    """How far the job is. `percent` never falls within an attempt; 100 means that the four images can be fetched."""
 
     phase: Phase | None = Field(description="null once the job is complete or failed")
     step: int = Field(description="denoising steps done")
     steps: int = Field(description="denoising steps in all; 0 until known")
     percent: int = Field(ge=0, le=100)
     queue_position: int | None = Field(description="1 is next; null unless queued")
-    eta_seconds: int | None = Field(description="until the images are there; null while unknown")
-    is_late: bool = Field(description="whether this takes longer than nine in ten measured runs did")
+    eta_seconds: int | None = Field(description="until the images can be fetched; null while unknown")
+    is_late: bool = Field(description="whether this job takes longer than nine in ten measured jobs")
     previews: list[str] = Field(
-        description="how the four pictures look now, as JPEG files in base64; empty when there is nothing to see"
+        description="the four images as they look now, as JPEG files in base64; empty while there are none"
     )
 
 
@@ -91,7 +93,7 @@ class JobView(BaseModel):
     prompt: str
     prompt_truncated: bool | None
     prompt_ignored: int | None = Field(
-        description="code points at the prompt's end that the model could not read; null until it has"
+        description="code points at the prompt's end that the model did not read; null until it has read the prompt"
     )
     status: Status
     created_at: datetime
@@ -99,20 +101,20 @@ class JobView(BaseModel):
     expires_at: datetime | None = Field(description="when images and prompt are deleted; null until the job has ended")
     images: list[str] = Field(description="the images' addresses, relative to this service; empty until complete")
     user_id: UUID
-    seeds: list[int] = Field(description="of the four images, in their order")
-    attempt: int = Field(description="how often it was begun; progress starts at nothing with each attempt")
+    seeds: list[int] = Field(description="one for each of the four images, in their order")
+    attempt: int = Field(description="how often drawing has begun; progress starts again at 0 with each attempt")
     progress: ProgressView
     error: JobError | None
     pack: PackView | None
 
 
 class StyleView(BaseModel):
-    """The style that is live."""
+    """The live style: the brand pack that draws new jobs."""
 
     name: str
     version: str
     reviewed: bool
-    examples: list[str] = Field(description="prompts that it is known to draw well")
+    examples: list[str] = Field(description="prompts that this style draws well")
 
 
 class UsualSeconds(BaseModel):
@@ -137,9 +139,9 @@ class Me(BaseModel):
     username: str
     may_generate: bool
     refusal: Refusal | None
-    style: StyleView | None = Field(description="null until a worker has announced itself")
-    is_ready: bool = Field(description="whether a worker with a loaded model is there")
-    usual_seconds: UsualSeconds | None = Field(description="null until a job was measured")
+    style: StyleView | None = Field(description="null until a worker has started")
+    is_ready: bool = Field(description="whether a worker with a loaded model is running")
+    usual_seconds: UsualSeconds | None = Field(description="null until a job has been measured")
 
 
 class SignInConfig(BaseModel):
@@ -168,16 +170,16 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether the service can do its work now."""
+    """Whether the service can accept jobs now."""
 
     ready: bool
     database: bool = Field(description="reachable and migrated")
     keys: bool = Field(description="the identity provider's signing keys are loaded")
-    workers: int = Field(description="workers with a loaded model; ready does not depend on it")
+    workers: int = Field(description="workers with a loaded model; `ready` does not depend on this number")
 
 
 class Problem(BaseModel):
-    """An RFC 9457 problem. `code` is stable; `request_id` finds the request in the log."""
+    """An RFC 9457 problem. `code` is stable across versions. The log names the same `request_id`."""
 
     type: str
     title: str
@@ -189,7 +191,7 @@ class Problem(BaseModel):
 
 
 def present(job: Job, outlook: Outlook) -> JobView:
-    """A job and its outlook (queue position, seconds to go) as the wire shows it."""
+    """A job and its outlook (queue position, remaining seconds) as the API shows them."""
     unfinished = job.status in (Status.QUEUED, Status.PROCESSING)
     numbers = range(1, IMAGES_PER_JOB + 1) if job.status is Status.COMPLETE else ()
     return JobView(
@@ -231,7 +233,7 @@ def present_refusal(refusal: ProblemError | None) -> Refusal | None:
 
 
 def present_style(style: LiveStyle | None) -> StyleView | None:
-    """The style that is live, or None."""
+    """The live style, or None."""
     if style is None:
         return None
     pack = style.pack

@@ -230,7 +230,7 @@ def clean(
 ) -> None:
     """Delete now what is due, and what belongs to no result."""
     from onbrand.cli.clean import clean as delete
-    from onbrand.local.postgres import url_for_command
+    from onbrand.local.database_url import url_for_command
 
     logging.getLogger().addHandler(logging.NullHandler())  # the answer says it all
     settings = load_settings()
@@ -249,7 +249,7 @@ def stats(
 
     from onbrand.cli.stats import parse_month
     from onbrand.cli.stats import stats as count
-    from onbrand.local.postgres import url_for_command
+    from onbrand.local.database_url import url_for_command
 
     try:
         first_day = None if month is None else parse_month(month)

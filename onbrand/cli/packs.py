@@ -37,7 +37,7 @@ def list_packs(as_json: Annotated[bool, typer.Option("--json", help="one JSON do
     from rich.console import Console
 
     from onbrand.cli.pack_catalogue import catalogue
-    from onbrand.local.postgres import url_for_command
+    from onbrand.local.database_url import url_for_command
 
     _quietly()
     settings = load_settings()
@@ -86,7 +86,7 @@ def verify(
 def add(directory: Annotated[Path, typer.Argument(metavar="DIR", help="the pack's folder")]) -> None:
     """Put a pack on the shelf, in the object store."""
     from onbrand.cli.pack_catalogue import add as put
-    from onbrand.local.postgres import url_for_command
+    from onbrand.local.database_url import url_for_command
     from onbrand.packs.promotion import short
 
     _quietly()
@@ -106,7 +106,7 @@ def promote(
 ) -> None:
     """Make a pack live; workers change to it before their next job."""
     from onbrand.cli.pack_catalogue import promote as move
-    from onbrand.local.postgres import url_for_command
+    from onbrand.local.database_url import url_for_command
     from onbrand.packs.promotion import Alias, short
 
     if without_sign_off is not None and not 1 <= len(without_sign_off.strip()) <= _LONGEST_REASON:
@@ -126,7 +126,7 @@ def promote(
 def rollback() -> None:
     """Make the pack live that was so before; doing it again takes it back."""
     from onbrand.cli.pack_catalogue import rollback as go_back
-    from onbrand.local.postgres import url_for_command
+    from onbrand.local.database_url import url_for_command
     from onbrand.packs.promotion import short
 
     _quietly()

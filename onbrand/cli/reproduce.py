@@ -22,7 +22,7 @@ from onbrand.errors import BadImage, ConfigError, DatabaseUnavailable, DataDirUn
 from onbrand.images import png
 from onbrand.jobs import prompt as prompts
 from onbrand.jobs import service
-from onbrand.local.postgres import running_url
+from onbrand.local.database_url import running_url
 from onbrand.packs.store import PackStore
 
 # Of 255, which nobody sees. Another number of threads, another batch and other kernels moved the mini model's pictures

@@ -18,7 +18,7 @@ from onbrand.doctor.report import CHECKS, Findings, Report, State, Verdict, prob
 from onbrand.errors import DatabaseUnavailable
 from onbrand.jobs import metrics, retention
 from onbrand.jobs.queue import deliveries_waiting
-from onbrand.local.postgres import running_url
+from onbrand.local.database_url import running_url
 from onbrand.packs import promotion
 
 _QUICK_SECONDS = 5.0

@@ -1,1 +1,1 @@
-"""Who is calling: bearer tokens and the keys that sign them."""
+"""Who is calling: bearer tokens, and the keys that sign them."""

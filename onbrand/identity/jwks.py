@@ -1,6 +1,6 @@
-"""The identity provider's signing keys: fetched within bounds, kept through an outage, found by key id.
+"""The identity provider's signing keys: fetched with limits, kept during an outage, found by key id.
 
-Nothing here looks at a token; what a token must say is in `identity`.
+Nothing here looks at a token; `tokens` does.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from onbrand.errors import KeysUnavailable
 
 FETCH_SECONDS = 5.0  # for both documents together, from the first byte sent to the last received
 MAX_ANSWER_BYTES = 1_000_000  # Entra's key set has about 15 kB
-FRESH_SECONDS = 3600.0  # then the next token starts a refresh, without waiting for it
-USABLE_SECONDS = 24 * 3600.0  # how long keys serve while the provider is away
-PAUSE_SECONDS = 30.0  # between two fetches: what a flood of unknown key ids can cost
-_FIRST_PAUSE_SECONDS = 1.0  # the same while there are no keys at all and everybody gets a 503
+FRESH_SECONDS = 3600.0  # older keys still serve, and the next token starts a fetch without waiting for it
+USABLE_SECONDS = 24 * 3600.0  # how long keys serve while the provider does not answer
+PAUSE_SECONDS = 30.0  # between two fetches, also if a client sends many unknown key ids
+_FIRST_PAUSE_SECONDS = 1.0  # the same while there are no keys and every request gets a 503
 _MIN_RSA_BITS = 2048
-# Entra's are base64url thumbprints. Anything else can't be one of its keys, and never causes a fetch.
+# Entra's key ids are base64url thumbprints. Any other text can't be one of them, and never causes a fetch.
 _KEY_ID = re.compile(r"[A-Za-z0-9_.=-]{1,256}")
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A public key, and the only issuer whose tokens it may sign."""
+    """A public key, and the one issuer whose tokens it may sign."""
 
     public: RSAPublicKey
     issuer: str
@@ -56,29 +56,29 @@ class _KeySet:
 class SigningKeys:
     """The provider's current keys; safe to share between threads.
 
-    `clock` is a monotonic one, in seconds. Fetches run in a thread of their own, one at a time, so a caller never
-    waits longer than `FETCH_SECONDS`, and callers whose key is known don't wait at all.
+    `clock` is a monotonic clock in seconds. Fetches run in a thread of their own, one at a time. So a caller waits at
+    most `FETCH_SECONDS`, and a caller whose key is known does not wait at all.
     """
 
     def __init__(self, directory: Directory, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
         self._clock = clock
         self._set: _KeySet | None = None
-        self._lock = threading.Lock()  # over the two below
+        self._lock = threading.Lock()  # for the two fields below
         self._tried_at = float("-inf")
         self._fetched = threading.Event()
         self._fetched.set()
 
     @property
     def loaded(self) -> bool:
-        """Whether there are keys young enough to check a token with."""
+        """Whether there are keys that are not too old to check a token."""
         return self._usable() is not None
 
     def load(self) -> None:
         """Fetch the keys unless they are fresh.
 
         Raises:
-            KeysUnavailable: the fetch failed and there are no usable keys from before.
+            KeysUnavailable: the fetch failed, and there are no usable keys of an earlier fetch.
         """
         if self._age() > FRESH_SECONDS:
             self._refresh(wait=True)
@@ -86,10 +86,10 @@ class SigningKeys:
             raise KeysUnavailable(retry_after_seconds=5)
 
     def find(self, key_id: str) -> SigningKey | None:
-        """The key with this id, refetching at most every `PAUSE_SECONDS` for one that is unknown.
+        """The key with this id; None if there is none. An unknown id causes a fetch, at most one in `PAUSE_SECONDS`.
 
         Raises:
-            KeysUnavailable: no keys were ever loaded, or the provider has been away for `USABLE_SECONDS`.
+            KeysUnavailable: no keys were ever loaded, or the provider has not answered for `USABLE_SECONDS`.
         """
         known = self._usable()
         if known is None or key_id not in known.keys:
@@ -116,7 +116,9 @@ class SigningKeys:
                 self._tried_at = self._clock()
                 fetched = threading.Event()
                 threading.Thread(target=self._fetch, args=(fetched,), name="signing-keys", daemon=True).start()
-                self._fetched = fetched  # once it runs: were there no thread to be had, nothing would ever set it
+                self._fetched = (
+                    fetched  # only after the start: if no thread can start, nothing would ever set this event
+                )
             fetched = self._fetched
         if wait:
             fetched.wait(FETCH_SECONDS)
@@ -141,11 +143,11 @@ def is_key_id(value: object) -> bool:
 
 
 def fetch_keys(directory: Directory) -> dict[str, SigningKey]:
-    """The provider's keys by id, as it publishes them at this moment; within `FETCH_SECONDS`.
+    """The provider's keys by id, as it publishes them now. Takes at most `FETCH_SECONDS`.
 
     Raises:
-        OSError, http.client.HTTPException: it cannot be reached.
-        ValueError, RecursionError: what it answers is not what an identity provider of this tenant says.
+        OSError, http.client.HTTPException: the provider cannot be reached.
+        ValueError, RecursionError: its answer is not that of an identity provider of this tenant.
     """
     deadline = time.monotonic() + FETCH_SECONDS
     metadata = _get_json(directory.metadata_url, deadline)
@@ -163,9 +165,9 @@ def fetch_keys(directory: Directory) -> dict[str, SigningKey]:
 
 
 def _usable_keys(entries: object, issuer: str, tenant_id: UUID) -> dict[str, SigningKey]:
-    """The RSA public keys among `entries` by id; ids that occur twice are dropped, for either could be meant.
+    """The RSA public keys among `entries` by id. An id that occurs twice is left out, because it names two keys.
 
-    Entra names the issuer each key is for, with `{tenantid}` standing for any tenant; a key for another issuer (its
+    Entra names the issuer of each key, where `{tenantid}` means any tenant. A key of another issuer (Microsoft's
     consumer accounts) must not sign for this one. See learn.microsoft.com/entra/identity-platform/access-tokens.
     """
     found: list[tuple[str, RSAPublicKey]] = []
@@ -185,7 +187,7 @@ def _usable_keys(entries: object, issuer: str, tenant_id: UUID) -> dict[str, Sig
 
 
 def _get_json(url: str, deadline: float) -> dict[str, Any]:
-    """GET one JSON object from https or a loopback address: no redirect, no proxy, `MAX_ANSWER_BYTES` at most."""
+    """GET one JSON object over https, or from a loopback address. No redirect, no proxy, at most `MAX_ANSWER_BYTES`."""
     address = urlsplit(url)
     host = address.hostname or ""
     if address.scheme != "https" and not (address.scheme == "http" and host in LOOPBACK_HOSTS):
@@ -216,7 +218,7 @@ def _get_json(url: str, deadline: float) -> dict[str, Any]:
 
 @contextmanager
 def _cut_off_at(deadline: float, connected: socket.socket) -> Iterator[None]:
-    """Shut the socket down at the deadline; its own timeout starts anew with every byte of a slow drip."""
+    """Shut the socket down at the deadline. The socket's own timeout starts again with every byte that arrives."""
     timer = threading.Timer(deadline - time.monotonic(), _shut_down, (connected,))
     timer.daemon = True
     timer.start()

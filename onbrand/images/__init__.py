@@ -1,1 +1,1 @@
-"""The finished pictures: the PNG file, and where it is stored."""
+"""The finished images: the PNG file, and its place in the object store."""

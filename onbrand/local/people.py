@@ -1,4 +1,4 @@
-"""The four sample accounts of the local sign-in: one for each answer the membership check can give."""
+"""The four sample accounts of the local sign-in: one for each result of the membership check."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _GUEST_HOME_TENANT_ID = UUID("99999999-9999-4999-8999-999999999999")
 
 @dataclass(frozen=True)
 class Person:
-    """A sample account: `key` names it in commands and cookies, `shows` says on the sign-in page what it is for."""
+    """A sample account. `key` names it in commands and cookies. `shows` is its text on the sign-in page."""
 
     key: str
     object_id: UUID
     name: str
     username: str
     shows: str
-    membership: dict[str, Any]  # the claims Entra would say it with
+    membership: dict[str, Any]  # the claims that Entra would write for such a person
 
 
 def _person(key: str, number: int, name: str, shows: str, membership: dict[str, Any]) -> Person:

@@ -1,7 +1,8 @@
-"""The embedded PostgreSQL: one server process, a child of this one, for as long as Onbrand runs on this machine.
+"""The embedded PostgreSQL: one server process, a child of this process, for as long as Onbrand runs on this machine.
 
-It starts the server, notices its end, starts it again and stops it. The files are `cluster.py`'s, the user it runs as
-is `privileges.py`'s; tables and statements belong to others. Linux and macOS; production brings its own PostgreSQL.
+This module starts the server, notices its end, starts it again and stops it. `cluster.py` makes the files,
+`privileges.py` chooses the user, and `server_process.py` looks at a running server. Tables and statements are in other
+rooms. It works on Linux and macOS. A production installation has a PostgreSQL server of its own.
 """
 
 from __future__ import annotations
@@ -13,42 +14,38 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import psycopg
 
-from onbrand.config import Settings
-from onbrand.errors import AlreadyRunning, DatabaseNotReady, DatabaseServerFailed, DataDirUnwritable
-from onbrand.local.cluster import DATABASE, USER, Cluster, open_cluster, read_password, server_failed, writing
+from onbrand.errors import AlreadyRunning, DatabaseServerFailed
+from onbrand.local.cluster import Cluster, open_cluster, server_failed, writing
+from onbrand.local.server_process import HOST, address, end, is_alive, is_server_of, says_ready
 
-HOST = "127.0.0.1"
 _POLL_SECONDS = 0.05
-_QUIT_SECONDS = 5.0  # for an immediate shutdown, and for a kill
 _LOG_BYTES = 1_000_000  # kept from one start to the next, twice
 _SETTINGS = {
     "listen_addresses": HOST,
-    "unix_socket_directories": "",  # their paths may have 107 bytes; data directories are longer
+    "unix_socket_directories": "",  # the path of a socket may have 107 bytes, and a data directory's path may be longer
     "max_connections": "60",
     "shared_buffers": "64MB",
     "max_wal_size": "256MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
-    "log_error_verbosity": "terse",  # the DETAIL of a refused row would put prompts into the log
+    "log_error_verbosity": "terse",  # DETAIL would write the prompt of a refused row into the log
 }
-# A postmaster killed with -9 leaves processes that hold the shared memory for a moment longer.
+# After kill -9 of the postmaster, its processes keep the shared memory for a moment.
 _LEFTOVERS = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
 _PORT_TAKEN = "Address already in use"
 
 
 class EmbeddedPostgres:
-    """The PostgreSQL server of one data directory, made on the first start and kept.
+    """The PostgreSQL server of one data directory, which the first start makes.
 
-    `port` 0 takes a free one, and keeps it over restarts of this object: whoever holds `url` finds the server again.
+    With `port` 0 it chooses a free port, and keeps that port when this object restarts it, so `url` stays valid.
     Use it as a context manager, or call `start` and `stop`. Call `start` from a thread that lives as long as the
     program (the main one): on Linux the server shuts down when the thread that started it ends, even by `kill -9`.
     """
@@ -58,8 +55,10 @@ class EmbeddedPostgres:
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.port = port
-        self.start_seconds = start_seconds  # recovery after a crash included; making the directory is not
-        self.stop_seconds = stop_seconds  # then it is stopped without writing everything out, and recovers next time
+        self.start_seconds = start_seconds  # includes recovery after a crash, but not making the directory
+        self.stop_seconds = (
+            stop_seconds  # after this it is stopped without a checkpoint, and recovers at the next start
+        )
         self._may_choose_port = port == 0
         self._has_served = False
         self._cluster: Cluster | None = None
@@ -72,18 +71,18 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The address for libpq, password included; known after the first `start`."""
+        """The address for libpq, password included. It is known after the first `start`."""
         if self._cluster is None or self.port == 0:
             raise RuntimeError("start the server first")
-        return _address(self._cluster.password, self.port)
+        return address(self._cluster.password, self.port)
 
     @property
     def pid(self) -> int | None:
-        """The server's process, if it has been started and not been stopped."""
+        """The server's process id; None before `start` and after `stop`."""
         return self._process.pid if self._process else None
 
     def poll(self) -> int | None:
-        """The exit code (negative: the signal) of a server that ended by itself; None while it runs or after `stop`."""
+        """The exit code of a server that ended by itself (negative: a signal); None while it runs and after `stop`."""
         return self._process.poll() if self._process else None
 
     def __enter__(self) -> Self:
@@ -96,12 +95,12 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Return when the server answers; at once if it runs already. After a crash, start again: no row is lost.
+        """Start the server, and return when it answers. After a crash, call this again: no committed row is lost.
 
         Raises:
-            AlreadyRunning: another supervisor holds this data directory.
+            AlreadyRunning: another supervisor uses this data directory.
             DataDirUnwritable: the folder cannot be written.
-            DatabaseServerFailed: it is not installed, or did not come up; with the end of its log.
+            DatabaseServerFailed: PostgreSQL is not installed, or did not start. The message has the end of its log.
         """
         if self._process and self._process.poll() is None:
             return
@@ -111,23 +110,23 @@ class EmbeddedPostgres:
                 self._rotate_log()
             self._cluster = self._cluster or open_cluster(self.data_dir)
             with writing(self.data_dir):
-                self._clear_the_way(self._cluster)
+                self._end_leftover_server(self._cluster)
             self._start_until(time.monotonic() + self.start_seconds, self._cluster)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Shut down and let the data directory go. Open connections are cut. Calling it twice is fine."""
+        """Shut the server down and release the data directory. Open connections end. A second call does nothing."""
         if process := self._process:
-            _end(process.send_signal, lambda: process.poll() is not None, self.stop_seconds)
+            end(process.send_signal, lambda: process.poll() is not None, self.stop_seconds)
             self._process = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _take_lock(self) -> None:
-        """One supervisor a directory. The kernel lets go of it when we die, and the server does not inherit it."""
+        """Allow one supervisor for a directory. The kernel releases the lock when we end; no child inherits it."""
         if self._lock is not None:
             return
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -145,23 +144,23 @@ class EmbeddedPostgres:
             if self.log_path.stat().st_size > _LOG_BYTES:
                 self.log_path.replace(self.log_path.with_name("postgres.log.1"))
 
-    def _clear_the_way(self, cluster: Cluster) -> None:
+    def _end_leftover_server(self, cluster: Cluster) -> None:
         """Stop a server that outlived its supervisor, and remove a pid file that names an unrelated process.
 
-        PostgreSQL refuses to start while *any* process has the pid in the file. A file whose process is gone stays: it
-        helps PostgreSQL find the shared memory of processes that are left.
+        PostgreSQL refuses to start while *any* process has the pid in that file. A file whose process has ended is
+        kept, because PostgreSQL uses it to find the shared memory of remaining processes.
         """
         pid_file = cluster.path / "postmaster.pid"
         try:
             pid = int(pid_file.read_bytes().split(b"\n")[0])
         except FileNotFoundError:
             return
-        except ValueError:  # cut off while it was written
+        except ValueError:  # the file was not completely written
             pid_file.unlink()
             return
-        if _is_server_of(pid, cluster.path):
-            _end(lambda sign: os.kill(pid, sign), lambda: not _is_server_of(pid, cluster.path), self.stop_seconds)
-        if _is_alive(pid):
+        if is_server_of(pid, cluster.path):
+            end(lambda sign: os.kill(pid, sign), lambda: not is_server_of(pid, cluster.path), self.stop_seconds)
+        if is_alive(pid):
             pid_file.unlink(missing_ok=True)
 
     def _start_until(self, deadline: float, cluster: Cluster) -> None:
@@ -194,18 +193,18 @@ class EmbeddedPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the supervisor, which stops the server last
+                start_new_session=True,  # so Ctrl-C reaches the supervisor alone, which stops the server last
             )
         finally:
             os.close(log)
 
     def _comes_up(self, deadline: float, cluster: Cluster) -> bool:
-        """Whether a connection succeeded before the server's end or the deadline."""
+        """Whether a connection succeeded before the server ended and before the deadline."""
         process = self._process
         assert process is not None
         while process.poll() is None and time.monotonic() < deadline:
-            # Only then is it our server that listens on the port, and nobody else's.
-            if _says_ready(cluster.path, process.pid):
+            # Only then we know that our server listens on the port, and no other program.
+            if says_ready(cluster.path, process.pid):
                 try:
                     psycopg.connect(self.url, connect_timeout=5).close()
                 except psycopg.OperationalError as error:
@@ -218,92 +217,6 @@ class EmbeddedPostgres:
                     return True
             time.sleep(_POLL_SECONDS)
         return False
-
-
-def running_url(data_dir: Path) -> str | None:
-    """The address of the server that another process runs on this data directory; None if none runs.
-
-    Raises:
-        DataDirUnwritable: its files belong to another user.
-        DatabaseServerFailed: its password is missing.
-    """
-    path = data_dir.resolve() / "postgres"
-    try:
-        lines = path.joinpath("postmaster.pid").read_text(errors="replace").split("\n")
-        if len(lines) < 4 or not _is_server_of(int(lines[0]), path):
-            return None
-        return _address(read_password(path), int(lines[3]))  # miscadmin.h, LOCK_FILE_LINE_PORT
-    except PermissionError:
-        raise DataDirUnwritable(
-            f"The embedded database in {data_dir} belongs to another user. Run this command as that user."
-        ) from None
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or one that is only just starting
-        return None
-
-
-def url_for_command(settings: Settings) -> str:
-    """The configured database's address, or that of the embedded one beside which a command is run.
-
-    Raises:
-        DatabaseNotReady: none is configured, and the embedded one does not run.
-        DataDirUnwritable, DatabaseServerFailed: as for `running_url`.
-    """
-    url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
-    if url is None:
-        raise DatabaseNotReady("The embedded PostgreSQL isn't running. Start `onbrand up`, then run this beside it.")
-    return url
-
-
-def _address(password: str, port: int) -> str:
-    # sslmode: a PGSSLMODE meant for another server must not reach this one, which has no TLS.
-    return f"postgresql://{USER}:{quote(password, safe='')}@{HOST}:{port}/{DATABASE}?sslmode=disable"
-
-
-def _end(send: Callable[[signal.Signals], None], has_ended: Callable[[], bool], fast_seconds: float) -> None:
-    """Fast shutdown (SIGINT), after a deadline the immediate one (SIGQUIT), at last SIGKILL."""
-    for sign, seconds in (
-        (signal.SIGINT, fast_seconds),
-        (signal.SIGQUIT, _QUIT_SECONDS),
-        (signal.SIGKILL, _QUIT_SECONDS),
-    ):
-        if has_ended():
-            return
-        with contextlib.suppress(ProcessLookupError):
-            send(sign)
-        deadline = time.monotonic() + seconds
-        while not has_ended() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether the number is taken; by a zombie too, as PostgreSQL sees it."""
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-    return True
-
-
-def _is_server_of(pid: int, cluster: Path) -> bool:
-    """Whether `pid` is a server of the data directory `cluster`, and not a process that got the number later."""
-    if Path("/proc/self/cmdline").exists():
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-        except OSError:
-            return False
-    else:
-        command = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True).stdout
-    return b"/postgres -D %b -p " % os.fsencode(cluster) in command  # as `_launch` words it
-
-
-def _says_ready(cluster: Path, pid: int) -> bool:
-    """What the server itself writes into its pid file (miscadmin.h, LOCK_FILE_LINE_*): pid first, status eighth."""
-    try:
-        lines = cluster.joinpath("postmaster.pid").read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return False
-    return len(lines) > 7 and lines[0] == str(pid).encode() and lines[7].strip() == b"ready"
 
 
 def _free_port() -> int:

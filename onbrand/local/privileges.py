@@ -1,8 +1,8 @@
-"""Who runs PostgreSQL's programs: they refuse root, and must not need anybody else's folder opened for them.
+"""Which user runs PostgreSQL's programs. They refuse to run as root.
 
-A normal user runs them. Root hands them to `nobody` where that user can reach everything, and otherwise (a home or a
-temporary folder that only root may enter) runs them in a user namespace, in which root's own files belong to a number
-that isn't root. No permission of a folder outside the database is ever changed, and no user is ever created.
+If a normal user runs Onbrand, that user runs them. If root runs Onbrand, `nobody` runs them where that user can reach
+all files. Otherwise, such as in a folder that only root may enter, they run in a user namespace where root's files
+belong to a number that isn't root. No permission of a folder outside the database is changed, and no user is created.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _RUN_SECONDS = 300
 
 @dataclass(frozen=True)
 class Identity:
-    """A way to run a program: as `self`, as another `user`, or as oneself renamed in a user `namespace`."""
+    """A way to run a program: as the current user (`self`), as another `user`, or in a user `namespace`."""
 
     how: Literal["self", "user", "namespace"]
     uid: int = 0  # unused for `self`
     gid: int = 0
 
     def command(self, program: Sequence[str], cwd: Path, on_parent_death: signal.Signals) -> list[str]:
-        """What to start to get `program` (an absolute path, then its arguments) as this identity, in `cwd`.
+        """The command that runs `program` (an absolute path, then its arguments) as this identity in `cwd`.
 
-        The process keeps its pid through all of it. On Linux it is sent `on_parent_death` when the calling *thread*
-        ends, so start long-lived programs from the main thread.
+        The process keeps its pid throughout. On Linux the kernel sends it `on_parent_death` when the calling *thread*
+        ends. So start programs that run long from the main thread.
         """
         death_signal = str(on_parent_death.value)
         identity = f"{self.how}:{self.uid}:{self.gid}"
@@ -43,7 +43,7 @@ class Identity:
         return [*launcher, str(os.getpid()), death_signal, identity, str(cwd), *program]
 
     def run(self, program: Sequence[str], cwd: Path) -> tuple[int, str]:
-        """Run `program` to its end, at most five minutes. Returns its exit code and what it printed."""
+        """Run `program` to its end, for at most five minutes. Returns its exit code and its output."""
         try:
             result = subprocess.run(
                 self.command(program, cwd, signal.SIGKILL),
@@ -53,20 +53,20 @@ class Identity:
                 text=True,
                 errors="replace",
                 timeout=_RUN_SECONDS,
-                start_new_session=True,  # Ctrl-C is for us, and we end it
+                start_new_session=True,  # so Ctrl-C reaches us alone, and we end the program
             )
         except subprocess.TimeoutExpired:
             return 1, f"{Path(program[0]).name} took longer than {_RUN_SECONDS} s"
         return result.returncode, result.stdout
 
     def give(self, path: Path) -> None:
-        """Make this identity the owner of `path`, where it isn't already."""
+        """Make this identity the owner of `path`, if it is not."""
         if self.how == "user":
             os.chown(path, self.uid, self.gid)
 
 
 def for_new_cluster() -> list[Identity]:
-    """The identities a new database may get, best first. The first that `first_usable` accepts decides."""
+    """The identities for a new database, best first. `first_usable` chooses among them."""
     if os.geteuid() != 0:
         return [Identity("self")]
     other = _harmless_user()
@@ -74,10 +74,10 @@ def for_new_cluster() -> list[Identity]:
 
 
 def for_existing_cluster(cluster: Path) -> list[Identity]:
-    """The one identity that can run the database in `cluster`: PostgreSQL insists on the owner of the folder.
+    """The one identity that can run the database in `cluster`: PostgreSQL requires the owner of the folder.
 
     Raises:
-        DataDirUnwritable: it belongs to somebody this user cannot become.
+        DataDirUnwritable: this user cannot become the owner.
     """
     status = cluster.stat()
     if os.geteuid() == 0:
@@ -93,7 +93,7 @@ def for_existing_cluster(cluster: Path) -> list[Identity]:
 
 
 def first_usable(identities: Sequence[Identity], program: Sequence[str], folder: Path) -> tuple[Identity, str]:
-    """The first identity that can enter `folder` and run `program`, found by doing it; and what the program printed.
+    """The first identity that can enter `folder` and run `program`, found by trying; and the output of the program.
 
     Raises:
         DatabaseServerFailed: none can.
@@ -114,7 +114,7 @@ def first_usable(identities: Sequence[Identity], program: Sequence[str], folder:
 
 
 def _harmless_user() -> tuple[int, int]:
-    """`nobody`, or any other user but root. It must be in the user database: initdb looks its own name up."""
+    """`nobody`, or any other user but root. The user database must contain it, because initdb looks up its own name."""
     users = [user for user in pwd.getpwall() if user.pw_uid != 0]
     if not users:
         raise DatabaseServerFailed(

@@ -1,4 +1,4 @@
-"""The local sign-in's pages: plain HTML that works without a script, styled by one block its CSP allows by hash."""
+"""The pages of the local sign-in: plain HTML without scripts, and one style block, which the CSP allows by its hash."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STYLE_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).diges
 
 
 def choice(people: Iterable[Person]) -> str:
-    """The page on which a person chooses an account. Its form posts back to the address it was served from."""
+    """The page on which a person chooses an account. Its form posts to the page's own address."""
     rows = "\n".join(
         f'<li><button name="person" value="{escape(person.key)}">'
         f"<strong>{escape(person.name)}</strong> <span>{escape(person.shows)}</span></button></li>"
@@ -50,7 +50,7 @@ def choice(people: Iterable[Person]) -> str:
 
 
 def message(title: str, text: str) -> str:
-    """A page that only says something."""
+    """A page with a title and one sentence."""
     return _page(title, text, "")
 
 

@@ -1,4 +1,4 @@
-"""The local sign-in's RSA key: made once, kept in one file that only its owner can read."""
+"""The RSA key of the local sign-in: made once, and stored in one file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from onbrand.errors import ConfigError
 
 
 def load_or_create_key(path: Path) -> rsa.RSAPrivateKey:
-    """The key in `path`, made on first use; two processes that start at once get the same one.
+    """The key in `path`. The first call makes it; two processes that start at the same time get the same key.
 
     Raises:
-        ConfigError: the file holds no RSA key.
+        ConfigError: the file contains no RSA key.
     """
     if not path.exists():
         _create(path)
@@ -39,7 +39,7 @@ def load_or_create_key(path: Path) -> rsa.RSAPrivateKey:
 
 
 def key_id(key: rsa.RSAPublicKey) -> str:
-    """A name for the key that follows from the key itself."""
+    """The key's id, a hash of the key."""
     encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.urlsafe_b64encode(hashlib.sha256(encoded).digest()[:20]).rstrip(b"=").decode()
 
@@ -51,7 +51,7 @@ def _create(path: Path) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        # A link, unlike a rename, never replaces the key another process has just made and begun to sign with.
+        # A link never replaces a key that another process has just made and already signs with. A rename would.
         with suppress(FileExistsError):
             os.link(unfinished, path)
     finally:

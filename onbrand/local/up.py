@@ -1,7 +1,7 @@
 """`onbrand up`: the whole system on one machine, supervised, with one log and one Ctrl-C.
 
-Each part is a process of its own, exactly as in production; this one starts them in order, starts again what ends by
-itself, and stops them in the reverse order. It holds a lock on the data directory for as long as it runs.
+Each part is a process of its own, exactly as in production. This process starts them in order, restarts a part that
+ends by itself, and stops them in reverse order. It keeps a lock on the data directory while it runs.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _CONFIGURATION_EXIT_CODE = 78
 _POLL_SECONDS = 0.25
 _READY_SECONDS = 300.0
 _LONGEST_PAUSE_SECONDS = 30.0
-_STEADY_SECONDS = 60.0  # a process that ran this long starts again at once
-_GRACE_SECONDS = 10.0  # for a running drawing; a person who pressed Ctrl-C waits
+_STEADY_SECONDS = 60.0  # a process that ran this long is restarted at once
+_GRACE_SECONDS = 10.0  # for a running job; a person who pressed Ctrl-C waits for it
 
 
 async def run(settings: Settings) -> int:
-    """Run everything until SIGTERM or Ctrl-C; the exit code for the shell.
+    """Run everything until SIGTERM or Ctrl-C. Returns the exit code for the shell.
 
     Raises:
         DataDirUnwritable, AlreadyRunning, PortBusy, PageNotBuilt, WeightsMissing: before anything is started.
-        DatabaseServerFailed, DatabaseNotReady: the database does not come up.
+        DatabaseServerFailed, DatabaseNotReady: the database does not start.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -56,7 +56,7 @@ async def run(settings: Settings) -> int:
         _check_port(settings)
         if not (settings.web_dir / "index.html").is_file():
             raise PageNotBuilt("The web page isn't built. Run `make run`, or `npm ci && npm run build` in web/.")
-        # The worker reads it; a wrong path is said before anything is started.
+        # Only the worker needs it. It is read here, so that a wrong path is reported before anything is started.
         configured_base(settings)
         if settings.database_url is not None:
             return await _run_parts(settings, settings.database_url.get_secret_value(), None, stop)
@@ -67,7 +67,7 @@ async def run(settings: Settings) -> int:
 
 @dataclass
 class _Part:
-    """One of our processes: its command, and how it has been doing."""
+    """One of our processes: its command, when it started, and when it may be restarted."""
 
     name: str
     process: asyncio.subprocess.Process | None = None
@@ -76,8 +76,8 @@ class _Part:
     due: float = field(default=0.0)
 
     async def start(self, environment: dict[str, str]) -> None:
-        # In a session of its own, so that Ctrl-C reaches this process alone and the order of stopping is ours. Its
-        # standard input is a pipe we hold: if we are killed, it ends and the process stops by itself.
+        # In a session of its own, so that Ctrl-C reaches this process alone and we decide the order of stopping. Its
+        # standard input is our pipe: if we are killed, the pipe closes and the process stops by itself.
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -107,7 +107,7 @@ async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | No
     if applied := migrations.migrate(url):
         logger.info("Prepared the database: %s", ", ".join(applied), extra={"action": "migrate"})
     if server is not None:
-        await _bury(url, "")  # this database was down a moment ago, and with it whoever worked on it
+        await _expire_dead_workers(url, "")  # the database was down until now, so no worker can be alive
     is_set = "shutdown_grace_seconds" in settings.model_fields_set
     grace = settings.shutdown_grace_seconds if is_set else _GRACE_SECONDS
     environment = os.environ | {
@@ -122,7 +122,7 @@ async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | No
     finally:
         announcing.cancel()
         logger.info("Stopping", extra={"action": "stop"})
-        # The worker first: it may still finish its drawing, and needs nothing of the API's for that.
+        # The worker first: it may still finish its job, and does not need the API for that.
         await parts[1].stop(grace + 10)
         await parts[0].stop(10)
         logger.info("Stopped; everything is kept in %s", settings.data_dir, extra={"action": "stop"})
@@ -131,11 +131,11 @@ async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | No
 async def _supervise(
     parts: list[_Part], url: str, environment: dict[str, str], server: EmbeddedPostgres | None, stop: asyncio.Event
 ) -> int:
-    """Start the parts, and again whatever ends, until `stop`; a configuration that a part refuses ends it all."""
+    """Start the parts, and restart a part that ends, until `stop`. If a part refuses its settings, return its code."""
     while not stop.is_set():
         if server is not None and server.poll() is not None:
             logger.warning("PostgreSQL ended by itself and is started again", extra={"action": "restart"})
-            server.start()  # from this thread: the server lives as long as the thread that started it
+            server.start()  # from this thread, because the server ends with the thread that started it
         for part in parts:
             if part.process is None:
                 if time.monotonic() >= part.due:
@@ -145,9 +145,9 @@ async def _supervise(
             if code is None:
                 continue
             if code == _CONFIGURATION_EXIT_CODE:
-                return code  # it has said why
+                return code  # the part has logged why
             if part.name == "worker":
-                await _bury(url, workers.id_of(socket.gethostname(), part.process.pid))
+                await _expire_dead_workers(url, workers.id_of(socket.gethostname(), part.process.pid))
             steady = time.monotonic() - part.started > _STEADY_SECONDS
             part.pause_seconds = 0 if steady else min(_LONGEST_PAUSE_SECONDS, max(1, part.pause_seconds * 2))
             part.due, part.process = time.monotonic() + part.pause_seconds, None
@@ -164,21 +164,21 @@ async def _supervise(
     return 0
 
 
-async def _bury(url: str, id_prefix: str) -> None:
-    """Have the jobs of workers that are known to be dead drawn again without waiting for their leases."""
+async def _expire_dead_workers(url: str, id_prefix: str) -> None:
+    """Requeue the jobs of workers that have ended, without waiting for their leases to end."""
     database = Database(url, application_name="onbrand up", max_connections=1)
     await database.open()
     try:
         async with database.transaction() as connection:
             await workers.expire_workers(connection, id_prefix)
     except DatabaseUnavailable:
-        pass  # then the leases lapse in their own time
+        pass  # then the leases end by themselves
     finally:
         await database.close()
 
 
 async def _announce_when_ready(settings: Settings) -> None:
-    """Print the address once a generation would work: the API answers, signs in, and a model is loaded."""
+    """Print the address as soon as a job can be drawn: the API answers, sign-in works, and a model is loaded."""
     started = time.monotonic()
     while time.monotonic() - started < _READY_SECONDS:
         if await asyncio.to_thread(_is_ready, settings.port):

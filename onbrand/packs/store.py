@@ -1,8 +1,9 @@
 """The pack store: brand packs in the object store, under `packs/{pack id}/…`, beside the images.
 
 Packs are never deleted. A stored pack never changes. Its manifest is stored as canonical JSON, so the pack's id is also
-the SHA-256 of that file, and one changed bit is noticed. The pack that is bundled with
-a base (`manifest.SAMPLE`) is listed too, and is read from the base's folder. `promotion` knows which pack is live; `manifest` knows what a pack contains.
+the SHA-256 of that file, and one changed bit is noticed. The pack that is bundled with a base (`manifest.SAMPLE`) is
+listed too, and is read from the base's folder. `promotion` knows which pack is live; `manifest` knows what a pack
+contains.
 """
 
 from __future__ import annotations
@@ -13,10 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import ObjectStore
 
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import (
@@ -29,16 +26,16 @@ from onbrand.errors import (
     WeightsMissing,
 )
 from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
-from onbrand.storage import files, local_disk, object_store
+from onbrand.storage import files
+from onbrand.storage.failures import StoreFailed
 from onbrand.storage.files import Folder, LocalFolder, ManifestFile, is_whole
+from onbrand.storage.object_store import FOR_WEIGHTS, ObjectStore, open_container, open_storage
 from onbrand.storage.range_reader import RangeReader
 
 FOLDER = "packs"  # in the object store, and in the data directory for the copies
 SHORTEST_PREFIX = 6
 _ID = re.compile(r"[0-9a-f]{64}")
-_REFUSED = re.compile(r"4(?!08|29)\d\d")  # HTTP status codes, except those for which another try may help
-_PART_BYTES = 8 * 2**20  # per request
-_AT_ONCE = 4  # requests
+_AT_ONCE = 4  # parts of one file that are sent side by side
 
 
 @dataclass(frozen=True)
@@ -68,10 +65,9 @@ class _StoredFolder(Folder):
 class PackStore:
     """The packs in one object store, their copies in a local folder, and the pack that is bundled with the base."""
 
-    def __init__(self, objects: ObjectStore, copies: Path, *, root: Path | None, bundled: BrandPack | None) -> None:
+    def __init__(self, objects: ObjectStore, copies: Path, *, bundled: BrandPack | None) -> None:
         self._objects = objects
         self._copies = copies
-        self._root = root  # of the object store, if it is a folder on this machine
         self.bundled = bundled
 
     @classmethod
@@ -87,8 +83,8 @@ class PackStore:
             bundled = load_pack(base / SAMPLE)
         copies = settings.data_dir / FOLDER
         if isinstance(place, AzureContainer):
-            return cls(object_store.open_container(place, object_store.FOR_WEIGHTS), copies, root=None, bundled=bundled)
-        return cls(object_store.open_storage(place), copies, root=place, bundled=bundled)
+            return cls(open_container(place, FOR_WEIGHTS), copies, bundled=bundled)
+        return cls(open_storage(place), copies, bundled=bundled)
 
     def list(self) -> list[StoredPack]:
         """All packs: the bundled one, then the others sorted by id. Only their manifests are read.
@@ -97,8 +93,8 @@ class PackStore:
             ObjectStoreRefused: the object store refuses us.
             ObjectStoreUnreachable: the object store does not answer.
         """
-        with _our_errors():
-            found = obstore.list_with_delimiter(self._objects, FOLDER)["common_prefixes"]
+        with _reached():
+            found = self._objects.subfolders(FOLDER)
         ids = sorted({prefix.rpartition("/")[2] for prefix in found} - {self.bundled.id if self.bundled else ""})
         listed = [pack for pack_id in ids if _ID.fullmatch(pack_id) and (pack := self._listed(pack_id))]
         return ([StoredPack(self.bundled.id, self.bundled.manifest, True)] if self.bundled else []) + listed
@@ -200,21 +196,15 @@ class PackStore:
             return None
 
     def _has(self, pack_id: str, path: str) -> bool:
-        try:
-            with _our_errors():
-                obstore.head(self._objects, _key(pack_id, path))
-        except FileNotFoundError:
-            return False
-        return True
+        with _reached():
+            return self._objects.has(_key(pack_id, path))
 
     def _put(self, pack_id: str, file: ManifestFile, content: Path | bytes) -> None:
         key = _key(pack_id, file.path)
         if not self._has(pack_id, file.path):
             # An upload in parts can overwrite. That is harmless: everybody who writes this key writes the same bytes.
-            with _our_errors():
-                obstore.put(self._objects, key, content, chunk_size=_PART_BYTES, max_concurrency=_AT_ONCE)
-                if self._root is not None:
-                    local_disk.sync(self._root, key)
+            with _reached():
+                self._objects.upload(key, content, at_once=_AT_ONCE)
         _require_intact(_StoredFolder(self._objects, pack_id), file)
 
 
@@ -250,15 +240,13 @@ def _damaged(pack_id: str, path: str) -> StoredPackDamaged:
 
 
 @contextmanager
-def _our_errors() -> Iterator[None]:
-    """Turn errors of a call to the object store into ours. FileNotFoundError passes if one object is missing."""
+def _reached() -> Iterator[None]:
+    """A call to the store; its failure becomes a sentence."""
     try:
         yield
-    except (BaseError, OSError) as error:
-        if isinstance(error, FileNotFoundError) and not object_store.is_missing_container(error):
-            raise
-        why = object_store.reason(error)  # not the error's own text, which contains addresses
-        if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.match(why):
+    except StoreFailed as failed:
+        why = failed.reason
+        if failed.is_refused:
             raise ObjectStoreRefused(
                 f"The object store refuses the brand packs ({why}). Run `onbrand doctor`."
             ) from None

@@ -1,1 +1,1 @@
-"""The object store, on a local disk or in Azure Blob Storage. The only package that imports obstore."""
+"""The object store, on a local disk or in Azure Blob Storage, and files of weights. Only this room imports obstore."""

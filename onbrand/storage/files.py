@@ -1,7 +1,7 @@
-"""Where the files of a model or of a brand pack lie: a directory, or a part of the object store.
+"""A folder with the files of a model or of a brand pack: a directory of this machine, or a part of the object store.
 
-It reads and compares bytes; what is in them is the business of `packs` and `hidream`. obstore is imported only when a
-folder lies in the store: it costs a process 30 ms.
+This module reads and compares bytes; `packs` and `hidream` know what the bytes mean. obstore is imported only for a
+folder in the object store, because the import takes 30 ms.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from onbrand.config import Settings
 from onbrand.errors import ChecksumMismatch, DataDirUnwritable, FileUnreadable, WeightsMissing
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from onbrand.storage.object_store import ObjectStore
 
 REMEDY = (
     "restore it (for what ships with Onbrand: `git checkout -- models/mini`) or set ONBRAND_MODEL_PATH to a"
     " complete model"
 )
-DERIVED = "derived"  # of the data directory, and of the object store
+DERIVED = "derived"  # a folder of the data directory, and of the object store
 STRICT = ConfigDict(extra="forbid", strict=True)
-_BLOCK = 1024 * 1024  # fits a core's cache, so that hashing what was just read costs no second trip to memory
+_BLOCK = 1024 * 1024  # fits the cache of a core, so the hash reads these bytes from the cache and not from memory
 
 
 def _stays_inside(path: str) -> str:
@@ -48,7 +48,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True)
 class ManifestFile:
-    """One file that a manifest names: its size in bytes and its SHA-256 in hexadecimal."""
+    """One file in a manifest, with its size in bytes and its SHA-256 in hexadecimal."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -61,35 +61,35 @@ class ByteReader(Protocol):
     """One file's bytes, in order."""
 
     def readinto(self, room: memoryview) -> int:
-        """Fill `room` (bytes). How many there were: fewer than it holds only where the file ends.
+        """Fill `room` (bytes), and return how many bytes were read. Fewer than its size only at the end of the file.
 
         Raises:
-            WeightsMissing: the file is not there.
+            WeightsMissing: the file does not exist.
             FileUnreadable: the operating system cannot read it.
             FileChanged: the object changed while it was read.
-            ObjectStoreRefused: the object store doesn't let us.
-            ObjectStoreUnreachable: the object store did not answer, for as long as weights are worth waiting for.
+            ObjectStoreRefused: the object store does not allow it.
+            ObjectStoreUnreachable: the object store did not answer within the time of `object_store.FOR_WEIGHTS`.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the file. Another thread may do it too: a `readinto` that waits for the store then returns."""
+        """Close the file. Another thread may call this: a `readinto` that waits for the store then returns."""
         ...
 
 
 class Folder(ABC):
-    """A directory's files, wherever they are. `str()` names the place for an operator, without a secret."""
+    """The files of a folder, wherever it is. `str()` names the folder for an operator, without any secret."""
 
     @abstractmethod
     def open(self, path: str) -> ByteReader:
-        """Begin to read a file; what is wrong with it comes to light with the first `readinto`."""
+        """Begin to read a file. If something is wrong with it, the first `readinto` raises."""
 
     def read(self, path: str) -> bytes:
-        """A small file, whole; errors as for `Reader.readinto`."""
+        """All bytes of a small file. Errors as for `ByteReader.readinto`."""
         return b"".join(bytes(block) for block in self.blocks(path))
 
     def blocks(self, path: str) -> Iterator[memoryview]:
-        """A file's bytes in order, in blocks that hold until the next one; errors as for `Reader.readinto`."""
+        """A file's bytes in order. Each block is overwritten by the next. Errors as for `ByteReader.readinto`."""
         room = memoryview(bytearray(_BLOCK))
         with closing(self.open(path)) as reader:
             while count := reader.readinto(room):
@@ -115,7 +115,9 @@ class _LocalReader:
         self._folder = folder
         self._path = path
         self._file: FileIO | None = None
-        self._reading = Lock()  # a file that is closed in the middle of a read may by then be another one's
+        self._reading = (
+            Lock()
+        )  # so that `close` waits for a read; otherwise the read could use a descriptor that is another file's by then
 
     def readinto(self, room: memoryview) -> int:
         filled = 0
@@ -141,7 +143,7 @@ class _LocalReader:
 
 @dataclass(frozen=True)
 class ObjectStoreFolder(Folder):
-    """A part of an object store, which begins where `objects` does. `name` is what an operator calls it."""
+    """A part of an object store. All keys of `objects` are below this folder. `name` is what an operator calls it."""
 
     objects: ObjectStore = field(compare=False)
     name: str
@@ -150,25 +152,29 @@ class ObjectStoreFolder(Folder):
         return self.name
 
     def open(self, path: str) -> ByteReader:
-        """Begin to read an object, several ranges ahead."""
+        """Begin to read an object. Several ranges are requested ahead."""
         from onbrand.storage.range_reader import RangeReader
 
         return RangeReader(self.objects, path, self.name)
 
     def put(self, path: str, source: Path) -> None:
-        """Copy a file of this machine there, in parts; whole or not at all.
+        """Copy a file of this machine into this folder, in parts; whole or not at all.
 
         Raises:
-            ObjectStoreRefused: the object store doesn't let us.
+            ObjectStoreRefused: the object store does not allow it.
             ObjectStoreUnreachable: it does not answer.
         """
-        from onbrand.storage.range_reader import send
+        from onbrand.storage.failures import StoreFailed
+        from onbrand.storage.range_reader import AHEAD, weights_error
 
-        send(self.objects, path, source, self.name)
+        try:
+            self.objects.upload(path, source, at_once=AHEAD)
+        except StoreFailed as failed:
+            raise weights_error(failed, self.name) from None
 
 
 def open_folder(settings: Settings, place: str) -> Folder:
-    """The folder at a path of this machine or at `az://CONTAINER/PREFIX`, which is not asked anything yet.
+    """The folder at a path of this machine or at `az://CONTAINER/PREFIX`. The store is not asked anything yet.
 
     Raises:
         ConfigError: the address is wrong, or the settings for Azure are.
@@ -176,13 +182,13 @@ def open_folder(settings: Settings, place: str) -> Folder:
     where = settings.place(place)
     if isinstance(where, Path):
         return LocalFolder(where)
-    from onbrand.storage import object_store
+    from onbrand.storage.object_store import FOR_WEIGHTS, open_container
 
-    return ObjectStoreFolder(object_store.open_container(where, object_store.FOR_WEIGHTS), place.rstrip("/"))
+    return ObjectStoreFolder(open_container(where, FOR_WEIGHTS), place.rstrip("/"))
 
 
 def derived_folder(settings: Settings) -> Folder:
-    """Where prepared weights are kept (`hidream.derive`): beside the images in Azure, otherwise in the data directory.
+    """The folder of prequantized weights: beside the images in Azure, otherwise in the data directory.
 
     Raises:
         ConfigError: the settings for Azure make no address.
@@ -190,19 +196,17 @@ def derived_folder(settings: Settings) -> Folder:
     place = settings.storage
     if isinstance(place, Path):
         return LocalFolder(settings.data_dir / DERIVED)
-    from onbrand.storage import object_store
+    from onbrand.storage.object_store import FOR_WEIGHTS, open_container
 
     prefix = f"{place.prefix}/{DERIVED}" if place.prefix else DERIVED
     within = replace(place, prefix=prefix)
-    return ObjectStoreFolder(
-        object_store.open_container(within, object_store.FOR_WEIGHTS), f"az://{place.name}/{prefix}"
-    )
+    return ObjectStoreFolder(open_container(within, FOR_WEIGHTS), f"az://{place.name}/{prefix}")
 
 
 def is_whole(folder: Folder, file: ManifestFile) -> bool:
-    """Read a file to its end and say whether its size and SHA-256 are the manifest's.
+    """Read a file to its end, and return whether its size and SHA-256 are those of the manifest.
 
-    Errors as for `Reader.readinto`.
+    Errors as for `ByteReader.readinto`.
     """
     size, digest = 0, hashlib.sha256()
     for block in folder.blocks(file.path):
@@ -214,12 +218,12 @@ def is_whole(folder: Folder, file: ManifestFile) -> bool:
 
 
 def fetch(folder: Folder, files: Sequence[ManifestFile], destination: Path) -> None:
-    """Copy small files to a directory of this machine, each whole or not at all; those already there are kept.
+    """Copy small files to a directory of this machine, each whole or not at all. Correct copies are kept.
 
-    For configurations and tokenizers: what reads them wants a directory.
+    For configurations and tokenizers, because the libraries that read them want a directory.
 
     Raises:
-        ChecksumMismatch: a file differs from its size or SHA-256; others as for `ByteReader.readinto`.
+        ChecksumMismatch: a file differs from its size or SHA-256. Also what `ByteReader.readinto` raises.
         DataDirUnwritable: the directory cannot be written.
     """
     there = LocalFolder(destination)

@@ -1,7 +1,7 @@
-"""What a folder needs to be as good an object store as Azure's: durable files, a true listing, no empty folders.
+"""Calls for a folder that serves as the object store: durable files, a complete listing, no empty folders.
 
 obstore's own `LocalStore` syncs nothing, follows symbolic links when it lists, hides its half-written files, and can
-fail a put into a folder that it is just removing. Nothing here knows what the files are; `images.py` does.
+fail a put into a folder that it removes at the same time. Nothing here knows what the files are; `images.store` does.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 
 def sync(root: Path, key: str) -> None:
-    """Make a file that has been written survive a power cut, with the folders that lead to it.
+    """Make a written file, and the folders that lead to it, survive a power cut.
 
-    obstore never does (seen with strace; object_store made it an option, off by default, in
-    https://github.com/apache/arrow-rs-object-store/pull/643, which obstore 0.12 does not offer).
+    obstore never does (seen with strace). The Rust library below it made that an option, off by default, in
+    https://github.com/apache/arrow-rs-object-store/pull/643, and obstore 0.12 does not offer the option.
     """
     path = root / key
     while True:
@@ -33,11 +33,11 @@ def sync(root: Path, key: str) -> None:
 def files(root: Path, folder: str) -> Iterator[tuple[str, float]]:
     """Key and time of change (seconds since 1970) of each regular file below a folder of the root.
 
-    Symbolic links are neither followed nor listed, but for one directly below the root, as when the images moved to
-    another disk. What vanishes meanwhile is left out. A missing folder is empty, a missing root is not.
+    Symbolic links are neither followed nor listed. One directly below the root is followed: an operator may have moved
+    the images to another disk. A file that vanishes during the listing is left out. A missing folder is an empty list.
 
     Raises:
-        OSError: something cannot be read.
+        OSError: something cannot be read, or the root is missing.
     """
     if not root.is_dir():
         raise FileNotFoundError("the store's folder is gone")
@@ -65,9 +65,9 @@ def _files(path: Path, key: str) -> Iterator[tuple[str, float]]:
 
 
 def remove(root: Path, keys: Iterable[str]) -> None:
-    """Delete files, and each folder that held one and is empty now. What is not there is no error.
+    """Delete files, and each folder that contained one and is empty now. A missing file is no error.
 
-    Only the innermost folder: one further up may be where another writer is making its own at this moment.
+    Only the innermost folder is deleted: another writer may be making a folder in one further up at this moment.
 
     Raises:
         OSError: something cannot be deleted.
@@ -83,7 +83,7 @@ def remove(root: Path, keys: Iterable[str]) -> None:
 
 
 def empty_folders(root: Path, folder: str) -> Iterator[tuple[str, float]]:
-    """Key and time of change (seconds since 1970) of each folder below one of the root's that has nothing in it."""
+    """Key and time of change (seconds since 1970) of each empty folder below a folder of the root."""
     if _leads_elsewhere(root, folder):
         return
     for path, folders, names in os.walk(root / folder, topdown=False):
@@ -93,6 +93,6 @@ def empty_folders(root: Path, folder: str) -> Iterator[tuple[str, float]]:
 
 
 def remove_empty(folder: Path) -> None:
-    """Delete a folder if it is one, is no symbolic link and has nothing in it."""
+    """Delete a folder if it is empty and no symbolic link."""
     with suppress(OSError):
         folder.rmdir()

@@ -1,60 +1,223 @@
-"""Opening the object store, a folder or a container of Azure Blob Storage, and finding out whether it can be used.
+"""One object store, a folder or a container of Azure Blob Storage: opening it, and every call that Onbrand makes to it.
 
-It knows nothing of images; keys, checksums and how long a caller may wait are the business of `images.py`. No error
-leaves here with an address, an account or a key in it: `reason` says in a few words what went wrong.
+It knows neither images nor packs. Their rooms choose the keys, compare checksums and decide how long a caller may wait.
+Errors are those of `failures`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import errno
-import hashlib
-import hmac
-import os
-import re
-import urllib.error
-import urllib.request
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from email.utils import formatdate
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from uuid import uuid4
 
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import AzureStore, LocalStore, ObjectStore
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, LocalStore
+from obstore.store import ObjectStore as AnyStore
 
 from onbrand.config import AzureContainer
-from onbrand.errors import ConfigError, DataDirUnwritable, ObjectStoreRefused, ObjectStoreUnreachable
+from onbrand.errors import ConfigError, DataDirUnwritable
+from onbrand.storage import local_disk
+from onbrand.storage.failures import ContainerMissing, ObjectMissing, StoreFailed, translated
 
 if TYPE_CHECKING:
+    from obstore import Bytes
     from obstore.store import AzureConfig
 
-CHECK_SECONDS = 5.0
-_CONNECT_SECONDS = 2.0
-_API_VERSION = "2023-11-03"
-_PROBES = "checks"  # no image's key begins like this
+CONNECT_SECONDS = 2.0
+PART_BYTES = 8 * 2**20  # of one request, where an object is read or written in parts
+BATCH = 1000  # objects that one listing request brings
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long obstore waits for Azure; its own is half a minute a request, and three minutes for all its tries."""
+    """How long obstore waits for Azure. obstore's defaults are 30 s for a request and 3 minutes for all its tries."""
 
     request_seconds: float  # one request, from connecting to the last byte
     retry_seconds: float  # after this, a request that failed isn't sent again
     retries: int
     pause_seconds: float  # the longest between two tries
-    idle_connections: int  # how many are kept for the next request
+    idle_connections: int  # how many are kept open for the next request
 
 
-# A refused connection ends after half a second; `images.py` tries on where that makes sense.
+# A refused connection ends after half a second. `images/store.py` tries again where that makes sense.
 FOR_IMAGES = Patience(request_seconds=8, retry_seconds=2, retries=3, pause_seconds=0.4, idle_connections=8)
-# A worker that starts can wait, and a request brings megabytes; but a wrong address should be heard of soon.
+# A worker that starts can wait, and a request brings megabytes. But an operator should hear of a wrong address soon.
 FOR_WEIGHTS = Patience(request_seconds=60, retry_seconds=20, retries=10, pause_seconds=5, idle_connections=64)
-# Where trying again is in vain until somebody has changed something.
-_LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object that a listing found."""
+
+    key: str
+    modified: datetime  # by the store's clock
+
+
+class ObjectStore:
+    """One store. `place` is where it is: a folder, a container, or None for a store that a test made.
+
+    Calls that an image needs are coroutines; calls that packs and weights need block.
+    """
+
+    def __init__(self, store: AnyStore, place: Path | AzureContainer | None = None) -> None:
+        self.store = store
+        self.place = place
+        self.folder = place if isinstance(place, Path) else None
+
+    # --- small objects, each in one request --------------------------------------------------------------------------
+
+    async def put(self, key: str, content: bytes, *, is_new: bool) -> None:
+        """Store an object, whole or not at all. With `is_new`, an object that is there is not replaced.
+
+        On disk obstore writes to a temporary name beside the target and links it, so a reader never sees half a file.
+
+        Raises:
+            ObjectExists: an object is there already, and `is_new` is set.
+            ContainerMissing, StoreFailed
+        """
+        with translated(is_missing_expected=False):
+            await self.store.put_async(key, content, mode="create" if is_new else "overwrite")
+
+    async def get(self, key: str) -> bytes:
+        """A whole object.
+
+        Raises:
+            ObjectMissing: the store has none with this key.
+            ContainerMissing, StoreFailed: also when the store is a folder and the whole folder is missing.
+        """
+        try:
+            with translated():
+                return bytes(await (await self.store.get_async(key)).bytes_async())
+        except ObjectMissing:
+            if self.folder is not None and not self.folder.is_dir():
+                raise StoreFailed("the folder is missing") from None
+            raise
+
+    async def make_durable(self, key: str) -> None:
+        """Make a written object survive a power cut. In Azure every object does already.
+
+        Raises:
+            StoreFailed
+        """
+        if self.folder is not None:
+            with translated(is_missing_expected=False):
+                await asyncio.to_thread(local_disk.sync, self.folder, key)
+
+    async def batches(self, prefix: str) -> AsyncIterator[list[Listed]]:
+        """All objects below a prefix, in batches of at most `BATCH`, in no order. Half-written files on disk too.
+
+        Raises:
+            ContainerMissing, StoreFailed: the list is not complete.
+        """
+        if self.folder is not None:
+            walk = local_disk.files(self.folder, prefix)
+            while True:
+                with translated(is_missing_expected=False):
+                    files = await asyncio.to_thread(_next_files, walk)
+                if not files:
+                    return
+                yield files
+        listing = self.store.list(prefix, chunk_size=BATCH)
+        while True:
+            with translated(is_missing_expected=False):
+                chunk = await anext(listing, None)
+            if chunk is None:
+                return
+            yield [Listed(one["path"], one["last_modified"]) for one in chunk]
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects: in Azure at most 256 in a call, on disk with the folders that are then empty.
+
+        Raises:
+            ObjectMissing: one was missing. The store reports only the first such key, and may have refused others.
+            StoreFailed
+        """
+        try:
+            with translated():
+                if self.folder is not None:
+                    await asyncio.to_thread(local_disk.remove, self.folder, keys)
+                else:
+                    await self.store.delete_async(list(keys))
+        except ContainerMissing:
+            raise ObjectMissing from None  # without a container there is nothing to delete
+
+    async def delete_one(self, key: str) -> None:
+        """Delete one object, and no folder.
+
+        Raises:
+            ObjectMissing: it was not there.
+            StoreFailed
+        """
+        try:
+            with translated():
+                await self.store.delete_async(key)
+        except ContainerMissing:
+            raise ObjectMissing from None
+
+    # --- packs and weights -------------------------------------------------------------------------------------------
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object with this key.
+
+        Raises:
+            ContainerMissing, StoreFailed
+        """
+        try:
+            with translated():
+                obstore.head(self.store, key)
+        except ObjectMissing:
+            return False
+        return True
+
+    def subfolders(self, prefix: str) -> list[str]:
+        """The prefixes of the next level below a prefix, such as `packs/a` and `packs/b` for `packs`.
+
+        Raises:
+            ContainerMissing, StoreFailed
+        """
+        with translated(is_missing_expected=False):
+            return list(obstore.list_with_delimiter(self.store, prefix)["common_prefixes"])
+
+    def upload(self, key: str, source: Path | bytes, *, at_once: int) -> None:
+        """Store a large object durably, whole or not at all, in parts of which `at_once` are sent side by side.
+
+        It replaces an object with the same key: obstore has no mode for parts that only creates.
+
+        Raises:
+            ContainerMissing, StoreFailed
+        """
+        with translated(is_missing_expected=False):
+            obstore.put(self.store, key, source, chunk_size=PART_BYTES, max_concurrency=at_once)
+            if self.folder is not None:
+                local_disk.sync(self.folder, key)
+
+    async def size(self, key: str) -> int:
+        """An object's size in bytes.
+
+        Raises:
+            ObjectMissing, ContainerMissing, StoreFailed
+        """
+        with translated():
+            return (await self.store.head_async(key))["size"]
+
+    async def get_range(self, key: str, start: int, end: int) -> Bytes:
+        """The bytes of an object from `start` up to but not including `end`.
+
+        Raises:
+            ObjectMissing, ContainerMissing, StoreFailed
+        """
+        with translated():
+            return await self.store.get_range_async(key, start=start, end=end)
+
+
+def _next_files(walk: Iterator[tuple[str, float]]) -> list[Listed]:
+    return [Listed(key, datetime.fromtimestamp(changed, UTC)) for key, changed in islice(walk, BATCH)]
 
 
 def open_storage(place: Path | AzureContainer) -> ObjectStore:
@@ -68,20 +231,20 @@ def open_storage(place: Path | AzureContainer) -> ObjectStore:
         return open_container(place, FOR_IMAGES)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        return LocalStore(place)
+        return ObjectStore(LocalStore(place), place)
     except OSError:
         raise DataDirUnwritable(
             "The images' folder can't be made. Point ONBRAND_DATA_DIR or ONBRAND_STORAGE_URL to one that you may write."
         ) from None
 
 
-def open_container(place: AzureContainer, patience: Patience) -> AzureStore:
+def open_container(place: AzureContainer, patience: Patience) -> ObjectStore:
     """A container, without asking it anything yet.
 
     Raises:
         ConfigError: the settings make no address.
     """
-    # obstore reads the environment for whatever is left open here.
+    # obstore reads the environment for every option that is left out here.
     config: AzureConfig = {
         "account_name": place.account,
         "endpoint": place.endpoint,
@@ -95,13 +258,13 @@ def open_container(place: AzureContainer, patience: Patience) -> AzureStore:
     elif place.client_id is not None:
         config["client_id"] = str(place.client_id)
     try:
-        return AzureStore(
+        store = AzureStore(
             place.name,
             prefix=place.prefix,
             config=config,
             client_options={
                 "allow_http": urlsplit(place.endpoint).scheme == "http",
-                "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
                 "timeout": timedelta(seconds=patience.request_seconds),
                 "pool_max_idle_per_host": str(patience.idle_connections),
             },
@@ -117,110 +280,4 @@ def open_container(place: AzureContainer, patience: Patience) -> AzureStore:
         )
     except BaseError:
         raise ConfigError("The ONBRAND_STORAGE_AZURE_… settings make no address: look at the endpoint") from None
-
-
-async def check(objects: ObjectStore, place: Path | AzureContainer) -> None:
-    """Write, read and delete a small object, after making the container if it is missing and we hold the key.
-
-    Raises:
-        ObjectStoreRefused: it will not work until somebody changes something.
-        ObjectStoreUnreachable: no answer within five seconds, or only now no room.
-    """
-    key = f"{_PROBES}/{uuid4()}"
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            try:
-                await objects.put_async(key, b"onbrand")
-            except FileNotFoundError as error:
-                if not (is_missing_container(error) and await create_container(place)):
-                    raise
-                await objects.put_async(key, b"onbrand")
-            await (await objects.get_async(key)).bytes_async()
-            await objects.delete_async(key)
-    except (BaseError, OSError) as error:
-        raise _finding(place, error) from None
-
-
-def _finding(place: Path | AzureContainer, error: Exception) -> ObjectStoreRefused | ObjectStoreUnreachable:
-    why = reason(error)
-    if not isinstance(place, AzureContainer):
-        sentence = f"The images' folder can't be written ({why})."
-        if _errno(error) in _LASTING:
-            return ObjectStoreRefused(f"{sentence} Make it writable, or choose another with ONBRAND_STORAGE_URL.")
-        return ObjectStoreUnreachable(f"{sentence} Make room, or choose another with ONBRAND_STORAGE_URL.")
-    if is_missing_container(error):
-        return ObjectStoreRefused(
-            f"The container {place.name} doesn't exist and couldn't be made. Make it in the storage account, or set"
-            " ONBRAND_STORAGE_AZURE_KEY, which lets Onbrand do it."
-        )
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or re.match(r"4(?!08|29)\d\d", why):
-        if place.key is not None:
-            return ObjectStoreRefused(
-                f"Azure refuses access to the container {place.name} ({why}). Check ONBRAND_STORAGE_AZURE_ACCOUNT,"
-                " _KEY and _ENDPOINT, and that the account allows keys and this network."
-            )
-        return ObjectStoreRefused(
-            f"Azure refuses access to the container {place.name} ({why}). Give the managed identity the role Storage"
-            " Blob Data Contributor on it, and check ONBRAND_STORAGE_AZURE_ACCOUNT and _CLIENT_ID."
-        )
-    identity = "" if place.key is not None else ", that this machine has a managed identity,"
-    return ObjectStoreUnreachable(
-        f"The object store does not answer ({why}). Check ONBRAND_STORAGE_AZURE_ACCOUNT and _ENDPOINT{identity} and"
-        " the way out to Azure."
-    )
-
-
-def reason(error: Exception) -> str:
-    """What went wrong in a few words, such as `403 AuthorizationFailure`: never an address, an account or a path."""
-    text = str(error)
-    if status := re.search(r"status code: (\d{3})", text):
-        code = re.search(r"<Code>(\w{1,80})</Code>", text)
-        return f"{status[1]} {code[1]}" if code else status[1]
-    if number := _errno(error):
-        return os.strerror(number)
-    if isinstance(error, TimeoutError) or "kind: Timeout" in text:
-        return "no answer in time"
-    return "no connection" if "HttpError" in text or isinstance(error, OSError) else type(error).__name__
-
-
-def _errno(error: Exception) -> int | None:
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return int(number[1]) if number else getattr(error, "errno", None)
-
-
-def is_missing_container(error: Exception) -> bool:
-    """Whether an error says that the container, and not only the object, is missing."""
-    return "<Code>ContainerNotFound</Code>" in str(error)
-
-
-async def create_container(place: Path | AzureContainer | None) -> bool:
-    """Make the container, closed to the public. False: only somebody with the account's key can, or it was refused.
-
-    Raises:
-        OSError: no answer.
-    """
-    if not isinstance(place, AzureContainer) or place.key is None:
-        return False
-    return await asyncio.to_thread(_create_container, place, place.key.get_secret_value())
-
-
-def _create_container(place: AzureContainer, key: str) -> bool:
-    # obstore has no call for it: https://learn.microsoft.com/rest/api/storageservices/create-container, signed as in
-    # https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
-    url = f"{place.endpoint}/{place.name}?restype=container"
-    headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": _API_VERSION}
-    content_type = "application/octet-stream"  # urllib would choose another, which would then not be what is signed
-    standard = ["PUT", "", "", "", "", content_type, "", "", "", "", "", ""]
-    named = [f"{name}:{value}" for name, value in headers.items()]
-    resource = [f"/{place.account}{urlsplit(url).path}", "restype:container"]
-    signed = "\n".join([*standard, *named, *resource])
-    signature = hmac.digest(base64.b64decode(key), signed.encode(), hashlib.sha256)
-    headers["Authorization"] = f"SharedKey {place.account}:{base64.b64encode(signature).decode()}"
-    headers["Content-Type"] = content_type
-    request = urllib.request.Request(url, data=b"", headers=headers, method="PUT")
-    try:
-        with urllib.request.urlopen(request, timeout=_CONNECT_SECONDS):
-            return True
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code == 409 and b"ContainerAlreadyExists" in error.read(10_000)
+    return ObjectStore(store, place)

@@ -95,7 +95,7 @@ class Container:
             await asyncio.to_thread(outage.__exit__, None, None, None)
 
     async def files(self) -> dict[str, bytes]:
-        store = open_storage(settings_with(Settings(), **self.settings()).storage)
+        store = open_storage(settings_with(Settings(), **self.settings()).storage).store
         names = [one["path"] for one in await store.list().collect_async()]
         return {name: bytes(await (await store.get_async(name)).bytes_async()) for name in names}
 

@@ -184,7 +184,7 @@ GUARDS = (
     ),
     Guard(
         "a problem does not repeat what went wrong inside",
-        "answer_unforeseen",
+        "answer_unexpected",
         "InternalError()",
         "InternalError(str(error))",
         (f"{_PROCESS}::test_whatever_goes_wrong_the_log_is_one_json_object_a_line_and_holds_no_secret",),

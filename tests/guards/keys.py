@@ -78,8 +78,8 @@ GUARDS = (
     Guard(
         "the local sign-in stays on this machine",
         "_sign_in_problems",
-        'self.host not in ("127.0.0.1", "localhost")',
-        "False",
+        'self.host in ("127.0.0.1", "localhost")',
+        "True",
         (f"{_CONFIG}::test_the_local_sign_in_stays_on_this_machine",),
     ),
     Guard(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guards.guard import Guard
+from tests.guards.guard import Cut, Guard
 
 _PNG = "tests/unit/test_png.py"
 _IMAGES = "tests/integration/storage/test_images.py"
@@ -16,7 +16,7 @@ GUARDS = (
     # --- the store ---------------------------------------------------------------------------------------------------
     Guard(
         "a stored image has its checksum",
-        "get",
+        "ImageStore.get",
         "size or hashlib.sha256(png).hexdigest() != image.sha256",
         "size",
         (f"{_IMAGES}::test_a_damaged_image_is_never_given_out", "tests/integration/api/test_images.py"),
@@ -24,8 +24,8 @@ GUARDS = (
     Guard(
         "other bytes never replace an image",
         "ImageStore._put",
-        ', mode="create"',
-        "",
+        "is_new=True",
+        "is_new=False",
         (f"{_IMAGES}::test_other_bytes_never_replace_an_image",),
     ),
     Guard(
@@ -38,7 +38,7 @@ GUARDS = (
     Guard(
         "a stored image outlasts a power cut",
         "ImageStore.put",
-        "await asyncio.to_thread(local_disk.sync, self._folder, key)",
+        "await self._objects.make_durable(key)",
         "pass",
         ("tests/integration/storage/test_local_disk.py",),
     ),
@@ -89,9 +89,9 @@ GUARDS = (
     # --- Azure -------------------------------------------------------------------------------------------------------
     Guard(
         "a missing container is not a damaged image",
-        "get",
-        "object_store.is_missing_container(error)",
-        "False",
+        "translated",
+        "and not isinstance(failed, ContainerMissing)",
+        "",
         (f"{_AZURE}::test_a_container_that_was_not_there_yet_is_made_by_the_first_image",),
     ),
     Guard(
@@ -117,10 +117,13 @@ GUARDS = (
     ),
     Guard(
         "the store's errors name no address and no account",
-        "_within",
-        "None  # its text has addresses in it",
-        "error",
+        "failures.translated",
+        "failed from None  # the text of `error` has addresses in it",
+        "failed from error",
         (f"{_AZURE}::test_an_outage_is_said_once_and_its_end_too_without_addresses",),
+        also=(
+            Cut("ImageStore._within", "self._unavailable(failed) from None", "self._unavailable(failed) from failed"),
+        ),
     ),
     # --- the file ----------------------------------------------------------------------------------------------------
     Guard(

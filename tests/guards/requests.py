@@ -39,14 +39,14 @@ GUARDS = (
     ),
     Guard(
         "a key of a body occurs once",
-        "body._without_repeats",
+        "strict_json._object",
         "len(fields) != len(pairs)",
         "False",
         (_WRONG_BODY,),
     ),
     Guard(
         "NaN and Infinity are no JSON",
-        "read_json",
+        "strict_json.loads",
         "_refuse_constant",
         'lambda _name: "a teapot"',
         (_WRONG_BODY,),
@@ -142,7 +142,7 @@ GUARDS = (
     ),
     Guard(
         "headers have an end",
-        "Edge._refusal",
+        "OuterMiddleware._refusal",
         "refusal if _head_bytes(scope) > MAX_HEAD_BYTES: return HeadersTooLarge() if",
         """refusal
         if""",
@@ -150,7 +150,7 @@ GUARDS = (
     ),
     Guard(
         "one thing has one address",
-        "Edge._refusal",
+        "OuterMiddleware._refusal",
         'b"%2f" in scope.get("raw_path", b"").lower()',
         "False",
         (f"{_API}/test_ownership.py::test_a_job_has_one_address",),
@@ -177,7 +177,7 @@ GUARDS = (
     ),
     Guard(
         "another name for this machine is refused",
-        "Edge._refusal",
+        "OuterMiddleware._refusal",
         "self._for_this_machine and not (host and _HOST_OF_THIS_MACHINE.fullmatch(host))",
         "False",
         (f"{_API}/test_hosts.py",),

@@ -104,7 +104,7 @@ GUARDS = (
     Guard(
         "a token's times are whole numbers",
         "_seconds",
-        "type(value) is not int or value < 0:  # not isinstance: a bool is an int",
+        "type(value) is not int or value < 0:",
         "not isinstance(value, int | float) or value < 0:",
         (f"{_CLAIMS}::test_s16_times_are_whole_numbers",),
     ),
@@ -174,8 +174,8 @@ GUARDS = (
     ),
     Guard(
         "a claim occurs once",
-        "tokens._without_repeats",
-        "len(value) != len(pairs)",
+        "strict_json._object",
+        "len(fields) != len(pairs)",
         "False",
         (f"{_TOKENS}::test_s29_a_claim_that_occurs_twice_is_refused_whichever_comes_last",),
     ),

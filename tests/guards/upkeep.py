@@ -90,7 +90,7 @@ GUARDS = (
     Guard(
         "a job's deletion spares foreign files",
         "delete_job",
-        "if _KEY.fullmatch(name) or _LEFTOVER.fullmatch(name)",
+        "if _KEY.fullmatch(key) or _HALF_WRITTEN.fullmatch(key)",
         "",
         (_IMAGES, "tests/integration/storage/test_local_disk.py"),
     ),
@@ -125,7 +125,7 @@ GUARDS = (
     Guard(
         "half-written files are left alone while they are young",
         "_delete_old",
-        ") and modified.timestamp() < before",
+        ") and one.modified.timestamp() < before",
         ")",
         (
             f"{_COLLECTION}::test_half_written_files_are_deleted_once_they_are_old",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from onbrand import __version__
 from onbrand.errors import BadImage
@@ -53,6 +53,7 @@ def as_png(pixels: np.ndarray) -> bytes:
 def rewritten(**changes: str | None) -> bytes:
     """The whole picture with some text chunks changed, or left out."""
     with Image.open(io.BytesIO(WHOLE)) as image:
+        assert isinstance(image, PngImageFile)
         texts = {key: str(value) for key, value in image.text.items()} | changes
     info = PngInfo()
     for key, value in texts.items():
@@ -78,6 +79,7 @@ def test_pixels_survive() -> None:
 
 def test_the_text_chunks_say_where_the_picture_comes_from_and_nothing_else() -> None:
     with Image.open(io.BytesIO(WHOLE)) as image:
+        assert isinstance(image, PngImageFile)
         text = {key: str(value) for key, value in image.text.items()}
     xmp = text.pop("XML:com.adobe.xmp")
     assert text == {

@@ -7,7 +7,6 @@ used before the file's checksum is known. This module reads no file and makes no
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+
+from onbrand.storage import strict_json
 
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the limit in safetensors itself
@@ -75,7 +76,7 @@ def tensor_entries(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
         FormatError: the header does not follow the format.
     """
     try:
-        document = json.loads(header.decode("utf-8"), object_pairs_hook=_without_repetition)
+        document = strict_json.loads(header.decode("utf-8"))
     except (ValueError, RecursionError):
         raise FormatError("its header is not JSON") from None
     if not (isinstance(document, dict) and header.startswith(b"{")):
@@ -93,13 +94,6 @@ def tensor_entries(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
     if end != data_size:
         raise FormatError("its tensors do not end at the end of the file")
     return tuple(_tensor_entry(name, entry, ends - begins) for (begins, ends), name, entry in found)
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
 
 
 def _range(entry: object) -> tuple[int, int]:

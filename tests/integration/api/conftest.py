@@ -1,4 +1,4 @@
-"""One service for all tests: they keep out of each other's way by being different people."""
+"""One service for all tests. Each test uses other people, so the tests do not disturb each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def make_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     """Settings on a free port and in a folder of their own, whatever the environment says."""
 
     def make(**settings: Any) -> Settings:
-        return Settings(**{"port": free_port(), "data_dir": tmp_path_factory.mktemp("service")} | settings)
+        defaults: dict[str, Any] = {"port": free_port(), "data_dir": tmp_path_factory.mktemp("service")}
+        return Settings(**defaults | settings)
 
     with pytest.MonkeyPatch.context() as environment:
         for name in [name for name in os.environ if name.startswith("ONBRAND_")]:

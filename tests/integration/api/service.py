@@ -78,7 +78,7 @@ class Service:
     async def execute(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Run one statement; the rows it returns."""
         async with self.transaction() as connection:
-            cursor = await connection.execute(sql, values)  # type: ignore[arg-type]
+            cursor = await connection.execute(sql, values)
             return await cursor.fetchall() if cursor.description else []
 
     async def claim(self, job_id: str) -> Claim:

@@ -1,4 +1,4 @@
-"""Bodies that are too long, too slow or not what they say: refused before they cost anything."""
+"""Bodies that are too long, too slow or wrongly declared are refused before any expensive work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that are slow, silent or too many: each is given up in its time, and none keeps anybody else waiting."""
+"""Connections that are slow, silent or too many are closed after a time limit, and no other client waits for them."""
 
 from __future__ import annotations
 

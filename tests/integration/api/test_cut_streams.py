@@ -1,4 +1,4 @@
-"""A stream of a job's changes over a connection that breaks all the time: a reader who comes back misses no ending."""
+"""A stream of a job's changes over a connection that breaks again and again. A client that reconnects sees the end."""
 
 from __future__ import annotations
 

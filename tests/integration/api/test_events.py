@@ -1,4 +1,4 @@
-"""The stream of a job's changes: the same shape as polling, and it ends when the job does."""
+"""The stream of a job's changes has the same shape as polling, and ends when the job ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking for a generation: what is accepted, what is refused, and what is stored."""
+"""`POST /generate`: which requests are accepted, which are refused, and what is stored."""
 
 from __future__ import annotations
 

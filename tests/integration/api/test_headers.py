@@ -1,4 +1,4 @@
-"""What browsers are told: how each kind of answer may be used, framed, kept and read by other pages."""
+"""Headers for browsers: how each kind of answer may be used, framed, cached and read by other pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By what name the service is called: only this machine's own with the local sign-in, and never trusted anywhere."""
+"""The host in a request: with the local sign-in only this machine's own names, and no host is ever trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP itself: methods, addresses, what is no HTTP at all, and headers that mean nothing here."""
+"""HTTP itself: methods, addresses, bytes that are no HTTP, and headers that have no effect here."""
 
 from __future__ import annotations
 

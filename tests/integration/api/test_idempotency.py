@@ -1,4 +1,4 @@
-"""Repeating a request: a double click, a proxy's retry or a lost reply makes four images, not eight."""
+"""A repeated request: a double click, a proxy's retry or a lost reply makes four images, not eight."""
 
 from __future__ import annotations
 

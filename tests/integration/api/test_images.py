@@ -1,4 +1,4 @@
-"""Images as their owner fetches them: whole, checked, cacheable by their tag, and named for a person's folder."""
+"""Images as their owner fetches them: complete, checked, cacheable by ETag, with a readable file name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job as its owner sees it: in each status, cancelled, and after its time."""
+"""A job as its owner sees it: in each status, cancelled, and expired."""
 
 from __future__ import annotations
 

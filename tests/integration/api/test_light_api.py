@@ -1,4 +1,4 @@
-"""The API alone installs and starts without torch: nothing it imports needs the model's packages."""
+"""The API alone can be installed and started without torch: none of its imports needs the model's packages."""
 
 from __future__ import annotations
 

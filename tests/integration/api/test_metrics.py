@@ -1,4 +1,4 @@
-"""What Prometheus reads: true figures, labels that nobody can choose, and an answer without the database, too."""
+"""What Prometheus reads: correct numbers, no label that a caller can choose, an answer even without the database."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ async def test_to_count_jobs_and_images_no_table_is_read_whole(database: Databas
         await connection.commit()
         await connection.set_autocommit(True)
         await connection.execute("vacuum analyze job, image")
-        cursor = await connection.execute(f"explain {STATEMENT}")  # type: ignore[arg-type]
+        cursor = await connection.execute(f"explain {STATEMENT}")
         plan = "\n".join(row["QUERY PLAN"] for row in await cursor.fetchall())
         assert "Index Only Scan using job_finished" in plan  # or the one with the pack: both hold what is complete
         for table in ("job", "image"):

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the service itself: whatever is sent, the answer is one that the document names.
+"""The OpenAPI document compared with the service: the document names the answer to every request.
 
 Schemathesis makes the requests, good and bad. What it cannot find (lone surrogates, NaN, raw bytes) has its own tests.
 """

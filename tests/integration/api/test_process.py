@@ -1,4 +1,4 @@
-"""`onbrand api`, and a worker, as processes: what they log while everything goes wrong, and how the first stops."""
+"""`onbrand api` and a worker as processes: what they log while everything fails, and how the API stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With production's settings: nothing of the local stand-in, no schema, no figures, and TLS insisted on."""
+"""With production's settings: no local sign-in, no schema, no metrics on the main port, and browsers must use TLS."""
 
 from __future__ import annotations
 

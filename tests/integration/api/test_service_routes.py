@@ -1,4 +1,4 @@
-"""What the service says about itself: health, readiness, figures, and what the page needs to start."""
+"""Routes about the service itself: health, readiness, metrics, and the page's configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes that two readers could take for different requests: refused once, and the last of their connection."""
+"""Bytes that two readers could read as different requests: one refusal, and the connection is closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The question "Was this useful?", and what is noted beside other answers: who came, and which runs were saved."""
+"""The question "Was this useful?", and usage counted by other routes: who signed in, and which images were saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waiting people see over HTTP: previews of their own pictures, and how long it usually takes."""
+"""What a waiting person sees over HTTP: previews of their own images, and how long a job usually takes."""
 
 from __future__ import annotations
 

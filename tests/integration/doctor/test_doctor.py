@@ -30,7 +30,8 @@ from onbrand.doctor.examine import examine
 from onbrand.doctor.report import CHECKS
 from onbrand.jobs import attempts, service
 from onbrand.jobs.models import Owner, Pack, StoredImage
-from onbrand.local.postgres import EmbeddedPostgres, running_url
+from onbrand.local.database_url import running_url
+from onbrand.local.postgres import EmbeddedPostgres
 from tests.azurite import Azurite
 from tests.rules import LIMITS
 from tests.system import free_port, onbrand, running_system

@@ -16,6 +16,7 @@ from onbrand.hidream.models import Precision
 from onbrand.hidream.packaging.prepare import prepare
 from onbrand.hidream.text.encoders import HiDreamTextEncoder
 from onbrand.storage.files import Folder, LocalFolder, ObjectStoreFolder
+from onbrand.storage.object_store import ObjectStore
 from tests.integration.hidream.test_load import Brand, make_brand
 
 PROMPT = "a blue kettle"
@@ -54,7 +55,7 @@ def test_transformer_and_large_encoders_are_prepared_once_and_equal_the_fused_on
 
 def test_every_worker_can_load_them_from_an_object_store(brand: Brand, tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    place = ObjectStoreFolder(LocalStore(tmp_path / "store"), "the store")
+    place = ObjectStoreFolder(ObjectStore(LocalStore(tmp_path / "store")), "the store")
     assert len(prepare_all(brand, tmp_path / "here", place)) == 3
     assert prepare_all(brand, tmp_path / "elsewhere", place) == []
     brand.load(PrecisionChoice.INT8, prepared_folder=place)

@@ -1,4 +1,4 @@
-"""A provider, the issuer it speaks for, and a verifier that knows it only by its address."""
+"""An identity provider, its issuer, and a verifier that knows only its address."""
 
 from __future__ import annotations
 

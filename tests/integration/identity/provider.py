@@ -1,4 +1,4 @@
-"""A real HTTP server that stands in for the identity provider's, and does as a test tells it; and a clock likewise."""
+"""A real HTTP server in place of the identity provider, and a clock. A test controls both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provider's keys through outages, rotations, floods and every kind of wrong answer.
+"""The provider's keys during outages, rotations, floods of unknown ids and every kind of wrong answer.
 
 The S numbers are the security notes' rows.
 """

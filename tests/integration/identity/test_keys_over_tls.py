@@ -1,4 +1,4 @@
-"""Over https only a trusted certificate counts, and nothing leads back to plain http."""
+"""Over https only a trusted certificate is accepted, and no redirect or document leads back to http."""
 
 from __future__ import annotations
 

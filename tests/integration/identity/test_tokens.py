@@ -1,4 +1,4 @@
-"""Tokens that are forged, malformed or somebody else's, checked with keys fetched over real HTTP.
+"""Tokens that are forged, malformed or of another application, checked with keys fetched over real HTTP.
 
 What the claims must say, one by one, is in `unit/test_identity_claims.py`; the S numbers are the security notes' rows.
 """

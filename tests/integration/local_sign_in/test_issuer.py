@@ -1,4 +1,4 @@
-"""The issuer's key, its address and what it says of itself."""
+"""The issuer's key, its address and its metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that get an error, or nothing: foreign addresses, other applications, what Entra would refuse."""
+"""Requests that are refused: foreign addresses, other applications, and everything that Entra would refuse."""
 
 from __future__ import annotations
 

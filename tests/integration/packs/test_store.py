@@ -8,7 +8,7 @@ from pathlib import Path
 
 import obstore
 import pytest
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import LocalStore
 
 from onbrand.cli.clean import clean
 from onbrand.config import REPOSITORY, Settings
@@ -22,6 +22,7 @@ from onbrand.errors import (
 )
 from onbrand.packs.manifest import MANIFEST, BrandPack
 from onbrand.packs.store import PackStore, StoredPack
+from onbrand.storage.object_store import ObjectStore
 from tests.packs import FILES, SAMPLE, make_pack
 
 PATHS = [*FILES, MANIFEST]
@@ -261,12 +262,12 @@ def unreachable(tmp_path: Path) -> ObjectStore:
     obstore.put(objects, "packs/x", b"")
     (tmp_path / "store" / "packs").rename(tmp_path / "elsewhere")
     (tmp_path / "store" / "packs").write_text("no folder")
-    return objects
+    return ObjectStore(objects)
 
 
 def test_a_store_that_does_not_answer_is_one_sentence(
     unreachable: ObjectStore, tmp_path: Path, pack: BrandPack
 ) -> None:
-    store = PackStore(unreachable, tmp_path / "copies", root=None, bundled=None)
+    store = PackStore(unreachable, tmp_path / "copies", bundled=None)
     with pytest.raises(ObjectStoreUnreachable, match=r"does not answer \(.*\)\. Try again, or run `onbrand doctor`\."):
         store.add(pack.directory)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from onbrand.config import AzureContainer, Settings
-from onbrand.storage.object_store import create_container
+from onbrand.storage.container import create_container
 from tests.azurite import Azurite, settings_with
 from tests.integration.storage.places import Place
 

@@ -1,4 +1,4 @@
-"""An image store in a test, and the place below it, where somebody else may put, damage or look for things."""
+"""An image store in a test, and the place below it, where a test may store, damage or list objects directly."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 from uuid import UUID
 
 import obstore
-from obstore.store import ObjectStore
 
 from onbrand.config import Settings
 from onbrand.images.store import ImageStore, StoredKey
-from onbrand.storage.object_store import open_storage
+from onbrand.storage.object_store import ObjectStore, open_storage
 
 JOB = UUID("c0ffee00-15bd-4abc-8def-1b0cad0fface")
 PNG = b"\x89PNG" + os.urandom(100_000)
@@ -37,19 +36,19 @@ class Place:
     async def put(self, key: str, content: bytes = PNG) -> None:
         """Write, or overwrite, any object."""
         if self.folder is None:
-            await obstore.put_async(self.objects, key, content)
+            await obstore.put_async(self.objects.store, key, content)
         else:  # obstore would refuse the names that it keeps for itself
             (self.folder / key).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / key).write_bytes(content)
 
     async def delete(self, key: str) -> None:
-        await obstore.delete_async(self.objects, key)
+        await obstore.delete_async(self.objects.store, key)
 
     async def keys(self) -> set[str]:
         """Every object in the store; on disk every file, half-written ones too."""
         if self.folder is not None:
             return {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()}
-        return {one["path"] for one in await obstore.list(self.objects).collect_async()}
+        return {one["path"] for one in await obstore.list(self.objects.store).collect_async()}
 
     async def stored(self) -> list[StoredKey]:
         """What `ImageStore.stored` finds in all."""

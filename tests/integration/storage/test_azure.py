@@ -1,4 +1,4 @@
-"""What only a service far away can do: be lost, be silent, lose a reply, refuse us, or not have our container."""
+"""What only a remote service can do: not answer, lose a reply, refuse us, or lack our container."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def listed(store: ImageStore) -> list[StoredKey]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of some seconds where there are longer ones, for the sake of this suite."""
+    """Waits of some seconds instead of longer ones, so that the tests are quick."""
     monkeypatch.setattr(store, "WRITE_SECONDS", 2.0)
     monkeypatch.setattr(store, "DELETE_SECONDS", 2.0)
 

@@ -1,4 +1,4 @@
-"""Weights in a folder, on disk or in Azure: the same bytes, in order, and plain words when they can't be had."""
+"""Weights in a folder, on disk or in Azure: the same bytes, in order, and a clear error if they can't be read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from onbrand.errors import (
     ObjectStoreUnreachable,
     WeightsMissing,
 )
-from onbrand.hidream.weights.stream import stream_tensors
+from onbrand.hidream.weights.stream import tensors
 from onbrand.storage import object_store, range_reader
 from onbrand.storage.files import Folder, LocalFolder, ManifestFile, fetch, is_whole, open_folder
 from onbrand.storage.object_store import Patience
@@ -48,12 +48,12 @@ def _no_thread_left() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of hundreds of kilobytes comes in as many ranges as one of gigabytes does."""
-    monkeypatch.setattr(range_reader, "RANGE", 16 * KILO)
+    monkeypatch.setattr(range_reader, "PART_BYTES", 16 * KILO)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of some seconds where there are longer ones, for the sake of this suite."""
+    """Waits of some seconds instead of longer ones, so that the tests are quick."""
     monkeypatch.setattr(object_store, "FOR_WEIGHTS", Patience(2, 1, 3, 0.2, 8))
 
 
@@ -122,12 +122,12 @@ async def test_tensors_are_streamed_from_anywhere(weights: tuple[Folder, Path | 
     for n in range(3):
         shard = {name: tensor for name, tensor in expected.items() if name.startswith(f"{n}.")}
         files.append(await put(place, f"transformer/{n}.safetensors", save(shard)))
-    found = dict(stream_tensors(folder, files))
+    found = dict(tensors(folder, files))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     await put(place, "transformer/1.safetensors", CONTENT)
     with pytest.raises(FileDamaged):
-        dict(stream_tensors(folder, files))
+        dict(tensors(folder, files))
 
 
 # --- a copy of the small files ---------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ async def test_a_store_that_is_away_is_said_in_time_without_addresses(
     folder = in_azure(on_azure)
     with getattr(azurite, how)():
         started = time.monotonic()
-        for read in (lambda: folder.read("a.safetensors"), lambda: list(stream_tensors(folder, [file]))):
+        for read in (lambda: folder.read("a.safetensors"), lambda: list(tensors(folder, [file]))):
             with pytest.raises(ObjectStoreUnreachable, match="can't be reached") as lost:
                 await asyncio.to_thread(read)
             said = "".join(traceback.format_exception(lost.value))
@@ -215,7 +215,7 @@ class Failing(Proxy):
 async def test_a_store_that_vanishes_on_the_way_is_an_error(azurite: Azurite, azure: Place, on_azure: Settings) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(100)}))
     async with through(Failing(azurite.port, passes=30, loses=10**9), on_azure) as folder:
-        arriving = stream_tensors(folder, [file])
+        arriving = tensors(folder, [file])
         await asyncio.to_thread(next, arriving)
         started = time.monotonic()
         with pytest.raises(ObjectStoreUnreachable):
@@ -269,7 +269,8 @@ async def test_tensors_that_are_not_wanted_any_more_are_not_waited_for(
     azurite: Azurite, azure: Place, on_azure: Settings
 ) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(1000)}))
-    arriving = stream_tensors(in_azure(on_azure), [file])
+    arriving = tensors(in_azure(on_azure), [file])
+    assert isinstance(arriving, Generator)
     next(arriving)
     with azurite.frozen():
         assert [thread for thread in threading.enumerate() if thread.name == "weights"]

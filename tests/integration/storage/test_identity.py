@@ -1,4 +1,4 @@
-"""Without a key: the tokens of a managed identity, which Azurite checks as Azure does, but for their signature."""
+"""Without a key: tokens of a managed identity. Azurite checks them as Azure does, except their signature."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class IdentityEndpoint(ThreadingHTTPServer):
         now = int(time.time())
         claims = {"aud": self.audience, "iss": f"https://sts.windows.net/{uuid4()}/"}
         times = {"iat": now - 5, "nbf": now - 5, "exp": now + 3600}
-        parts = ({"alg": "RS256", "typ": "JWT"}, claims | times, {})
+        parts: tuple[dict[str, object], ...] = ({"alg": "RS256", "typ": "JWT"}, {**claims, **times}, {})
         return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
 
 

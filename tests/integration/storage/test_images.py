@@ -1,4 +1,4 @@
-"""Images in either store: whole or not at all, never replaced, never given out damaged, and nobody else's touched."""
+"""Images in both kinds of store: complete or absent, never replaced, never served damaged. Foreign objects stay."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from onbrand.errors import ImageCorrupt
-from onbrand.images.store import BATCH, ImageStore, StoredKey
+from onbrand.images.store import ImageStore, StoredKey
 from onbrand.jobs.models import StoredImage, image_key
+from onbrand.storage.object_store import BATCH, ObjectStore
 from tests.integration.storage.places import JOB, PNG, Place, put_job
 
 KEY = image_key(JOB, 1, 2)
@@ -156,7 +157,7 @@ async def test_more_images_than_one_request_may_delete_are_deleted_all(place: Pl
 
 
 async def test_images_are_deleted_by_a_store_that_gives_up_at_the_first_that_is_missing(disk: Place) -> None:
-    images = ImageStore(disk.objects)
+    images = ImageStore(ObjectStore(disk.objects.store))
     keys = [StoredKey(JOB, attempt, n, datetime.now(UTC)) for attempt in range(1, 11) for n in (1, 2, 3, 4)]
     for key in keys[1:]:
         await disk.put(key.key)

@@ -1,4 +1,4 @@
-"""What only a folder needs: files that survive a power cut, nothing half written, no empty folders, no way out."""
+"""What only a folder needs: files survive a power cut, no half-written files, no empty folders, no followed links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pack store in Azure Blob Storage. Its guarantees are tested on disk, in `packs/test_store.py`."""
+"""Brand packs in Azure Blob Storage. tests/integration/packs/test_store.py tests the pack store on disk."""
 
 from __future__ import annotations
 

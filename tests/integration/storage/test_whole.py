@@ -1,4 +1,4 @@
-"""The whole way with the images on Azure: from a prompt to four pictures, and what an outage of the store costs."""
+"""The whole way with the images in Azure: from a prompt to four images, and the effect of an outage of the store."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from obstore.store import LocalStore
 from onbrand.errors import ImagesNotStored
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Status
+from onbrand.storage.object_store import ObjectStore
 from onbrand.worker import job_runner, publishing
 from onbrand.worker.job_runner import JobRunner
 from tests.integration.worker.harness import WorkerHarness, until
@@ -35,7 +36,7 @@ class Store:
 
 
 def faulty_store(harness: WorkerHarness, put: Callable[[str, bytes, Write], Awaitable[object]]) -> ImageStore:
-    return ImageStore(cast(LocalStore, Store(harness, put)))
+    return ImageStore(ObjectStore(cast(LocalStore, Store(harness, put))))
 
 
 async def test_an_attempt_that_comes_too_late_publishes_nothing_and_removes_its_images(harness: WorkerHarness) -> None:

@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Generate
-         * @description Ask for four illustrations. 202 means that the job is on disk.
+         * @description Ask for four illustrations. 202 means that the job is stored and will be drawn.
          */
         post: operations["generate"];
         delete?: never;
@@ -33,14 +33,14 @@ export interface paths {
         };
         /**
          * Get Job
-         * @description The job as it is now. Polling this alone is enough.
+         * @description The job as it is now. A client may simply poll this address.
          */
         get: operations["get_job"];
         put?: never;
         post?: never;
         /**
          * Cancel Job
-         * @description Stop a job. One that has ended stays as it is, so that this may be repeated.
+         * @description Stop a job. A job that has ended stays as it is, so a client may repeat this.
          */
         delete: operations["cancel_job"];
         options?: never;
@@ -57,7 +57,7 @@ export interface paths {
         };
         /**
          * Get Job Events
-         * @description The job each time it changes, until it has ended. When the database is away the stream ends: poll instead.
+         * @description The job each time it changes, until it has ended. If the database does not answer the stream ends: poll then.
          */
         get: operations["get_job_events"];
         put?: never;
@@ -77,7 +77,7 @@ export interface paths {
         };
         /**
          * Get Image
-         * @description Image `n` of a complete job, checked against its checksum before the first byte is sent.
+         * @description Image `n` of a complete job. Its checksum is compared before the first byte is sent.
          */
         get: operations["get_image"];
         put?: never;
@@ -98,7 +98,7 @@ export interface paths {
         get?: never;
         /**
          * Note Saved
-         * @description A picture of this run was saved from where it is shown, for which nothing had to be asked. Only counted.
+         * @description The person saved an image that the page had already loaded. This is only counted.
          */
         put: operations["note_saved"];
         post?: never;
@@ -119,7 +119,7 @@ export interface paths {
         put?: never;
         /**
          * Ask Question
-         * @description Whether to ask this person now if this run was useful: at most once in 14 days.
+         * @description Whether the page should ask this person now if the job was useful: at most once in 14 days.
          */
         post: operations["ask_question"];
         delete?: never;
@@ -138,7 +138,7 @@ export interface paths {
         get?: never;
         /**
          * Answer Question
-         * @description What the person says of a run that they were asked about. Repeating it replaces it.
+         * @description The person's answer to the question whether this job was useful. A later answer replaces an earlier one.
          */
         put: operations["answer_question"];
         post?: never;
@@ -159,7 +159,8 @@ export interface paths {
         put?: never;
         /**
          * Warm
-         * @description Somebody is about to generate. On one machine the model is always loaded, so there is nothing to do.
+         * @description Does nothing yet: it checks the token and answers 204. It is for a page that expects a prompt soon, so that a GPU
+         *     that was scaled to zero can start early. This version does not scale GPUs, and its workers keep their model loaded.
          */
         post: operations["warm"];
         delete?: never;
@@ -177,7 +178,7 @@ export interface paths {
         };
         /**
          * Me
-         * @description Who is signed in, whether they may generate and, if not, why; and the style that is live.
+         * @description Who is signed in, whether they may generate, the reason if not, and the live style.
          */
         get: operations["me"];
         put?: never;
@@ -197,7 +198,7 @@ export interface paths {
         };
         /**
          * Page Config
-         * @description What the page needs before anybody is signed in; public.
+         * @description What the page needs before anybody is signed in. Needs no token.
          */
         get: operations["page_config"];
         put?: never;
@@ -217,7 +218,7 @@ export interface paths {
         };
         /**
          * Healthz
-         * @description The process answers; nothing else is asked.
+         * @description The process answers. Neither the database nor anything else is checked.
          */
         get: operations["healthz"];
         put?: never;
@@ -254,7 +255,7 @@ export interface components {
     schemas: {
         /**
          * GenerateAccepted
-         * @description The job is on disk and will be drawn.
+         * @description The job is stored and will be drawn.
          */
         GenerateAccepted: {
             /**
@@ -264,12 +265,12 @@ export interface components {
             job_id: string;
             /**
              * Estimated Seconds
-             * @description until the images are there; null while nothing was measured yet
+             * @description until the images can be fetched; null until a job has been measured
              */
             estimated_seconds: number | null;
             /**
              * Prompt Truncated
-             * @description whether the model's encoders cut the prompt; null until they have read it (see the job)
+             * @description whether the model's text encoders cut the prompt; null until they have read it (see the job)
              */
             prompt_truncated: boolean | null;
         };
@@ -313,7 +314,7 @@ export interface components {
             prompt_truncated: boolean | null;
             /**
              * Prompt Ignored
-             * @description code points at the prompt's end that the model could not read; null until it has
+             * @description code points at the prompt's end that the model did not read; null until it has read the prompt
              */
             prompt_ignored: number | null;
             status: components["schemas"]["Status"];
@@ -341,12 +342,12 @@ export interface components {
             user_id: string;
             /**
              * Seeds
-             * @description of the four images, in their order
+             * @description one for each of the four images, in their order
              */
             seeds: number[];
             /**
              * Attempt
-             * @description how often it was begun; progress starts at nothing with each attempt
+             * @description how often drawing has begun; progress starts again at 0 with each attempt
              */
             attempt: number;
             progress: components["schemas"]["ProgressView"];
@@ -365,14 +366,14 @@ export interface components {
             /** May Generate */
             may_generate: boolean;
             refusal: components["schemas"]["Refusal"] | null;
-            /** @description null until a worker has announced itself */
+            /** @description null until a worker has started */
             style: components["schemas"]["StyleView"] | null;
             /**
              * Is Ready
-             * @description whether a worker with a loaded model is there
+             * @description whether a worker with a loaded model is running
              */
             is_ready: boolean;
-            /** @description null until a job was measured */
+            /** @description null until a job has been measured */
             usual_seconds: components["schemas"]["UsualSeconds"] | null;
         };
         /**
@@ -400,13 +401,13 @@ export interface components {
         };
         /**
          * Phase
-         * @description What is happening within `queued` (the first three) and `processing` (the others).
+         * @description What happens within the status `queued` (the first three) and `processing` (the others).
          * @enum {string}
          */
         Phase: "waiting" | "starting_gpu" | "loading_model" | "encoding" | "drawing" | "saving";
         /**
          * ProgressView
-         * @description Where the job stands. `percent` never falls within an attempt; 100 means that the four images can be fetched.
+         * @description How far the job is. `percent` never falls within an attempt; 100 means that the four images can be fetched.
          */
         ProgressView: {
             /** @description null once the job is complete or failed */
@@ -430,23 +431,23 @@ export interface components {
             queue_position: number | null;
             /**
              * Eta Seconds
-             * @description until the images are there; null while unknown
+             * @description until the images can be fetched; null while unknown
              */
             eta_seconds: number | null;
             /**
              * Is Late
-             * @description whether this takes longer than nine in ten measured runs did
+             * @description whether this job takes longer than nine in ten measured jobs
              */
             is_late: boolean;
             /**
              * Previews
-             * @description how the four pictures look now, as JPEG files in base64; empty when there is nothing to see
+             * @description the four images as they look now, as JPEG files in base64; empty while there are none
              */
             previews: string[];
         };
         /**
          * Question
-         * @description Whether to put the question.
+         * @description Whether the page should ask if the job was useful.
          */
         Question: {
             /** Ask */
@@ -454,7 +455,7 @@ export interface components {
         };
         /**
          * Readiness
-         * @description Whether the service can do its work now.
+         * @description Whether the service can accept jobs now.
          */
         Readiness: {
             /** Ready */
@@ -471,7 +472,7 @@ export interface components {
             keys: boolean;
             /**
              * Workers
-             * @description workers with a loaded model; ready does not depend on it
+             * @description workers with a loaded model; `ready` does not depend on this number
              */
             workers: number;
         };
@@ -522,7 +523,7 @@ export interface components {
         Status: "queued" | "processing" | "complete" | "failed";
         /**
          * StyleView
-         * @description The style that is live.
+         * @description The live style: the brand pack that draws new jobs.
          */
         StyleView: {
             /** Name */
@@ -533,7 +534,7 @@ export interface components {
             reviewed: boolean;
             /**
              * Examples
-             * @description prompts that it is known to draw well
+             * @description prompts that this style draws well
              */
             examples: string[];
         };
@@ -549,7 +550,7 @@ export interface components {
         };
         /**
          * GenerateRequest
-         * @description What the person asks for. The prompt rule itself is `onbrand.prompt.normalise`.
+         * @description What the person asks for. `onbrand.jobs.prompt.normalise` holds the rule for prompts.
          */
         GenerateRequest: {
             /**
@@ -561,12 +562,12 @@ export interface components {
         };
         /**
          * AnswerRequest
-         * @description What the person says of a run that they were asked about. The rule is `onbrand.usage.normalise_comment`.
+         * @description The person's answer to the question. `onbrand.jobs.usage.normalise_comment` holds the rule for comments.
          */
         AnswerRequest: {
             /**
              * Useful
-             * @description false: not yet; null: the question was closed
+             * @description false: not yet useful; null: the person closed the question
              */
             useful: boolean | null;
             /**
@@ -578,7 +579,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description An RFC 9457 problem. `code` is stable; `request_id` finds the request in the log.
+         * @description An RFC 9457 problem. `code` is stable across versions. The log names the same `request_id`.
          */
         Problem: {
             /** Type */
@@ -1088,7 +1089,7 @@ export interface operations {
     get_image: {
         parameters: {
             query?: {
-                /** @description 1: to save it, not to show it */
+                /** @description 1: the browser saves the image instead of showing it */
                 download?: string | null;
             };
             header?: {

@@ -1,4 +1,4 @@
-"""What routes ask for: the services of this process, the person who is signed in, and identifiers in their one form."""
+"""FastAPI dependencies of the routes: the services of this process, the signed-in person, and checked identifiers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 @dataclass(frozen=True)
 class Services:
-    """What one process of the API holds while it runs."""
+    """What one process of the API keeps while it runs."""
 
     settings: Settings
     database: Database
@@ -34,7 +34,7 @@ class Services:
 
 
 class State(TypedDict):
-    """The lifespan's state, as Starlette hands it to each request."""
+    """The state that the lifespan yields. Starlette puts it into each request."""
 
     services: Services
 
@@ -47,7 +47,7 @@ def services(request: Request) -> Services:
 
 
 def signed_in(request: Request, services: Annotated[Services, Depends(services)]) -> Identity:
-    """Who calls. A plain function, so that FastAPI runs it in a thread: it may fetch the signing keys.
+    """Who calls. It is a plain function so that FastAPI runs it in a thread, because it may fetch the signing keys.
 
     Raises:
         TokenMissing, TokenInvalid, TokenExpired, ClientNotAllowed, AppOnlyToken, ScopeMissing, KeysUnavailable
@@ -56,10 +56,11 @@ def signed_in(request: Request, services: Annotated[Services, Depends(services)]
 
 
 def member(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
-    """Who calls, admitted to the studio.
+    """Who calls, if that person may generate.
 
     Raises:
-        AccessRevoked, NotInGroup, GroupClaimMissing, GroupOverage, GuestRefused: and what `signed_in` raises.
+        AccessRevoked, NotInGroup, GroupClaimMissing, GroupOverage, GuestRefused: this person may not.
+        Also what `signed_in` raises.
     """
     identity.require_member()
     return identity
@@ -69,7 +70,7 @@ def _job_id(
     _identity: Annotated[Identity, Depends(member)],
     job_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
 ) -> UUID:
-    # UUID() takes upper case, braces and urn: prefixes; one form only keeps caches and logs unambiguous.
+    # UUID() also takes upper case, braces and the prefix urn:. With one form, a job has one address in caches and logs.
     if not _UUID.fullmatch(job_id):
         raise JobNotFound
     return UUID(job_id)
@@ -79,7 +80,7 @@ def _image_number(
     _identity: Annotated[Identity, Depends(member)],
     n: Annotated[str, Path(description="1 to 4", json_schema_extra={"enum": ["1", "2", "3", "4"]})],
 ) -> int:
-    # int() takes "01", "+1", " 1" and digits of other scripts.
+    # int() also takes "01", "+1", " 1" and digits of other scripts.
     if not _IMAGE_NUMBER.fullmatch(n):
         raise NotFound
     return int(n)
