@@ -1,8 +1,9 @@
 """The pack store: brand packs in the object store, under `packs/{pack id}/…`, beside the images.
 
-Packs are never deleted. A stored pack never changes. Its manifest is stored as canonical JSON, so the pack's id is also the SHA-256 of that
-file, and one changed bit is noticed. The pack that is bundled with a base (`manifest.SAMPLE`) is listed too, and is
-read from the base's folder. `promotion` knows which pack is live; `manifest` knows what a pack contains.
+Packs are never deleted, and a stored pack never changes. Its manifest is stored as canonical JSON, so the pack's id is
+also the SHA-256 of that file, and one changed bit is noticed. The pack that is bundled with a base (`manifest.SAMPLE`)
+is listed too, and is read from the base's folder. `promotion` knows which pack is live; `manifest` knows what a pack
+contains.
 """
 
 from __future__ import annotations

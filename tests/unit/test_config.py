@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from onbrand import logs
 from onbrand.cli import main
 from onbrand.config import (
     LOCAL_GROUP_ID,
@@ -283,7 +284,7 @@ def test_a_database_address_that_is_none_is_refused_without_repeating_it(
 ) -> None:
     variables.set(DATABASE_URL=url, DATA_DIR=str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["onbrand", "api"])
-    monkeypatch.setattr(main.logs, "configure", lambda *_: None)  # it would take pytest's own handlers away
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # it would take pytest's own handlers away
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == 78

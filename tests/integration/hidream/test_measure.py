@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
-from onbrand.cli import bench as benching
-from onbrand.cli.bench import Choice
+from onbrand.cli.bench import Choice, bench
+from onbrand.cli.bench_report import as_json, as_table
 from onbrand.config import ModelName, Settings
 from onbrand.errors import ChecksumMismatch, ConfigError
 from onbrand.hidream.benchmark import engines
@@ -65,7 +65,7 @@ def measured() -> Bench:
 
 @pytest.fixture(scope="module")
 def document(measured: Bench) -> dict[str, Any]:
-    return json.loads(benching.as_json(measured))  # type: ignore[no-any-return]
+    return json.loads(as_json(measured))  # type: ignore[no-any-return]
 
 
 def leaves(document: Any) -> Iterator[Any]:
@@ -154,7 +154,7 @@ def test_the_document_says_what_it_holds_for(document: dict[str, Any]) -> None:
 
 
 def test_the_table_has_the_floor_and_every_row(measured: Bench) -> None:
-    lines = benching.as_table(measured).splitlines()
+    lines = as_table(measured).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in table[2:]] == ["floor", *(row.name for row in measured.rows)]
     assert {line.count("|") for line in table} == {table[0].count("|")}
@@ -164,7 +164,7 @@ def test_the_table_has_the_floor_and_every_row(measured: Bench) -> None:
 def test_what_cannot_be_held_gets_a_row_that_says_why(measured: Bench, document: dict[str, Any]) -> None:
     assert document["rows"][3]["failure"].startswith("Mini HiDream can't be held as int8")
     assert document["rows"][3]["median_seconds"] is None
-    assert "| ours, int8 | Mini HiDream can't be held as int8" in benching.as_table(measured)
+    assert "| ours, int8 | Mini HiDream can't be held as int8" in as_table(measured)
 
 
 def test_a_base_that_is_not_whole_is_no_row_but_an_error(base: Base, pack: BrandPack) -> None:
@@ -202,7 +202,7 @@ def test_stock_and_ours_read_the_same_prompt(base: Base, pack: BrandPack) -> Non
 def test_a_large_model_without_a_gpu_is_refused_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"61 GB of weights, and there is no GPU here: .*--force"):
-        benching.bench(Settings(model=ModelName("hidream-i1-dev")), Choice(is_random=True), lambda _: None)
+        bench(Settings(model=ModelName("hidream-i1-dev")), Choice(is_random=True), lambda _: None)
 
 
 def test_the_command_prints_json() -> None:
@@ -218,9 +218,9 @@ def test_the_command_prints_json() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--precision", "int7"], "One of int7 can't be measured: choose among float32, bfloat16, int8."),
-        (["--also", "magic"], "One of magic can't be measured: choose among compiled, loop."),
-        (["--random"], "Mini HiDream is here with its own weights: leave out --random."),
+        (["--precision", "int7"], "One of int7 can't be measured: choose from float32, bfloat16, int8."),
+        (["--also", "magic"], "One of magic can't be measured: choose from compiled, loop."),
+        (["--random"], "Mini HiDream is installed with its own weights: leave out --random."),
     ],
 )
 def test_what_cannot_be_measured_is_one_plain_sentence(arguments: list[str], sentence: str) -> None:
