@@ -1,56 +1,83 @@
-"""`onbrand bench`: what a drawing costs here, as a table for people and as JSON for scripts.
+"""`onbrand bench`: measures how long this machine takes to draw four pictures.
 
-It chooses what to measure and shows it. Measuring is `hidream.bench`'s business, and whether the figures are good
-enough nobody's: nothing is compared with an aim.
+This file chooses what is measured. `hidream.benchmark` measures, and `bench_report` prints the figures.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from onbrand.config import Settings
+import typer
+
+from onbrand.cli import bench_report
+from onbrand.cli.output import AsJson, silence_logs
+from onbrand.config import ModelName, Settings, load_settings
 from onbrand.errors import ConfigError
 from onbrand.hidream.models import MODELS, Precision
-from onbrand.packs.base import Base, configured_base
-from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, load_pack
-from onbrand.storage.files import LocalFolder, derived_folder
 
 if TYPE_CHECKING:
-    from onbrand.hidream.benchmark.measure import BenchmarkResult, CandidateResult
+    from onbrand.hidream.benchmark.measure import BenchmarkResult
+    from onbrand.packs.base import Base
+    from onbrand.packs.manifest import BrandPack
 
 Name = TypeVar("Name", bound=StrEnum)
-SCHEMA = 1  # of the JSON document
-_GPU_BYTES = 8 * 10**9  # of weights that nobody wants to multiply with on a CPU
-_COLUMNS = (
-    "",
-    "seconds",
-    "range",
-    "steps/s",
-    "× floor",
-    "× as fast as stock",
-    "GiB at most",
-    "s to load",
-    "s to first step",
-    "ms for a new prompt",
-    "ms for a known one",
-)
+_GPU_BYTES = 8 * 10**9  # of weights: with more, a CPU takes hours
+
+
+def bench_command(
+    model: Annotated[ModelName | None, typer.Option(help="The model. Default: ONBRAND_MODEL.")] = None,
+    model_path: Annotated[
+        str | None, typer.Option(help="The folder of the model's base. Default: ONBRAND_MODEL_PATH.")
+    ] = None,
+    is_random: Annotated[
+        bool, typer.Option("--random", help="Random weights of HiDream-I1's size, which need no download.")
+    ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="bfloat16, int8, float32. Default: those that suit the device."),
+    ] = None,
+    also: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="Other ways to compute the same pictures: compiled, loop.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, max=4, help="Pictures per drawing.")] = 4,
+    steps: Annotated[int | None, typer.Option(min=1, max=200, help="Denoising steps. Default: the pack's.")] = None,
+    turns: Annotated[int, typer.Option(min=1, max=100, help="How often each candidate is loaded and measured.")] = 2,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="Drawings per turn.")] = 3,
+    force: Annotated[bool, typer.Option("--force", help="Measure a large model even on a CPU.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how fast this machine draws, beside diffusers and the fastest that its hardware allows."""
+    from rich.console import Console
+
+    silence_logs()
+    settings = load_settings()
+    is_other = model is not None and model is not settings.model
+    chosen = settings.model_copy(
+        update={
+            "model": model or settings.model,
+            "model_path": model_path or (None if is_other else settings.model_path),
+        }
+    )
+    choice = Choice(precision, also, images, steps, turns, runs, is_random, force)
+    waiting = Console(stderr=True)
+    with waiting.status("Measuring") as status:
+        measured = bench(chosen, choice, status.update if waiting.is_terminal else waiting.print)
+    typer.echo(bench_report.as_json(measured) if as_json else bench_report.as_table(measured))
 
 
 @dataclass(frozen=True)
 class Choice:
     """What to measure."""
 
-    precisions: str | None = None  # with commas in between; by default those that suit the device
-    variants: str | None = None  # likewise, of `engines.Variant`: measured besides the plain form
+    precisions: str | None = None  # separated by commas; default: those that suit the device
+    variants: str | None = None  # of `engines.Variant`, separated by commas: measured besides the plain form
     images: int = 4
-    steps: int | None = None  # by default the pack's
+    steps: int | None = None  # default: the pack's
     turns: int = 2
     runs: int = 3
     is_random: bool = False
@@ -58,19 +85,20 @@ class Choice:
 
 
 def bench(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> BenchmarkResult:
-    """Measure the settings' model: with the pack that its base brings, or with a random LoRA.
+    """Measure the configured model, with its bundled pack or with a random LoRA. `tell` gets what is being done.
 
     Raises:
-        ConfigError: a precision or a variant isn't one, there is no configuration to fill at random, or the model is
+        ConfigError: a precision or a variant is unknown, the model has no configuration for random weights, or it is
             too large for a CPU.
         WeightsMissing, WeightsUnusable: the base cannot be read.
-        ObjectStoreRefused, ObjectStoreUnreachable: its place does not answer.
+        ObjectStoreRefused, ObjectStoreUnreachable: the object store with the base refuses us, or does not answer.
     """
     precisions = _chosen(choice.precisions, Precision)
     tell("Loading torch and diffusers")
     from onbrand.hidream.benchmark import measure as measuring
     from onbrand.hidream.benchmark.engines import Variant, candidates, with_steps
     from onbrand.hidream.benchmark.random_base import random_pack
+    from onbrand.storage.files import derived_folder
 
     variants = _chosen(choice.variants, Variant)
     base = _base(settings, choice, tell)
@@ -87,6 +115,7 @@ def bench(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Be
 def _base(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Base:
     from onbrand.hidream.benchmark.configurations import HIDREAM_I1
     from onbrand.hidream.benchmark.random_base import random_base
+    from onbrand.packs.base import configured_base
 
     model = MODELS[settings.model.value]
     if not choice.is_random:
@@ -94,7 +123,7 @@ def _base(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Ba
         _refuse_cpu(model.title, sum(file.size for file in base.manifest.files), choice)
         return base
     if model.text != "hidream":
-        raise ConfigError(f"{model.title} is here with its own weights: leave out --random.")
+        raise ConfigError(f"{model.title} is installed with its own weights: leave out --random.")
     _refuse_cpu(model.title, 2 * sum(part.parameters for part in model.components.values()), choice)
     tell("Making random weights")
     return random_base(settings.model.value, HIDREAM_I1)
@@ -106,141 +135,22 @@ def _refuse_cpu(title: str, size: int, choice: Choice) -> None:
     if size > _GPU_BYTES and device().type == "cpu" and not choice.is_forced:
         raise ConfigError(
             f"{title} has {size / 1e9:.0f} GB of weights, and there is no GPU here: run this on a machine with one, or"
-            " add --force, and wait for hours."
+            " add --force and wait for hours."
         )
 
 
 def _bundled(base: Base) -> BrandPack | None:
+    from onbrand.packs.manifest import MANIFEST, SAMPLE, load_pack
+    from onbrand.storage.files import LocalFolder
+
     if not isinstance(base.folder, LocalFolder) or not (base.folder.directory / SAMPLE / MANIFEST).is_file():
         return None
     return load_pack(base.folder.directory / SAMPLE)
 
 
 def _chosen(names: str | None, known: type[Name]) -> tuple[Name, ...]:
-    """The named members of an enumeration, which stand in a row with commas in between."""
+    """The members of an enumeration that `names`, separated by commas, names."""
     try:
         return () if names is None else tuple(known(name.strip()) for name in names.split(","))
     except ValueError:
-        raise ConfigError(f"One of {names} can't be measured: choose among {', '.join(known)}.") from None
-
-
-def as_json(measured: BenchmarkResult) -> str:
-    """One document. Seconds, bytes and floating-point operations; a figure that there is none of is null."""
-    document = {
-        "schema": SCHEMA,
-        "model": measured.model,
-        "weights": measured.base,
-        "images": measured.effort.images,
-        "steps": measured.steps,
-        "guidance_scale": measured.guidance_scale,
-        "turns": measured.effort.turns,
-        "runs": measured.effort.runs,
-        "warm_up_drawings_left_out": measured.effort.turns,
-        "device": measured.device,
-        "machine": measured.machine,
-        "versions": dict(measured.versions),
-        "load_average": {"before": measured.load_average[0], "after": measured.load_average[1]},
-        "floor": {
-            "dtype": measured.dtype,
-            "flops_per_second": list(measured.flops_per_second),
-            "flops": None if measured.work is None else {**asdict(measured.work), "total": measured.work.total},
-            "seconds": measured.roofline_seconds,
-        },
-        "rows": [_row_document(row, measured) for row in measured.rows],
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False)
-
-
-def _row_document(row: CandidateResult, measured: BenchmarkResult) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "plan": row.plan or None,
-        "failure": row.failure or None,
-        "drawing_seconds": row.drawings,
-        "median_seconds": row.seconds,
-        "steps_per_second": _steps_per_second(row, measured),
-        "times_the_floor": _ratio(row.seconds, measured.roofline_seconds),
-        "times_as_fast_as_stock": _ratio(measured.rows[0].seconds, row.seconds),
-        "peak_bytes": max(row.peaks, default=None),
-        "load_seconds": {stage: statistics.median(samples) for stage, samples in row.loads.items()} or None,
-        "first_step_seconds": _median(row.first_steps),
-        "prompt_seconds": {"new": _median(row.new_prompts), "known": _median(row.known_prompts)},
-    }
-
-
-def as_table(measured: BenchmarkResult) -> str:
-    """Markdown, with what the figures hold for above it."""
-    return "\n".join([*_heading(measured), "", *_markdown(_COLUMNS, _cells(measured)), "", *_below(measured)])
-
-
-def _heading(measured: BenchmarkResult) -> Iterator[str]:
-    effort, versions = measured.effort, measured.versions
-    before, after = measured.load_average
-    yield (
-        f"{MODELS[measured.model].title} ({measured.base}): {effort.images} pictures in {measured.steps} steps,"
-        f" guidance {measured.guidance_scale:g}. Turns: {effort.turns}, each with {effort.runs} drawings after one to"
-        " warm up that is not counted."
-    )
-    yield (
-        f"{measured.device}; {measured.machine}; torch {versions['torch']}, diffusers {versions['diffusers']}, Python"
-        f" {versions['python']}; load average {before:.1f} before, {after:.1f} after."
-    )
-    if measured.work is not None:
-        speeds = measured.flops_per_second
-        yield (
-            f"The floor: {measured.work.total / 1e12:.4g} TFLOP, at the {max(speeds) / 1e12:.3g} TFLOP/s that large"
-            f" {measured.dtype} matrices were multiplied with here at best ({min(speeds) / 1e12:.3g} at worst)."
-        )
-
-
-def _cells(measured: BenchmarkResult) -> Iterator[list[str]]:
-    if measured.roofline_seconds is not None:
-        rate = f"{measured.steps / measured.roofline_seconds:.3g}"
-        yield ["floor", f"{measured.roofline_seconds:.3g}", "", rate, "1", *[""] * (len(_COLUMNS) - 5)]
-    for row in measured.rows:
-        if row.failure:
-            yield [row.name, row.failure, *[""] * (len(_COLUMNS) - 2)]
-            continue
-        loads = sum(statistics.median(samples) for samples in row.loads.values())
-        yield [
-            row.name,
-            _shown(row.seconds),
-            f"{min(row.drawings):.3g} to {max(row.drawings):.3g}",
-            _shown(_steps_per_second(row, measured)),
-            _shown(_ratio(row.seconds, measured.roofline_seconds)),
-            _shown(_ratio(measured.rows[0].seconds, row.seconds)),
-            f"{max(row.peaks) / 2**30:.3g}",
-            _shown(loads or None),
-            _shown(_median(row.first_steps)),
-            _shown(_median(row.new_prompts), 1000),
-            _shown(_median(row.known_prompts), 1000),
-        ]
-
-
-def _below(measured: BenchmarkResult) -> Iterator[str]:
-    for row in measured.rows:
-        stages = ", ".join(f"{stage} {statistics.median(samples):.2f}" for stage, samples in row.loads.items())
-        said = "; ".join(text for text in (row.plan, stages and f"seconds to load: {stages}") if text)
-        if said:
-            yield f"{row.name}: {said}."
-
-
-def _markdown(head: Sequence[str], rows: Iterator[list[str]]) -> Iterator[str]:
-    for cells in (head, ["---"] * len(head), *rows):
-        yield f"| {' | '.join(cells)} |"
-
-
-def _steps_per_second(row: CandidateResult, measured: BenchmarkResult) -> float | None:
-    return _ratio(float(measured.steps), _median(row.denoisings))
-
-
-def _median(samples: Sequence[float]) -> float | None:
-    return statistics.median(samples) if samples else None
-
-
-def _ratio(one: float | None, other: float | None) -> float | None:
-    return one / other if one is not None and other else None
-
-
-def _shown(figure: float | None, factor: float = 1) -> str:
-    return "" if figure is None else f"{figure * factor:.3g}"
+        raise ConfigError(f"One of {names} can't be measured: choose from {', '.join(known)}.") from None

@@ -1,38 +1,57 @@
-"""`onbrand clean`: does at once what the API's upkeep does in turns, and says what came of it."""
+"""`onbrand clean`: does now what the API's maintenance does at intervals, and says what was deleted."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
 
-from onbrand.config import Settings
-from onbrand.database import migrations
-from onbrand.database.pool import Database
-from onbrand.images.store import ImageStore
-from onbrand.jobs import retention
-from onbrand.maintenance import Collected, Expired, Maintenance
+import typer
+
+from onbrand.cli.output import AsJson, silence_logs
+from onbrand.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from onbrand.maintenance import Collected, Expired
+
+
+def clean_command(
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Also delete what is held back because it is unusually much.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete expired jobs, and stored images that belong to no job, now."""
+    from onbrand.local.database_url import url_for_command
+
+    silence_logs()
+    settings = load_settings()
+    cleaned = asyncio.run(clean(settings, url_for_command(settings), confirmed=confirm))
+    typer.echo(cleaned.as_json() if as_json else cleaned.as_sentences())
+    raise typer.Exit(0 if cleaned.finished else 1)
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was deleted, what waits, what is missing."""
+    """What was deleted, what is held back, and what is missing."""
 
     expired: Expired
     collected: Collected
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is held back and nothing was left undone."""
+        """Whether nothing is held back and everything due was deleted."""
         return not (self.expired.held or self.expired.unfinished or self.collected.held)
 
     def as_json(self) -> str:
-        """One document for a script."""
+        """One JSON document for a script."""
         return json.dumps(
             {"finished": self.finished, "expired": asdict(self.expired), "collected": asdict(self.collected)}, indent=2
         )
 
     def as_sentences(self) -> str:
-        """What happened, and what to do about what did not."""
+        """What was deleted, and what to do about the rest."""
         return "\n".join([*self._about_jobs(), *self._about_images()])
 
     def _about_jobs(self) -> list[str]:
@@ -44,8 +63,8 @@ class Cleaned:
         said = [f"Jobs deleted because their time is over: {self.expired.deleted}."]
         if self.expired.unfinished:
             said.append(
-                f"The image store let the images of {self.expired.unfinished} jobs not go. Look at the store and run"
-                " this again; until then nobody can reach them."
+                f"The image store did not delete the images of {self.expired.unfinished} jobs. Check the store and run"
+                " this again. Nobody can open these images meanwhile."
             )
         return said
 
@@ -68,23 +87,31 @@ class Cleaned:
 
 
 async def clean(settings: Settings, database_url: str, *, confirmed: bool) -> Cleaned:
-    """Delete what is due and what belongs to no result. `confirmed` releases both brakes of `upkeep`.
+    """Delete expired jobs, and images that belong to no result.
+
+    `confirmed` also deletes what `Maintenance` holds back because it is unusually much.
 
     Raises:
-        DatabaseNotReady: its schema is older than this version.
-        DatabaseUnavailable, ImageStoreUnavailable: they did not answer; what was done so far is done.
-        SetupError: the store cannot be opened.
+        DatabaseNotReady: the database's schema is older than this version.
+        DatabaseUnavailable, ImageStoreUnavailable: one of them did not answer. What was deleted before stays deleted.
+        SetupError: the image store cannot be opened.
     """
+    from onbrand.database import migrations
+    from onbrand.database.pool import Database
+    from onbrand.images.store import ImageStore
+    from onbrand.jobs import retention
+    from onbrand.maintenance import Maintenance
+
     images = ImageStore.open(settings)
     database = Database(database_url, application_name="onbrand clean", max_connections=4)
     await database.open()
     try:
         async with database.transaction() as connection:
             await migrations.require_current(connection)
-        upkeep = Maintenance(settings, database, images)
-        expired = await upkeep.expire(confirmed=confirmed)
+        maintenance = Maintenance(settings, database, images)
+        expired = await maintenance.expire(confirmed=confirmed)
         async with database.transaction() as connection:
-            await retention.start_collection(connection, 0)  # whatever the time, it is our turn
-        return Cleaned(expired, await upkeep.collect(confirmed=confirmed))
+            await retention.start_collection(connection, 0)  # 0 seconds: whenever it was done last
+        return Cleaned(expired, await maintenance.collect(confirmed=confirmed))
     finally:
         await database.close()

@@ -1,6 +1,7 @@
-"""What the commands that draw here and now share: a model in this process, a bar to watch it by, and a written file.
+"""What the commands share that draw in their own process: they load a model, show progress and write a picture.
 
-The bar is for a terminal; elsewhere there are plain lines. Both go to standard error: standard output is the answer.
+A terminal gets a progress bar, everything else gets lines. Both go to standard error, because standard output is for
+the command's result.
 """
 
 from __future__ import annotations
@@ -10,33 +11,33 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from onbrand.config import PrecisionChoice, Settings
 from onbrand.errors import DataDirUnwritable
 from onbrand.jobs.models import Phase
 from onbrand.jobs.models import Progress as Step
-from onbrand.packs.base import configured_base
-from onbrand.packs.manifest import BrandPack
-from onbrand.storage.files import derived_folder
 
 if TYPE_CHECKING:
     from onbrand.hidream.pipeline import Pipeline
+    from onbrand.packs.manifest import BrandPack
 
-_STAGES = 4  # of `hidream.load`
-_LOADING_SHARE = 20  # percent of the bar, once the imports are done
+_STAGES = 4  # that `hidream.load` reports
+_LOADING_SHARE = 20  # percent of the bar, without the imports
 
 
 class Bar:
-    """How far loading and drawing are; a context manager."""
+    """Shows how far loading and drawing are. A context manager."""
 
     def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         self._console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         is_hidden = not self._console.is_terminal
         self._progress = Progress(*columns, TimeElapsedColumn(), console=self._console, disable=is_hidden)
-        self._task = self._progress.add_task("Loading the model", total=None)  # a pulse, until the imports are done
+        self._task = self._progress.add_task(
+            "Loading the model", total=None
+        )  # no total: the bar pulses during the imports
         self._stages = 0
 
     def __enter__(self) -> Self:
@@ -47,39 +48,41 @@ class Bar:
         self._progress.stop()
 
     def say(self, sentence: str) -> None:
-        """A line where there is no bar."""
+        """Print a line if there is no bar."""
         if not self._console.is_terminal:
             self._console.print(sentence)
 
     def remark(self, sentence: str) -> None:
-        """A line in any case."""
+        """Print a line, also beside the bar."""
         self._console.print(sentence)
 
     def on_stage(self, _: object) -> None:
-        """A part of loading has ended."""
+        """Show that one stage of loading has ended."""
         self._stages += 1
         self._progress.update(self._task, total=100, completed=_LOADING_SHARE * self._stages / _STAGES)
 
     def on_drawing(self, step: Step) -> None:
-        """What `Pipeline.draw` reports."""
+        """Show the progress that `Pipeline.draw` reports."""
         if step.phase is Phase.DRAWING:
             completed = _LOADING_SHARE + (99 - _LOADING_SHARE) * step.step / step.steps
             description = f"Drawing, step {step.step} of {step.steps}"
             self._progress.update(self._task, total=100, description=description, completed=completed)
 
     def done(self, sentence: str) -> None:
-        """Everything is written."""
+        """Show that everything is written."""
         self._progress.update(self._task, description=sentence, completed=100)
 
 
 def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: Bar) -> Pipeline:
-    """The settings' model with a brand pack, in this process.
+    """Load the configured model with a brand pack into this process.
 
     Raises:
-        WeightsMissing, WeightsUnusable, PackUnfit, NotEnoughMemory, PrecisionUnsupported: as `load_pipeline`.
+        WeightsMissing, WeightsUnusable, PackUnfit, NotEnoughMemory, PrecisionUnsupported: as for `load_pipeline`.
     """
     bar.say("Loading the model")
-    from onbrand.hidream.load import load_pipeline  # seconds of imports: the bar is there before them
+    from onbrand.hidream.load import load_pipeline  # takes seconds: the bar is shown before
+    from onbrand.packs.base import configured_base
+    from onbrand.storage.files import derived_folder
 
     return load_pipeline(
         configured_base(settings),
@@ -92,10 +95,10 @@ def load(settings: Settings, pack: BrandPack, precision: PrecisionChoice, bar: B
 
 
 def write(path: Path, png: bytes) -> Path:
-    """Write a picture whole or not at all.
+    """Write a picture completely or not at all.
 
     Raises:
-        DataDirUnwritable: it cannot be written there.
+        DataDirUnwritable: the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.{uuid4().hex}")
     try:

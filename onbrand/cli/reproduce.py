@@ -1,7 +1,7 @@
-"""`onbrand reproduce`: draw a picture again from what its file says, and tell whether the pixels are the same.
+"""`onbrand reproduce`: draws a picture again from what its file says, and says whether the pixels are the same.
 
-The file names pack, model, precision and the seeds of the whole drawing. The prompt isn't in it; it comes from the
-command line, or from the picture's job while that is kept.
+The PNG file names the pack, the model, the precision and the seeds of all pictures of its job. It does not contain the
+prompt, which comes from the command line, or from the picture's job as long as the job is kept.
 """
 
 from __future__ import annotations
@@ -10,66 +10,85 @@ import asyncio
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-import numpy as np
+import typer
 
 from onbrand.cli.drawing import Bar, load, write
-from onbrand.config import ModelName, PrecisionChoice, Settings
-from onbrand.database import migrations
-from onbrand.database.pool import Database
+from onbrand.cli.output import AsJson, silence_logs
+from onbrand.config import ModelName, PrecisionChoice, Settings, load_settings
 from onbrand.errors import BadImage, ConfigError, DatabaseUnavailable, DataDirUnwritable, NotReproducible, SetupError
-from onbrand.images import png
 from onbrand.jobs import prompt as prompts
-from onbrand.jobs import service
-from onbrand.local.database_url import running_url
-from onbrand.packs.store import PackStore
 
-# Of 255, which nobody sees. Another number of threads, another batch and other kernels moved the mini model's pictures
-# by 1 (measured).
+if TYPE_CHECKING:
+    import numpy as np
+
+    from onbrand.images.png import Provenance
+
+# Levels of 255, which nobody can see. With another number of threads, another batch size or other kernels, colours of
+# the mini model's pictures differed by 1 level (measured).
 ROUNDING_LEVELS = 2
-# A longer prompt for the same thing moved them by 5 levels on the whole, another thing by 25 (measured).
+# A longer prompt for the same thing changed colours by 5 levels on average, another thing by 25 (measured).
 _ANOTHER_PROMPT_LEVELS = 4.0
 _LARGEST_FILE = 64 * 2**20  # bytes; 1024×1024 pixels of noise are 3 MB
 
 
+def reproduce_command(
+    picture: Annotated[Path, typer.Argument(metavar="FILE.png", help="A picture that Onbrand drew.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="The prompt of the picture. Default: the prompt of its job, as long as the job is kept."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The new file. Default: beside the picture.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a picture again, and say whether the result is the same."""
+    silence_logs()
+    reproduced = reproduce(load_settings(), picture, prompt=prompt, out=out)
+    typer.echo(reproduced.as_json() if as_json else reproduced.as_sentences())
+    raise typer.Exit(0 if reproduced.is_same else 1)
+
+
 @dataclass(frozen=True)
 class Difference:
-    """How far two pictures are apart."""
+    """How much two pictures differ."""
 
-    max_level: int  # 0 to 255: the colour value that is farthest off
+    max_level: int  # 0 to 255: the largest difference of a colour value
     mean_level: float
-    share: float  # of the pixels, of those that differ at all
+    share: float  # 0 to 1: of the pixels, those that differ at all
 
     @classmethod
     def between(cls, first: np.ndarray, second: np.ndarray) -> Difference:
-        """Of two pictures of (H, W, 3) uint8."""
+        """The difference of two pictures `(H, W, 3)`, uint8."""
+        import numpy as np
+
         off = np.abs(first.astype(np.int16) - second)
         return cls(int(off.max()), float(off.mean()), float((off.max(axis=2) > 0).mean()))
 
     @property
     def is_rounding(self) -> bool:
-        """Whether no colour value is more than `ROUNDING_LEVELS` off."""
+        """Whether no colour value differs by more than `ROUNDING_LEVELS`."""
         return self.max_level <= ROUNDING_LEVELS
 
 
 @dataclass(frozen=True)
 class Reproduced:
-    """The picture drawn again, and how far from the first it is."""
+    """A picture that was drawn again, and how much it differs from the first."""
 
     picture: Path
     written: Path
-    precision: str  # of this drawing
+    precision: str  # of the second drawing
     difference: Difference
-    reason: str | None  # why it probably differs; None: it doesn't
+    reason: str | None  # why the picture probably differs; None if it does not
 
     @property
     def is_same(self) -> bool:
-        """Whether it is identical, or within rounding."""
+        """Whether the pictures are identical, or differ by rounding only."""
         return self.difference.is_rounding
 
     def as_json(self) -> str:
-        """One document for a script."""
+        """One JSON document for a script."""
         document = {
             "picture": str(self.picture),
             "written": str(self.written),
@@ -94,15 +113,18 @@ class Reproduced:
 
 
 def reproduce(settings: Settings, picture: Path, *, prompt: str | None, out: Path | None) -> Reproduced:
-    """Draw all pictures that were drawn together with this one, and compare and write the one. Overwrites nothing.
+    """Draw all pictures of the job again, compare this one, and write it. No file is overwritten.
 
     Raises:
-        NotReproducible: the file isn't a whole picture of ours, or its prompt isn't known.
-        ConfigError: it was drawn by another model than the settings'.
-        PromptBlank, PromptTooLong, PromptInvalid: as for the page.
-        PackNotFound, WeightsMissing, WeightsUnusable: pack or model cannot be had.
+        NotReproducible: the file is not a complete picture of ours, or its prompt is not known.
+        ConfigError: the picture was drawn by another model than the configured one.
+        PromptBlank, PromptTooLong, PromptInvalid: the API would refuse the prompt, too.
+        PackNotFound, WeightsMissing, WeightsUnusable: the pack or the model cannot be loaded.
         DataDirUnwritable: the new picture cannot be written.
     """
+    from onbrand.images import png
+    from onbrand.packs.store import PackStore
+
     pixels, provenance = _read(picture)
     _require_model(settings, provenance.model)
     text = _prompt_of(settings, provenance.job_id) if prompt is None else prompts.normalise(prompt)
@@ -113,11 +135,11 @@ def reproduce(settings: Settings, picture: Path, *, prompt: str | None, out: Pat
     written = _reserve(out or picture.with_name(f"{picture.stem}-reproduced.png"))
     try:
         with Bar() as bar:
-            illustrator = load(settings, pack, precision, bar)
+            pipeline = load(settings, pack, precision, bar)
             seeds = provenance.seeds
             bar.say(f"Drawing {len(seeds)} pictures, as they were drawn together")
-            drawn = illustrator.draw(text, seeds, bar.on_drawing, lambda: False).pixels[seeds.index(provenance.seed)]
-            again = illustrator.provenance(provenance.seed, seeds, provenance.job_id)
+            drawn = pipeline.draw(text, seeds, bar.on_drawing, lambda: False).pixels[seeds.index(provenance.seed)]
+            again = pipeline.provenance(provenance.seed, seeds, provenance.job_id)
             write(written, png.encode(drawn, again))
             bar.done("Done")
     except BaseException:
@@ -129,7 +151,7 @@ def reproduce(settings: Settings, picture: Path, *, prompt: str | None, out: Pat
 
 
 def probable_reason(found: Difference, drawn_in: str, drawn_again_in: str, *, is_prompt_given: bool) -> str | None:
-    """Why a picture came out differently, as far as its file and the pixels tell; None if it did not."""
+    """Why a picture differs, as far as its file and the pixels say; None if it does not differ."""
     if found.max_level == 0:
         return None
     if drawn_in != drawn_again_in:
@@ -139,7 +161,9 @@ def probable_reason(found: Difference, drawn_in: str, drawn_again_in: str, *, is
     return "because it was drawn by another kind of processor, or another version of torch or Onbrand"
 
 
-def _read(picture: Path) -> tuple[np.ndarray, png.Provenance]:
+def _read(picture: Path) -> tuple[np.ndarray, Provenance]:
+    from onbrand.images import png
+
     try:
         with picture.open("rb") as stream:
             data = stream.read(_LARGEST_FILE)
@@ -171,6 +195,8 @@ def _prompt_of(settings: Settings, job_id: str | None) -> str:
         raise NotReproducible(
             "This picture was drawn without a job, so its prompt is kept nowhere: give it with --prompt."
         )
+    from onbrand.local.database_url import running_url
+
     try:
         url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
         found = asyncio.run(_ask(url, UUID(job_id))) if url is not None else None
@@ -186,6 +212,10 @@ def _prompt_of(settings: Settings, job_id: str | None) -> str:
 
 
 async def _ask(url: str, job_id: UUID) -> str | None:
+    from onbrand.database import migrations
+    from onbrand.database.pool import Database
+    from onbrand.jobs import service
+
     database = Database(url, application_name="onbrand reproduce", max_connections=1)
     await database.open()
     try:
@@ -197,11 +227,11 @@ async def _ask(url: str, job_id: UUID) -> str | None:
 
 
 def _reserve(path: Path) -> Path:
-    """Make sure of the place before minutes are spent on drawing, and that nothing there is overwritten."""
+    """Create the empty file before minutes are spent on drawing, and make sure that no file is overwritten."""
     try:
         path.open("xb").close()
     except FileExistsError:
-        raise DataDirUnwritable(f"{path} is there already and isn't overwritten. Give --out another name.") from None
+        raise DataDirUnwritable(f"{path} exists already and isn't overwritten. Give --out another name.") from None
     except OSError as error:
         raise DataDirUnwritable(
             f"{path} can't be written ({error.strerror}). Give --out a file in a folder that you may write."

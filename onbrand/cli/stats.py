@@ -1,35 +1,61 @@
-"""`onbrand stats`: whether Onbrand was used in a month and found useful. Always says of how many, and names nobody."""
+"""`onbrand stats`: whether people used Onbrand in a month and found it useful. It names nobody."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import date
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from onbrand.database import migrations
-from onbrand.database.pool import Database
-from onbrand.jobs import usage
-from onbrand.jobs.usage import Usage
+from onbrand.cli.output import AsJson, silence_logs
+from onbrand.config import load_settings
 
-_FEW = 10  # under so many cases a percentage says more than is known
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from onbrand.jobs.usage import Usage
+
+_FEW = 10  # with fewer cases, a percentage would claim more than is known
 _MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
+
+
+def stats_command(
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="The month, in UTC. Default: this month.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how many people used Onbrand in a month, and whether they found it useful."""
+    from rich.console import Console
+
+    from onbrand.local.database_url import url_for_command
+
+    try:
+        first_day = None if month is None else parse_month(month)
+    except ValueError:
+        raise typer.BadParameter("write a month as YYYY-MM, such as 2026-11", param_hint="--month") from None
+    silence_logs()
+    counted = asyncio.run(stats(url_for_command(load_settings()), first_day))
+    if as_json:
+        typer.echo(counted.as_json())
+    else:
+        counted.show(Console())
 
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many."""
+    """A count, and the total that it is a part of."""
 
     count: int
     of: int
 
     @property
     def percent(self) -> int | None:
-        """None where they are too few for it to mean anything."""
+        """None if there are too few cases for a percentage to mean anything."""
         return round(100 * self.count / self.of) if self.of >= _FEW else None
 
     def __str__(self) -> str:
@@ -38,27 +64,27 @@ class Share:
 
 @dataclass(frozen=True)
 class Stats:
-    """A month's usage, ready to be shown."""
+    """The usage of a month, ready to be shown."""
 
     usage: Usage
 
     @property
     def saved(self) -> Share:
-        """Complete runs of which a picture was saved."""
+        """Complete jobs of which somebody saved a picture."""
         return Share(self.usage.saved, self.usage.complete)
 
     @property
     def more(self) -> Share:
-        """Runs submitted for more of what had been drawn before."""
+        """Jobs submitted to get more pictures of the same prompt."""
         return Share(self.usage.more, self.usage.submitted)
 
     @property
     def useful(self) -> Share:
-        """Answers that say so; a question that was closed is no answer."""
+        """Answers that say "useful". A question that was closed without an answer is not counted."""
         return Share(self.usage.useful, self.usage.useful + self.usage.not_yet)
 
     def as_json(self) -> str:
-        """One document for a script; `percent` is null under ten cases."""
+        """One JSON document for a script. `percent` is null with fewer than ten cases."""
         month = self.usage
         document = {
             "month": f"{month.month:%Y-%m}",
@@ -85,7 +111,12 @@ class Stats:
         return json.dumps(document, indent=2, ensure_ascii=False)
 
     def show(self, console: Console) -> None:
-        """A table and the comments."""
+        """Print a table and the comments."""
+        from rich.table import Table
+        from rich.text import Text
+
+        from onbrand.jobs.usage import KEPT_DAYS
+
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
@@ -97,7 +128,7 @@ class Stats:
             can_be_shown = line.encode(console.encoding, "replace").decode(console.encoding)
             console.print(Text(can_be_shown), soft_wrap=True)
         if not self.usage.is_kept:
-            console.print(Text(f"Some of this month is deleted already: usage is kept for {usage.KEPT_DAYS} days."))
+            console.print(Text(f"Some of this month is deleted already: usage is kept for {KEPT_DAYS} days."))
 
     def _title(self) -> str:
         return f"Onbrand in {self.usage.month:%Y-%m}{'' if self.usage.is_over else ', so far'}"
@@ -135,7 +166,7 @@ def parse_month(text: str) -> date:
     """The first day of a month such as 2026-11.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a month.
     """
     found = _MONTH.fullmatch(text)
     if found is None:
@@ -144,12 +175,16 @@ def parse_month(text: str) -> date:
 
 
 async def stats(database_url: str, month: date | None) -> Stats:
-    """What is known of a month, by default of the current one by the database's clock.
+    """The usage of a month. Default: the current month, by the database's clock.
 
     Raises:
-        DatabaseNotReady: its schema is older than this version.
-        DatabaseUnavailable: it did not answer.
+        DatabaseNotReady: the database's schema is older than this version.
+        DatabaseUnavailable: the database did not answer.
     """
+    from onbrand.database import migrations
+    from onbrand.database.pool import Database
+    from onbrand.jobs import usage
+
     database = Database(database_url, application_name="onbrand stats", max_connections=1)
     await database.open()
     try:

@@ -70,8 +70,8 @@ GUARDS = (
     ),
     Guard(
         "every byte of a pack is read before it is promoted",
-        "pack_catalogue.promote",
-        "shelf.verify(found.id)",
+        "pack.promote.promote",
+        "store.verify(found.id)",
         "found.manifest",
         ("tests/integration/cli/test_packs.py",),
     ),

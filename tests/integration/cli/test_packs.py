@@ -55,7 +55,7 @@ def test_a_pack_is_added_promoted_and_taken_back(run: Run, pack: BrandPack, data
     assert added == (
         f"Harbour [bold], version 3, is in the pack store as {pack.id}\nnext: onbrand pack promote {pack.id[:12]}\n"
     )
-    assert said(run("verify")).splitlines() == [f"{SAMPLE.id[:12]} is whole", f"{pack.id[:12]} is whole"]
+    assert said(run("verify")).splitlines() == [f"{SAMPLE.id[:12]} is undamaged", f"{pack.id[:12]} is undamaged"]
     refused = said(run("promote", pack.id[:6]), 1)
     assert refused.startswith(f"onbrand: No designer has signed off the pack {pack.id[:12]}")
     assert listed(run)[SAMPLE.id]["aliases"] == ["production"]
@@ -103,7 +103,7 @@ def test_a_pack_that_is_damaged_in_the_store_is_not_promoted(
 
 
 def test_a_folder_can_be_verified_before_it_is_added(run: Run, pack: BrandPack) -> None:
-    assert said(run("verify", str(pack.directory), DATABASE_URL="")) == f"{pack.id[:12]} is whole\n"
+    assert said(run("verify", str(pack.directory), DATABASE_URL="")) == f"{pack.id[:12]} is undamaged\n"
     pack.path("README.md").write_text("!")
     assert "README.md" in said(run("verify", str(pack.directory), DATABASE_URL=""), 1)
 

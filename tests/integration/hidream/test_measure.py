@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from onbrand.cli import bench as bench_command
+from onbrand.cli import bench_report
 from onbrand.cli.bench import Choice
 from onbrand.config import ModelName, Settings
 from onbrand.errors import ChecksumMismatch, ConfigError
@@ -62,7 +63,7 @@ def measured() -> BenchmarkResult:
 
 @pytest.fixture(scope="module")
 def document(measured: BenchmarkResult) -> dict[str, Any]:
-    return json.loads(bench_command.as_json(measured))  # type: ignore[no-any-return]
+    return json.loads(bench_report.as_json(measured))  # type: ignore[no-any-return]
 
 
 def leaves(document: Any) -> Iterator[Any]:
@@ -155,7 +156,7 @@ def test_the_document_describes_the_measurement(document: dict[str, Any]) -> Non
 
 
 def test_the_table_has_the_roofline_and_every_row(measured: BenchmarkResult) -> None:
-    lines = bench_command.as_table(measured).splitlines()
+    lines = bench_report.as_table(measured).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in table[2:]] == ["floor", *(row.name for row in measured.rows)]
     assert {line.count("|") for line in table} == {table[0].count("|")}
@@ -167,7 +168,7 @@ def test_an_unsupported_precision_gets_a_row_with_the_reason(
 ) -> None:
     assert document["rows"][3]["failure"].startswith("Mini HiDream does not support the precision int8")
     assert document["rows"][3]["median_seconds"] is None
-    assert "| ours, int8 | Mini HiDream does not support the precision int8" in bench_command.as_table(measured)
+    assert "| ours, int8 | Mini HiDream does not support the precision int8" in bench_report.as_table(measured)
 
 
 def test_a_damaged_base_is_an_error_and_not_a_row(base: Base, pack: BrandPack) -> None:

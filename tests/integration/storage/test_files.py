@@ -27,7 +27,7 @@ from onbrand.errors import (
     ObjectStoreUnreachable,
     WeightsMissing,
 )
-from onbrand.hidream.weights.stream import tensors
+from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.storage import object_store, range_reader
 from onbrand.storage.files import Folder, LocalFolder, ManifestFile, fetch, is_whole, open_folder
 from onbrand.storage.object_store import Patience
@@ -122,12 +122,12 @@ async def test_tensors_are_streamed_from_anywhere(weights: tuple[Folder, Path | 
     for n in range(3):
         shard = {name: tensor for name, tensor in expected.items() if name.startswith(f"{n}.")}
         files.append(await put(place, f"transformer/{n}.safetensors", save(shard)))
-    found = dict(tensors(folder, files))
+    found = dict(stream_tensors(folder, files))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     await put(place, "transformer/1.safetensors", CONTENT)
     with pytest.raises(FileDamaged):
-        dict(tensors(folder, files))
+        dict(stream_tensors(folder, files))
 
 
 # --- a copy of the small files ---------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ async def test_a_store_that_is_away_is_said_in_time_without_addresses(
     folder = in_azure(on_azure)
     with getattr(azurite, how)():
         started = time.monotonic()
-        for read in (lambda: folder.read("a.safetensors"), lambda: list(tensors(folder, [file]))):
+        for read in (lambda: folder.read("a.safetensors"), lambda: list(stream_tensors(folder, [file]))):
             with pytest.raises(ObjectStoreUnreachable, match="can't be reached") as lost:
                 await asyncio.to_thread(read)
             said = "".join(traceback.format_exception(lost.value))
@@ -215,7 +215,7 @@ class Failing(Proxy):
 async def test_a_store_that_vanishes_on_the_way_is_an_error(azurite: Azurite, azure: Place, on_azure: Settings) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(100)}))
     async with through(Failing(azurite.port, passes=30, loses=10**9), on_azure) as folder:
-        arriving = tensors(folder, [file])
+        arriving = stream_tensors(folder, [file])
         await asyncio.to_thread(next, arriving)
         started = time.monotonic()
         with pytest.raises(ObjectStoreUnreachable):

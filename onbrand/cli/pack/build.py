@@ -1,0 +1,55 @@
+"""`onbrand pack build`: makes a pack from a LoRA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onbrand.cli.output import silence_logs
+from onbrand.config import load_settings
+
+
+def build(
+    lora: Annotated[
+        Path, typer.Option(metavar="FILE", help="The LoRA: a .safetensors file named as by diffusers or ai-toolkit.")
+    ],
+    name: Annotated[str, typer.Option(help="The brand's name, which people see.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The pack's folder, which must not exist yet.")],
+    version: Annotated[str, typer.Option(help="The pack's version, which people see.")] = "1",
+    prompt_suffix: Annotated[
+        str, typer.Option(help='The text added to the end of every prompt, such as ", onbrand style".')
+    ] = "",
+    alpha: Annotated[float | None, typer.Option(help="The LoRA's alpha, if its file does not say it.")] = None,
+    scale: Annotated[float, typer.Option(help="How strongly the LoRA acts.")] = 1.0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: the model's.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="Guidance scale. Default: the model's.")] = None,
+    shift: Annotated[float | None, typer.Option(help="Shift of the scheduler's sigmas. Default: the model's.")] = None,
+    example: Annotated[
+        list[str] | None, typer.Option(help="A prompt that the pack draws well. May be given several times.")
+    ] = None,
+) -> None:
+    """Make a pack from a LoRA, for the configured model. Loads the model twice, to measure the LoRA's effect."""
+    from onbrand.hidream.load import probe_lora
+    from onbrand.hidream.packaging.build import build_pack
+    from onbrand.packs.base import configured_base
+
+    silence_logs()
+    pack = build_pack(
+        configured_base(load_settings()),
+        lora,
+        out,
+        name=name,
+        version=version,
+        prompt_suffix=prompt_suffix,
+        probe=probe_lora,
+        alpha=alpha,
+        scale=scale,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        shift=shift,
+        examples=example or (),
+    )
+    typer.echo(f"{pack.manifest.name}, version {pack.manifest.version}: {pack.id}")
+    typer.echo(f"next: onbrand pack add {out}")

@@ -1,0 +1,19 @@
+"""`onbrand worker`: a process that draws jobs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from onbrand import logs
+from onbrand.cli.process import StopWithParent, database_url, run_until_signalled
+from onbrand.config import load_settings
+
+
+def worker(stop_with_parent: StopWithParent = False) -> None:
+    """Run one worker, which loads the model and draws jobs, until Ctrl-C or SIGTERM."""
+    from onbrand.worker.run import run_worker
+
+    settings = load_settings()
+    logs.configure(settings, "worker")
+    url = database_url(settings)
+    asyncio.run(run_until_signalled(lambda stop, now: run_worker(settings, url, stop, now), stop_with_parent))
