@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from onbrand.database.pool import Database
 from onbrand.errors import AlreadyRunning, DatabaseUnavailable, DataDirUnwritable, PageNotBuilt, PortBusy
 from onbrand.jobs import workers
 from onbrand.local.postgres import EmbeddedPostgres
+from onbrand.local.reload import SourceWatch
 from onbrand.packs.base import configured_base
 
 logger = logging.getLogger(__name__)
@@ -38,11 +39,14 @@ _POLL_SECONDS = 0.25
 _READY_SECONDS = 300.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _STEADY_SECONDS = 60.0  # a process that ran this long is restarted at once
+_RELOAD_SECONDS = 2.0  # for a part whose code has changed
 _GRACE_SECONDS = 10.0  # for a running job; a person who pressed Ctrl-C waits for it
 
 
-async def run(settings: Settings) -> int:
+async def run(settings: Settings, *, reload: bool = False) -> int:
     """Run everything until SIGTERM or Ctrl-C. Returns the exit code for the shell.
+
+    `reload` starts a part again when its code has changed.
 
     Raises:
         DataDirUnwritable, AlreadyRunning, PortBusy, PageNotBuilt, WeightsMissing: before anything is started.
@@ -59,10 +63,10 @@ async def run(settings: Settings) -> int:
         # Only the worker needs it. It is read here, so that a wrong path is reported before anything is started.
         configured_base(settings)
         if settings.database_url is not None:
-            return await _run_parts(settings, settings.database_url.get_secret_value(), None, stop)
+            return await _run_parts(settings, settings.database_url.get_secret_value(), None, stop, reload)
         logger.info("Starting PostgreSQL", extra={"action": "start"})
         with EmbeddedPostgres(settings.data_dir) as server:
-            return await _run_parts(settings, server.url, server, stop)
+            return await _run_parts(settings, server.url, server, stop, reload)
 
 
 @dataclass
@@ -103,7 +107,9 @@ class _Part:
             await self.process.wait()
 
 
-async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | None, stop: asyncio.Event) -> int:
+async def _run_parts(
+    settings: Settings, url: str, server: EmbeddedPostgres | None, stop: asyncio.Event, reload: bool
+) -> int:
     if applied := migrations.migrate(url):
         logger.info("Prepared the database: %s", ", ".join(applied), extra={"action": "migrate"})
     if server is not None:
@@ -118,7 +124,7 @@ async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | No
     parts = [_Part("api"), _Part("worker")]
     announcing = asyncio.create_task(_announce_when_ready(settings))
     try:
-        return await _supervise(parts, url, environment, server, stop)
+        return await _supervise(parts, url, environment, server, stop, SourceWatch() if reload else None)
     finally:
         announcing.cancel()
         logger.info("Stopping", extra={"action": "stop"})
@@ -129,13 +135,20 @@ async def _run_parts(settings: Settings, url: str, server: EmbeddedPostgres | No
 
 
 async def _supervise(
-    parts: list[_Part], url: str, environment: dict[str, str], server: EmbeddedPostgres | None, stop: asyncio.Event
+    parts: list[_Part],
+    url: str,
+    environment: dict[str, str],
+    server: EmbeddedPostgres | None,
+    stop: asyncio.Event,
+    sources: SourceWatch | None,
 ) -> int:
     """Start the parts, and restart a part that ends, until `stop`. If a part refuses its settings, return its code."""
     while not stop.is_set():
         if server is not None and server.poll() is not None:
             logger.warning("PostgreSQL ended by itself and is started again", extra={"action": "restart"})
             server.start()  # from this thread, because the server ends with the thread that started it
+        if sources is not None:
+            await _stop_changed(parts, sources.changed_parts(), url)
         for part in parts:
             if part.process is None:
                 if time.monotonic() >= part.due:
@@ -162,6 +175,20 @@ async def _supervise(
             async with asyncio.timeout(_POLL_SECONDS):
                 await stop.wait()
     return 0
+
+
+async def _stop_changed(parts: list[_Part], changed: Set[str], url: str) -> None:
+    """Stop the parts whose code has changed, so that they start again at once."""
+    for part in parts:
+        if part.name not in changed:
+            continue
+        logger.info("The code of the %s changed; it starts again", part.name, extra={"action": "restart"})
+        await part.stop(_RELOAD_SECONDS)
+        if part.name == "worker" and part.process is not None:
+            await _expire_dead_workers(url, workers.id_of(socket.gethostname(), part.process.pid))
+        part.process, part.due, part.pause_seconds = None, 0.0, 0.0
+    if changed:
+        migrations.migrate(url)  # a migration may be what is new
 
 
 async def _expire_dead_workers(url: str, id_prefix: str) -> None:
