@@ -74,7 +74,7 @@ GUARDS = (
         "submit",
         "tenant_id = %(tenant)s and user_id = %(user)s and status",
         "status",
-        (f"{_USAGE}::test_more_is_a_prompt_of_ones_own_that_was_drawn_and_is_still_there",),
+        (f"{_USAGE}::test_more_is_a_prompt_of_which_the_same_person_still_has_images",),
     ),
     Guard(
         "only who is admitted has signed in",

@@ -63,7 +63,7 @@ async def count(database: Database, table: str) -> int:
 
 
 async def turn(database: Database, worker: str = "worker") -> UUID | None:
-    """Claim the job whose turn it is."""
+    """Claim the next job."""
     async with database.transaction() as connection:
         job_id = await next_job(connection)
         if job_id is not None:
@@ -72,7 +72,7 @@ async def turn(database: Database, worker: str = "worker") -> UUID | None:
 
 
 async def served(database: Database) -> str:
-    """Draw the job whose turn it is; its prompt."""
+    """Claim the next job and publish images; returns its prompt."""
     job_id = await turn(database)
     assert job_id is not None
     async with database.transaction() as connection:

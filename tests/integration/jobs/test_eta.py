@@ -1,4 +1,4 @@
-"""What waiting people are told: their place, how long it takes, whether that is longer than usual; never a guess."""
+"""What waiting people are told: their place, how long it takes, whether that is longer than usual; nothing guessed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_the_wait_is_the_median_of_the_latest_runs_for_each_round_of_the_r
     database: Database,
 ) -> None:
     for _ in range(5):
-        await drawn_in(database, 1000)  # older than the twenty that count
+        await drawn_in(database, 1000)  # older than the latest twenty, so they do not count
     for _ in range(10):
         await drawn_in(database, 10)
         await drawn_in(database, 12)
@@ -60,7 +60,7 @@ async def test_runs_of_another_pack_count_only_until_there_are_a_few_of_the_live
     for eta_seconds in (100, 100, 100, 10, 10):
         assert (await outlook(database, waiting)).eta_seconds == eta_seconds
         await drawn_in(database, 10)
-    for _ in range(30):  # it was live for long, and is so no more
+    for _ in range(30):  # the other pack was live for long, but is not any more
         await drawn_in(database, 100, pack=other)
     assert (await outlook(database, waiting)).eta_seconds == 10
 
@@ -78,7 +78,7 @@ async def test_a_running_job_takes_what_is_left_of_its_steps_and_what_comes_afte
     await report(database, held, Progress(Phase.SAVING, 12, 12))
     assert await outlook(database, job_id) == Outlook(eta_seconds=5)
     await clock.move(timedelta(seconds=9))
-    # Not nothing: the pictures are not there.
+    # Not 0: the images are not there yet.
     assert await outlook(database, job_id) == Outlook(eta_seconds=1, is_late=True)
 
 
@@ -114,11 +114,11 @@ async def test_the_next_attempt_has_all_of_it_before_it_again(clock: Clock) -> N
     again = await claim(database, job_id)
     assert await outlook(database, job_id) == Outlook(eta_seconds=20)
     await clock.move(timedelta(seconds=5))
-    await publish(database, again)  # none of its progress could be written
+    await publish(database, again)  # none of its progress could be recorded
     async with database.transaction() as connection:
         usual = await eta.usual_drawing(connection)
     assert usual is not None
-    assert usual.saving == 8  # from the one that was seen
+    assert usual.saving == 8  # from the job whose progress was recorded
 
 
 async def test_a_run_is_late_once_it_takes_longer_than_nine_in_ten_did(clock: Clock) -> None:
@@ -126,7 +126,7 @@ async def test_a_run_is_late_once_it_takes_longer_than_nine_in_ten_did(clock: Cl
     for seconds in range(10, 31):  # 11 to 30 are the latest twenty: p90 is 28.1
         await drawn_in(database, seconds)
     first, second = await submit(database), await submit(database)
-    await clock.move(timedelta(seconds=100))  # waiting is no part of it
+    await clock.move(timedelta(seconds=100))  # the time in the queue does not count
     await draw(database, first, until=Progress(Phase.DRAWING, 3, 12))
     await clock.move(timedelta(seconds=28))
     await draw(database, second, until=Progress(Phase.DRAWING, 3, 12))
@@ -153,7 +153,7 @@ async def test_a_waiting_job_is_late_once_its_forecast_has_passed_by_as_much_as_
 
 
 async def loaded_in(clock: Clock, *times: float) -> None:
-    """A worker has come and gone for each of these, its model loaded in so many seconds."""
+    """For each number of seconds, a worker has loaded its model in that time and has stopped."""
     for seconds in times:
         await announce(clock.database, "loading")
         await clock.move(timedelta(seconds=seconds))
@@ -166,11 +166,13 @@ async def test_a_cold_start_takes_the_rest_of_the_usual_load_and_then_the_drawin
     await drawn_in(database, 10)
     await loaded_in(clock, *[1000] * 5, *[40, 60] * 10)  # the latest twenty count
     first, second = await submit(database), await submit(database)
-    assert await outlook(database, first) == Outlook(1, None, Phase.STARTING_GPU)  # that was never measured
+    assert await outlook(database, first) == Outlook(
+        1, None, Phase.STARTING_GPU
+    )  # the start of a machine was never measured
     await announce(database, "loading")
     for passed, eta_seconds, is_late in ((0, 60, False), (20, 40, False), (50, 10, False), (61, 10, True)):
         await clock.move(timedelta(seconds=passed))
-        await announce(database, "loading")  # still
+        await announce(database, "loading")  # it is still loading
         assert await outlook(database, first) == Outlook(1, eta_seconds, Phase.LOADING_MODEL, is_late)
         assert (await outlook(database, second)).eta_seconds == eta_seconds + 10
         await clock.move(timedelta(seconds=-passed))
@@ -218,7 +220,7 @@ async def test_a_clock_that_is_set_back_while_a_model_loads_measures_nothing(clo
 
 @dataclass(frozen=True)
 class Kind:
-    """Runs of one kind: seconds from claim to result, the part of it after the last step, and steps."""
+    """Jobs of one kind: seconds from claim to result, seconds of these after the last step, and steps."""
 
     seconds: float
     saving: float
@@ -229,10 +231,10 @@ class Kind:
     "kind", [Kind(35, 3, 28), Kind(90, 6, 50), Kind(12, 7, 12)], ids=["a GPU", "a slow one", "mostly saving"]
 )
 async def test_what_is_shown_is_within_30_percent_of_the_truth_in_four_looks_of_five(clock: Clock, kind: Kind) -> None:
-    """Statement 5, by simulation: runs whose speed varies by 15 % (one standard deviation), and each step's by 10 %.
+    """A simulation: the speed of a job varies by 15 % (one standard deviation), that of each step by 10 %.
 
-    Somebody looks in the middle of each step and while the pictures are saved, and somebody who waits behind the run
-    looks, too. Seconds are shown whole, so one that is wrong by less than one is right.
+    The owner looks in the middle of each step and while the images are saved; the owner of the next job looks, too.
+    Seconds are shown as whole numbers, so an error below one second counts as correct.
     """
     chance, database = random.Random(20261122), clock.database
     own: list[bool] = []

@@ -1,4 +1,4 @@
-"""The pictures of a running attempt: of this attempt, for its owner, until it ends, and nowhere else."""
+"""Previews belong to the running attempt: they are shown until it ends, and are deleted with it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_previews_of_an_earlier_attempt_are_not_shown_with_the_next(databa
     first = await draw(database, job_id, until=step(3, EARLY))
     async with database.transaction() as connection:
         await attempts.give_back(connection, first)
-        # As if they had been left lying.
+        # As if they had not been deleted.
         await connection.execute("insert into preview values (%s, 1, %s)", [job_id, list(EARLY)])
     assert (await outlook(database, job_id)).previews == ()  # it waits
     second = await claim(database, job_id)

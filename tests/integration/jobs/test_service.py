@@ -1,4 +1,4 @@
-"""Jobs as their owners see them: theirs alone, never doubled, within the limit, with an honest outlook."""
+"""Jobs as their owners see them: only their own, none twice, and within the limits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ LOOKS: list[Callable[[Connection, Owner, UUID], Coroutine[Any, Any, Job]]] = [
 
 @pytest.mark.parametrize("look", LOOKS, ids=["find", "cancel"])
 @pytest.mark.parametrize("stranger", [BERT, NAMESAKE], ids=["colleague", "other tenant"])
-async def test_somebody_elses_job_is_not_there(
+async def test_another_persons_job_is_not_found(
     database: Database, look: Callable[[Connection, Owner, UUID], Coroutine[Any, Any, Job]], stranger: Owner
 ) -> None:
     job_id = await submit(database)
@@ -124,7 +124,7 @@ async def test_finished_jobs_do_not_count_towards_the_limit(database: Database) 
     await submit(database, max_unfinished=1)
 
 
-async def test_a_person_submits_so_many_in_a_minute_and_is_told_when_to_go_on(clock: Clock) -> None:
+async def test_a_person_may_submit_only_so_many_in_a_minute_and_is_told_when_to_go_on(clock: Clock) -> None:
     limits = replace(LIMITS, submitted_per_minute=3)
 
     async def ask(owner: Owner = ANNA) -> None:
@@ -213,12 +213,12 @@ async def test_jobs_are_found_on_connections_that_were_there_before_a_migration_
     await alone.close()
 
 
-async def test_standing_still_within_a_transaction_counts_as_a_lost_connection(database: Database) -> None:
-    async def stand_still() -> None:
+async def test_a_process_that_is_frozen_within_a_transaction_gets_a_lost_connection(database: Database) -> None:
+    async def be_frozen() -> None:
         async with database.transaction() as connection:
             await connection.execute("set local idle_in_transaction_session_timeout = '50ms'")
             time.sleep(0.5)  # the whole process, as when it is frozen
             await connection.execute("select 1")
 
     with pytest.raises(DatabaseUnavailable):
-        await stand_still()
+        await be_frozen()

@@ -39,7 +39,7 @@ async def test_the_sweep_delivers_again_what_waits_without_a_queue_entry(databas
     job_id = await submit(database)
     async with database.transaction() as connection:
         await connection.execute("delete from procrastinate_jobs")
-    assert await sweep(database) == Swept()  # it may be on its way to a worker
+    assert await sweep(database) == Swept()  # the delivery may be on its way to a worker
     async with database.transaction() as connection:
         await connection.execute("update job set queued_at = now() - interval '11 seconds'")
     assert await sweep(database) == Swept(delivered_again=1)

@@ -1,4 +1,4 @@
-"""What is kept of usage, on a real PostgreSQL whose clock is moved: each run once, no prompt, and not for ever."""
+"""Usage records on a real PostgreSQL whose clock a test moves: each job counts once, no prompt, not for ever."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TABLES = ("sign_in_day", "past_run", "question")
 
 @dataclass
 class UsageHarness:
-    """A database with a clock, the maintenance of it, and somebody who works there."""
+    """A database with a clock, its maintenance, and one person, Anna."""
 
     clock: Clock
     maintenance: Maintenance
@@ -63,7 +63,7 @@ class UsageHarness:
             return await attempts.publish(connection, held, IMAGES, prompt_ignored=0, retention_hours=720)
 
     async def complete(self, prompt: str = PROMPT, owner: Owner | None = None, *, seconds: float = 0) -> UUID:
-        """A complete job, so many seconds after it was submitted."""
+        """Make a complete job that took so many seconds from submission to result."""
         job_id = await self.submit(prompt, owner)
         held = await self.claim(job_id)
         await self.clock.move(timedelta(seconds=seconds))
@@ -154,7 +154,7 @@ async def test_a_deletion_that_is_repeated_keeps_a_run_once(harness: UsageHarnes
     assert len(await harness.query("select from past_run")) == 1
 
 
-async def test_more_is_a_prompt_of_ones_own_that_was_drawn_and_is_still_there(harness: UsageHarness) -> None:
+async def test_more_is_a_prompt_of_which_the_same_person_still_has_images(harness: UsageHarness) -> None:
     ben = Owner(harness.anna.tenant_id, uuid4())
 
     async def is_more(job_id: UUID) -> bool:
@@ -163,7 +163,7 @@ async def test_more_is_a_prompt_of_ones_own_that_was_drawn_and_is_still_there(ha
         return found
 
     await harness.fail(await harness.submit())
-    assert not await is_more(await harness.submit())  # a failed run has shown nothing to want more of
+    assert not await is_more(await harness.submit())  # a failed job has no images
     await harness.complete()
     assert await is_more(await harness.submit())
     assert not await is_more(await harness.submit("another teapot"))
@@ -183,7 +183,7 @@ async def test_months_begin_and_end_at_midnight_in_utc(harness: UsageHarness) ->
         await harness.clock.set(datetime.fromisoformat(at) - timedelta(minutes="23:59" in at))
         await harness.sign_in(Owner(harness.anna.tenant_id, uuid4()))
         job_id = await harness.complete(at, Owner(harness.anna.tenant_id, uuid4()))
-        await harness.query("update job set created_at = %s where id = %s", at, job_id)  # to the instant
+        await harness.query("update job set created_at = %s where id = %s", at, job_id)  # exactly this time
         ids = (job_id, uuid4(), uuid4())
         await harness.query(
             "insert into question (job_id, tenant_id, user_id, asked_at) values (%s, %s, %s, %s)", *ids, at
@@ -218,7 +218,7 @@ async def test_a_person_who_comes_on_two_days_is_one_person(harness: UsageHarnes
 
 
 async def test_a_person_is_asked_again_after_exactly_14_days(harness: UsageHarness) -> None:
-    await harness.clock.set(datetime(2026, 3, 20, 12, tzinfo=UTC))  # summer time begins in some places meanwhile
+    await harness.clock.set(datetime(2026, 3, 20, 12, tzinfo=UTC))  # in some places, summer time begins in these days
     first, second = await harness.complete(), await harness.complete()
     assert await harness.ask(first)
     await harness.answer(first, True)
@@ -229,7 +229,7 @@ async def test_a_person_is_asked_again_after_exactly_14_days(harness: UsageHarne
     assert await harness.ask(second)
 
 
-async def test_a_question_that_nobody_answered_lapses_when_the_next_may_be_put(harness: UsageHarness) -> None:
+async def test_an_unanswered_question_ends_when_the_next_one_may_be_asked(harness: UsageHarness) -> None:
     first, second = await harness.complete(), await harness.complete()
     assert await harness.ask(first)
     (row,) = await harness.query("select asked_at from question")
@@ -237,7 +237,7 @@ async def test_a_question_that_nobody_answered_lapses_when_the_next_may_be_put(h
     assert [await harness.ask(second), await harness.ask(first)] == [True, False]
 
 
-async def test_closing_the_question_takes_no_answer_back(harness: UsageHarness) -> None:
+async def test_closing_the_question_deletes_no_answer(harness: UsageHarness) -> None:
     job_id = await harness.complete()
     assert await harness.ask(job_id)
     await harness.answer(job_id, True)

@@ -24,7 +24,7 @@ RETENTION = timedelta(hours=720)
 
 
 class FaultyStore(ImageStore):
-    """The store's double, the outer edge: it stops answering after so many deletions."""
+    """An image store that stops answering after so many deletions."""
 
     answers = 1_000_000
 
@@ -37,7 +37,7 @@ class FaultyStore(ImageStore):
 
 @dataclass
 class MaintenanceHarness:
-    """A database with a clock, and the store that belongs to it."""
+    """A database with a clock, and the image store that belongs to it."""
 
     clock: Clock
     images: FaultyStore
@@ -61,7 +61,7 @@ class MaintenanceHarness:
         return held
 
     async def store(self, held: Claim, *, hours_old: float = 0) -> list[StoredImage]:
-        """Write the four files of an attempt."""
+        """Store the four images of an attempt."""
         stored = [await self.images.put(held.job_id, held.attempt, n, os.urandom(64)) for n in (1, 2, 3, 4)]
         for n in (1, 2, 3, 4):
             self.age(self.path(held.job_id, held.attempt, n), hours_old)
@@ -72,7 +72,7 @@ class MaintenanceHarness:
             assert await attempts.publish(connection, held, images, prompt_ignored=0, retention_hours=720)
 
     async def complete(self, *, hours_old: float = 0) -> UUID:
-        """A complete job with its four files."""
+        """Make a complete job with its four files."""
         held = await self.claimed()
         await self.publish(held, await self.store(held, hours_old=hours_old))
         return held.job_id

@@ -42,7 +42,7 @@ async def test_files_of_a_running_attempt_and_young_files_are_never_touched(harn
     running = await harness.claimed()
     await harness.store(running, hours_old=30)
     cancelled = await harness.claimed()
-    await harness.store(cancelled, hours_old=1)  # its worker may not have noticed yet
+    await harness.store(cancelled, hours_old=1)  # its worker may not have noticed the cancel yet
     async with harness.clock.database.transaction() as connection:
         await service.cancel(connection, OWNER, cancelled.job_id, retention_hours=720)
     assert await harness.maintenance.collect() == Collected()
@@ -89,7 +89,9 @@ async def test_with_the_wrong_database_no_image_is_deleted_until_somebody_confir
 ) -> None:
     for _ in range(5):
         await harness.complete(hours_old=3)
-    await harness.query("delete from job returning id")  # as a database restored from last month, or another harness's
+    await harness.query(
+        "delete from job returning id"
+    )  # like a database restored from last month, or of another installation
     with caplog.at_level(logging.ERROR):
         assert await harness.maintenance.collect() == Collected(held=True)
     assert [record.action for record in caplog.records] == ["collect_held"]  # type: ignore[attr-defined]
@@ -173,7 +175,7 @@ async def test_the_rounds_of_the_service_delete_what_is_due(harness: Maintenance
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_the_comparison_is_made_by_one_of_many_every_six_hours(harness: MaintenanceHarness) -> None:
+async def test_of_many_processes_one_makes_the_comparison_every_six_hours(harness: MaintenanceHarness) -> None:
 
     async def may() -> bool:
         async with harness.clock.database.transaction() as connection:

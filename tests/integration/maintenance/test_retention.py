@@ -92,7 +92,7 @@ async def test_a_deletion_that_was_killed_half_way_is_ended_by_the_next(
     await harness.query("update job set expiring_at = now() returning id")
     for n in range(files_left + 1, 5):
         harness.path(job_id, 1, n).unlink()
-    assert await harness.maintenance.expire() == Expired()  # whoever marked it may still be at it
+    assert await harness.maintenance.expire() == Expired()  # the process that marked it may still be deleting it
     await harness.clock.move(timedelta(minutes=11))
     assert await harness.maintenance.expire() == Expired(deleted=1)
     assert (await harness.jobs(), harness.files) == (0, 0)
@@ -129,7 +129,7 @@ async def test_a_clock_that_goes_back_brings_nothing_back(harness: MaintenanceHa
         with pytest.raises(JobExpired):
             await harness.find(job_id)
     harness.images.answers = 10
-    assert await harness.maintenance.expire() == Expired(deleted=1)  # what was begun is ended
+    assert await harness.maintenance.expire() == Expired(deleted=1)  # a deletion that was begun is ended
     assert (await harness.jobs(), harness.files) == (0, 0)
 
 
@@ -157,11 +157,11 @@ async def test_a_thousand_due_jobs_go_in_batches(harness: MaintenanceHarness) ->
     assert await harness.jobs() == 0
 
 
-# --- the brake -------------------------------------------------------------------------------------------------------
+# --- a deletion that is held back ------------------------------------------------------------------------------------
 
 
 async def many(harness: MaintenanceHarness, jobs: int) -> None:
-    """So many failed jobs, all at once."""
+    """Make so many failed jobs that ended at the same time."""
     await harness.query(
         "insert into job (id, tenant_id, user_id, prompt, seed, seeds, status, error_code, completed_at, expires_at)"
         " select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'a cup', 1, '{1,2,3,4}', 'failed',"
