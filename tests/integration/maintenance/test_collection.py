@@ -89,9 +89,8 @@ async def test_with_the_wrong_database_no_image_is_deleted_until_somebody_confir
 ) -> None:
     for _ in range(5):
         await harness.complete(hours_old=3)
-    await harness.query(
-        "delete from job returning id"
-    )  # like a database restored from last month, or of another installation
+    # Like a database that was restored from last month's backup, or that belongs to another installation.
+    await harness.query("delete from job returning id")
     with caplog.at_level(logging.ERROR):
         assert await harness.maintenance.collect() == Collected(held=True)
     assert [record.action for record in caplog.records] == ["collect_held"]  # type: ignore[attr-defined]
