@@ -33,9 +33,9 @@ def measure() -> Iterator[Figure]:
 async def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
         settings = {"MAX_QUEUED_PER_USER": "1000", "MAX_SUBMITTED_PER_MINUTE": "10000"}
-        async with running_deployment(Path(folder), settings) as house:
-            rows = await _drawn(house)
-            plain = await _plain(house)
+        async with running_deployment(Path(folder), settings) as deployment:
+            rows = await _drawn(deployment)
+            plain = await _plain(deployment)
     backlog, later = rows[:BACKLOG], rows[BACKLOG:]
     figures = []
     for ordinal, job, before_in_plain in ((_ORDINALS[n], later[n], plain[n]) for n in _ORDINALS):
@@ -51,20 +51,20 @@ async def _measure() -> list[Figure]:
     return figures
 
 
-async def _drawn(house: Deployment) -> Sequence[dict[str, Any]]:
+async def _drawn(deployment: Deployment) -> Sequence[dict[str, Any]]:
     """All jobs in the order of submission: fifty of one person, then three of another."""
-    first, second = (Client(house.url(0), house.token(uuid4(), 0)) for _ in range(2))
+    first, second = (Client(deployment.url(0), deployment.token(uuid4(), 0)) for _ in range(2))
     for client, count in ((first, BACKLOG), (second, LATER)):
         for _ in range(count):
             client.submit("pace=0.03")
     unfinished = "select 1 from job where status in ('queued', 'processing')"
-    await until(lambda: not house.query(unfinished), _SECONDS, "all were drawn")
-    return house.query("select created_at, started_at from job order by created_at")
+    await until(lambda: not deployment.query(unfinished), _SECONDS, "all were drawn")
+    return deployment.query("select created_at, started_at from job order by created_at")
 
 
-async def _plain(house: Deployment) -> list[int]:
+async def _plain(deployment: Deployment) -> list[int]:
     """The same jobs in plain Procrastinate, all queued before the worker starts."""
-    plain = Plain(house.postgres.url)
+    plain = Plain(deployment.postgres.url)
     await plain.defer("first", BACKLOG, steps=0)
     await plain.defer("second", LATER, steps=0)
     with plain.worker():

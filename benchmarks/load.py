@@ -57,32 +57,32 @@ def measure() -> Iterator[Figure]:
 async def _measure() -> list[Figure]:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
-        async with running_deployment(Path(folder), _SETTINGS, apis=2, workers=5) as house:
-            figures += _starts(house)
-            client = Client(house.url(0), house.token(uuid4(), 0))
-            for _ in house.workers:
+        async with running_deployment(Path(folder), _SETTINGS, apis=2, workers=5) as deployment:
+            figures += _starts(deployment)
+            client = Client(deployment.url(0), deployment.token(uuid4(), 0))
+            for _ in deployment.workers:
                 client.submit(_BUSY)
             busy = "select 1 from job where status = 'processing'"
-            await until(lambda: len(house.query(busy)) == len(house.workers), 30, "all workers were busy")
-            queue = _Queue(house)
+            await until(lambda: len(deployment.query(busy)) == len(deployment.workers), 30, "all workers were busy")
+            queue = _Queue(deployment)
             for depth in DEPTHS:
                 queue.fill(depth)
-                figures += _latencies(house, f"{depth} queued", queue)
-            figures += await _claims(house, f"{DEPTHS[-1]} queued")
-            with _people_polling(house, queue), _counted_connections(house) as most:
-                figures += _latencies(house, f"{DEPTHS[-1]} queued, {POLLERS} people looking every second", queue)
-            _add_old_jobs(house, queue)
-            figures += _latencies(house, f"{DEPTHS[-1]} queued, {OLD_JOBS:,} finished", queue)
-            figures += await _claims(house, f"{DEPTHS[-1]} queued, {OLD_JOBS:,} finished")
+                figures += _latencies(deployment, f"{depth} queued", queue)
+            figures += await _claims(deployment, f"{DEPTHS[-1]} queued")
+            with _people_polling(deployment, queue), _counted_connections(deployment) as most:
+                figures += _latencies(deployment, f"{DEPTHS[-1]} queued, {POLLERS} people looking every second", queue)
+            _add_old_jobs(deployment, queue)
+            figures += _latencies(deployment, f"{DEPTHS[-1]} queued, {OLD_JOBS:,} finished", queue)
+            figures += await _claims(deployment, f"{DEPTHS[-1]} queued, {OLD_JOBS:,} finished")
     return [*figures, *_connections(most)]
 
 
 class _Queue:
     """Waiting jobs of several people."""
 
-    def __init__(self, house: Deployment) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         self.user_ids = [uuid4() for _ in range(_OWNERS)]
-        self.clients = [Client(house.url(0), house.token(user_id, 0)) for user_id in self.user_ids]
+        self.clients = [Client(deployment.url(0), deployment.token(user_id, 0)) for user_id in self.user_ids]
         self.jobs: list[tuple[Client, str]] = []
 
     def fill(self, depth: int) -> None:
@@ -91,10 +91,10 @@ class _Queue:
             self.jobs.append((client, client.submit("a teapot")[0]))
 
 
-def _latencies(house: Deployment, where: str, queue: _Queue) -> Iterator[Figure]:
+def _latencies(deployment: Deployment, where: str, queue: _Queue) -> Iterator[Figure]:
     """Of submissions, which are cancelled at once so that the queue keeps its length, and of status requests."""
     submits, statuses = [], []
-    me = Client(house.url(0), house.token(uuid4(), 0))
+    me = Client(deployment.url(0), deployment.token(uuid4(), 0))
     for _ in range(SUBMISSIONS):
         job_id, milliseconds = me.submit("a teapot")
         submits.append(milliseconds)
@@ -107,14 +107,14 @@ def _latencies(house: Deployment, where: str, queue: _Queue) -> Iterator[Figure]
         yield Figure(f"{name}, {where}, 99th percentile of {len(samples)}", "ms", [percentile(samples, 99)], "< 100 ms")
 
 
-def _starts(house: Deployment) -> Iterator[Figure]:
+def _starts(deployment: Deployment) -> Iterator[Figure]:
     """From the creation of a job's row to its claim by an idle worker, by the database's clock."""
-    client = Client(house.url(0), house.token(uuid4(), 0))
+    client = Client(deployment.url(0), deployment.token(uuid4(), 0))
     for _ in range(STARTS):
         job_id, _ = client.submit("a teapot")
         while client.status(job_id)[0]["status"] != "complete":
             time.sleep(0.02)
-    rows = house.query(
+    rows = deployment.query(
         "select extract(epoch from first_started_at - created_at)::float8 * 1000 as waited from job"
         " where status = 'complete'"
     )
@@ -123,9 +123,9 @@ def _starts(house: Deployment) -> Iterator[Figure]:
     yield Figure(f"submit to claim, workers idle, 99th percentile of {len(waits)}", "ms", [percentile(waits, 99)])
 
 
-async def _claims(house: Deployment, where: str) -> list[Figure]:
+async def _claims(deployment: Deployment, where: str) -> list[Figure]:
     """What a worker does to claim its next job; the transaction is rolled back each time."""
-    database = Database(house.postgres.url, application_name="benchmark", max_connections=1)
+    database = Database(deployment.postgres.url, application_name="benchmark", max_connections=1)
     await database.open()
     samples = []
     try:
@@ -142,22 +142,22 @@ async def _claims(house: Deployment, where: str) -> list[Figure]:
     return [Figure(f"claim, {where}", "ms", samples, "< 20 ms")]
 
 
-def _add_old_jobs(house: Deployment, queue: _Queue) -> None:
-    tenant = house.query("select tenant_id from job limit 1")[0]["tenant_id"]
-    house.query(_OLD, tenant, queue.user_ids, len(queue.user_ids), OLD_JOBS)
+def _add_old_jobs(deployment: Deployment, queue: _Queue) -> None:
+    tenant = deployment.query("select tenant_id from job limit 1")[0]["tenant_id"]
+    deployment.query(_OLD, tenant, queue.user_ids, len(queue.user_ids), OLD_JOBS)
     for statement in ("vacuum analyze job", "checkpoint"):  # because real jobs come over a month and not at once
-        house.query(statement)
+        deployment.query(statement)
 
 
 @contextmanager
-def _people_polling(house: Deployment, queue: _Queue) -> Iterator[None]:
+def _people_polling(deployment: Deployment, queue: _Queue) -> Iterator[None]:
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     people = []
     for number in range(POLLERS):
         user_id: UUID = queue.user_ids[number % len(queue.user_ids)]
-        api = number % len(house.apis)
-        people.append((house.url(api), house.token(user_id, api), queue.jobs[number][1]))
+        api = number % len(deployment.apis)
+        people.append((deployment.url(api), deployment.token(user_id, api), queue.jobs[number][1]))
     crowd = context.Process(target=_poll_every_second, args=(people, stop))
     crowd.start()
     try:
@@ -183,14 +183,14 @@ def _poll_every_second(people: list[tuple[str, str, str]], stop: Event) -> None:
 
 
 @contextmanager
-def _counted_connections(house: Deployment) -> Iterator[Counter[str]]:
+def _counted_connections(deployment: Deployment) -> Iterator[Counter[str]]:
     """Sample the connections during the `with` block; keep the maximum for each kind of process."""
     most: Counter[str] = Counter()
     done = Event()
 
     def count() -> None:
         while not done.wait(0.2):
-            rows = house.query(
+            rows = deployment.query(
                 "select application_name as name, count(*) as number from pg_stat_activity"
                 " where starts_with(application_name, 'onbrand') group by 1"
             )

@@ -33,10 +33,10 @@ async def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
         # No grace, so that after SIGTERM a worker gives the job back and does not finish it. It does not matter for
         # kill -9.
-        async with running_deployment(Path(folder), {"SHUTDOWN_GRACE_SECONDS": "0"}, workers=2) as house:
-            killed = [await _seconds(house, signal.SIGKILL) for _ in range(RUNS)]
-            stopped = [await _seconds(house, signal.SIGTERM) for _ in range(RUNS)]
-            again = await _plain_starts_again(house)
+        async with running_deployment(Path(folder), {"SHUTDOWN_GRACE_SECONDS": "0"}, workers=2) as deployment:
+            killed = [await _seconds(deployment, signal.SIGKILL) for _ in range(RUNS)]
+            stopped = [await _seconds(deployment, signal.SIGTERM) for _ in range(RUNS)]
+            again = await _plain_starts_again(deployment)
     return [
         Figure("kill -9 of a worker until its job is drawn again", "s", killed, "≤ 60 s"),
         Figure("SIGTERM to a worker without grace until its job is drawn again", "s", stopped, "≤ 5 s"),
@@ -44,19 +44,19 @@ async def _measure() -> list[Figure]:
     ]
 
 
-async def _seconds(house: Deployment, number: int) -> float:
-    client = Client(house.url(0), house.token(uuid4(), 0))
+async def _seconds(deployment: Deployment, number: int) -> float:
+    client = Client(deployment.url(0), deployment.token(uuid4(), 0))
     job_id, _ = client.submit(_DRAWING)
 
     def drawn(attempt: int) -> Callable[[], bool]:
         return lambda: bool(
-            house.query(
+            deployment.query(
                 "select 1 from job where id = %s and attempt = %s and phase = 'drawing' and step > 0", job_id, attempt
             )
         )
 
     await until(drawn(1), _PATIENCE_SECONDS, "it was drawn")
-    worker = _worker_of(house, job_id)
+    worker = _worker_of(deployment, job_id)
     worker.is_wanted = False  # another worker must take over
     started = time.perf_counter()
     worker.send(number)
@@ -64,18 +64,20 @@ async def _seconds(house: Deployment, number: int) -> float:
     seconds = time.perf_counter() - started
     await until(lambda: client.status(job_id)[0]["status"] == "complete", _PATIENCE_SECONDS, "it was complete")
     worker.is_wanted = True
-    await house.ready()
+    await deployment.ready()
     return seconds
 
 
-def _worker_of(house: Deployment, job_id: str) -> Part:
-    (row,) = house.query("select worker_id, split_part(worker_id, '-', -2)::int as pid from job where id = %s", job_id)
-    (worker,) = [worker for worker in house.workers if worker.pid == row["pid"]]
+def _worker_of(deployment: Deployment, job_id: str) -> Part:
+    (row,) = deployment.query(
+        "select worker_id, split_part(worker_id, '-', -2)::int as pid from job where id = %s", job_id
+    )
+    (worker,) = [worker for worker in deployment.workers if worker.pid == row["pid"]]
     return worker
 
 
-async def _plain_starts_again(house: Deployment) -> int:
-    plain = Plain(house.postgres.url)
+async def _plain_starts_again(deployment: Deployment) -> int:
+    plain = Plain(deployment.postgres.url)
     with plain.worker() as doomed:
         await plain.defer("somebody", 1, steps=100)
         await until(plain.starts, _PATIENCE_SECONDS, "it was started")

@@ -44,9 +44,9 @@ async def _measure(minutes: float) -> tuple[Samples, int]:
     settings = {"MAX_SUBMITTED_PER_MINUTE": "10000"}
     samples: Samples = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="onbrand-") as folder:
-        async with running_deployment(Path(folder), settings) as house:
+        async with running_deployment(Path(folder), settings) as deployment:
             started = time.monotonic()
-            client = Client(house.url(0), house.token(uuid4(), 0))
+            client = Client(deployment.url(0), deployment.token(uuid4(), 0))
             waiting: list[str] = []
             drawn, due = 0, 0.0
             while (seconds := time.monotonic() - started) < minutes * 60:
@@ -59,22 +59,24 @@ async def _measure(minutes: float) -> tuple[Samples, int]:
                     drawn += 1
                 if seconds >= due:
                     due += _SAMPLE_SECONDS
-                    for name, value in _sample(house).items():
+                    for name, value in _sample(deployment).items():
                         samples[name].append((seconds / 3600, value))
                 await asyncio.sleep(0.25)
     return samples, drawn
 
 
-def _sample(house: Deployment) -> dict[str, float]:
-    api, worker = house.apis[0].pid, house.workers[0].pid
-    (model,) = house.models(house.workers[0])
+def _sample(deployment: Deployment) -> dict[str, float]:
+    api, worker = deployment.apis[0].pid, deployment.workers[0].pid
+    (model,) = deployment.models(deployment.workers[0])
     taken: dict[str, float] = {}
     for name, pid in (("API", api), ("worker", worker), ("model's double", model)):
         taken[f"memory of the {name}, MiB"] = _memory(pid)
         taken[f"open files of the {name}"] = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    rows = house.query("select count(*) as number from pg_stat_activity where starts_with(application_name, 'onbrand')")
+    rows = deployment.query(
+        "select count(*) as number from pg_stat_activity where starts_with(application_name, 'onbrand')"
+    )
     taken["connections"] = rows[0]["number"]
-    for row in house.query(
+    for row in deployment.query(
         "select relname as name, n_dead_tup as dead, pg_total_relation_size(relid) / 1048576.0 as size"
         " from pg_stat_user_tables where relname = any(%s) order by relname",
         list(_TABLES),

@@ -18,19 +18,19 @@ from tests.azurite import KEY, Azurite
 from tests.integration.api.service import PNGS, Person, Service, assert_problem, running
 from tests.integration.storage.places import Place
 from tests.integration.storage.test_azure import WRONG_KEY
-from tests.integration.worker.harness import WorkerHarness as Bench
+from tests.integration.worker.harness import WorkerHarness
 from tests.integration.worker.harness import until
 from tests.system import free_port, onbrand
 
 
 @pytest.fixture
-def bench(
+def harness(
     database: Database, database_url: str, on_azure: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Bench:
+) -> WorkerHarness:
     """A place for workers whose images go to Azurite."""
     notes_dir = tmp_path / "notes"
     notes_dir.mkdir()
-    return Bench(database, database_url, on_azure, notes_dir, monkeypatch)
+    return WorkerHarness(database, database_url, on_azure, notes_dir, monkeypatch)
 
 
 @pytest.fixture
@@ -56,21 +56,21 @@ async def complete(person: Person, job_id: str) -> None:
     await until(look)
 
 
-async def test_a_prompt_becomes_four_pictures_by_way_of_azure(bench: Bench, service: Service) -> None:
-    async with bench.worker(), service.person() as person:
+async def test_a_prompt_becomes_four_pictures_by_way_of_azure(harness: WorkerHarness, service: Service) -> None:
+    async with harness.worker(), service.person() as person:
         job_id = await person.submit()
         await complete(person, job_id)
         found = await pictures(person, job_id)
-    rows = await bench.query("select n, sha256 from image where job_id = %s", job_id)
+    rows = await harness.query("select n, sha256 from image where job_id = %s", job_id)
     assert {row["n"]: row["sha256"] for row in rows} == {n: hashlib.sha256(png).hexdigest() for n, png in found.items()}
-    assert await Place.of(bench.settings).keys() == {f"jobs/{job_id}/1/{n}.png" for n in (1, 2, 3, 4)}
-    assert not bench.images_dir.exists()
+    assert await Place.of(harness.settings).keys() == {f"jobs/{job_id}/1/{n}.png" for n in (1, 2, 3, 4)}
+    assert not harness.images_dir.exists()
 
 
 async def test_a_store_that_is_away_costs_its_images_three_seconds_and_nothing_else_anything(
-    bench: Bench, service: Service, azurite: Azurite
+    harness: WorkerHarness, service: Service, azurite: Azurite
 ) -> None:
-    async with bench.worker(), service.person() as person:
+    async with harness.worker(), service.person() as person:
         job_id = await person.submit()
         await complete(person, job_id)
         for how in (azurite.stopped, azurite.frozen):
@@ -85,22 +85,22 @@ async def test_a_store_that_is_away_costs_its_images_three_seconds_and_nothing_e
             assert time.monotonic() - started < 5
 
 
-async def test_a_worker_keeps_its_pictures_through_a_short_outage(bench: Bench, azurite: Azurite) -> None:
-    async with bench.worker():
+async def test_a_worker_keeps_its_pictures_through_a_short_outage(harness: WorkerHarness, azurite: Azurite) -> None:
+    async with harness.worker():
         with azurite.stopped():
-            job_id = await bench.submit()
+            job_id = await harness.submit()
 
             async def is_saving() -> bool:
-                return (await bench.find(job_id)).percent > 95
+                return (await harness.find(job_id)).percent > 95
 
             await until(is_saving)
-        job = await bench.ended(job_id)
+        job = await harness.ended(job_id)
     assert (job.status, job.attempt) == (Status.COMPLETE, 1)
-    assert await Place.of(bench.settings).keys() == {f"jobs/{job_id}/1/{n}.png" for n in (1, 2, 3, 4)}
+    assert await Place.of(harness.settings).keys() == {f"jobs/{job_id}/1/{n}.png" for n in (1, 2, 3, 4)}
 
 
 async def test_a_job_that_cannot_be_stored_waits_for_the_store_and_is_then_drawn(
-    bench: Bench, azurite: Azurite, monkeypatch: pytest.MonkeyPatch
+    harness: WorkerHarness, azurite: Azurite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "WRITE_SECONDS", 1.0)
     monkeypatch.setattr(store, "DELETE_SECONDS", 1.0)
@@ -108,13 +108,13 @@ async def test_a_job_that_cannot_be_stored_waits_for_the_store_and_is_then_drawn
     monkeypatch.setattr(job_runner, "_STORE_CHECK_SECONDS", 0.1)
 
     async def has_failed_once() -> bool:
-        return bool(await bench.query("select from job where tries = 1 and status = 'queued'"))
+        return bool(await harness.query("select from job where tries = 1 and status = 'queued'"))
 
-    async with bench.worker(max_attempts=2):
+    async with harness.worker(max_attempts=2):
         with azurite.stopped():
-            job_id = await bench.submit()
+            job_id = await harness.submit()
             await until(has_failed_once)
-        job = await bench.ended(job_id)
+        job = await harness.ended(job_id)
     assert (job.status, job.attempt) == (Status.COMPLETE, 2)
 
 
