@@ -18,8 +18,7 @@ from tests.azurite import KEY, Azurite
 from tests.integration.api.service import PNGS, Person, Service, assert_problem, running
 from tests.integration.storage.places import Place
 from tests.integration.storage.test_azure import WRONG_KEY
-from tests.integration.worker.harness import WorkerHarness
-from tests.integration.worker.harness import until
+from tests.integration.worker.harness import WorkerHarness, until
 from tests.system import free_port, onbrand
 
 
