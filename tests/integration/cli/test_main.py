@@ -34,7 +34,10 @@ def test_generate_draws_four_different_images_with_their_provenance(tmp_path: Pa
     [
         (["generate", "   ", "--out", "x"], "Describe the illustration in a few words."),
         (["generate", "a" * 501, "--out", "x"], "A prompt may have at most 500 characters. Shorten it and try again."),
-        (["generate", "a\x07", "--out", "x"], "Remove control characters and stacked accents from the prompt."),
+        (
+            ["generate", "a\x07", "--out", "x"],
+            "Remove control characters and unusual accent characters from the prompt.",
+        ),
     ],
 )
 def test_a_prompt_that_is_refused_is_one_plain_sentence(arguments: list[str], sentence: str) -> None:

@@ -269,7 +269,7 @@ async def test_tensors_that_are_not_wanted_any_more_are_not_waited_for(
     azurite: Azurite, azure: Place, on_azure: Settings
 ) -> None:
     file = await put(azure, "a.safetensors", save({f"{n}": torch.ones(4000) for n in range(1000)}))
-    arriving = tensors(in_azure(on_azure), [file])
+    arriving = stream_tensors(in_azure(on_azure), [file])
     assert isinstance(arriving, Generator)
     next(arriving)
     with azurite.frozen():
