@@ -74,7 +74,7 @@ def test_migrate_prepares_the_embedded_database_once(tmp_path: Path) -> None:
     assert second.stdout == "nothing to do: the schema is current\n"
 
 
-def test_migrate_on_a_server_that_is_away_is_one_plain_sentence() -> None:
+def test_migrate_on_a_server_that_does_not_answer_is_one_plain_sentence() -> None:
     refused = onbrand("migrate", DATABASE_URL="postgresql://onbrand:secret@127.0.0.1:1/onbrand")
     assert refused.returncode == 1
     assert refused.stderr.startswith("onbrand: The database can't be reached (")

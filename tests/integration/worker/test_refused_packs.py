@@ -113,7 +113,7 @@ async def test_a_copy_that_is_damaged_is_fetched_anew_before_the_model_is_loaded
     ("chosen", "error", "sentence"),
     [
         ("candidate", PackNotFound, "no pack is the candidate one: make one so with `onbrand pack promote ID`"),
-        ("a" * 64, PackNotFound, "is not on the shelf"),
+        ("a" * 64, PackNotFound, "is not in the pack store"),
     ],
 )
 async def test_a_worker_without_its_pack_says_what_to_do(
