@@ -1,7 +1,7 @@
-"""Every error the product can name, and nothing about how one is answered (that is `api/problems.py`).
+"""Every error that the product can name. How the API answers with one is in `api/problems.py`.
 
     OnbrandError
-    ├── SetupError                  a process cannot start: one plain line, then its exit code
+    ├── SetupError                  a command cannot do its work: one plain line, then the exit code
     │   ├── ConfigError             a setting is wrong (78)
     │   ├── DataDirUnwritable  PortBusy  AlreadyRunning  DatabaseNotReady
     │   ├── ObjectStoreRefused  ObjectStoreUnreachable
@@ -30,12 +30,12 @@
     │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull
     │   ├── 500  InternalError  ImageCorrupt
     │   └── 503  DatabaseUnavailable  ImageStoreUnavailable  KeysUnavailable  Overloaded
-    └── JobFailure                  an attempt at a job ended badly: stored as `error.code`
+    └── JobFailure                  an attempt at a job failed: the job stores it as `error.code`
         ├── Cancelled  NoCapacity  DeadlinePassed  GenerationTimedOut  WorkerLost
         ├── ModelFailed  BadImage  GpuMemory
         └── ImagesNotStored
 
-Texts are for the person in front of the screen: what happened, then what to do. None of them repeats the input.
+The texts are for the person who sees them: what happened, then what to do. No text repeats the input.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from typing import ClassVar
 
 
 class OnbrandError(Exception):
-    """The base of every error Onbrand raises on purpose."""
+    """The base of every error that Onbrand raises on purpose."""
 
     detail: ClassVar[str] = ""
 
@@ -53,57 +53,57 @@ class OnbrandError(Exception):
         super().__init__(self.message)
 
 
-# --- a process cannot start ------------------------------------------------------------------------------------------
+# --- a command cannot do its work ------------------------------------------------------------------------------------
 
 
 class SetupError(OnbrandError):
-    """A command cannot do its work here; the message is one sentence that says what to do."""
+    """A command cannot do its work. The message is one line that says what to do."""
 
     exit_code: ClassVar[int] = 1
 
 
 class ConfigError(SetupError):
-    """A setting is missing, malformed or not allowed in this environment."""
+    """Raised when a setting or an option is missing, malformed or not allowed in this environment."""
 
     exit_code = 78
 
 
 class DataDirUnwritable(SetupError):
-    """`ONBRAND_DATA_DIR` cannot be created or written by this user."""
+    """Raised when a file or a folder, such as `ONBRAND_DATA_DIR`, cannot be created or written by this user."""
 
     exit_code = 78
 
 
 class PortBusy(SetupError):
-    """Another program listens on `ONBRAND_PORT`."""
+    """Raised when another program listens on `ONBRAND_PORT`."""
 
     exit_code = 78
 
 
 class AlreadyRunning(SetupError):
-    """Another `onbrand up` holds the same data directory."""
+    """Raised when another `onbrand up` uses the same data directory."""
 
 
 class DatabaseNotReady(SetupError):
-    """The database cannot be reached, or its schema is not the one this version needs."""
+    """Raised when the database cannot be reached, or its schema is not the one that this version needs."""
 
 
 class DatabaseServerFailed(SetupError):
-    """The embedded PostgreSQL did not start; the end of its log is in the message."""
+    """Raised when the embedded PostgreSQL did not start. The message contains the end of its log."""
 
 
 class ObjectStoreRefused(SetupError):
-    """The object store answers, but not to this configuration: no such container, a wrong key, no right to write."""
+    """Raised when the object store refuses this configuration: no such container, a wrong key, no right to write."""
 
     exit_code = 78
 
 
 class ObjectStoreUnreachable(SetupError):
-    """The object store did not answer, or could not store anything at this moment."""
+    """Raised when the object store did not answer, or could not store anything at this moment."""
 
 
 class WeightsMissing(SetupError):
-    """A file of the model or of the brand pack is not where `ONBRAND_MODEL_PATH` says."""
+    """Raised when a file of the model or of a brand pack is missing."""
 
     exit_code = 78
 
@@ -222,27 +222,27 @@ class StoredPackDamaged(WeightsUnusable):
 
 
 class PackNotFound(SetupError):
-    """No brand pack has this id, several begin with it, or the alias points to none."""
+    """Raised when no brand pack has this id, several ids begin with it, or the alias points to no pack."""
 
     exit_code = 78
 
 
 class PackUnfit(SetupError):
-    """A brand pack is for another model, or for other weights of it, than the ones here."""
+    """Raised when a brand pack was made for another model, or for other weights of it, than the configured ones."""
 
     exit_code = 78
 
 
 class NotSignedOff(SetupError):
-    """A brand pack was to become production and no designer has approved it."""
+    """Raised when a brand pack would become production and no designer has approved it."""
 
 
 class NotReproducible(SetupError):
-    """A file isn't a whole picture of ours that says how it was drawn, or its prompt isn't known."""
+    """Raised when a file is not a complete picture of ours that says how it was drawn, or its prompt is not known."""
 
 
 class PageNotBuilt(SetupError):
-    """The web page's build is missing, so there is nothing to serve."""
+    """Raised when the web page was not built, so there is nothing to serve."""
 
     exit_code = 78
 
@@ -251,7 +251,7 @@ class PageNotBuilt(SetupError):
 
 
 class ProblemError(OnbrandError):
-    """An error that becomes an RFC 9457 problem. Subclasses set status, title, code and a default detail."""
+    """An error that the API answers as an RFC 9457 problem. Each subclass sets status, title, code and detail."""
 
     status: ClassVar[int]
     title: ClassVar[str]
@@ -277,7 +277,7 @@ class TokenInvalid(ProblemError):
 
 
 class TokenExpired(ProblemError):
-    """The token was good once; its lifetime is over."""
+    """The token was valid, and its lifetime is over."""
 
     status, code, title = 401, "token_expired", "Sign-in expired"
     detail = "Your sign-in has expired. Sign in again."
@@ -305,45 +305,45 @@ class ScopeMissing(ProblemError):
 
 
 class AccessRevoked(ProblemError):
-    """The person's object id is one of `ONBRAND_DENIED_USERS`, whatever groups their token still names."""
+    """The person's object id is in `ONBRAND_DENIED_USERS`. The groups in the token do not matter."""
 
-    status, code, title = 403, "access_revoked", "Access taken away"
-    detail = "Your access to Onbrand was taken away. Ask the studio if this is a mistake."
+    status, code, title = 403, "access_revoked", "Access removed"
+    detail = "Your access to Onbrand was removed. Ask the studio if this is a mistake."
 
 
 class GuestRefused(ProblemError):
-    """A guest of the tenant (`acct` = 1, or another identity provider)."""
+    """The person is a guest of the tenant (`acct` = 1, or another identity provider)."""
 
     status, code, title = 403, "guest_refused", "Guests can't use Onbrand"
     detail = "Guest accounts aren't admitted. Ask the studio for a member account."
 
 
 class GroupClaimMissing(ProblemError):
-    """The token carries neither groups nor roles: the app registration does not emit them."""
+    """The token has neither groups nor roles: the app registration does not emit them."""
 
     status, code, title = 403, "group_claim_missing", "Group membership unknown"
     detail = "Your sign-in doesn't say which groups you're in. Ask the administrator to add the groups claim."
 
 
 class GroupOverage(ProblemError):
-    """The person is in so many groups that Entra left the list out (`_claim_names`)."""
+    """The person is in so many groups that Entra left the list out of the token (`_claim_names`)."""
 
     status, code, title = 403, "group_overage", "Too many groups to list"
     detail = (
-        "You're in too many groups for your sign-in to list them. Ask the administrator to emit only the groups"
-        " assigned to the application, or an app role."
+        "You're in too many groups for your sign-in to list them. Ask your administrator for access: the application"
+        " must emit only the groups assigned to it, or an app role."
     )
 
 
 class NotInGroup(ProblemError):
-    """A valid member of the tenant who is in neither the studio's group nor its role."""
+    """The person is a member of the tenant, but has neither the studio's group nor its role."""
 
     status, code, title = 403, "not_in_group", "Not in the studio's group"
     detail = "You're signed in, but you aren't in the group that may use Onbrand. Ask the studio to add you."
 
 
 class HttpInvalid(ProblemError):
-    """What arrived is not one HTTP request that every reader would understand in the same way."""
+    """The bytes are not one HTTP request that every reader understands in the same way."""
 
     status, code, title = 400, "http_invalid", "Not valid HTTP"
     detail = "Send a well-formed HTTP/1.1 request, its body with either a Content-Length or chunked."
@@ -357,21 +357,21 @@ class JsonInvalid(ProblemError):
 
 
 class PreflightRefused(ProblemError):
-    """A browser asked whether a page elsewhere may call us (a CORS preflight), and it may not."""
+    """A browser asked whether a page of another origin may call the API (a CORS preflight), and it may not."""
 
     status, code, title = 400, "preflight_refused", "Not allowed from that page"
     detail = "That page may not make this request. Ask the administrator to add its origin to ONBRAND_CORS_ORIGINS."
 
 
 class NotFound(ProblemError):
-    """There is no such route."""
+    """The API has no such route."""
 
     status, code, title = 404, "not_found", "Nothing here"
     detail = "There is nothing at this address."
 
 
 class JobNotFound(ProblemError):
-    """The job does not exist, or belongs to somebody else: the two are never told apart."""
+    """The job does not exist, or belongs to another person. The answer is the same for both."""
 
     status, code, title = 404, "job_not_found", "No such job"
     detail = "There is no job with this id among yours."
@@ -385,45 +385,45 @@ class MethodNotAllowed(ProblemError):
 
 
 class HeadTooSlow(ProblemError):
-    """A request was begun, but its address and headers were not complete within ten seconds."""
+    """The address and the headers of a request were not complete within ten seconds after its first byte."""
 
     status, code, title = 408, "head_too_slow", "Request too slow"
     detail = "The request's headers took too long to arrive. Try again on a better connection."
 
 
 class BodyTooSlow(ProblemError):
-    """The body was announced, but not all of it arrived within ten seconds."""
+    """The body was announced, and did not arrive completely within ten seconds."""
 
     status, code, title = 408, "body_too_slow", "Request too slow"
     detail = "The request's body took too long to arrive. Try again on a better connection."
 
 
 class ImageNotReady(ProblemError):
-    """The job has no images (yet): it is waiting, drawing or failed."""
+    """The job has no images: it is waiting, being drawn, or failed."""
 
     status, code, title = 409, "image_not_ready", "Image not ready"
     detail = "This job has no image to show at the moment. Look at the job's status."
 
 
 class IdempotencyKeyReused(ProblemError):
-    """The same Idempotency-Key came with another prompt."""
+    """The same person sent the same Idempotency-Key with another prompt before."""
 
     status, code, title = 409, "idempotency_key_reused", "Key already used"
     detail = "This Idempotency-Key was used for another request. Use a new key for a new prompt."
 
 
 class NotAsked(ProblemError):
-    """An answer to "Was this useful?" for a job about which it was never asked."""
+    """Somebody answered "Was this useful?" for a job about which the page never asked."""
 
     status, code, title = 409, "not_asked", "Nothing was asked"
     detail = "Nobody asked whether this generation was useful, so there is nothing to answer."
 
 
 class JobExpired(ProblemError):
-    """The retention time has passed: images and prompt are no longer available."""
+    """The retention time is over: images and prompt are deleted."""
 
     status, code, title = 410, "job_expired", "Deleted after the retention time"
-    detail = "This generation was kept for its full time and is gone. Generate it again."
+    detail = "This generation was kept for its full time and is deleted. Generate it again."
 
 
 class BodyTooLarge(ProblemError):
@@ -441,7 +441,7 @@ class MediaTypeUnsupported(ProblemError):
 
 
 class HostNotAllowed(ProblemError):
-    """The local sign-in was called by another name than this machine's, as a page elsewhere would (DNS rebinding)."""
+    """The `Host` header of a request to the local sign-in names another host than this machine (DNS rebinding)."""
 
     status, code, title = 421, "host_not_allowed", "Not this machine's name"
     detail = "The local sign-in answers to http://localhost and http://127.0.0.1 only. Use one of these addresses."
@@ -462,38 +462,38 @@ class RequestInvalid(ProblemError):
 
 
 class PromptBlank(ProblemError):
-    """Nothing visible is left of the prompt."""
+    """The prompt has no visible character after normalisation."""
 
     status, code, title = 422, "prompt_blank", "The prompt is empty"
     detail = "Describe the illustration in a few words."
 
 
 class PromptTooLong(ProblemError):
-    """More than 500 Unicode code points after normalisation."""
+    """The prompt has more than 500 Unicode code points after normalisation."""
 
     status, code, title = 422, "prompt_too_long", "The prompt is too long"
     detail = "A prompt may have at most 500 characters. Shorten it and try again."
 
 
 class PromptInvalid(ProblemError):
-    """The prompt holds control characters, lone surrogates or piles of combining marks."""
+    """The prompt has control characters, lone surrogates or too many combining marks on one letter."""
 
     status, code, title = 422, "prompt_invalid", "The prompt has characters we can't use"
-    detail = "Remove control characters and stacked accents from the prompt."
+    detail = "Remove control characters and unusual accent characters from the prompt."
 
 
 class CommentTooLong(ProblemError):
-    """More than 200 Unicode code points after normalisation."""
+    """The comment has more than 200 Unicode code points after normalisation."""
 
     status, code, title = 422, "comment_too_long", "The comment is too long"
     detail = "A comment may have at most 200 characters. Shorten it and send it again."
 
 
 class CommentInvalid(ProblemError):
-    """The comment holds control characters, lone surrogates or piles of combining marks."""
+    """The comment has control characters, lone surrogates or too many combining marks on one letter."""
 
     status, code, title = 422, "comment_invalid", "The comment has characters we can't use"
-    detail = "Remove control characters and stacked accents from the comment."
+    detail = "Remove control characters and unusual accent characters from the comment."
 
 
 class IdempotencyKeyInvalid(ProblemError):
@@ -507,32 +507,32 @@ class TooManyQueued(ProblemError):
     """The person already has `ONBRAND_MAX_QUEUED_PER_USER` unfinished jobs."""
 
     status, code, title = 429, "too_many_queued", "Too many waiting"
-    detail = "You have as many generations waiting as one person may. Wait for one to finish."
+    detail = "You've reached your limit of waiting generations. Wait for one to finish."
 
 
 class TooManySubmitted(ProblemError):
     """The person has submitted `ONBRAND_MAX_SUBMITTED_PER_MINUTE` jobs within the last minute."""
 
     status, code, title = 429, "too_many_submitted", "Too many in a minute"
-    detail = "You have started as many generations as one person may in a minute. Wait a moment and try again."
+    detail = "You've reached your limit of generations per minute. Wait a moment and try again."
 
 
 class QueueFull(ProblemError):
-    """`ONBRAND_MAX_QUEUED` jobs of everybody's wait."""
+    """`ONBRAND_MAX_QUEUED` jobs are waiting, of all people together."""
 
     status, code, title = 429, "queue_full", "The queue is full"
     detail = "Too many generations are waiting in the whole studio. Try again in a minute; your prompt isn't lost."
 
 
 class InternalError(ProblemError):
-    """Something we did not foresee; the log has the request id and the traceback."""
+    """An error that we did not expect. The log has the request id and the traceback."""
 
     status, code, title = 500, "internal_error", "Something went wrong on our side"
     detail = "Try again. If it happens again, tell the administrator the request id."
 
 
 class ImageCorrupt(ProblemError):
-    """A stored image does not match its checksum; it is never served."""
+    """A stored image is missing or does not match its checksum. It is never sent."""
 
     status, code, title = 500, "image_corrupt", "The stored image is damaged"
     detail = "This image was damaged in storage and isn't shown. Generate it again."
@@ -541,36 +541,36 @@ class ImageCorrupt(ProblemError):
 class DatabaseUnavailable(ProblemError):
     """PostgreSQL did not answer in time, or could not write."""
 
-    status, code, title = 503, "database_unavailable", "The database is away"
-    detail = "Nothing was lost. Try again in a few seconds."
+    status, code, title = 503, "database_unavailable", "Temporarily unavailable"
+    detail = "The database does not answer. Nothing was lost. Try again in a few seconds."
 
 
 class ImageStoreUnavailable(ProblemError):
     """The object store did not answer in time."""
 
-    status, code, title = 503, "store_unavailable", "The image store is away"
-    detail = "Your images are safe. Try again in a few seconds."
+    status, code, title = 503, "store_unavailable", "Images temporarily unavailable"
+    detail = "The image store does not answer. Your images are safe. Try again in a few seconds."
 
 
 class KeysUnavailable(ProblemError):
-    """The identity provider's signing keys could not be loaded even once."""
+    """The identity provider's signing keys could not be loaded even once, or not for 24 hours."""
 
     status, code, title = 503, "keys_unavailable", "Sign-in can't be checked"
     detail = "The sign-in service can't be reached. Try again in a minute."
 
 
 class Overloaded(ProblemError):
-    """More connections are open than this process serves at a time."""
+    """This process serves as many connections as it can at a time."""
 
     status, code, title = 503, "overloaded", "Too many visitors at once"
     detail = "Onbrand is very busy. Try again in a few seconds."
 
 
-# --- an attempt at a job ended badly ---------------------------------------------------------------------------------
+# --- an attempt at a job failed --------------------------------------------------------------------------------------
 
 
 class JobFailure(OnbrandError):
-    """Why a job has no images. `retryable` decides whether another attempt is made."""
+    """Why a job has no images. `retryable` says whether the worker tries again."""
 
     title: ClassVar[str]
     code: ClassVar[str]
@@ -585,17 +585,17 @@ class Cancelled(JobFailure):
 
 
 class NoCapacity(JobFailure):
-    """The job waited for `ONBRAND_MAX_WAITING_SECONDS`, and no worker took it."""
+    """No worker took the job for `ONBRAND_MAX_WAITING_SECONDS`."""
 
     code, title, retryable = "no_capacity", "No GPU was free", False
-    detail = "No GPU became free for a long time, so this generation was given up. Try again later."
+    detail = "No GPU became free for a long time, so this generation was stopped. Try again later."
 
 
 class DeadlinePassed(JobFailure):
-    """`ONBRAND_JOB_DEADLINE_SECONDS` after its first attempt began, the job had no images."""
+    """The job had no images `ONBRAND_JOB_DEADLINE_SECONDS` after its first attempt began."""
 
     code, title, retryable = "deadline_passed", "It took too long", False
-    detail = "This generation took far longer than it should and was given up. Try again."
+    detail = "This generation took far longer than it should and was stopped. Try again."
 
 
 class GenerationTimedOut(JobFailure):
@@ -606,7 +606,7 @@ class GenerationTimedOut(JobFailure):
 
 
 class WorkerLost(JobFailure):
-    """The worker or its model process died while drawing."""
+    """The worker or its model process ended while it drew."""
 
     code, title, retryable = "worker_lost", "The drawing was interrupted", True
     detail = "The machine that drew this stopped several times. Try again; if it fails again, change the prompt."
@@ -627,7 +627,7 @@ class BadImage(JobFailure):
 
 
 class GpuMemory(JobFailure):
-    """The accelerator ran out of memory."""
+    """The GPU ran out of memory."""
 
     code, title, retryable = "gpu_memory", "Not enough GPU memory", True
     detail = "The GPU ran out of memory while drawing. Try again in a moment."
@@ -641,5 +641,5 @@ class ImagesNotStored(JobFailure):
 
 
 def job_failure(code: str) -> type[JobFailure]:
-    """The failure stored under `code`; an unknown code (from a newer version) reads as ModelFailed."""
+    """The failure with this code. A code that this version does not know, from a newer version, gives ModelFailed."""
     return next((failure for failure in JobFailure.__subclasses__() if failure.code == code), ModelFailed)

@@ -1,1 +1,1 @@
-"""`onbrand doctor`: looks at a configuration, and at what runs with it, and says what to mend. It changes nothing."""
+"""`onbrand doctor`: checks a configuration and everything that it uses, and says what to fix. It changes nothing."""

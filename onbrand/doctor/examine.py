@@ -1,4 +1,4 @@
-"""Doing all checks of a configuration, side by side where they don't need each other."""
+"""Runs all checks of a configuration, at the same time where they do not depend on each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from onbrand.packs import promotion
 _QUICK_SECONDS = 5.0
 _PORT_SECONDS = 10.0
 _SIGN_IN_SECONDS = 7.0
-_LOOK_SECONDS = 4.0  # one transaction; `Database` gives up before
+_LOOK_SECONDS = 4.0  # for one transaction; `Database` has a shorter limit of its own
 _OF_THE_SERVER = ("postgresql", "role", "transport", "session", "clock", "connections")
 _OF_THE_TABLES = ("schema", "rights")
 _OF_THE_WORK = (
@@ -37,7 +37,7 @@ _OF_THE_WORK = (
 
 
 def refused(reason: str) -> Report:
-    """The report on settings that were refused: nothing else can be looked at."""
+    """The report on settings that were refused. Without settings nothing else can be checked."""
     found = dict.fromkeys(CHECKS, skipped("The settings are refused."))
     return Report(found | {"settings": problem(f"{reason}."), "python": machine.python()})
 
@@ -50,9 +50,10 @@ async def examine(
     skip_gpu: bool,
     tell: Callable[[str], None],
 ) -> Report:
-    """Look at everything; within about ten seconds, but for reading the weights. `tell` hears of what takes long.
+    """Run all checks. This takes about ten seconds, and longer if the weights are read.
 
-    `unknown` are the names in the environment that are no settings.
+    `tell` gets a sentence about each step that takes long. `unknown` are names in the environment that are not
+    settings.
     """
     blocking: dict[str, tuple[float, Callable[[], Verdict]]] = {
         "settings": (_QUICK_SECONDS, lambda: machine.settings_known(settings, unknown)),
@@ -87,7 +88,7 @@ async def _gpu(skip: bool) -> Verdict:
 
 
 async def _database(settings: Settings) -> Findings:
-    """All checks that need the database; none but the first if it does not let us in."""
+    """All checks that need the database. If we cannot connect, only the first."""
     url: str | None = None
 
     def reach() -> Verdict:
@@ -97,14 +98,14 @@ async def _database(settings: Settings) -> Findings:
             return server.reach(url)
         url = running_url(settings.data_dir)
         if url is None:
-            return warning("The embedded PostgreSQL isn't running.", "`onbrand up` brings it.")
+            return warning("The embedded PostgreSQL isn't running.", "`onbrand up` starts it.")
         reached = server.reach(url)
         advice = f"Stop `onbrand up` and start it again; {settings.data_dir / 'postgres.log'} may say more."
         return reached if reached.state is State.OK else replace(reached, advice=advice)
 
     reached = await guarded(_QUICK_SECONDS, partial(in_thread, reach))
     others = (*_OF_THE_SERVER, *_OF_THE_TABLES, *(check for checks in _OF_THE_WORK for check in checks))
-    found = {"database": reached} | dict.fromkeys(others, skipped("There is no database to look at."))
+    found = {"database": reached} | dict.fromkeys(others, skipped("No database can be reached."))
     if reached.state is not State.OK or url is None:
         return found
     database = Database(url, application_name="onbrand doctor", max_connections=1)
@@ -116,7 +117,7 @@ async def _database(settings: Settings) -> Findings:
 
 
 class _Looks:
-    """Looks into one database, one after the other; the first that gets no answer is the last."""
+    """Reads one database in several transactions, one after the other, until one of them gets no answer."""
 
     def __init__(self, database: Database, settings: Settings, url: str) -> None:
         self._database = database
@@ -130,7 +131,7 @@ class _Looks:
         looks = (self._work, self._failures, self._overdue, self._missing, self._review)
         for checks, look in zip(_OF_THE_WORK, looks, strict=True):
             if any(found[check].state in (State.PROBLEM, State.SKIPPED) for check in _OF_THE_TABLES):
-                found |= dict.fromkeys(checks, skipped("The tables can't be read as they are."))
+                found |= dict.fromkeys(checks, skipped("The tables can't be read: see schema and rights."))
             else:
                 found |= await self._look(checks, look)
         return found
@@ -154,7 +155,7 @@ class _Looks:
 
     async def _tables(self, connection: Connection) -> Findings:
         if forbidden := await diagnostics.forbidden(connection):
-            return {"rights": work.rights(forbidden), "schema": skipped("The role may not look.")}
+            return {"rights": work.rights(forbidden), "schema": skipped("The role may not read the table.")}
         version = await migrations.version(connection)
         needed = max(step.version for step in migrations.migrations())
         rights = work.rights(forbidden) if version is not None else skipped("There are no tables.")

@@ -1,4 +1,4 @@
-"""Bounded patience: no check hangs, and one that breaks is a finding like any other."""
+"""Time limits: no check can hang, and a check that fails with an error is reported like any other problem."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from onbrand.errors import OnbrandError
 
 
 async def guarded(seconds: float, look: Callable[[], Awaitable[Verdict]]) -> Verdict:
-    """What `look` finds, unless it takes longer or breaks. Our own errors already say what to do."""
+    """What `look` finds. A timeout or an error becomes a problem; our own errors say what to do."""
     try:
         async with asyncio.timeout(seconds):
             return await look()
     except TimeoutError:
-        return problem(f"No answer within {seconds:g} seconds.", "Something this check asks hangs; look at it first.")
+        return problem(
+            f"No answer within {seconds:g} seconds.",
+            "Something that this check asks does not answer: check that first.",
+        )
     except OnbrandError as error:
         return problem(error.message)
-    except Exception as error:  # its text may quote an address with a password in it, so only its kind is told
+    except Exception as error:  # its text can quote an address with a password, so only its class is shown
         return problem(
-            f"The check itself failed ({type(error).__name__}).", "Report this: no check should, whatever it meets."
+            f"The check itself failed ({type(error).__name__}).", "This is a mistake in Onbrand: please report it."
         )
 
 
 async def guarded_together(checks: Sequence[str], seconds: float, look: Callable[[], Awaitable[Findings]]) -> Findings:
-    """The same for a look that serves several checks: what went wrong is told by the first, the others are skipped."""
+    """As `guarded`, for one look that serves several checks. An error is told by the first; the others are skipped."""
     found: dict[str, Verdict] = {}
 
     async def first() -> Verdict:

@@ -1,4 +1,4 @@
-"""Checks of this machine: settings, folders, disk, page, port and GPU. They need neither database nor network."""
+"""Checks of this machine: settings, folders, disk, page, port and GPU. They need no database and no network."""
 
 from __future__ import annotations
 
@@ -21,71 +21,72 @@ from onbrand.config import Environment, Settings, SignIn
 from onbrand.doctor.report import Verdict, ok, problem, skipped, warning
 
 GPU_SECONDS = 12.0
-_SCARCE_BYTES = 2 * 2**30
-_NO_BYTES = 100 * 2**20
-_HTTP_SECONDS = 4.0  # the API itself waits up to three for its database
+_LITTLE_BYTES = 2 * 2**30  # free on the disk: a warning
+_TOO_FEW_BYTES = 100 * 2**20  # a problem
+_HTTP_SECONDS = 4.0  # the API itself waits up to three seconds for its database
 
 
 def settings_known(settings: Settings, unknown: Sequence[str]) -> Verdict:
-    """Which settings are set, by name only."""
+    """Which settings are set. Only their names are shown."""
     if unknown:
         return warning(
-            f"There is no such setting: {', '.join(unknown)}.", "Correct the name; as it is, it has no effect."
+            f"There is no such setting: {', '.join(unknown)}.",
+            "Correct the name: a name that is no setting has no effect.",
         )
     chosen = sorted(f"ONBRAND_{name.upper()}" for name in settings.model_fields_set)
     if not chosen:
-        return ok("Nothing is set: every default works on one machine.")
+        return ok("No setting is set. The defaults work on one machine.")
     return ok(f"Accepted: {', '.join(chosen)}.")
 
 
 def python() -> Verdict:
-    """The interpreter; an older one could not have come so far."""
+    """Which Python this is. Onbrand does not start with one that is too old."""
     return ok(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}.")
 
 
 def data_dir(settings: Settings) -> Verdict:
-    """Whether files can be made in the data directory, or the directory itself."""
+    """Whether files can be created in the data directory, or the directory itself if it does not exist."""
     if not keeps_data(settings):
-        return skipped("With this configuration nothing is kept on this machine.")
+        return skipped("With this configuration no data is on this machine.")
     advice = "Make it writable for this user, or set ONBRAND_DATA_DIR to another folder."
     folder = _existing(settings.data_dir)
     if not folder.is_dir():
-        return problem(f"{folder} is no folder.", "Set ONBRAND_DATA_DIR to one.")
+        return problem(f"{folder} is not a folder.", "Set ONBRAND_DATA_DIR to a folder.")
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         return problem(f"The data directory can't be written ({error.strerror}).", advice)
-    made = "" if folder == settings.data_dir.resolve() else "; it is made at the first start"
+    made = "" if folder == settings.data_dir.resolve() else "; the first start creates it"
     return ok(f"{settings.data_dir.resolve()} can be written{made}.")
 
 
 def disk(settings: Settings) -> Verdict:
-    """Whether there is room wherever this configuration keeps files."""
+    """Whether there is free space on every disk on which this configuration stores files."""
     places = [settings.data_dir] if keeps_data(settings) else []
     if isinstance(settings.storage, Path):
         places.append(settings.storage)
     if not places:
-        return skipped("With this configuration nothing is kept on this machine.")
+        return skipped("With this configuration no data is on this machine.")
     free = min(shutil.disk_usage(_existing(place)).free for place in places)
     says = f"{free / 2**30:.1f} GiB are free."
     advice = "Free some space, or set ONBRAND_DATA_DIR to a larger disk."
-    if free < _NO_BYTES:
+    if free < _TOO_FEW_BYTES:
         return problem(says, advice)
-    return warning(says, advice) if free < _SCARCE_BYTES else ok(says)
+    return warning(says, advice) if free < _LITTLE_BYTES else ok(says)
 
 
 def page(settings: Settings) -> Verdict:
-    """Whether there is a page to serve."""
+    """Whether the web page is built."""
     if (settings.web_dir / "index.html").is_file():
         return ok(f"Built, in {settings.web_dir}.")
     if settings.env is Environment.PRODUCTION:
-        return skipped("Not on this machine: a static host serves it.")
+        return skipped("Not on this machine: in production a static host can serve the page.")
     return problem("The web page isn't built.", "Run `make run`, or `npm ci && npm run build` in web/.")
 
 
 def port(settings: Settings) -> Verdict:
-    """Whether the API answers on its port and is ready, or could listen there."""
+    """Whether the API answers on its port and is ready, or could use the port."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     try:
         answer = _get(host, settings.port, "/config.json")
@@ -96,23 +97,24 @@ def port(settings: Settings) -> Verdict:
         answer = readiness = {}
     if not isinstance(answer.get("sign_in"), dict):
         return problem(
-            f"What listens on port {settings.port} isn't Onbrand, or hangs.", "Stop it, or set another ONBRAND_PORT."
+            f"The program on port {settings.port} isn't Onbrand, or does not answer.",
+            "Stop it, or set another ONBRAND_PORT.",
         )
     if answer.get("version") != __version__:
         return warning(
-            f"Another version of Onbrand answers on port {settings.port}.", f"This is {__version__}: restart that one."
+            f"Another version of Onbrand answers on port {settings.port}.", f"This is {__version__}: restart the other."
         )
     if not readiness.get("ready"):
         lacking = [part for part in ("database", "keys") if not readiness.get(part)]
         return problem(
-            f"Onbrand answers on port {settings.port}, but isn't ready: it lacks {' and '.join(lacking)}.",
-            "Look at the checks of the database and of the sign-in, and at the API's log.",
+            f"Onbrand answers on port {settings.port}, but isn't ready. It has no {' and '.join(lacking)}.",
+            "See the checks database and sign_in, and the API's log.",
         )
     return ok(f"Onbrand answers on port {settings.port} and is ready.")
 
 
 async def gpu() -> Verdict:
-    """Which GPU torch sees; asked in a process of its own, which is killed when it takes too long."""
+    """Which GPU torch sees. A child process asks torch, so that it can be killed if it takes too long."""
     if importlib.util.find_spec("torch") is None:
         return skipped("torch isn't installed: this machine draws nothing.")
     child = await asyncio.create_subprocess_exec(
@@ -128,15 +130,15 @@ async def gpu() -> Verdict:
             printed, _ = await child.communicate()
     except TimeoutError:
         return warning(
-            f"torch did not say within {GPU_SECONDS:g} seconds whether it sees a GPU.",
-            "On a busy machine that may pass; otherwise look at the GPU's driver, for instance with `nvidia-smi`.",
+            f"torch did not say within {GPU_SECONDS:g} seconds whether there is a GPU.",
+            "On a busy machine, try again. Otherwise check the GPU's driver, for example with `nvidia-smi`.",
         )
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
     if child.returncode != 0:
-        return problem("torch can't be loaded.", "Install it anew: pip install -c constraints.txt -e '.[worker]'")
+        return problem("torch can't be loaded.", "Install it again: pip install -c constraints.txt -e '.[worker]'")
     seen = json.loads(printed)
     if seen is None:
         return ok("torch sees no GPU; the miniature model draws on the CPU.")
@@ -144,7 +146,7 @@ async def gpu() -> Verdict:
 
 
 def keeps_data(settings: Settings) -> bool:
-    """Whether anything of this configuration lies in the data directory."""
+    """Whether this configuration stores anything in the data directory."""
     return settings.database_url is None or settings.auth is SignIn.LOCAL or settings.storage_url is None
 
 
@@ -164,16 +166,16 @@ def _could_listen(settings: Settings) -> Verdict:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return problem(f"Port {settings.port} is taken by another program.", "Set another ONBRAND_PORT.")
+                return problem(f"Another program uses port {settings.port}.", "Set another ONBRAND_PORT.")
             return problem(
-                f"Port {settings.port} can't be listened on ({error.strerror}).",
+                f"Port {settings.port} can't be used ({error.strerror}).",
                 "Set another ONBRAND_PORT or ONBRAND_HOST.",
             )
     return ok(f"Port {settings.port} is free; no API runs here.")
 
 
 def _get(host: str, number: int, path: str) -> dict[str, Any]:
-    """GET one JSON object, whatever its status."""
+    """GET one JSON object. The status of the answer does not matter."""
     connection = http.client.HTTPConnection(host, number, timeout=_HTTP_SECONDS)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""Checks of what the product leans on besides the database: the brand pack, the identity provider, the image store."""
+"""Checks of what Onbrand needs besides the database: the model, the identity provider and the image store."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from onbrand.packs.store import PackStore
 
 STORE_SECONDS = 8.0
 WEIGHTS_SECONDS = 1800.0  # 33 GB from a slow disk
-_LARGE_BYTES = 100 * 2**20  # what takes longer than a moment
+_LARGE_BYTES = 100 * 2**20  # of a file whose reading is worth telling
 _SKIPPED_WEIGHTS = "Left out with --skip-weights."
 
 
 def model(settings: Settings, *, skip_weights: bool, tell: Callable[[str], None]) -> Verdict:
-    """The base and the pack that ships with it. `tell` hears which file is being read: HiDream's have 60 GB."""
+    """The base and its bundled pack. `tell` gets the number of each large file: HiDream's have 60 GB together."""
     if skip_weights:
         return skipped(_SKIPPED_WEIGHTS)
     try:
@@ -49,64 +49,68 @@ def model(settings: Settings, *, skip_weights: bool, tell: Callable[[str], None]
 
 
 def sign_in(settings: Settings) -> Verdict:
-    """Whether the identity provider says that it is the configured tenant's, and publishes usable keys."""
+    """Whether the identity provider belongs to the configured tenant and publishes keys that we can use."""
     try:
         keys = fetch_keys(settings.directory)
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         if settings.auth is SignIn.LOCAL:
-            return skipped("The local sign-in is a part of the API, which doesn't answer here.")
+            return skipped("The local sign-in is a part of the API, and no API answers here.")
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
         return problem(
             f"The identity provider can't be used: {why}.",
-            "Check ONBRAND_ENTRA_TENANT_ID (or ONBRAND_ENTRA_METADATA_URL) and the way out to it.",
+            "Check ONBRAND_ENTRA_TENANT_ID (or ONBRAND_ENTRA_METADATA_URL) and the network between.",
         )
     who = "The local sign-in" if settings.auth is SignIn.LOCAL else "The identity provider"
     return ok(f"{who} answers as the configured tenant's, and its signing keys are usable ({len(keys)}).")
 
 
 def members(settings: Settings) -> Verdict:
-    """Who may generate. That somebody may is a matter of the settings, which refuse it otherwise."""
+    """Who may generate. The settings are refused if nobody may, so this is never a problem."""
     if settings.auth is SignIn.LOCAL:
-        return ok("Local sign-in: whoever can open the page on this machine may come in.")
+        return ok("Local sign-in: everybody who can open the page on this machine may use it.")
     gates = ["the group"] if settings.entra_group_id else []
     gates += ["the role"] if settings.entra_role else []
     says = f"Members of {' or '.join(gates)} may generate"
     says += f"; {len(settings.denied_users)} people are refused." if settings.denied_users else "."
     if settings.entra_allow_guests and settings.env is Environment.PRODUCTION:
-        return warning(f"{says} Guests of the tenant, too.", "Unset ONBRAND_ENTRA_ALLOW_GUESTS if that isn't meant.")
+        return warning(
+            f"{says} Guests of the tenant may, too.", "If you don't want that, unset ONBRAND_ENTRA_ALLOW_GUESTS."
+        )
     return ok(says)
 
 
 def origins(settings: Settings) -> Verdict:
-    """Which pages elsewhere may call. In production the settings refuse `*` and what isn't https."""
+    """Which pages of other origins may call the API. In production the settings refuse `*` and http."""
     if "*" in settings.cors_origins:
-        return warning("Any page anywhere may call the API.", "Name the origins in ONBRAND_CORS_ORIGINS.")
+        return warning("Pages of every origin may call the API.", "Name the allowed origins in ONBRAND_CORS_ORIGINS.")
     if not settings.cors_origins:
-        return ok("No page elsewhere may call; the one that is served here may.")
-    return ok(f"{len(settings.cors_origins)} origins may call: {', '.join(settings.cors_origins)}.")
+        return ok("No page of another origin may call the API. The page that the API serves may.")
+    return ok(f"{len(settings.cors_origins)} origins may call the API: {', '.join(settings.cors_origins)}.")
 
 
 def images(settings: Settings) -> Verdict:
-    """Whether the image store takes, returns and deletes an object. Blocking, with a loop of its own."""
+    """Whether the image store stores, returns and deletes an object. Blocking, with an event loop of its own."""
     place = settings.storage
     if isinstance(place, Path) and not place.exists():
         if settings.storage_url is None:
-            return ok("The images' folder is made at the first start.")
-        return warning("The images' folder isn't there.", "If it should be, mount it; otherwise it will be made.")
-    asyncio.run(ImageStore.open(settings).check())  # its errors say what to do
+            return ok("The first start creates the images' folder.")
+        return warning(
+            "The images' folder doesn't exist.", "If it should exist, mount it. Otherwise it will be created."
+        )
+    asyncio.run(ImageStore.open(settings).check())  # raises errors that say what to do
     if isinstance(place, Path):
-        return ok(f"The folder {place.resolve()} takes, returns and deletes files.")
-    return ok(f"The container {place.name} takes, returns and deletes objects.")
+        return ok(f"The folder {place.resolve()} stores, returns and deletes files.")
+    return ok(f"The container {place.name} stores, returns and deletes objects.")
 
 
 def soft_delete(settings: Settings) -> Verdict:
-    """Whether deleted images are gone. Azure doesn't tell that to who may only read and write blobs."""
+    """Whether deleted images are really gone. Azure does not tell this to a role that may only read and write blobs."""
     place = settings.storage
     if not isinstance(place, AzureContainer):
-        return ok("Images are files: deleted means deleted, but for backups of the folder.")
+        return ok("Images are files: deleted images are gone, except from backups of the folder.")
     return skipped(
-        "Soft delete and versioning keep deleted images for longer; only the account's administrator sees them.",
-        "Look with `az storage account blob-service-properties show --account-name"
-        f' {place.account} --query "[deleteRetentionPolicy, isVersioningEnabled]"` and add the days to your promise,'
-        " or switch both off.",
+        "Soft delete and versioning can keep deleted images for longer. Only the account's administrator sees them.",
+        "Run `az storage account blob-service-properties show --account-name"
+        f' {place.account} --query "[deleteRetentionPolicy, isVersioningEnabled]"` and add these days to the'
+        " retention that you promise, or switch both off.",
     )

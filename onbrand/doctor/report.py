@@ -1,6 +1,6 @@
-"""What a check found, and how a list of findings is shown: for people, for a log, for a script.
+"""What a check found, and how all findings are shown: as a table, as lines, as JSON.
 
-What is checked, and when it is a problem, is decided in the files beside this one.
+The other files of this room decide what is checked and when it is a problem.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from onbrand import __version__
 
-#: Every check with what it looks at, in the order of the report. Each report has each of them exactly once.
+#: Every check and what it looks at, in the order of the report. Every report has every check once.
 CHECKS = {
     "settings": "the settings are accepted, and none is misspelt",
     "python": "the interpreter",
@@ -25,40 +25,40 @@ CHECKS = {
     "page": "the web page is built",
     "port": "the port is free, or Onbrand answers on it and is ready",
     "gpu": "torch sees a GPU",
-    "model": "the model's weights, and the pack that comes with them, are whole, every byte of them",
+    "model": "every byte of the model's weights, and of the pack bundled with them, is as in their manifests",
     "review": "a designer has approved the brand pack that is live",
-    "sign_in": "the identity provider answers as the one that is set, with its keys",
-    "members": "who may come in",
-    "origins": "which pages elsewhere may call the API",
-    "database": "PostgreSQL lets us in",
-    "postgresql": "its version, and that it may be written",
+    "sign_in": "the identity provider is the configured one, and publishes its keys",
+    "members": "who may sign in",
+    "origins": "which pages of other origins may call the API",
+    "database": "we can connect to PostgreSQL",
+    "postgresql": "its version, and that it accepts changes",
     "role": "the role has no more rights than it needs",
-    "transport": "the connection is encrypted, and the server has to prove who it is",
-    "session": "time zone and time limit of our sessions are the ones we asked for",
-    "clock": "its clock and this machine's agree",
-    "connections": "there are connections left for one more API and one more worker",
+    "transport": "the connection is encrypted, and the server's certificate is checked",
+    "session": "our sessions have the time zone and the time limit that we asked for",
+    "clock": "the clocks of the database and of this machine agree",
+    "connections": "enough connections are free for one more API and one more worker",
     "rights": "the role may use all of our tables",
     "schema": "the schema is this version's",
-    "images": "the image store takes, returns and deletes an object",
+    "images": "the image store stores, returns and deletes an object",
     "soft_delete": "deleted images are really gone",
     "workers": "workers are alive, with a model loaded",
     "waiting": "how many jobs wait, and for how long",
     "leases": "no running job is past its lease",
     "deliveries": "each waiting job has its delivery in the queue",
     "failures": "how many jobs failed in the last 24 hours, and why",
-    "sweep": "lost work is looked for",
-    "deletion": "what is due is deleted, and nothing holds it back",
-    "overdue": "no job is still there a day after its time",
-    "comparison": "rows and stored images are compared",
+    "sweep": "somebody looks for lost jobs",
+    "deletion": "expired jobs are deleted, and nothing is held back",
+    "overdue": "no job still exists a day after it should have been deleted",
+    "comparison": "the database's rows and the stored images are compared",
     "missing_images": "the store has the images of all complete jobs",
-    "retention": "how long jobs are kept, and backups of them",
+    "retention": "how long jobs are kept; backups keep them for longer",
 }
 _WIDEST = max(map(len, CHECKS))
 
 
 class State(StrEnum):
     OK = "ok"
-    WARNING = "warning"  # it works; somebody should know
+    WARNING = "warning"  # it works, and somebody should know
     PROBLEM = "problem"  # somebody must do something
     SKIPPED = "skipped"
 
@@ -74,18 +74,18 @@ _PLAIN_MARKS = {State.OK: "+", State.WARNING: "!", State.PROBLEM: "x", State.SKI
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found: a sentence, and what to do unless there is nothing to do."""
+    """What a check found: a sentence, and what to do; None if there is nothing to do."""
 
     state: State
     says: str
     advice: str | None = None
 
 
-Findings = dict[str, Verdict]  # by the name of the check
+Findings = dict[str, Verdict]  # by name of the check
 
 
 def ok(says: str, advice: str | None = None) -> Verdict:
-    """As it should be."""
+    """Everything is as it should be."""
     return Verdict(State.OK, says, advice)
 
 
@@ -95,12 +95,12 @@ def warning(says: str, advice: str) -> Verdict:
 
 
 def problem(says: str, advice: str | None = None) -> Verdict:
-    """Somebody must do something; `advice` may be part of the sentence, as in our errors."""
+    """Somebody must do something. `advice` is None if the sentence itself says what, as our errors do."""
     return Verdict(State.PROBLEM, says, advice)
 
 
 def skipped(because: str, advice: str | None = None) -> Verdict:
-    """Not looked at."""
+    """This was not checked."""
     return Verdict(State.SKIPPED, because, advice)
 
 
@@ -112,15 +112,15 @@ class Report:
 
     def __post_init__(self) -> None:
         if set(self.findings) != set(CHECKS):
-            raise ValueError(f"not the checks there are: {set(self.findings) ^ set(CHECKS)}")
+            raise ValueError(f"the findings are not those of all checks: {set(self.findings) ^ set(CHECKS)}")
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is a problem; warnings are none."""
+        """Whether nothing is a problem. Warnings do not count."""
         return all(verdict.state is not State.PROBLEM for verdict in self.findings.values())
 
     def as_json(self) -> str:
-        """One document; `checks` has the order of `CHECKS`, and `advice` is null where there is nothing to do."""
+        """One JSON document. `checks` has the order of `CHECKS`. `advice` is null if there is nothing to do."""
         checks = [
             {"check": check, "state": verdict.state, "says": verdict.says, "advice": verdict.advice}
             for check, verdict in self._in_order()
@@ -128,7 +128,7 @@ class Report:
         return json.dumps({"version": __version__, "healthy": self.healthy, "checks": checks}, indent=2)
 
     def as_lines(self) -> str:
-        """One line for each check, its state first."""
+        """One line per check, which begins with its state."""
         lines = []
         for check, verdict in self._in_order():
             advice = f" {verdict.advice}" if verdict.advice else ""
@@ -136,7 +136,7 @@ class Report:
         return "\n".join([*lines, self._summary()])
 
     def show(self, console: Console) -> None:
-        """A table for a terminal, whose marks differ without colour too; what was skipped is summed up."""
+        """Print a table for a terminal. The marks differ without colour, too. Skipped checks are summed up below."""
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)
@@ -154,7 +154,7 @@ class Report:
             table.add_row(Text(mark if has_marks else _PLAIN_MARKS[verdict.state], style=style), Text(check), sentence)
         console.print(table)
         for because, checks in omitted.items():
-            console.print(Text(f"\nNot looked at: {', '.join(checks)}. {because}", style="dim"))
+            console.print(Text(f"\nNot checked: {', '.join(checks)}. {because}", style="dim"))
         console.print()
         console.print(Text(self._summary(), style="bold"))
 
@@ -177,5 +177,5 @@ def _counted(number: int, thing: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without line breaks and control characters: parts of some sentences are other programs' words."""
+    """The text without line breaks and control characters, because it can quote other programs."""
     return "".join(char if char.isprintable() else " " for char in text)

@@ -1,6 +1,6 @@
-"""Checks of the database server: can it be reached, and is it one that Onbrand can work with.
+"""Checks of the database server: whether we can connect, and whether Onbrand can work with it.
 
-The verdicts are functions of what `condition` read. What is in the tables is judged in `work.py`.
+Each verdict is a function of what `database.diagnostics` read. `work.py` judges what is in the tables.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
 from onbrand.worker.run import MAX_CONNECTIONS as CONNECTIONS_OF_A_WORKER
 
 REACH_SECONDS = 3
-_OLDEST = 14
-_CLOCK = timedelta(seconds=60)
-_WRONG_CLOCK = timedelta(hours=1)
+_OLDEST = 14  # version of PostgreSQL
+_CLOCK = timedelta(seconds=60)  # a larger difference is a warning
+_WRONG_CLOCK = timedelta(hours=1)  # a larger difference is a problem
 
-# libpq tells what happened in words only; these are the server's and its own, in English. What matches none is quoted.
+# libpq says what happened in words only. These are its own and the server's, in English; other words are quoted.
 _REASONS = (
     ("password authentication failed", "The server refuses this user or this password.", "Correct {url}."),
-    ("no password supplied", "The server wants a password.", "Put it into {url}."),
-    ("pg_hba.conf", "The server does not admit this user from this machine.", "Admit it in the server's access rules."),
-    ("role ", "The server has no such user.", "Make it, or correct {url}."),
-    ("database ", "The server has no such database.", "Make it with `createdb`, or correct {url}."),
+    ("no password supplied", "The server needs a password.", "Put it into {url}."),
+    ("pg_hba.conf", "The server does not allow this user from this machine.", "Allow it in pg_hba.conf."),
+    ("role ", "The server has no such user.", "Create it, or correct {url}."),
+    ("database ", "The server has no such database.", "Create it with `createdb`, or correct {url}."),
     ("certificate", "The server's certificate isn't accepted.", "Correct sslrootcert in {url}, or the certificate."),
     ("SSL", "The server and {url} don't agree about TLS.", "Correct sslmode in {url}, or switch TLS on at the server."),
-    ("Connection refused", "Nothing listens at the database's address.", "Start PostgreSQL, or correct {url}."),
-    ("failed to resolve host", "The database's host name is unknown.", "Correct {url}, or the name service."),
-    ("too many clients", "All of the server's connections are taken.", "End some, or raise max_connections."),
-    ("connection slots", "All of the server's connections are taken.", "End some, or raise max_connections."),
-    ("starting up", "The server is just starting.", "Wait a moment."),
+    ("Connection refused", "No program listens at the database's address.", "Start PostgreSQL, or correct {url}."),
+    ("failed to resolve host", "The database's host name is unknown.", "Correct {url}, or DNS."),
+    ("too many clients", "All connections of the server are in use.", "End some, or raise max_connections."),
+    ("connection slots", "All connections of the server are in use.", "End some, or raise max_connections."),
+    ("starting up", "The server is starting.", "Wait a moment."),
     ("shutting down", "The server is shutting down.", "Start it again."),
 )
 _URL = "ONBRAND_DATABASE_URL"
 
 
 def reach(url: str) -> Verdict:
-    """Connect once and hang up. Blocking, `REACH_SECONDS` for each address the host name has."""
+    """Connect once and disconnect. Blocking, for at most `REACH_SECONDS` per address of the host name."""
     try:
         psycopg.connect(url, connect_timeout=REACH_SECONDS).close()
     except psycopg.errors.ConnectionTimeout:
         return problem(
             f"The database does not answer within {REACH_SECONDS} seconds.",
-            f"Look at the server, and at firewalls on the way; or correct {_URL}.",
+            f"Check the server and the firewalls between, or correct {_URL}.",
         )
-    except psycopg.ProgrammingError:  # its message repeats the address, with the password in it
+    except psycopg.ProgrammingError:  # its message repeats the address with the password
         return problem(f"{_URL} is not a PostgreSQL address.", "It looks like postgresql://USER:PASSWORD@HOST/DATABASE")
     except psycopg.Error as error:
         return _why(str(error))
-    return ok("PostgreSQL lets us in.")
+    return ok("PostgreSQL accepts our connection.")
 
 
 def _why(message: str) -> Verdict:
@@ -62,12 +62,12 @@ def _why(message: str) -> Verdict:
     for sign, says, advice in _REASONS:
         if sign in said:
             return problem(says.format(url=_URL), advice.format(url=_URL))
-    first = next(iter(said.strip().splitlines()), "no reason is given")
-    return problem(f"The database can't be reached ({first}).", f"Look at the server, or correct {_URL}.")
+    first = next(iter(said.strip().splitlines()), "without a reason")
+    return problem(f"The database can't be reached ({first}).", f"Check the server, or correct {_URL}.")
 
 
 def judge(server: Server, url: str, env: Environment, here: datetime) -> Findings:
-    """All that one look at the server says. `here` is this machine's time of that look."""
+    """All checks of what was read from the server in one transaction. `here` is this machine's time of that moment."""
     return {
         "postgresql": postgresql(server),
         "role": role(server, env),
@@ -79,24 +79,24 @@ def judge(server: Server, url: str, env: Environment, here: datetime) -> Finding
 
 
 def postgresql(server: Server) -> Verdict:
-    """Its version, and that it takes writes."""
+    """The version of the server, and whether it accepts changes."""
     says = f"PostgreSQL {server.version // 10_000}.{server.version % 10_000}"
     if server.version < _OLDEST * 10_000:
         return problem(f"{says} is too old.", f"Use {_OLDEST} or newer.")
     if server.is_read_only:
-        return problem(f"{says} may only be read.", f"Is it a standby? Let {_URL} name the server that may be written.")
+        return problem(f"{says} accepts no changes.", f"If it is a standby, let {_URL} name the primary server.")
     return ok(f"{says}.")
 
 
 def role(server: Server, env: Environment) -> Verdict:
-    """In production the role may use our tables, and nothing more."""
+    """In production the role should have no rights besides those on our tables."""
     if env is not Environment.PRODUCTION:
-        return ok("Rights don't matter outside production.")
-    advice = "Let Onbrand use a role of its own that owns its schema alone: docs/operations.md has the commands."
+        return ok("This is checked in production only.")
+    advice = "Give Onbrand a role of its own that owns only its schema. docs/operations.md has the commands."
     if server.is_superuser:
         return problem("The role is a superuser.", advice)
     if server.may_make_roles_or_databases:
-        return warning("The role may make roles or databases.", advice)
+        return warning("The role may create roles or databases.", advice)
     return ok("The role has no special rights.")
 
 
@@ -112,22 +112,22 @@ def transport(server: Server, parts: dict[str, Any], env: Environment) -> Verdic
     if mode in ("verify-full", "verify-ca"):
         return ok(f"The connection is encrypted, with sslmode={mode}.")
     if mode == "require":
-        return warning("The connection is encrypted, but anybody's certificate is accepted.", advice)
-    return judged("The connection is encrypted by chance: without sslmode it need not be.", advice)
+        return warning("The connection is encrypted, but every certificate is accepted.", advice)
+    return judged("The connection is encrypted, but without sslmode it could also be unencrypted.", advice)
 
 
 def session(server: Server) -> Verdict:
-    """Whether our sessions have what `postgres.py` asks for when it connects."""
+    """Whether our sessions have the options that `database.pool` asks for when it connects."""
     if (server.time_zone, server.statement_timeout) == ("UTC", "5s"):
         return ok("Sessions run in UTC, with five seconds for a statement.")
     return warning(
         f"Sessions run in {server.time_zone} with a time limit of {server.statement_timeout}, not in UTC with 5s.",
-        "A connection pooler seems to drop `options`; have it pass them on, or connect to the server itself.",
+        "A connection pooler seems to drop `options`. Let it pass them on, or connect directly to the server.",
     )
 
 
 def clock(server: Server, here: datetime) -> Verdict:
-    """The database's clock decides when images are deleted, this machine's whether a sign-in is still valid."""
+    """The database's clock decides when images are deleted. This machine's decides whether a sign-in is still valid."""
     ahead = server.now - here
     if abs(ahead) <= _CLOCK:
         return ok(f"The database's clock and this machine's differ by {abs(ahead.total_seconds()):.1f} seconds.")
@@ -135,12 +135,12 @@ def clock(server: Server, here: datetime) -> Verdict:
     judged = problem if abs(ahead) > _WRONG_CLOCK else warning
     return judged(
         f"The database's clock is {timedelta(seconds=round(abs(ahead.total_seconds())))} {direction} this machine's.",
-        "Set both by NTP. Deletion goes by the database's, sign-in by this machine's.",
+        "Set both by NTP. Deletion uses the database's clock, sign-in uses this machine's.",
     )
 
 
 def connections(server: Server) -> Verdict:
-    """Whether one more API and one more worker would get theirs, as in a rolling restart."""
+    """Whether one more API and one more worker could connect, as they do in a rolling restart."""
     needed = CONNECTIONS_OF_AN_API + CONNECTIONS_OF_A_WORKER
     says = f"{server.connections} of {server.max_connections} connections are in use, {server.free_connections} free"
     if server.free_connections >= needed:

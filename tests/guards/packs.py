@@ -23,7 +23,7 @@ GUARDS = (
         "_require_sign_off",
         "(await sign_offs(connection)).get(pack_id)",
         "next(iter((await sign_offs(connection)).values()), None)",
-        (f"{_OF_PROMOTION}::test_the_approval_of_another_pack_is_none",),
+        (f"{_OF_PROMOTION}::test_the_approval_of_another_pack_does_not_count",),
     ),
     Guard(
         "the latest verdict counts",
@@ -37,14 +37,14 @@ GUARDS = (
         "promotion.promote",
         'await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK]) cursor',
         "cursor",
-        (f"{_OF_PROMOTION}::test_of_many_promotions_at_once_each_finds_what_the_one_before_left",),
+        (f"{_OF_PROMOTION}::test_simultaneous_promotions_are_done_one_after_the_other",),
     ),
     Guard(
         "no alias moves while a job is claimed",
         "resolve_for_claim",
         '"" await connection.execute("select pg_advisory_xact_lock_shared(%s)", [_LOCK]) return',
         '""\n    return',
-        (f"{_OF_PROMOTION}::test_a_claim_holds_promotions_up_until_it_is_committed",),
+        (f"{_OF_PROMOTION}::test_a_promotion_waits_until_a_claim_is_committed",),
     ),
     Guard(
         "a pack for another model is not promoted",
@@ -66,7 +66,7 @@ GUARDS = (
         "create trigger sign_off_is_kept before update or delete or truncate on sign_off"
         " for each statement execute function refuse_change();",
         "",
-        (f"{_OF_PROMOTION}::test_what_was_signed_and_done_can_only_be_added_to",),
+        (f"{_OF_PROMOTION}::test_sign_offs_and_events_can_only_be_added",),
     ),
     Guard(
         "every byte of a pack is read before it is promoted",

@@ -117,6 +117,6 @@ GUARDS = (
         "onbrand.cli.stats",
         "_FEW = 10",
         "_FEW = 9",
-        (f"{_STATS}::test_answers_are_a_percentage_from_ten_on",),
+        (f"{_STATS}::test_ten_or_more_answers_have_a_percentage",),
     ),
 )

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 from rich.console import Console
 
 from onbrand.concurrency import in_thread
@@ -145,7 +147,7 @@ def test_a_lease_that_stays_lapsed_and_a_lost_delivery_are_noticed() -> None:
     assert (work.deliveries(2, 2).state, work.deliveries(2, 1).state) == ("ok", "warning")
 
 
-def test_failures_are_told_by_their_reason() -> None:
+def test_failures_are_counted_by_reason() -> None:
     found = work.failures(Endings(40, {"worker_lost": 2, "timeout": 1}))
     assert (found.state, found.says) == ("warning", "40 are complete, 3 failed: worker_lost 2, timeout 1.")
     assert work.failures(Endings(40, {})).state == "ok"
@@ -167,25 +169,23 @@ def test_failures_are_told_by_their_reason() -> None:
         ({"collection": 86_400}, 0, "comparison", "ok"),
     ],
 )
-def test_upkeep_that_nobody_looks_after_is_noticed(
-    since: dict[str, float], queued: int, check: str, state: str
-) -> None:
+def test_missing_maintenance_is_noticed(since: dict[str, float], queued: int, check: str, state: str) -> None:
     assert work.upkeep(replace(FIGURES, since_upkeep=since, queued=queued))[check].state == state
 
 
-def test_a_deletion_that_is_held_back_is_a_problem_with_its_release() -> None:
+def test_a_held_back_deletion_is_a_problem_and_the_advice_releases_it() -> None:
     found = work.upkeep(replace(FIGURES, retention_held=7200.0))["deletion"]
     assert (found.state, "held back for 2 hours" in found.says) == ("problem", True)
     assert "onbrand clean --confirm" in (found.advice or "")
 
 
-def test_images_that_are_held_back_are_a_problem_with_their_release() -> None:
+def test_held_back_images_are_a_problem_and_the_advice_releases_them() -> None:
     found = work.upkeep(replace(FIGURES, collection_held=7200.0))["comparison"]
     assert (found.state, found.says.startswith("For 2 hours more than a tenth")) == ("problem", True)
     assert "onbrand clean --confirm" in (found.advice or "")
 
 
-def test_missing_images_are_told_with_their_jobs() -> None:
+def test_missing_images_are_reported_with_their_jobs() -> None:
     lost = UUID(int=7)
     found = work.missing_images(Missing(4, (lost,)))
     assert (found.state, str(lost) in found.says) == ("problem", True)
@@ -199,17 +199,19 @@ def test_missing_images_are_told_with_their_jobs() -> None:
 # --- the machine and the parts ---------------------------------------------------------------------------------------
 
 
-def test_settings_are_told_by_name_and_a_misspelt_one_is_noticed(settings: Settings) -> None:
-    chosen = Settings(database_url="postgresql://onbrand:canary@db/onbrand", port=8001)
+def test_settings_are_named_and_a_misspelt_one_is_noticed(settings: Settings) -> None:
+    chosen = Settings(database_url=SecretStr("postgresql://onbrand:canary@db/onbrand"), port=8001)
     assert machine.settings_known(chosen, []).says == "Accepted: ONBRAND_DATABASE_URL, ONBRAND_PORT."
     found = machine.settings_known(settings, ["ONBRAND_RETENTION_HOUR"])
     assert (found.state, "ONBRAND_RETENTION_HOUR" in found.says) == ("warning", True)
 
 
-def test_a_little_room_is_a_warning_and_none_a_problem(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_free_space_is_a_warning_and_almost_none_a_problem(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     states = []
     for free in (2**31, 2**31 - 1, 2**20):  # the disk is the outer edge
-        monkeypatch.setattr(machine.shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
         states.append(machine.disk(settings).state)
     assert states == ["ok", "warning", "problem"]
 
@@ -219,7 +221,7 @@ def test_any_origin_is_a_warning() -> None:
     assert parts.origins(Settings(cors_origins=("https://onbrand.example.com",))).state == "ok"
 
 
-def test_azure_may_keep_what_is_deleted_and_how_to_look_is_said() -> None:
+def test_for_azure_the_advice_says_how_to_find_out_about_soft_delete() -> None:
     azure = Settings(storage_url="az://images", storage_azure_account="studio")
     found = parts.soft_delete(azure)
     assert (found.state, "blob-service-properties show --account-name studio" in (found.advice or "")) == (
@@ -231,7 +233,7 @@ def test_azure_may_keep_what_is_deleted_and_how_to_look_is_said() -> None:
 # --- patience --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_check_that_hangs_is_a_problem_in_its_own_time() -> None:
+async def test_a_check_that_hangs_becomes_a_problem_after_its_time_limit() -> None:
     hanging = threading.Event()
     started = time.monotonic()
     found = await guarded(0.2, lambda: in_thread(lambda: ok(str(hanging.wait(60)))))
@@ -239,7 +241,7 @@ async def test_a_check_that_hangs_is_a_problem_in_its_own_time() -> None:
     hanging.set()
 
 
-async def test_a_check_that_breaks_is_a_problem_that_quotes_nothing() -> None:
+async def test_a_check_that_fails_becomes_a_problem_that_quotes_nothing() -> None:
     def broken() -> Verdict:
         raise RuntimeError("postgresql://onbrand:canary@db")
 
@@ -254,7 +256,7 @@ async def test_our_own_errors_say_what_to_do_already() -> None:
     assert await guarded(5, lambda: in_thread(broken)) == problem("There is no brand pack: fetch it.")
 
 
-async def test_of_checks_that_are_made_together_the_first_tells_what_went_wrong() -> None:
+async def test_of_checks_made_together_the_first_reports_the_error() -> None:
     async def broken() -> dict[str, Verdict]:
         await asyncio.sleep(0)
         raise OSError
@@ -294,7 +296,7 @@ def test_the_json_has_each_check_once_in_order_and_always_the_same_keys() -> Non
     }
 
 
-def test_a_report_that_lacks_a_check_is_a_mistake_of_ours() -> None:
+def test_a_report_without_one_of_the_checks_is_an_error() -> None:
     with pytest.raises(ValueError, match="disk"):
         Report({check: ok("") for check in CHECKS if check != "disk"})
 
@@ -306,13 +308,13 @@ def test_lines_begin_with_the_state_and_are_one_for_each_check() -> None:
     assert lines[-1].endswith("1 problem, 0 warnings, 33 ok, 0 skipped.")
 
 
-def test_on_a_terminal_each_state_has_a_mark_of_its_own_without_colour_too() -> None:
+def test_on_a_terminal_the_marks_of_the_states_differ_without_colour() -> None:
     mixed = report(disk=warning("W.", "A."), clock=problem("P.", "A."), schema=skipped("Not now."))
     plain = shown(mixed, no_color=True, highlight=False)
     assert re.search(r"^.*✓.*python", plain, re.M)
     assert re.search(r"^.*!.*disk", plain, re.M)
     assert re.search(r"^.*✗.*clock", plain, re.M)
-    assert "Not looked at: schema. Not now." in plain
+    assert "Not checked: schema. Not now." in plain
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
     assert re.search(r"\x1b\[[0-9;]*31m", shown(mixed, color_system="standard"))
 
@@ -321,7 +323,7 @@ def test_a_terminal_without_unicode_gets_other_marks() -> None:
     assert re.search(r"x.*clock", shown(report(clock=problem("P.")), encoding="ascii", no_color=True))
 
 
-def test_other_programs_words_are_no_markup_and_no_control_characters() -> None:
+def test_texts_of_other_programs_are_shown_without_markup_and_control_characters() -> None:
     told = shown(report(database=problem("[red]\x1b[31m\x07 \u202eboo")), no_color=True)
     assert "[red]" in told
     assert "\x1b[31m" not in told

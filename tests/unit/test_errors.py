@@ -40,13 +40,13 @@ def rows(columns: int) -> dict[str, list[str]]:
 
 
 def test_every_code_is_used_once() -> None:
-    codes = [error.code for error in (*PROBLEMS, *FAILURES)]
+    codes = [*(error.code for error in PROBLEMS), *(error.code for error in FAILURES)]
     assert sorted(codes) == sorted(set(codes))
     assert all(re.fullmatch(r"[a-z]+(_[a-z0-9]+)*", code) for code in codes)
 
 
 @pytest.mark.parametrize("error", [*PROBLEMS, *FAILURES], ids=lambda error: error.__name__)
-def test_an_error_says_itself_what_happened_and_what_to_do(error: type[ProblemError | JobFailure]) -> None:
+def test_each_error_says_what_happened_and_what_to_do(error: type[ProblemError | JobFailure]) -> None:
     needed = {"code", "title", "detail", "status" if issubclass(error, ProblemError) else "retryable"}
     assert needed <= set(vars(error))  # set by itself: a code that is inherited would be two errors' code
     assert error.__doc__
@@ -58,7 +58,7 @@ def test_an_error_says_itself_what_happened_and_what_to_do(error: type[ProblemEr
 
 
 @pytest.mark.parametrize("error", SETUP, ids=lambda error: error.__name__)
-def test_a_command_that_cannot_start_has_an_exit_code_that_is_documented(error: type[SetupError]) -> None:
+def test_the_exit_code_of_each_command_error_is_documented(error: type[SetupError]) -> None:
     assert error.__doc__
     assert f"\n| {error.exit_code} |" in DOCUMENTED
 
@@ -76,7 +76,7 @@ def test_the_tree_on_top_of_the_file_names_every_class_at_its_status() -> None:
             elif hasattr(errors, word):
                 assert word not in drawn
                 drawn[word] = status
-    assert set(drawn) == {error.__name__ for error in (OnbrandError, *below(OnbrandError))}
+    assert set(drawn) == {OnbrandError.__name__, *(error.__name__ for error in below(OnbrandError))}
     assert {name: status for name, status in drawn.items() if status} == {
         error.__name__: error.status for error in PROBLEMS
     }
@@ -103,12 +103,12 @@ def test_every_row_of_the_documentation_says_when_and_what_to_do() -> None:
         assert all(cell.endswith(".") for cell in cells[2:]), code
 
 
-def test_a_stored_code_is_found_again_and_an_unknown_one_is_a_failed_model() -> None:
+def test_a_stored_code_gives_its_failure_and_an_unknown_code_gives_model_failed() -> None:
     assert [errors.job_failure(error.code) for error in FAILURES] == FAILURES
     assert errors.job_failure("of_a_newer_version") is errors.ModelFailed
 
 
-def test_the_limits_that_texts_name_are_the_ones_that_hold() -> None:
+def test_the_limits_in_the_texts_are_the_real_limits() -> None:
     assert f"{body.MAX_BYTES:,} bytes" in errors.BodyTooLarge.detail
     assert f"{middleware.MAX_HEAD_BYTES:,} bytes" in errors.HeadersTooLarge.detail
     assert f"{MAX_CODE_POINTS} characters" in errors.PromptTooLong.detail

@@ -147,6 +147,6 @@ def test_a_lora_without_a_checksum_is_refused() -> None:
         parse(document)
 
 
-def test_what_is_not_json_is_refused_with_what_to_do() -> None:
+def test_a_document_that_is_not_json_is_refused_with_what_to_do() -> None:
     with pytest.raises(ManifestInvalid, match="git checkout -- models/mini"):
         parse_manifest(b"\xff\xfe not json")

@@ -46,7 +46,7 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_what_is_due_is_deleted_and_nothing_else(database_url: str, data_dir: Path) -> None:
+def test_expired_jobs_are_deleted_and_nothing_else(database_url: str, data_dir: Path) -> None:
     due, kept = (asyncio.run(complete_job(database_url, data_dir)) for _ in range(2))
     execute(database_url, f"update job set expires_at = now() where id = '{due}'")
     done = clean(data_dir, DATABASE_URL=database_url)
@@ -63,7 +63,7 @@ def test_what_is_due_is_deleted_and_nothing_else(database_url: str, data_dir: Pa
         assert connection.execute("select collected_at from upkeep").fetchone() != (None,)
 
 
-def test_so_much_at_once_that_the_clock_is_likelier_wrong_needs_a_word(database_url: str, data_dir: Path) -> None:
+def test_deleting_more_than_half_of_all_jobs_needs_confirmation(database_url: str, data_dir: Path) -> None:
     execute(
         database_url,
         "insert into job (id, tenant_id, user_id, prompt, seed, seeds, status, error_code, completed_at, expires_at)"
@@ -77,7 +77,9 @@ def test_so_much_at_once_that_the_clock_is_likelier_wrong_needs_a_word(database_
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "Jobs deleted because their time is over: 101.")
 
 
-def test_images_that_seem_to_be_another_databases_need_a_word(database_url: str, data_dir: Path) -> None:
+def test_deleting_images_that_seem_to_belong_to_another_database_needs_confirmation(
+    database_url: str, data_dir: Path
+) -> None:
     asyncio.run(complete_job(database_url, data_dir))
     age(data_dir)
     execute(database_url, "delete from job")  # as if this were an older copy of the database
@@ -106,7 +108,7 @@ def test_missing_images_are_counted_and_the_doctor_names_their_job(database_url:
     assert f"1 images are missing, of these jobs among others: {job_id}." in told.stdout
 
 
-def test_it_finds_the_embedded_database_while_that_runs_and_says_so_when_not(tmp_path: Path) -> None:
+def test_it_uses_the_embedded_database_and_says_if_that_does_not_run(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)  # as root the server runs as another user
     data_dir = tmp_path / "data"
     with EmbeddedPostgres(data_dir) as server:
@@ -121,6 +123,6 @@ def test_it_finds_the_embedded_database_while_that_runs_and_says_so_when_not(tmp
     )
 
 
-def test_a_database_that_is_away_is_one_plain_sentence(data_dir: Path) -> None:
+def test_a_database_that_does_not_answer_is_one_plain_sentence(data_dir: Path) -> None:
     refused = onbrand("clean", DATA_DIR=str(data_dir), DATABASE_URL="postgresql://onbrand:canary@127.0.0.1:1/onbrand")
     assert (refused.returncode, refused.stderr.count("\n"), "canary" in refused.stderr) == (1, 1, False)

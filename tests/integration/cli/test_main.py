@@ -34,7 +34,10 @@ def test_generate_draws_four_different_images_with_their_provenance(tmp_path: Pa
     [
         (["generate", "   ", "--out", "x"], "Describe the illustration in a few words."),
         (["generate", "a" * 501, "--out", "x"], "A prompt may have at most 500 characters. Shorten it and try again."),
-        (["generate", "a\x07", "--out", "x"], "Remove control characters and stacked accents from the prompt."),
+        (
+            ["generate", "a\x07", "--out", "x"],
+            "Remove control characters and unusual accent characters from the prompt.",
+        ),
     ],
 )
 def test_a_prompt_that_is_refused_is_one_plain_sentence(arguments: list[str], sentence: str) -> None:
@@ -71,7 +74,7 @@ def test_migrate_prepares_the_embedded_database_once(tmp_path: Path) -> None:
     assert second.stdout == "nothing to do: the schema is current\n"
 
 
-def test_migrate_on_a_server_that_is_away_is_one_plain_sentence() -> None:
+def test_migrate_on_a_server_that_does_not_answer_is_one_plain_sentence() -> None:
     refused = onbrand("migrate", DATABASE_URL="postgresql://onbrand:secret@127.0.0.1:1/onbrand")
     assert refused.returncode == 1
     assert refused.stderr.startswith("onbrand: The database can't be reached (")

@@ -108,7 +108,7 @@ def test_a_folder_can_be_verified_before_it_is_added(run: Run, pack: BrandPack) 
     assert "README.md" in said(run("verify", str(pack.directory), DATABASE_URL=""), 1)
 
 
-def test_what_was_lost_or_spoilt_is_listed_as_such(run: Run, pack: BrandPack, tmp_path: Path) -> None:
+def test_missing_and_damaged_packs_are_listed_as_such(run: Run, pack: BrandPack, tmp_path: Path) -> None:
     run("add", str(pack.directory))
     run("promote", pack.id, "--to", "candidate")
     directory = tmp_path / "data" / "images" / "packs" / pack.id
@@ -139,7 +139,7 @@ def test_a_pack_for_other_weights_is_not_promoted(run: Run, tmp_path: Path) -> N
         (["build", "--lora", "x", "--name", "y"], 2, "--out"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(run: Run, arguments: list[str], code: int, sentence: str) -> None:
+def test_an_error_is_one_sentence(run: Run, arguments: list[str], code: int, sentence: str) -> None:
     assert sentence in said(run(*arguments), code)
 
 

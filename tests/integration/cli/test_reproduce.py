@@ -95,7 +95,7 @@ def test_a_picture_is_drawn_again_from_its_file_and_its_jobs_prompt(
     assert sorted(path.name for path in picture.parent.glob("*.*")) == ["picture-reproduced.png", "picture.png"]
 
 
-def test_a_picture_that_was_changed_is_told_from_the_one_that_is_drawn_again(picture: Path, tmp_path: Path) -> None:
+def test_a_picture_that_was_changed_is_reported_as_different(picture: Path, tmp_path: Path) -> None:
     pixels = png.decode(picture.read_bytes()).copy()
     pixels[:256, :, 0] ^= 8
     retold(picture, lambda provenance: provenance, pixels)
@@ -142,7 +142,7 @@ def test_two_levels_are_rounding(levels: int, is_rounding: bool) -> None:
         (0, 0.0, "int8", True, None),
     ],
 )
-def test_the_reason_is_what_file_and_pixels_tell(
+def test_the_reason_follows_from_the_file_and_the_pixels(
     max_level: int, mean_level: float, precision: str, is_prompt_given: bool, reason: str | None
 ) -> None:
     found = Difference(max_level, mean_level, share=0.5)
@@ -224,7 +224,7 @@ def test_without_a_database_that_answers_it_asks_for_the_prompt(
     ],
     ids=["deleted", "expired"],
 )
-def test_a_prompt_that_is_kept_no_longer_is_not_used(
+def test_a_prompt_that_has_expired_is_not_used(
     settings: Settings, picture: Path, database_url: str, statement: str
 ) -> None:
     of_job(picture, submitted(database_url, statement))
@@ -246,7 +246,7 @@ def test_a_folder_that_is_not_there_is_refused_before_anything_is_drawn(settings
         reproduce(settings, picture, prompt=PROMPT, out=picture.parent / "none" / "again.png")
 
 
-def test_when_drawing_fails_the_new_file_is_taken_away(settings: Settings, picture: Path) -> None:
+def test_when_drawing_fails_the_new_file_is_removed(settings: Settings, picture: Path) -> None:
     impossible = settings.model_copy(update={"precision": PrecisionChoice.INT8})  # the mini model has float32 only
     with pytest.raises(SetupError):
         reproduce(impossible, picture, prompt=PROMPT, out=None)

@@ -62,7 +62,7 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_month_without_anybody_is_zeros_and_no_percentage(database_url: str, data_dir: Path) -> None:
+def test_a_month_without_users_has_zeros_and_no_percentage(database_url: str, data_dir: Path) -> None:
     said = stats(data_dir, database_url).stdout
     assert "%" not in said
     assert said.splitlines()[0].endswith(", so far")
@@ -75,7 +75,7 @@ def test_a_month_without_anybody_is_zeros_and_no_percentage(database_url: str, d
     ("useful", "not_yet", "said", "doubted"),
     [(7, 2, "7 of 9", "2 of 9"), (7, 3, "7 of 10 (70 %)", "3 of 10 (30 %)")],
 )
-def test_answers_are_a_percentage_from_ten_on(
+def test_ten_or_more_answers_have_a_percentage(
     database_url: str, data_dir: Path, useful: int, not_yet: int, said: str, doubted: str
 ) -> None:
     answered(database_url, useful, not_yet)
@@ -143,13 +143,13 @@ def test_another_month_is_another_month(database_url: str, data_dir: Path) -> No
 
 
 @pytest.mark.parametrize("month", ["2026-13", "november", "2026-1", ""])
-def test_what_is_no_month_is_wrong_usage(data_dir: Path, month: str) -> None:
+def test_a_text_that_is_not_a_month_is_wrong_usage(data_dir: Path, month: str) -> None:
     refused = onbrand("stats", "--month", month, DATA_DIR=str(data_dir))
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "YYYY-MM" in refused.stderr
 
 
-def test_it_finds_the_embedded_database_while_that_runs_and_says_so_when_not(tmp_path: Path) -> None:
+def test_it_uses_the_embedded_database_and_says_if_that_does_not_run(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)  # as root the server runs as another user
     data_dir = tmp_path / "data"
     with EmbeddedPostgres(data_dir) as server:
@@ -161,6 +161,6 @@ def test_it_finds_the_embedded_database_while_that_runs_and_says_so_when_not(tmp
     assert (refused.returncode, "isn't running" in refused.stderr) == (1, True)
 
 
-def test_a_database_that_is_away_is_one_plain_sentence(data_dir: Path) -> None:
+def test_a_database_that_does_not_answer_is_one_plain_sentence(data_dir: Path) -> None:
     refused = onbrand("stats", DATA_DIR=str(data_dir), DATABASE_URL="postgresql://onbrand:canary@127.0.0.1:1/onbrand")
     assert (refused.returncode, refused.stderr.count("\n"), "canary" in refused.stderr) == (1, 1, False)

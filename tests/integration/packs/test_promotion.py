@@ -67,7 +67,9 @@ async def test_a_pack_that_no_designer_approves_does_not_become_production(
     assert (await aliases(database), await events(database)) == ({}, [])
 
 
-async def test_the_approval_of_another_pack_is_none(database: Database, pack: BrandPack, other: BrandPack) -> None:
+async def test_the_approval_of_another_pack_does_not_count(
+    database: Database, pack: BrandPack, other: BrandPack
+) -> None:
     await register_packs(database, pack, other)
     await sign_pack(database, other.id, Verdict.APPROVED)
     with pytest.raises(NotSignedOff):
@@ -82,7 +84,7 @@ async def test_the_latest_verdict_counts(database: Database, pack: BrandPack) ->
     assert await aliases(database) == {Alias.PRODUCTION: pack.id}
 
 
-async def test_doing_without_a_sign_off_is_kept_with_its_reason(database: Database, pack: BrandPack) -> None:
+async def test_a_promotion_without_a_sign_off_is_recorded_with_its_reason(database: Database, pack: BrandPack) -> None:
     await register_packs(database, pack)
     await promote(database, pack.id, without_sign_off="the designer is on the phone")
     assert await events(database) == [("promote", pack.id, None, "the designer is on the phone")]
@@ -94,7 +96,7 @@ async def test_a_candidate_needs_no_sign_off_and_moves_nothing_else(database: Da
     assert await aliases(database) == {Alias.CANDIDATE: pack.id}
 
 
-async def test_what_was_live_becomes_previous_and_a_rollback_swaps_them(
+async def test_the_former_production_becomes_previous_and_a_rollback_swaps_them(
     database: Database, pack: BrandPack, other: BrandPack
 ) -> None:
     await register_packs(database, pack, other)
@@ -123,7 +125,7 @@ async def test_the_bundled_pack_is_what_the_first_promotion_is_rolled_back_to(
     assert await aliases(database) == {Alias.PRODUCTION: SAMPLE.id, Alias.PREVIOUS: pack.id}
 
 
-async def test_promoting_what_is_live_changes_nothing(database: Database, pack: BrandPack, other: BrandPack) -> None:
+async def test_promoting_the_live_pack_changes_nothing(database: Database, pack: BrandPack, other: BrandPack) -> None:
     await register_packs(database, pack, other, SAMPLE)
     assert not (await promote(database, SAMPLE.id, bundled_id=SAMPLE.id)).is_change
     for one in (pack, other):
@@ -155,9 +157,7 @@ async def test_a_pack_that_nobody_added_is_refused(database: Database) -> None:
         await promote(database, "a" * 64, without_sign_off="why not")
 
 
-async def test_of_many_promotions_at_once_each_finds_what_the_one_before_left(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_simultaneous_promotions_are_done_one_after_the_other(database: Database, tmp_path: Path) -> None:
     packs = [make_pack(tmp_path / str(n), version=str(n)) for n in range(6)]
     await register_packs(database, *packs)
     moves = await asyncio.gather(*(promote(database, one.id, without_sign_off="at once") for one in packs))
@@ -171,7 +171,7 @@ async def test_of_many_promotions_at_once_each_finds_what_the_one_before_left(
     assert [event[1] for event in await events(database)] == order
 
 
-async def test_a_claim_holds_promotions_up_until_it_is_committed(database: Database, pack: BrandPack) -> None:
+async def test_a_promotion_waits_until_a_claim_is_committed(database: Database, pack: BrandPack) -> None:
     await register_packs(database, pack)
     async with database.transaction() as claiming:
         assert await promotion.resolve_for_claim(claiming, Alias.PRODUCTION) is None
@@ -187,7 +187,7 @@ async def test_a_claim_holds_promotions_up_until_it_is_committed(database: Datab
 
 @pytest.mark.parametrize("table", ["sign_off", "pack_event"])
 @pytest.mark.parametrize("change", ["delete from {}", "update {} set pack_id = pack_id", "truncate {}"])
-async def test_what_was_signed_and_done_can_only_be_added_to(
+async def test_sign_offs_and_events_can_only_be_added(
     database: Database, pack: BrandPack, table: str, change: str
 ) -> None:
     await register_packs(database, pack)
@@ -195,7 +195,7 @@ async def test_what_was_signed_and_done_can_only_be_added_to(
     await promote(database, pack.id)
     with pytest.raises(psycopg.errors.RaiseException, match=f"{table} is only ever added to"):
         async with database.transaction() as connection:
-            await connection.execute(change.format(table))  # type: ignore[arg-type]
+            await connection.execute(change.format(table))
 
 
 async def test_a_document_is_signed_once(database: Database, pack: BrandPack) -> None:

@@ -70,7 +70,7 @@ def test_a_pack_comes_back_as_it_was_added(store: PackStore, settings: Settings,
     assert store.verify(pack.id) == pack.manifest
 
 
-def test_adding_a_pack_again_changes_nothing_and_completes_what_was_cut_off(
+def test_adding_a_pack_again_changes_nothing_and_completes_an_interrupted_attempt(
     store: PackStore, settings: Settings, pack: BrandPack
 ) -> None:
     store.add(pack.directory)
@@ -95,7 +95,7 @@ def test_another_file_under_the_same_id_is_refused(
     assert target.read_bytes() == b"something else"
 
 
-def test_a_pack_that_is_not_whole_is_not_added(store: PackStore, settings: Settings, pack: BrandPack) -> None:
+def test_a_damaged_pack_is_not_added(store: PackStore, settings: Settings, pack: BrandPack) -> None:
     flip(pack.path("lora.safetensors"))
     with pytest.raises(ChecksumMismatch, match=r"lora\.safetensors .* differs from its checksum"):
         store.add(pack.directory)
@@ -151,7 +151,7 @@ def test_a_damaged_copy_is_fetched_anew(
     assert contents(copy(settings, pack)) == before
 
 
-def test_a_whole_copy_needs_no_store(store: PackStore, settings: Settings, pack: BrandPack) -> None:
+def test_an_undamaged_copy_needs_no_store(store: PackStore, settings: Settings, pack: BrandPack) -> None:
     store.add(pack.directory)
     store.fetch(pack.id)
     shutil.rmtree(settings.data_dir / "images")
@@ -214,12 +214,14 @@ def test_a_pack_is_found_by_the_beginning_of_its_id(store: PackStore, pack: Bran
         ("abcdef", r"No pack has an id that begins with abcdef; `onbrand pack list` shows them\."),
     ],
 )
-def test_what_is_no_id_of_a_pack_finds_none(store: PackStore, beginning: str, sentence: str) -> None:
+def test_a_text_that_is_not_the_beginning_of_an_id_finds_no_pack(
+    store: PackStore, beginning: str, sentence: str
+) -> None:
     with pytest.raises(PackNotFound, match=sentence):
         store.find(beginning)
 
 
-def test_a_beginning_that_several_ids_share_finds_none(store: PackStore, settings: Settings) -> None:
+def test_a_beginning_that_several_ids_share_finds_no_pack(store: PackStore, settings: Settings) -> None:
     for end in "01":
         (settings.data_dir / "images" / "packs" / ("abcdef" + end * 58)).mkdir(parents=True)
         (settings.data_dir / "images" / "packs" / ("abcdef" + end * 58) / MANIFEST).write_text("{}")
@@ -227,7 +229,7 @@ def test_a_beginning_that_several_ids_share_finds_none(store: PackStore, setting
         store.find("abcdef")
 
 
-def test_a_pack_that_is_not_there_is_said_to_be_so(store: PackStore) -> None:
+def test_a_pack_that_is_not_stored_says_how_to_add_it(store: PackStore) -> None:
     for use in (store.verify, store.fetch):
         with pytest.raises(PackNotFound, match=r"is not in the pack store\. Add it with `onbrand pack add DIR`"):
             use("a" * 64)

@@ -1,0 +1,71 @@
+"""`onbrand doctor` on jobs that are stuck, failed or overdue, and on missing images."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID, uuid4
+
+from onbrand.database.pool import Database
+from onbrand.jobs import attempts, service
+from onbrand.jobs.models import Owner, Pack, StoredImage
+from tests.integration.doctor.reports import CANARY, examined, execute
+from tests.rules import LIMITS
+
+
+async def complete_job(url: str) -> UUID:
+    database = Database(url, application_name="test", max_connections=1)
+    await database.open()
+    try:
+        async with database.transaction() as connection:
+            owner = Owner(uuid4(), uuid4())
+            submitted = await service.submit(connection, owner, CANARY, idempotency_key=None, limits=LIMITS)
+            pack = Pack("a" * 64, "Sample brand", "1")
+            held = await attempts.claim(connection, submitted.job_id, "worker", pack=pack, lease_seconds=45)
+            assert held is not None
+            images = [StoredImage(n, "0" * 64, 1) for n in (1, 2, 3, 4)]
+            assert await attempts.publish(connection, held, images, prompt_ignored=0, retention_hours=720)
+        return held.job_id
+    finally:
+        await database.close()
+
+
+def test_missing_images_and_a_held_deletion_are_problems(chosen: dict[str, str], database_url: str) -> None:
+    job_id = asyncio.run(complete_job(database_url))
+    execute(database_url, "update image set missing_since = now() where n > 1")
+    execute(database_url, "update upkeep set retention_held_since = now() - interval '3 hours', swept_at = now()")
+    execute(database_url, "update job set expires_at = now() - interval '25 hours'")
+    told = examined(chosen)
+    assert (told.healthy, told.problems()) == (False, ["deletion", "overdue", "missing_images"])
+    assert f"3 images are missing, of these jobs among others: {job_id}" in told.says("missing_images")
+    assert "held back for 3 hours" in told.says("deletion")
+
+
+def test_stuck_waiting_and_failed_jobs_are_reported(chosen: dict[str, str], database_url: str) -> None:
+    for _ in range(4):
+        asyncio.run(complete_job(database_url))
+    numbered = "(select id from job order by id offset %s limit 1)"
+    running = "completed_at = null, expires_at = null, result_attempt = null, percent = 0"
+    execute(
+        database_url,
+        f"update job set status = 'processing', {running}, worker_id = 'w', lease_until = now() - interval '2 minutes'"
+        f" where id = {numbered}",
+        0,
+    )
+    execute(
+        database_url,
+        f"update job set status = 'queued', {running}, created_at = now() - interval '20 minutes'"
+        f" where id = {numbered}",
+        1,
+    )
+    execute(
+        database_url,
+        f"update job set status = 'failed', error_code = 'timeout', result_attempt = null, percent = 0"
+        f" where id = {numbered}",
+        2,
+    )
+    execute(database_url, "delete from procrastinate_jobs")
+    told = examined(chosen)
+    assert told.problems() == ["workers", "leases", "sweep"]
+    assert {told.state(check) for check in ("waiting", "deliveries", "failures")} == {"warning"}
+    assert "1 are complete, 1 failed: timeout 1." in told.says("failures")
+    assert "the first for 20 minutes" in told.says("waiting")
