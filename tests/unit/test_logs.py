@@ -144,14 +144,14 @@ def test_lines_go_to_standard_error(root: logging.Logger, capsys: pytest.Capture
 
 
 def actions_in_the_code() -> set[str]:
-    found = set()
+    found: set[str] = set()
     for path in (REPOSITORY / "onbrand").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Dict):
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == "action":
                         assert isinstance(value, ast.Constant), f"{path}:{node.lineno}: spell the action out"
-                        found.add(value.value)
+                        found.add(str(value.value))
     return found
 
 
