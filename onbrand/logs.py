@@ -28,6 +28,7 @@ ACTIONS = {
     "collect": "stored images that belong to no result were deleted",
     "collect_held": "so many stored images belong to no job that none was deleted",
     "database_lost": "the database did not answer",
+    "delete_job": "a job and its images were deleted because its retention time is over",
     "deliver_again": "the sweep delivered waiting jobs whose queue entry was lost",
     "expire": "jobs were deleted because their retention time is over",
     "expire_held": "so many jobs are due for deletion at once that the deletion waits",
@@ -40,6 +41,7 @@ ACTIONS = {
     "keys_refresh_failed": "the identity provider's signing keys could not be refreshed",
     "keys_loaded": "the identity provider's signing keys were loaded",
     "migrate": "the database's schema was changed",
+    "migrate_wait": "a change of the schema waits for a table that is in use",
     "model_lost": "the model process ended by itself or stopped answering",
     "model_output": "the model process printed something, such as a library's warning",
     "model_ready": "the model is loaded",
@@ -80,14 +82,15 @@ def configure(settings: Settings, process: str) -> None:
 
 
 class _Repetitions(logging.Filter):
-    """Drops a line that repeats the line before it, for a minute."""
+    """Drops a line that repeats the line before it, for a minute, and makes one line of a text that has several."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last = ("", float("-inf"))
 
     def filter(self, record: logging.LogRecord) -> bool:
-        message, (last, at) = record.getMessage(), self._last
+        message, (last, at) = " ".join(record.getMessage().split()), self._last
+        record.msg, record.args = message, ()
         if message == last and record.created - at < _REPEAT_SECONDS:
             return False
         self._last = (message, record.created)

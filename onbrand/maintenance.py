@@ -1,4 +1,5 @@
-"""What happens without a request: lost jobs are found, due jobs are deleted, rows and stored images are compared.
+"""What happens without a request: lost jobs are found, due jobs are deleted, rows and stored images are compared, and
+stored images are read.
 
 It runs in each API process, so it works with no worker alive; a worker also sweeps once at its start. Any number of
 processes may run it at the same time, and each may die on any line: every step is one transaction or may be repeated.
@@ -8,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from onbrand.config import Settings
 from onbrand.database.pool import Database
-from onbrand.errors import DatabaseUnavailable, ImageStoreUnavailable
+from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageStoreUnavailable
 from onbrand.images.store import ImageStore, StoredKey
-from onbrand.jobs import retention, usage
+from onbrand.jobs import retention, scrub, usage
 from onbrand.jobs.attempts import Rules
 from onbrand.jobs.sweep import Swept, sweep_jobs
 
@@ -51,6 +52,14 @@ class Collected:
     held: bool = False
 
 
+@dataclass(frozen=True)
+class Scrubbed:
+    """What reading stored images found: how many were read, and how many of them are damaged or gone."""
+
+    read: int = 0
+    damaged: int = 0
+
+
 class Maintenance:
     """Looks after one database and the image store that belongs to it."""
 
@@ -65,6 +74,7 @@ class Maintenance:
             group.create_task(_for_ever(self.sweep, SWEEP_SECONDS))
             group.create_task(_for_ever(self.expire, EXPIRE_SECONDS))
             group.create_task(_for_ever(self._collect_in_turn, _COLLECT_CHECK_SECONDS))
+            group.create_task(_for_ever(self.scrub_round, scrub.ROUND_SECONDS))
 
     async def sweep(self) -> Swept:
         """Find lost jobs and late jobs (`jobs.sweep`), and log what was done."""
@@ -134,6 +144,9 @@ class Maintenance:
                 return False  # the job stays marked, and a later round deletes it
             async with self._database.transaction() as connection:
                 await retention.delete_row(connection, job_id)
+            logger.info(
+                "The job was deleted after its retention time", extra={"action": "delete_job", "job_id": str(job_id)}
+            )
             return True
 
     async def collect(self, *, confirmed: bool = False) -> Collected:
@@ -146,6 +159,8 @@ class Maintenance:
         seen: set[tuple[UUID, int, int]] = set()
         # This machine's clock, not the database's; two hours are more than its error.
         before = datetime.now(UTC) - timedelta(hours=retention.ORPHAN_HOURS)
+        async with self._database.transaction() as connection:
+            began = await retention.database_now(connection)
         async for batch in self._images.stored():
             async with self._database.transaction() as connection:
                 kept_attempts = await retention.attempts_to_keep(connection, {key.job_id for key in batch})
@@ -169,7 +184,7 @@ class Maintenance:
             )
         deleted = 0 if is_held else await self._images.delete(orphans)
         leftovers = await self._images.sweep_leftovers(timedelta(hours=retention.ORPHAN_HOURS))
-        missing = await self._note_missing(seen)
+        missing = await self._note_missing(seen, began)
         if deleted or leftovers:
             logger.info(
                 "Deleted %d images and %d half-written files that belong to no result",
@@ -179,12 +194,12 @@ class Maintenance:
             )
         return Collected(deleted, leftovers, missing, is_held)
 
-    async def _note_missing(self, seen: set[tuple[UUID, int, int]]) -> int:
+    async def _note_missing(self, seen: set[tuple[UUID, int, int]], began: datetime) -> int:
         missing: list[tuple[UUID, int]] = []
         after: UUID | None = None
         while True:
             async with self._database.transaction() as connection:
-                published = await retention.published_images(connection, after, _BATCH)
+                published = await retention.published_images(connection, began, after, _BATCH)
             if not published:
                 break
             missing += [(job_id, image.n) for job_id, n, image in published if (job_id, n, image.n) not in seen]
@@ -196,6 +211,42 @@ class Maintenance:
                 "The store has lost images of a complete job", extra={"action": "image_missing", "job_id": str(job_id)}
             )
         return len(missing)
+
+    async def scrub_round(self) -> Scrubbed:
+        """Read the stored images whose turn it is (`jobs.scrub`), one after the other, and note which are damaged."""
+        async with self._database.transaction() as connection:
+            images = await scrub.start_round(connection)
+        return await self._read(images)
+
+    async def read_all(self, tell: Callable[[int], None] = lambda _: None) -> Scrubbed:
+        """Read every stored image of a complete job now, and note which are damaged. `tell` hears how many are read."""
+        read, damaged = 0, 0
+        last: scrub.Published | None = None
+        while True:
+            async with self._database.transaction() as connection:
+                images = await scrub.next_after(connection, last, _BATCH)
+            if not images:
+                return Scrubbed(read, damaged)
+            last = images[-1]
+            found = await self._read(images)
+            read, damaged = read + found.read, damaged + found.damaged
+            tell(read)
+
+    async def _read(self, images: Sequence[scrub.Published]) -> Scrubbed:
+        damaged: list[scrub.Published] = []
+        for published in images:
+            try:
+                await self._images.get(published.job_id, published.attempt, published.image)
+            except ImageCorrupt:
+                damaged.append(published)
+        async with self._database.transaction() as connection:
+            found = await scrub.note_read(connection, images, damaged)
+        for job_id in found:
+            logger.error(
+                "A stored image of a complete job is damaged or gone",
+                extra={"action": "image_corrupt", "job_id": str(job_id)},
+            )
+        return Scrubbed(len(images), len(damaged))
 
     async def _collect_in_turn(self) -> None:
         async with self._database.transaction() as connection:

@@ -128,3 +128,8 @@ def _families(figures: Figures | None, usual_seconds: int | None) -> Iterator[Me
     yield GaugeMetricFamily(
         "onbrand_images_missing", "Published images that the store no longer has.", figures.images_missing
     )
+    yield GaugeMetricFamily(
+        "onbrand_images_damaged",
+        "Published images whose stored bytes no longer match their checksum.",
+        figures.images_damaged,
+    )

@@ -13,12 +13,15 @@ from onbrand.cli.output import AsJson, silence_logs
 from onbrand.config import Settings, load_settings
 
 if TYPE_CHECKING:
-    from onbrand.maintenance import Collected, Expired
+    from onbrand.maintenance import Collected, Expired, Scrubbed
 
 
 def clean_command(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Also delete what is held back because it is unusually much.")
+    ] = False,
+    read: Annotated[
+        bool, typer.Option("--read", help="Also read every stored image and compare it with its checksum.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -27,7 +30,7 @@ def clean_command(
 
     silence_logs()
     settings = load_settings()
-    cleaned = asyncio.run(clean(settings, url_for_command(settings), confirmed=confirm))
+    cleaned = asyncio.run(clean(settings, url_for_command(settings), confirmed=confirm, read=read))
     typer.echo(cleaned.as_json() if as_json else cleaned.as_sentences())
     raise typer.Exit(0 if cleaned.finished else 1)
 
@@ -38,6 +41,7 @@ class Cleaned:
 
     expired: Expired
     collected: Collected
+    read: Scrubbed | None = None  # None: the images were not read
 
     @property
     def finished(self) -> bool:
@@ -46,13 +50,12 @@ class Cleaned:
 
     def as_json(self) -> str:
         """One JSON document for a script."""
-        return json.dumps(
-            {"finished": self.finished, "expired": asdict(self.expired), "collected": asdict(self.collected)}, indent=2
-        )
+        document = {"finished": self.finished, "expired": asdict(self.expired), "collected": asdict(self.collected)}
+        return json.dumps(document | ({"read": asdict(self.read)} if self.read else {}), indent=2)
 
     def as_sentences(self) -> str:
         """What was deleted, and what to do about the rest."""
-        return "\n".join([*self._about_jobs(), *self._about_images()])
+        return "\n".join([*self._about_jobs(), *self._about_images(), *self._about_reading()])
 
     def _about_jobs(self) -> list[str]:
         if self.expired.held:
@@ -85,11 +88,23 @@ class Cleaned:
             )
         return said
 
+    def _about_reading(self) -> list[str]:
+        if self.read is None:
+            return []
+        said = [f"Stored images read: {self.read.read}."]
+        if self.read.damaged:
+            said.append(
+                f"Damaged or gone: {self.read.damaged} of them. `onbrand doctor` names the jobs; restore the images"
+                " from a backup of the store if there is one."
+            )
+        return said
 
-async def clean(settings: Settings, database_url: str, *, confirmed: bool) -> Cleaned:
+
+async def clean(settings: Settings, database_url: str, *, confirmed: bool, read: bool = False) -> Cleaned:
     """Delete expired jobs, and images that belong to no result.
 
-    `confirmed` also deletes what `Maintenance` holds back because it is unusually much.
+    `confirmed` also deletes what `Maintenance` holds back because it is unusually much. `read` also reads all
+    stored images.
 
     Raises:
         DatabaseNotReady: the database's schema is older than this version.
@@ -112,6 +127,7 @@ async def clean(settings: Settings, database_url: str, *, confirmed: bool) -> Cl
         expired = await maintenance.expire(confirmed=confirmed)
         async with database.transaction() as connection:
             await retention.start_collection(connection, 0)  # 0 seconds: whenever it was done last
-        return Cleaned(expired, await maintenance.collect(confirmed=confirmed))
+        collected = await maintenance.collect(confirmed=confirmed)
+        return Cleaned(expired, collected, await maintenance.read_all() if read else None)
     finally:
         await database.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
 from onbrand.database.pool import Connection
@@ -41,7 +42,7 @@ class Endings:
 
 @dataclass(frozen=True)
 class Missing:
-    """Published images that the store no longer had when rows and images were last compared."""
+    """Published images that the store had lost or damaged when it was last looked at."""
 
     images: int
     jobs: tuple[UUID, ...]  # the first few
@@ -115,9 +116,28 @@ async def endings(connection: Connection) -> Endings:
 
 async def missing(connection: Connection, named: int) -> Missing:
     """Published images that are missing, and the ids of the first `named` of their jobs, the oldest loss first."""
+    return await _lost(connection, "missing_since", named)
+
+
+async def damaged(connection: Connection, named: int) -> Missing:
+    """The same for images whose stored bytes are no longer those of their checksum."""
+    return await _lost(connection, "damaged_since", named)
+
+
+async def unread(connection: Connection) -> float:
+    """Seconds since that image of a complete job was read which was read longest ago; 0 if there is none."""
     cursor = await connection.execute(
-        "select job_id, count(*) as images from image where missing_since is not null"
-        " group by job_id order by min(missing_since), job_id"
+        "select extract(epoch from now() - min(checked_at))::float8 as seconds"
+        " from image join job on job.id = image.job_id where job.expires_at > now()"
+    )
+    row = await cursor.fetchone()
+    return (row and row["seconds"]) or 0.0
+
+
+async def _lost(connection: Connection, since: LiteralString, named: int) -> Missing:
+    cursor = await connection.execute(
+        f"select job_id, count(*) as images from image where {since} is not null"
+        f" group by job_id order by min({since}), job_id"
     )
     rows = await cursor.fetchall()
     return Missing(sum(row["images"] for row in rows), tuple(row["job_id"] for row in rows[:named]))

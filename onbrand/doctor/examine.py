@@ -32,6 +32,7 @@ _OF_THE_WORK = (
     ("failures",),
     ("overdue",),
     ("missing_images",),
+    ("damaged_images",),
     ("review",),
 )
 
@@ -128,7 +129,7 @@ class _Looks:
     async def all(self) -> Findings:
         found = await self._look(_OF_THE_SERVER, self._server)
         found |= await self._look(_OF_THE_TABLES, self._tables)
-        looks = (self._work, self._failures, self._overdue, self._missing, self._review)
+        looks = (self._work, self._failures, self._overdue, self._missing, self._damaged, self._review)
         for checks, look in zip(_OF_THE_WORK, looks, strict=True):
             if any(found[check].state in (State.PROBLEM, State.SKIPPED) for check in _OF_THE_TABLES):
                 found |= dict.fromkeys(checks, skipped("The tables can't be read: see schema and rights."))
@@ -156,9 +157,11 @@ class _Looks:
     async def _tables(self, connection: Connection) -> Findings:
         if forbidden := await diagnostics.forbidden(connection):
             return {"rights": work.rights(forbidden), "schema": skipped("The role may not read the table.")}
-        version = await migrations.version(connection)
-        needed = max(step.version for step in migrations.migrations())
-        rights = work.rights(forbidden) if version is not None else skipped("There are no tables.")
+        applied = await migrations.applied_here(connection)
+        version, needed = (applied[-1].version if applied else None), migrations.migrations()[-1].version
+        rights = work.rights(forbidden) if applied else skipped("There are no tables.")
+        if altered := migrations.altered(applied):
+            return {"rights": rights, "schema": problem(migrations.altered_message(altered))}
         return {"rights": rights, "schema": work.schema(version, needed)}
 
     async def _work(self, connection: Connection) -> Findings:
@@ -178,6 +181,10 @@ class _Looks:
 
     async def _missing(self, connection: Connection) -> Findings:
         return {"missing_images": work.missing_images(await diagnostics.missing(connection, work.JOBS_NAMED))}
+
+    async def _damaged(self, connection: Connection) -> Findings:
+        damaged = await diagnostics.damaged(connection, work.JOBS_NAMED)
+        return {"damaged_images": work.damaged_images(damaged, await diagnostics.unread(connection))}
 
     async def _review(self, connection: Connection) -> Findings:
         live = await promotion.resolve(connection, self._settings.pack)

@@ -51,6 +51,7 @@ CHECKS = {
     "overdue": "no job still exists a day after it should have been deleted",
     "comparison": "the database's rows and the stored images are compared",
     "missing_images": "the store has the images of all complete jobs",
+    "damaged_images": "the stored images are what they were, as far as they were read within a week",
     "retention": "how long jobs are kept; backups keep them for longer",
 }
 _WIDEST = max(map(len, CHECKS))

@@ -15,6 +15,7 @@ from onbrand.jobs.metrics import Figures
 from onbrand.packs.promotion import SignOff, short
 from onbrand.packs.promotion import Verdict as PackVerdict
 
+_UNREAD_SECONDS = 8 * 86400.0  # each image is read within seven days
 LAPSED_SECONDS = 60.0  # long enough for several sweeps
 JOBS_NAMED = 5  # of those with missing images
 _LONG_WAIT_SECONDS = 600.0
@@ -178,6 +179,23 @@ def missing_images(missing: Missing) -> Verdict:
         f"{missing.images} images are missing, of these jobs among others: {named}.",
         "Restore them from a backup of the store under the same keys. Then run `onbrand clean`, which looks again.",
     )
+
+
+def damaged_images(damaged: Missing, unread_seconds: float) -> Verdict:
+    """Pictures whose bytes have changed in the store, and whether all are looked at often enough to know."""
+    if damaged.images:
+        named = ", ".join(str(job_id) for job_id in damaged.jobs)
+        return problem(
+            f"{damaged.images} images are damaged or gone, of these jobs among others: {named}.",
+            "Restore them from a backup of the store under the same keys; `onbrand clean --read` looks again. If it"
+            " repeats, check the disk.",
+        )
+    if unread_seconds > _UNREAD_SECONDS:
+        return warning(
+            f"A stored image was last read {unread_seconds / 86400:.0f} days ago.",
+            "An API process that runs all the time reads each within a week. `onbrand clean --read` reads all now.",
+        )
+    return ok("None is known to be damaged, and each was read within a week.")
 
 
 def retention(settings: Settings) -> Verdict:

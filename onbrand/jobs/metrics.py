@@ -21,10 +21,12 @@ select
     (select count(*) from live_worker where state = 'loading') as workers_loading,
     (select count(*) from live_worker where state = 'ready') as workers_ready,
     (select count(*) from image where missing_since is not null) as images_missing,
+    (select count(*) from image where damaged_since is not null) as images_damaged,
     (select extract(epoch from now() - min(created_at)) from job where status = 'queued') as waiting_seconds,
     extract(epoch from now() - swept_at) as since_sweep,
     extract(epoch from now() - expired_at) as since_expiry,
     extract(epoch from now() - collected_at) as since_collection,
+    extract(epoch from now() - scrubbed_at) as since_scrub,
     extract(epoch from now() - retention_held_since) as retention_held,
     extract(epoch from now() - collection_held_since) as collection_held
 from upkeep
@@ -41,6 +43,7 @@ class Figures:
     failed: int  # likewise
     workers: dict[str, int]  # live ones, by their state
     images_missing: int  # published images that the store has lost
+    images_damaged: int  # published images whose stored bytes are others now
     oldest_waiting: float  # how long the oldest queued job has been waiting; 0 if none is queued
     since_upkeep: dict[str, float]  # for each maintenance task, when it was last done; without tasks never done
     retention_held: float  # how long a suspiciously large deletion has been held back; 0 if none is
@@ -52,7 +55,7 @@ async def collect(connection: Connection) -> Figures:
     cursor = await connection.execute(STATEMENT)
     row = await cursor.fetchone()
     assert row is not None  # the migration made the one row
-    since = {task: row[f"since_{task}"] for task in ("sweep", "expiry", "collection")}
+    since = {task: row[f"since_{task}"] for task in ("sweep", "expiry", "collection", "scrub")}
     return Figures(
         queued=row["queued"],
         processing=row["processing"],
@@ -63,5 +66,6 @@ async def collect(connection: Connection) -> Figures:
         oldest_waiting=float(row["waiting_seconds"] or 0),
         since_upkeep={task: float(seconds) for task, seconds in since.items() if seconds is not None},
         retention_held=float(row["retention_held"] or 0),
+        images_damaged=row["images_damaged"],
         collection_held=float(row["collection_held"] or 0),
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from onbrand.database.pool import Connection
@@ -147,20 +148,30 @@ async def attempts_to_keep(connection: Connection, job_ids: Collection[UUID]) ->
     return {row["id"]: Kept(row["id"], row["attempt"]) for row in await cursor.fetchall()}
 
 
+async def database_now(connection: Connection) -> datetime:
+    """The database's clock, by which jobs end."""
+    cursor = await connection.execute("select now() as now")
+    row = await cursor.fetchone()
+    assert row is not None  # it always has one
+    now: datetime = row["now"]
+    return now
+
+
 async def published_images(
-    connection: Connection, after: UUID | None, limit: int
+    connection: Connection, before: datetime, after: UUID | None, limit: int
 ) -> list[tuple[UUID, int, StoredImage]]:
     """The published images of the next `limit` jobs after the id `after`, in the order of ids: job, attempt, image.
 
-    Jobs that ended in the last two hours are left out, because the caller may have listed the store before they ended.
+    Only jobs that ended before `before`. Their images were stored earlier still, because a job is published after its
+    images are stored. So a list of the store that begins at `before` or later has every one of them.
     """
     cursor = await connection.execute(
         "select job.id, job.result_attempt, image.n, image.sha256, image.size from ("
         " select id, result_attempt from job where status = 'complete' and expiring_at is null and expires_at > now()"
-        " and completed_at < now() - make_interval(hours => %(hours)s)"
+        " and completed_at < %(before)s"
         " and (%(after)s::uuid is null or id > %(after)s) order by id limit %(limit)s) as job"
         " join image on image.job_id = job.id order by job.id, image.n",
-        {"hours": ORPHAN_HOURS, "after": after, "limit": limit},
+        {"before": before, "after": after, "limit": limit},
     )
     rows = await cursor.fetchall()
     return [(row["id"], row["result_attempt"], StoredImage(row["n"], row["sha256"], row["size"])) for row in rows]

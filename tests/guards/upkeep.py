@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.guards.guard import Guard
 
 _COLLECTION = "tests/integration/maintenance/test_collection.py"
+_SCRUB = "tests/integration/maintenance/test_scrub.py"
 _RETENTION = "tests/integration/maintenance/test_retention.py"
+_MIGRATIONS = "tests/integration/database/test_migrations.py"
 _IMAGES = "tests/integration/storage/test_images.py"
 
 GUARDS = (
@@ -138,5 +140,41 @@ GUARDS = (
         ", missing",
         ", []",
         (f"{_COLLECTION}::test_a_published_image_that_the_store_lost_is_flagged_until_it_is_back",),
+    ),
+    Guard(
+        "a lost image is missed however young it is",
+        "retention.published_images",
+        "completed_at < %(before)s",
+        "completed_at < %(before)s - interval '2 hours'",
+        (f"{_COLLECTION}::test_a_lost_image_is_found_however_young_it_is",),
+    ),
+    Guard(
+        "a changed byte in a stored image is noted",
+        "Maintenance._read",
+        "damaged.append(published)",
+        "pass",
+        (f"{_SCRUB}::test_one_changed_byte_is_found_without_anybody_opening_the_picture",),
+    ),
+    Guard(
+        "images are read in turns",
+        "jobs.scrub",
+        "_REST_HOURS = 24",
+        "_REST_HOURS = 0",
+        (f"{_SCRUB}::test_a_few_are_read_in_each_round_the_longest_unread_first_until_all_are",),
+    ),
+    # --- migrations --------------------------------------------------------------------------------------------------
+    Guard(
+        "a migration with another text is noticed",
+        "migrations.altered",
+        "step.checksum != known[step.version].checksum",
+        "False",
+        (f"{_MIGRATIONS}::test_a_database_made_with_another_text_of_a_migration_is_told_from_ours",),
+    ),
+    Guard(
+        "readers never stand behind a migration",
+        "database.migrations",
+        "_LOCK_TIMEOUT_MS = 200",
+        "_LOCK_TIMEOUT_MS = 0",
+        (f"{_MIGRATIONS}::test_readers_pass_while_a_migration_waits_for_its_table",),
     ),
 )

@@ -37,6 +37,7 @@ FIGURES = Figures(
     failed=0,
     workers={"loading": 0, "ready": 1},
     images_missing=0,
+    images_damaged=0,
     oldest_waiting=0.0,
     since_upkeep={"sweep": 3.0, "expiry": 30.0, "collection": 3600.0},
     retention_held=0.0,
@@ -185,6 +186,13 @@ def test_held_back_images_are_a_problem_and_the_advice_releases_them() -> None:
     assert "onbrand clean --confirm" in (found.advice or "")
 
 
+def test_damaged_images_are_told_with_their_jobs_and_so_is_that_nobody_read_them() -> None:
+    lost = UUID(int=1)
+    assert str(lost) in work.damaged_images(Missing(1, (lost,)), 0).says
+    states = [work.damaged_images(Missing(0, ()), days * 86400.0).state for days in (0, 7.5, 9)]
+    assert states == [State.OK, State.OK, State.WARNING]
+
+
 def test_missing_images_are_reported_with_their_jobs() -> None:
     lost = UUID(int=7)
     found = work.missing_images(Missing(4, (lost,)))
@@ -305,7 +313,7 @@ def test_lines_begin_with_the_state_and_are_one_for_each_check() -> None:
     lines = report(clock=problem("Wrong.\nforged", "Set it.")).as_lines().splitlines()
     assert len(lines) == len(CHECKS) + 1
     assert [line for line in lines if line.startswith("problem ")] == ["problem  clock           Wrong. forged Set it."]
-    assert lines[-1].endswith("1 problem, 0 warnings, 33 ok, 0 skipped.")
+    assert lines[-1].endswith("1 problem, 0 warnings, 34 ok, 0 skipped.")
 
 
 def test_on_a_terminal_the_marks_of_the_states_differ_without_colour() -> None:

@@ -172,3 +172,10 @@ def test_every_line_we_log_has_an_action() -> None:
 
 def test_actions_are_verbs_in_snake_case_with_a_meaning() -> None:
     assert all(name.replace("_", "").isalpha() and name.islower() and meaning for name, meaning in ACTIONS.items())
+
+
+@pytest.mark.usefixtures("root")
+def test_what_psycopg_says_in_several_lines_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Settings.model_construct(env=Environment.LOCAL, log_format=None, log_level="INFO"), "api")
+    logging.getLogger("psycopg.pool").warning("error connecting: %s", "refused\n\tIs the server running?")
+    assert "error connecting: refused Is the server running?" in capsys.readouterr().err

@@ -140,6 +140,12 @@ async def test_a_published_image_that_the_store_lost_is_flagged_until_it_is_back
     assert await harness.query("select from image where missing_since is not null") == []
 
 
+async def test_a_lost_image_is_found_however_young_it_is(harness: MaintenanceHarness) -> None:
+    job_id = await harness.complete()
+    harness.path(job_id, 1, 2).unlink()
+    assert await harness.maintenance.collect() == Collected(missing=1)
+
+
 async def test_a_job_that_completes_while_the_store_is_compared_is_not_touched(harness: MaintenanceHarness) -> None:
     held = await harness.claimed()
     stored = await harness.store(held, hours_old=3)
