@@ -5,7 +5,7 @@
     │   ├── ConfigError             a setting is wrong (78)
     │   ├── DataDirUnwritable  PortBusy  AlreadyRunning  DatabaseNotReady
     │   ├── ObjectStoreRefused  ObjectStoreUnreachable
-    │   ├── DatabaseServerFailed  PageNotBuilt
+    │   ├── DatabaseServerFailed  PageNotBuilt  BackupUnusable  RestoreRefused
     │   ├── WeightsMissing  NotEnoughMemory  PrecisionUnsupported  ModelRefused  ModelProcessDied
     │   ├── WeightsUnusable         a base or a brand pack is there, but it cannot be used as it is
     │   │   ├── FileDamaged         a file does not have the bytes that its manifest or its format says
@@ -90,6 +90,14 @@ class DatabaseNotReady(SetupError):
 
 class DatabaseServerFailed(SetupError):
     """Raised when the embedded PostgreSQL did not start. The message contains the end of its log."""
+
+
+class BackupUnusable(SetupError):
+    """A backup cannot be written to this file, or the file is not a whole backup that this version can read."""
+
+
+class RestoreRefused(SetupError):
+    """A restore would meet what is there already: a data directory, a database or an image store that is in use."""
 
 
 class ObjectStoreRefused(SetupError):

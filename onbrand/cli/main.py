@@ -9,6 +9,7 @@ import typer
 
 from onbrand import __version__
 from onbrand.cli.api import api
+from onbrand.cli.backup import backup_command
 from onbrand.cli.bench import bench_command
 from onbrand.cli.clean import clean_command
 from onbrand.cli.doctor import doctor
@@ -17,11 +18,12 @@ from onbrand.cli.migrate import migrate
 from onbrand.cli.openapi import openapi
 from onbrand.cli.pack.app import app as pack_app
 from onbrand.cli.reproduce import reproduce_command
+from onbrand.cli.restore import restore_command
 from onbrand.cli.stats import stats_command
 from onbrand.cli.token import token
 from onbrand.cli.up import up
 from onbrand.cli.worker import worker
-from onbrand.errors import OnbrandError, SetupError
+from onbrand.errors import DatabaseUnavailable, ImageStoreUnavailable, OnbrandError, SetupError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 # `--help` lists the commands in this order.
@@ -35,6 +37,8 @@ app.command()(token)
 app.command()(doctor)
 app.command("bench")(bench_command)
 app.command("clean")(clean_command)
+app.command("backup")(backup_command)
+app.command("restore")(restore_command)
 app.command("stats")(stats_command)
 app.command(hidden=True)(openapi)
 app.add_typer(pack_app, name="pack")
@@ -47,6 +51,13 @@ def main() -> None:
     except SetupError as error:
         sys.stderr.write(f"onbrand: {error.message}\n")
         sys.exit(error.exit_code)
+    except (DatabaseUnavailable, ImageStoreUnavailable) as error:  # their details speak to a person at the page
+        part = "database" if isinstance(error, DatabaseUnavailable) else "image store"
+        sys.stderr.write(
+            f"onbrand: The {part} doesn't answer, so this ended early. What was done before stays done. `onbrand"
+            " doctor` says what to look at; then run this again.\n"
+        )
+        sys.exit(1)
     except OnbrandError as error:
         sys.stderr.write(f"onbrand: {error.message}\n")
         sys.exit(1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
@@ -184,7 +184,7 @@ class ObjectStore:
         with translated(is_missing_expected=False):
             return list(obstore.list_with_delimiter(self.store, prefix)["common_prefixes"])
 
-    def upload(self, key: str, source: Path | bytes, *, at_once: int) -> None:
+    def upload(self, key: str, source: Path | bytes | IO[bytes], *, at_once: int) -> None:
         """Store a large object durably, whole or not at all, in parts of which `at_once` are sent side by side.
 
         It replaces an object with the same key: obstore has no mode for parts that only creates.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.guards.guard import Guard
 
 _COLLECTION = "tests/integration/maintenance/test_collection.py"
+_BACKUP = "tests/integration/backup/test_backup_file.py"
 _SCRUB = "tests/integration/maintenance/test_scrub.py"
 _RETENTION = "tests/integration/maintenance/test_retention.py"
 _MIGRATIONS = "tests/integration/database/test_migrations.py"
@@ -176,5 +177,27 @@ GUARDS = (
         "_LOCK_TIMEOUT_MS = 200",
         "_LOCK_TIMEOUT_MS = 0",
         (f"{_MIGRATIONS}::test_readers_pass_while_a_migration_waits_for_its_table",),
+    ),
+    # --- backups -----------------------------------------------------------------------------------------------------
+    Guard(
+        "a restore meets no jobs",
+        "dump._require_unused",
+        "raise RestoreRefused(",
+        "str(",
+        (f"{_BACKUP}::test_by_url_a_restore_fills_a_database_that_is_empty_and_refuses_one_that_is_not",),
+    ),
+    Guard(
+        "a damaged backup is not restored",
+        "Archive.extract",
+        "digest.hexdigest() != sha256",
+        "False",
+        (f"{_BACKUP}::test_a_file_that_is_no_whole_backup_of_ours_makes_nothing",),
+    ),
+    Guard(
+        "a restore writes only below the keys of pictures and packs",
+        "archive.is_key",
+        "_KEY.fullmatch(text) is not None",
+        "True",
+        (f"{_BACKUP}::test_a_file_that_is_no_whole_backup_of_ours_makes_nothing",),
     ),
 )

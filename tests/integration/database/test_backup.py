@@ -99,12 +99,12 @@ def test_a_dump_and_the_images_that_were_copied_after_it_come_back_together(fold
         job_id = asyncio.run(complete_job(server.url, data_dir))
         with psycopg.connect(server.url) as connection:
             connection.execute("insert into preview values (%s, 1, %s)", [job_id, [b"1", b"2", b"3", b"4"]])
-        run(documented("embedded address") + documented("dump"), DATA_DIR=str(data_dir), BACKUP=str(backup))
+        run(documented("dump"), DATA_DIR=str(data_dir), DATABASE_URL=server.url, BACKUP=str(backup))
         later = asyncio.run(complete_job(server.url, data_dir))  # is not in the backup
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("create database restored")
         restored = make_conninfo(server.url, dbname="restored")
-        commands = documented("restore").replace("onbrand doctor", "onbrand doctor --skip-weights --skip-gpu")
+        commands = documented("restore a dump").replace("onbrand doctor", "onbrand doctor --skip-weights --skip-gpu")
         settings = {"DATA_DIR": str(elsewhere), "DATABASE_URL": restored, "BACKUP": str(backup)}
         told = run(commands, **settings)
         assert re.search(r"^ok +missing_images ", told, re.M)
@@ -125,5 +125,5 @@ def test_a_restore_into_a_database_that_is_not_empty_is_refused_and_changes_noth
         job_id = asyncio.run(complete_job(server.url, data_dir))
         run(documented("dump"), DATA_DIR=str(data_dir), DATABASE_URL=server.url, BACKUP=str(backup))
         with pytest.raises(AssertionError, match="already exists"):
-            run(documented("restore"), DATA_DIR=str(data_dir), DATABASE_URL=server.url, BACKUP=str(backup))
+            run(documented("restore a dump"), DATA_DIR=str(data_dir), DATABASE_URL=server.url, BACKUP=str(backup))
         assert asyncio.run(found(server.url, data_dir, job_id)).id == job_id

@@ -1,0 +1,1 @@
+"""Everything that Onbrand keeps in one file, and back from it: rows, pictures and packs. `write` and `restore`."""
