@@ -84,18 +84,25 @@ def answer_unexpected(error: Exception) -> JSONResponse:
     return problem_response(InternalError())
 
 
-async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_ours(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ProblemError):
         return answer_unexpected(error)
     if error.status >= 500:
         reason = type(error.__cause__).__name__ if error.__cause__ else None  # not its text, which may quote rows
         logger.warning(
-            "A request could not be served: %s%s",
+            "%s %s could not be served: %s%s",
+            request.method,
+            route := _template(request),
             error.title,
             f" ({reason})" if reason else "",
-            extra={"action": "answer_error", "code": error.code, "reason": reason},
+            extra={"action": "answer_error", "code": error.code, "reason": reason, "route": route},
         )
     return problem_response(error)
+
+
+def _template(request: Request) -> str:
+    """The route's template, such as `/jobs/{job_id}`: no log line has what a caller chose."""
+    return str(getattr(request.scope.get("route"), "path", "another address"))
 
 
 async def _answer_starlette(request: Request, error: Exception) -> JSONResponse:

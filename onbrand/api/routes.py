@@ -78,7 +78,13 @@ async def generate(
             await eta.remember(connection, job_id, outlook.eta_seconds)
     if submitted.is_new:
         logger.info(
-            "A job was accepted", extra={"action": "submit_job", "job_id": str(job_id), "characters": len(text)}
+            "A job was accepted",
+            extra={
+                "action": "submit_job",
+                "job_id": str(job_id),
+                "user_id": str(identity.owner.user_id),
+                "characters": len(text),
+            },
         )
     response.headers["Location"] = f"/jobs/{job_id}"
     return GenerateAccepted(job_id=job_id, estimated_seconds=outlook.eta_seconds, prompt_truncated=job.prompt_truncated)

@@ -18,6 +18,7 @@ from onbrand.doctor.report import CHECKS, Findings, Report, State, Verdict, prob
 from onbrand.errors import DatabaseUnavailable
 from onbrand.jobs import metrics, retention
 from onbrand.jobs.queue import deliveries_waiting
+from onbrand.local.cluster import require_usable
 from onbrand.local.database_url import running_url
 from onbrand.packs import promotion
 
@@ -99,6 +100,7 @@ async def _database(settings: Settings) -> Findings:
             return server.reach(url)
         url = running_url(settings.data_dir)
         if url is None:
+            require_usable(settings.data_dir)  # its errors are those that `onbrand up` would end with
             return warning("The embedded PostgreSQL isn't running.", "`onbrand up` starts it.")
         reached = server.reach(url)
         advice = f"Stop `onbrand up` and start it again; {settings.data_dir / 'postgres.log'} may say more."

@@ -7,6 +7,7 @@ import errno
 import http.client
 import importlib.util
 import json
+import os
 import platform
 import shutil
 import socket
@@ -68,6 +69,8 @@ def disk(settings: Settings) -> Verdict:
         places.append(settings.storage)
     if not places:
         return skipped("With this configuration no data is on this machine.")
+    if not all(os.access(_existing(place), os.W_OK) for place in places):
+        return skipped("The folder can't be written: see data_dir and images.")
     free = min(shutil.disk_usage(_existing(place)).free for place in places)
     says = f"{free / 2**30:.1f} GiB are free."
     advice = "Free some space, or set ONBRAND_DATA_DIR to a larger disk."
@@ -82,6 +85,11 @@ def page(settings: Settings) -> Verdict:
         return ok(f"Built, in {settings.web_dir}.")
     if settings.env is Environment.PRODUCTION:
         return skipped("Not on this machine: in production a static host can serve the page.")
+    if "web_dir" in settings.model_fields_set:
+        return problem(
+            f"There is no page in {settings.web_dir}: index.html is missing.",
+            "Correct ONBRAND_WEB_DIR, or unset it to serve the page that is built in this repository.",
+        )
     return problem("The web page isn't built.", "Run `make run`, or `npm ci && npm run build` in web/.")
 
 

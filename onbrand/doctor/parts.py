@@ -13,9 +13,10 @@ from onbrand.doctor.report import Verdict, ok, problem, skipped, warning
 from onbrand.errors import SetupError, WeightsMissing
 from onbrand.identity.jwks import fetch_keys
 from onbrand.images.store import ImageStore
-from onbrand.packs.base import configured_base
+from onbrand.local.signing_key import KEY_PATH, load_or_create_key
+from onbrand.packs.base import configured_base, require_files
 from onbrand.packs.manifest import verify_file
-from onbrand.packs.store import PackStore
+from onbrand.packs.store import bundled_pack
 
 STORE_SECONDS = 8.0
 WEIGHTS_SECONDS = 1800.0  # 33 GB from a slow disk
@@ -29,12 +30,13 @@ def model(settings: Settings, *, skip_weights: bool, tell: Callable[[str], None]
         return skipped(_SKIPPED_WEIGHTS)
     try:
         base = configured_base(settings)
+        require_files(base)  # a missing file is told at once, not after minutes of reading
         files = base.manifest.files
         for number, file in enumerate(files, 1):
             if file.size > _LARGE_BYTES:
                 tell(f"Reading the weights: file {number} of {len(files)}, {file.size / 2**20:.0f} MB")
             verify_file(base.folder, file)
-        bundled = PackStore.open(settings).bundled
+        bundled = bundled_pack(settings)
         if bundled is not None:
             bundled.verify()
     except WeightsMissing as error:
@@ -54,6 +56,8 @@ def sign_in(settings: Settings) -> Verdict:
         keys = fetch_keys(settings.directory)
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         if settings.auth is SignIn.LOCAL:
+            if (key := settings.data_dir / KEY_PATH).exists():
+                load_or_create_key(key)  # `onbrand up` needs it; its error says what to do
             return skipped("The local sign-in is a part of the API, and no API answers here.")
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
         return problem(

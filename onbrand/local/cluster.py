@@ -58,6 +58,17 @@ def open_cluster(data_dir: Path) -> Cluster:
         return _open(path, server) if path.exists() else _create(path, server)
 
 
+def require_usable(data_dir: Path) -> None:
+    """Do nothing if `open_cluster` would take the database in `data_dir`, or would make one. It changes nothing.
+
+    Raises:
+        DataDirUnwritable, DatabaseServerFailed: as `open_cluster` would.
+    """
+    path = data_dir.resolve() / "postgres"
+    if path.exists():
+        _open(path, _server_program())
+
+
 @contextlib.contextmanager
 def writing(data_dir: Path) -> Iterator[None]:
     """Turns a failed file operation below `data_dir` into `DataDirUnwritable`."""

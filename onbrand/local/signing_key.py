@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from onbrand.errors import ConfigError
 
+KEY_PATH = Path("sign-in") / "signing-key.pem"  # in the data directory
+
 
 def load_or_create_key(path: Path) -> rsa.RSAPrivateKey:
     """The key in `path`. The first call makes it; two processes that start at the same time get the same key.

@@ -30,7 +30,7 @@ from onbrand.errors import AlreadyRunning, DatabaseUnavailable, DataDirUnwritabl
 from onbrand.jobs import workers
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.local.reload import SourceWatch
-from onbrand.packs.base import configured_base
+from onbrand.packs.base import configured_base, require_files
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,11 @@ async def run(settings: Settings, *, reload: bool = False) -> int:
     with _locked(settings.data_dir):
         _check_port(settings)
         if not (settings.web_dir / "index.html").is_file():
+            if "web_dir" in settings.model_fields_set:
+                raise PageNotBuilt(f"There is no page in {settings.web_dir}: correct ONBRAND_WEB_DIR, or unset it.")
             raise PageNotBuilt("The web page isn't built. Run `make run`, or `npm ci && npm run build` in web/.")
         # Only the worker needs it. It is read here, so that a wrong path is reported before anything is started.
-        configured_base(settings)
+        require_files(configured_base(settings))
         if settings.database_url is not None:
             return await _run_parts(settings, settings.database_url.get_secret_value(), None, stop, reload)
         logger.info("Starting PostgreSQL", extra={"action": "start"})

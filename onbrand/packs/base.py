@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 from onbrand.config import Settings
 from onbrand.errors import ChecksumMismatch, ConfigError, PackUnfit, WeightsMissing
 from onbrand.packs.manifest import Line, Manifest, digest, parse_document, require_distinct_paths, verify_file
-from onbrand.storage.files import REMEDY, STRICT, Folder, ManifestFile, RelativePath, open_folder
+from onbrand.storage.files import REMEDY, STRICT, Folder, LocalFolder, ManifestFile, RelativePath, open_folder
 
 BASE_MANIFEST = "base.json"
 
@@ -112,6 +112,19 @@ def load_base(folder: Folder) -> Base:
     except WeightsMissing:
         raise WeightsMissing(f"There is no model in {folder}: {BASE_MANIFEST} is missing; {REMEDY}.") from None
     return Base(folder, parse_document(document, BaseManifest, BASE_MANIFEST))
+
+
+def require_files(base: Base) -> None:
+    """Do nothing if every file of a base on this machine is there. In Azure nothing is asked.
+
+    Raises:
+        WeightsMissing: names the first that isn't.
+    """
+    if not isinstance(base.folder, LocalFolder):
+        return
+    for file in base.manifest.files:
+        if not (base.folder.directory / file.path).is_file():
+            raise WeightsMissing(f"The file {file.path} in {base.folder} is missing: {REMEDY}.")
 
 
 def configured_base(settings: Settings) -> Base:

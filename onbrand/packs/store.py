@@ -78,9 +78,7 @@ class PackStore:
             DataDirUnwritable, ConfigError: the object store cannot be opened.
             ManifestInvalid: the manifest of the bundled pack is not one that this version understands.
         """
-        place, base, bundled = settings.storage, settings.place(settings.model_place), None
-        if isinstance(base, Path) and (base / SAMPLE / MANIFEST).is_file():
-            bundled = load_pack(base / SAMPLE)
+        place, bundled = settings.storage, bundled_pack(settings)
         copies = settings.data_dir / FOLDER
         if isinstance(place, AzureContainer):
             return cls(open_container(place, FOR_WEIGHTS), copies, bundled=bundled)
@@ -206,6 +204,18 @@ class PackStore:
             with _reached():
                 self._objects.upload(key, content, at_once=_AT_ONCE)
         _require_intact(_StoredFolder(self._objects, pack_id), file)
+
+
+def bundled_pack(settings: Settings) -> BrandPack | None:
+    """The pack that came with the configured base; None if none did. Nothing is made.
+
+    Raises:
+        ManifestInvalid: its manifest is not one that this version understands.
+    """
+    base = settings.place(settings.model_place)
+    if isinstance(base, Path) and (base / SAMPLE / MANIFEST).is_file():
+        return load_pack(base / SAMPLE)
+    return None
 
 
 def _key(pack_id: str, path: str) -> str:

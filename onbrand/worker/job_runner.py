@@ -102,6 +102,7 @@ class JobRunner:
                     "Drawing, attempt %d", claim.attempt, extra={"action": "claim_job", "attempt": claim.attempt}
                 )
                 await self._run_attempt(claim)
+                logs.job_id.set(None)  # the lines below are about no job
                 # Load a lost model now, not with the next delivery: another worker could serve that one meanwhile.
                 await self._has_model()
         except DatabaseUnavailable:

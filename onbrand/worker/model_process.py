@@ -99,7 +99,7 @@ class ModelProcess:
                 stderr=asyncio.subprocess.PIPE,
                 limit=_STREAM_LIMIT,
             )
-            self._listening = asyncio.create_task(_log_output(self._process))
+            self._listening = asyncio.create_task(self._log_until_end(self._process))
             async with asyncio.timeout(_LOAD_SECONDS):
                 frame = await self._loaded()
         except (FrameBroken, OSError, TimeoutError):  # OSError: the system has no memory or no process left
@@ -119,6 +119,16 @@ class ModelProcess:
         seconds = round(time.monotonic() - started, 1)
         logger.info("The model is loaded (%.1f s)", seconds, extra={"action": "model_ready", "seconds": seconds})
         return True
+
+    async def _log_until_end(self, process: asyncio.subprocess.Process) -> None:
+        """Log what a process prints, and its end if nobody asked for it (such as a kill while nothing is drawn)."""
+        await _log_output(process)
+        code = await process.wait()
+        if process is self._process:
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            logger.warning(
+                "The model process ended by itself (%s)", how, extra={"action": "model_lost", "exit_code": code}
+            )
 
     async def _loaded(self) -> Frame | None:
         """The frame that ends loading. Frames before it are logged; `reading` is answered with the next prompt."""

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
@@ -194,6 +194,10 @@ def test_whatever_goes_wrong_the_log_is_one_json_object_a_line_and_holds_no_secr
     failures = {line["request_id"]: line for line in process.lines() if is_about("answer_error", line)}
     assert set(failures) == {answer.json()["request_id"] for answer in answers if answer.status_code >= 500}
     assert "CheckViolation" in next(line["traceback"] for line in failures.values() if "traceback" in line)
+    away = next(line for line in failures.values() if line.get("code") == "database_unavailable")
+    assert (away["route"], away["message"].startswith("POST /generate could not be served")) == ("/generate", True)
+    submitted = next(line for line in process.lines() if is_about("submit_job", line))
+    assert UUID(submitted["user_id"]) != UUID(submitted["job_id"])
     actions = {line["action"] for line in process.lines() + worker.lines() if "action" in line}
     assert {"submit_job", "claim_job", "model_lost"} <= actions <= set(logs.ACTIONS)
 

@@ -126,3 +126,4 @@ def test_it_uses_the_embedded_database_and_says_if_that_does_not_run(tmp_path: P
 def test_a_database_that_does_not_answer_is_one_plain_sentence(data_dir: Path) -> None:
     refused = onbrand("clean", DATA_DIR=str(data_dir), DATABASE_URL="postgresql://onbrand:canary@127.0.0.1:1/onbrand")
     assert (refused.returncode, refused.stderr.count("\n"), "canary" in refused.stderr) == (1, 1, False)
+    assert "The database doesn't answer" in refused.stderr

@@ -209,3 +209,14 @@ async def test_a_busy_studios_daily_deletions_are_not_held(harness: MaintenanceH
     await many(harness, 250)
     await harness.clock.move(RETENTION - timedelta(hours=1))
     assert await harness.maintenance.expire() == Expired(deleted=200)
+
+
+async def test_the_log_names_each_job_that_is_deleted(
+    harness: MaintenanceHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = await harness.complete()
+    await harness.clock.move(RETENTION)
+    with caplog.at_level(logging.INFO):
+        await harness.maintenance.expire()
+    told = [line for line in caplog.records if getattr(line, "action", "") == "delete_job"]
+    assert [getattr(line, "job_id", None) for line in told] == [str(job_id)]

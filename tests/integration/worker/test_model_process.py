@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 
 import pytest
 
+from onbrand import logs
 from onbrand.errors import ModelRefused, SetupError
 from onbrand.jobs.fairness import next_prompt
 from onbrand.worker import model_process
@@ -54,6 +56,52 @@ async def test_while_a_model_loads_the_prompt_that_waits_first_is_read_and_each_
     assert harness.notes.count("read a teapot") == 1
     assert "held in the stub" in caplog.messages
     assert "Loading: encoders took 1.5 s, 2.00 GB" in caplog.messages
+
+
+async def test_a_model_that_is_killed_while_nothing_is_drawn_leaves_a_line_and_one_that_is_stopped_leaves_none(
+    harness: WorkerHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lost() -> list[str]:
+        return [line.getMessage() for line in caplog.records if getattr(line, "action", "") == "model_lost"]
+
+    async def told() -> list[str]:
+        return lost()
+
+    process = model(harness)
+    await process.ensure_ready()
+    (pid,) = harness.model_pids
+    os.kill(pid, signal.SIGKILL)
+    assert await until(told) == ["The model process ended by itself (signal 9)"]
+    caplog.clear()
+    await process.ensure_ready()
+    await process.stop()
+    assert lost() == []
+
+
+async def test_what_is_loaded_after_a_job_is_not_logged_as_that_jobs(
+    harness: WorkerHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids: list[tuple[str, str | None]] = []
+
+    class Context(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            ids.append((getattr(record, "action", ""), logs.job_id.get()))
+
+    handler = Context()
+    logging.getLogger("onbrand").addHandler(handler)
+    caplog.set_level(logging.INFO)
+    try:
+        job_id = await harness.submit("kill@1")
+        async with harness.worker():
+
+            async def loaded_again() -> bool:
+                return len([action for action, _ in ids if action == "model_ready"]) >= 2
+
+            await until(loaded_again)
+    finally:
+        logging.getLogger("onbrand").removeHandler(handler)
+    assert ("claim_job", str(job_id)) in ids
+    assert {about for action, about in ids if action in ("model_start", "model_ready")} == {None}
 
 
 @pytest.mark.parametrize("loading", ["dies", "babbles"])
