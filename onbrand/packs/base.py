@@ -7,15 +7,17 @@ this id. Nothing here loads a tensor (that is `hidream`) or makes a base (that i
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from onbrand.config import Settings
-from onbrand.errors import ChecksumMismatch, ConfigError, PackUnfit, WeightsMissing
+from onbrand.errors import ChecksumMismatch, ConfigError, PackUnfit, SafetensorsInvalid, WeightsMissing
 from onbrand.packs.manifest import Line, Manifest, digest, parse_document, require_distinct_paths, verify_file
 from onbrand.storage.files import REMEDY, STRICT, Folder, ManifestFile, RelativePath, open_folder
+from onbrand.storage.safetensors_header import FormatError, read_header
 
 BASE_MANIFEST = "base.json"
 
@@ -81,6 +83,27 @@ class Base:
             raise ChecksumMismatch(f"The file {path} in {self.folder} differs from its checksum: {REMEDY}.")
         return data
 
+    def shapes(self, component: str) -> dict[str, tuple[int, ...]]:
+        """The shapes of a component's tensors, by name. Only the headers of its files are read.
+
+        Raises:
+            SafetensorsInvalid: a file does not follow the safetensors format.
+            WeightsMissing, FileUnreadable, FileChanged, ObjectStoreRefused, ObjectStoreUnreachable: as for
+                `ByteReader.readinto`.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+        for file in self.within(component):
+            if file.path.endswith(".safetensors"):
+                with closing(self.folder.open(file.path)) as reader:
+                    try:
+                        entries = read_header(reader, file.size).entries
+                    except FormatError as error:
+                        raise SafetensorsInvalid(
+                            f"The file {file.path} in {self.folder} can't be used: {error}; {REMEDY}."
+                        ) from None
+                shapes |= {entry.name: entry.shape for entry in entries}
+        return shapes
+
     def require_fit(self, pack: Manifest) -> None:
         """Do nothing if the pack was made for exactly these weights.
 
@@ -128,3 +151,10 @@ def configured_base(settings: Settings) -> Base:
             " Set ONBRAND_MODEL or ONBRAND_MODEL_PATH to match."
         )
     return base
+
+
+def base_at_hand(settings: Settings) -> Base | None:
+    """As `configured_base`, or None if there is none: a machine that manages packs need not have the weights."""
+    with suppress(WeightsMissing):
+        return configured_base(settings)
+    return None

@@ -25,6 +25,8 @@ from onbrand.errors import (
     StoredPackDamaged,
     WeightsMissing,
 )
+from onbrand.packs.base import Base
+from onbrand.packs.lora import inspect_pack
 from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
 from onbrand.storage import files
 from onbrand.storage.failures import StoreFailed
@@ -116,38 +118,45 @@ class PackStore:
             raise PackNotFound(f"{which} with {beginning}; `onbrand pack list` shows them.")
         return found[0]
 
-    def add(self, directory: Path) -> BrandPack:
+    def add(self, directory: Path, base: Base | None = None) -> BrandPack:
         """Verify a pack and store it, its manifest last. Adding it again changes nothing, or completes a first attempt.
+
+        The LoRA is read and compared with the manifest and, if the pack was made for `base`, with its transformer.
 
         Raises:
             WeightsMissing: the directory has no pack, or a file of it is missing.
             ManifestInvalid, FileDamaged: the pack in the directory is damaged.
+            LoraInvalid, LoraManifestMismatch, LoraWithoutEffect, LoraBaseMismatch: its LoRA cannot be used.
             StoredPackDamaged: the store has another file under the same id.
             ObjectStoreRefused, ObjectStoreUnreachable: as for `list`. Adding the pack again continues.
         """
         pack = load_pack(directory)
         pack.verify()
+        inspect_pack(LocalFolder(directory), pack.manifest, base)
         document = canonical(asdict(pack.manifest))
         for file in pack.manifest.files:
             self._put(pack.id, file, pack.path(file.path))
         self._put(pack.id, ManifestFile(MANIFEST, len(document), pack.id), document)
         return pack
 
-    def verify(self, pack_id: str) -> Manifest:
-        """Read every byte of a stored or bundled pack, and return its manifest.
+    def verify(self, pack_id: str, base: Base | None = None) -> Manifest:
+        """Read every byte of a stored or bundled pack and its LoRA, as `add` does, and return its manifest.
 
         Raises:
             PackNotFound: the store does not have it.
             StoredPackDamaged, ManifestInvalid: the stored pack is damaged.
             WeightsMissing, FileDamaged: the bundled pack is damaged.
+            LoraInvalid, LoraManifestMismatch, LoraWithoutEffect, LoraBaseMismatch: its LoRA cannot be used.
             ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
         """
         if self.bundled is not None and self.bundled.id == pack_id:
             self.bundled.verify()
+            inspect_pack(LocalFolder(self.bundled.directory), self.bundled.manifest, base)
             return self.bundled.manifest
         stored, manifest = _StoredFolder(self._objects, pack_id), self._manifest(pack_id)
         for file in manifest.files:
             _require_intact(stored, file)
+        inspect_pack(stored, manifest, base)
         return manifest
 
     def fetch(self, pack_id: str) -> BrandPack:

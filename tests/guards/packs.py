@@ -71,9 +71,30 @@ GUARDS = (
     Guard(
         "every byte of a pack is read before it is promoted",
         "pack.promote.promote",
-        "store.verify(found.id)",
+        "store.verify(found.id, base)",
         "found.manifest",
         ("tests/integration/cli/test_packs.py",),
+    ),
+    Guard(
+        "a pack is added only if its LoRA can be used",
+        "PackStore.add",
+        "inspect_pack(LocalFolder(directory), pack.manifest, base)",
+        "",
+        ("tests/integration/cli/test_packs.py::test_a_pack_whose_lora_cannot_be_used_is_not_added_and_not_promoted",),
+    ),
+    Guard(
+        "a pack is promoted only if its LoRA can be used",
+        "PackStore.verify",
+        "inspect_pack(stored, manifest, base)",
+        "",
+        ("tests/integration/cli/test_packs.py::test_a_pack_whose_lora_cannot_be_used_is_not_added_and_not_promoted",),
+    ),
+    Guard(
+        "the LoRA of a pack is compared with the base where that is at hand",
+        "inspect_pack",
+        "base is not None and base.id == manifest.base",
+        "False",
+        ("tests/integration/cli/test_packs.py::test_a_pack_is_compared_with_the_base_where_that_is_at_hand",),
     ),
     Guard(
         "a manifest in the pack store has the SHA-256 that is its id",

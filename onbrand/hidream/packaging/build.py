@@ -20,8 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 from onbrand.errors import ConfigError, DataDirUnwritable, ModelUnknown
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.card import render_card
-from onbrand.hidream.weights.lora import Description, describe
+from onbrand.hidream.weights.lora import describe
 from onbrand.packs.base import Base
+from onbrand.packs.lora import Description
 from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, canonical, load_pack
 from onbrand.storage.files import ManifestFile
 
