@@ -127,6 +127,7 @@ def load_pipeline(
     stages = StageTimer(on_stage)
     with stages.stage("encoders"):
         pack.verify()
+        base.verify_small_files()  # the weights are compared while they are streamed
         encoder = load_text_encoder(
             base,
             model,

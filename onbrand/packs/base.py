@@ -20,6 +20,7 @@ from onbrand.storage.files import REMEDY, STRICT, Folder, ManifestFile, Relative
 from onbrand.storage.safetensors_header import FormatError, read_header
 
 BASE_MANIFEST = "base.json"
+_WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Base:
         """
         shapes: dict[str, tuple[int, ...]] = {}
         for file in self.within(component):
-            if file.path.endswith(".safetensors"):
+            if file.path.endswith(_WEIGHTS):
                 with closing(self.folder.open(file.path)) as reader:
                     try:
                         entries = read_header(reader, file.size).entries
@@ -116,6 +117,12 @@ class Base:
                 f" {self.manifest.model} with the id {self.id[:12]}. Set ONBRAND_MODEL and ONBRAND_MODEL_PATH to the"
                 " pack's own base, or build the pack again on this one."
             )
+
+    def verify_small_files(self) -> None:
+        """As `verify`, for all files but the weights: also those that no loader reads, such as `*.index.json`."""
+        for file in self.manifest.files:
+            if not file.path.endswith(_WEIGHTS):
+                verify_file(self.folder, file)
 
     def verify(self) -> None:
         """Read every file and compare its size and SHA-256; errors as for `manifest.verify_file`."""

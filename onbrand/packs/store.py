@@ -17,6 +17,7 @@ from pathlib import Path
 
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import (
+    ChecksumMismatch,
     FileDamaged,
     ManifestInvalid,
     ObjectStoreRefused,
@@ -36,6 +37,9 @@ from onbrand.storage.range_reader import RangeReader
 
 FOLDER = "packs"  # in the object store, and in the data directory for the copies
 SHORTEST_PREFIX = 6
+# The base and the pack in models/mini. Its pack.json is pinned by nothing else, and it decides what is drawn.
+SHIPPED_BASE = "1da9605267fca9b2b8a813026020e85f4ff74eced726691ca777cd8797a94d10"
+SHIPPED_PACK = "8dab23093be050caf7d5f83736f7304733a3a26e93c933aefa00ebc3e01ea116"
 _ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 4  # parts of one file that are sent side by side
 
@@ -79,10 +83,12 @@ class PackStore:
         Raises:
             DataDirUnwritable, ConfigError: the object store cannot be opened.
             ManifestInvalid: the manifest of the bundled pack is not one that this version understands.
+            ChecksumMismatch: the pack of the mini is not the one that ships with Onbrand.
         """
         place, base, bundled = settings.storage, settings.place(settings.model_place), None
         if isinstance(base, Path) and (base / SAMPLE / MANIFEST).is_file():
             bundled = load_pack(base / SAMPLE)
+            _require_shipped(bundled)
         copies = settings.data_dir / FOLDER
         if isinstance(place, AzureContainer):
             return cls(open_container(place, FOR_WEIGHTS), copies, bundled=bundled)
@@ -215,6 +221,13 @@ class PackStore:
             with _reached():
                 self._objects.upload(key, content, at_once=_AT_ONCE)
         _require_intact(_StoredFolder(self._objects, pack_id), file)
+
+
+def _require_shipped(bundled: BrandPack) -> None:
+    if bundled.manifest.base == SHIPPED_BASE and bundled.id != SHIPPED_PACK:
+        raise ChecksumMismatch(
+            f"The file {MANIFEST} in {bundled.directory} is not the one that ships with Onbrand: {files.REMEDY}."
+        )
 
 
 def _key(pack_id: str, path: str) -> str:

@@ -76,6 +76,20 @@ GUARDS = (
         ("tests/integration/cli/test_packs.py",),
     ),
     Guard(
+        "the bundled pack is the one that ships",
+        "PackStore.open",
+        "_require_shipped(bundled)",
+        "",
+        ("tests/integration/hidream/test_bundled_pack.py::test_a_changed_setting_of_the_bundled_pack_is_refused",),
+    ),
+    Guard(
+        "a changed bit of a file that nothing reads is refused",
+        "load_pipeline",
+        "base.verify_small_files()",
+        "",
+        ("tests/integration/hidream/test_bundled_pack.py::test_a_flipped_bit_in_any_file_is_refused",),
+    ),
+    Guard(
         "a pack is added only if its LoRA can be used",
         "PackStore.add",
         "inspect_pack(LocalFolder(directory), pack.manifest, base)",

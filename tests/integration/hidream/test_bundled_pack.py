@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from onbrand.config import REPOSITORY
+from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import (
     ChecksumMismatch,
     LoraInvalid,
@@ -24,6 +24,7 @@ from onbrand.hidream.models import MODELS
 from onbrand.hidream.pipeline import Pipeline
 from onbrand.packs.base import BASE_MANIFEST, load_base
 from onbrand.packs.manifest import MANIFEST, SAMPLE, load_pack
+from onbrand.packs.store import SHIPPED_BASE, SHIPPED_PACK, PackStore
 from onbrand.storage.files import LocalFolder
 
 MINI = REPOSITORY / "models" / "mini"
@@ -64,6 +65,20 @@ def test_the_bundled_base_and_pack_are_complete_and_fit() -> None:
     assert pack.pack.name == "Sample brand"
 
 
+def test_the_bundled_pack_is_the_one_that_ships() -> None:
+    assert (load_base(LocalFolder(MINI)).id, load_pack(MINI / SAMPLE).id) == (SHIPPED_BASE, SHIPPED_PACK)
+
+
+@pytest.mark.parametrize(("key", "value"), [("prompt_suffix", ", another style"), ("steps", 11)])
+def test_a_changed_setting_of_the_bundled_pack_is_refused(copy: Path, tmp_path: Path, key: str, value: object) -> None:
+    path = copy / SAMPLE / MANIFEST
+    settings = Settings(data_dir=tmp_path, model_path=str(copy))
+    PackStore.open(settings)
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {key: value}), encoding="utf-8")
+    with pytest.raises(ChecksumMismatch, match=r"pack\.json in .* is not the one that ships with Onbrand: restore it"):
+        PackStore.open(settings)
+
+
 def test_every_file_of_the_model_is_in_a_manifest() -> None:
     parts = (*MODELS["mini"].components, SAMPLE)
     present = {path.relative_to(MINI).as_posix() for part in parts for path in (MINI / part).iterdir()}
@@ -77,7 +92,7 @@ def test_a_directory_without_manifests_says_what_to_do(tmp_path: Path) -> None:
         load_pack(tmp_path)
 
 
-@pytest.mark.parametrize("file", [path for path in (*BASE_FILES, *PACK_FILES) if "index" not in path])
+@pytest.mark.parametrize("file", [*BASE_FILES, *PACK_FILES])
 def test_a_flipped_bit_in_any_file_is_refused(copy: Path, file: str) -> None:
     """Loading refuses it too, because it verifies the files while it reads them."""
     with (copy / file).open("r+b") as stream:
@@ -89,9 +104,8 @@ def test_a_flipped_bit_in_any_file_is_refused(copy: Path, file: str) -> None:
     damaged = load_pack(copy / SAMPLE) if file in PACK_FILES else load_base(LocalFolder(copy))
     with pytest.raises(ChecksumMismatch, match="differs from its checksum"):
         damaged.verify()
-    if not file.endswith("tokenizer_config.json"):  # MiniLM does not read this file
-        with pytest.raises(WeightsUnusable):
-            load(copy)
+    with pytest.raises(WeightsUnusable):
+        load(copy)
 
 
 def test_a_cut_file_is_refused(copy: Path) -> None:
