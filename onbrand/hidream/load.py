@@ -149,7 +149,7 @@ def load_pipeline(
     with stages.stage("decoder"):
         decoder = load_decoder(base, model, chosen.precision, device, stages.count)
     with stages.stage("check"):
-        health.check_probe(health.probe_output(transformer), manifest.probe)
+        health.check_probe(health.probe_output(transformer), manifest.probe, chosen.precision)
     return Pipeline(pack.pack, manifest, transformer, encoder, decoder, chosen, prompts)
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import (
     ChecksumMismatch,
     LoraInvalid,
+    LoraManifestMismatch,
     ProbeMismatch,
     TensorsMismatch,
     WeightsMissing,
@@ -140,11 +144,40 @@ def test_a_component_that_lacks_a_tensor_is_refused(copy: Path, file: str) -> No
         load(copy)
 
 
-def test_a_lora_that_is_turned_off_is_noticed(copy: Path) -> None:
-    """All files are intact; only the brand's style would be missing."""
+@pytest.mark.parametrize(("key", "value"), [("scale", 0.01), ("scale", 0.5), ("scale", 1.3), ("alpha", 12)])
+def test_a_lora_of_another_strength_is_noticed(copy: Path, key: str, value: float) -> None:
+    """All files are intact; only the brand's style would be missing, too weak or too strong."""
     path = copy / SAMPLE / MANIFEST
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["lora"]["scale"] = 0.01
+    manifest["lora"][key] = value
     path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises((ProbeMismatch, LoraManifestMismatch), match=r"LoRA may not be in effect|has alpha"):
+        load(copy)
+
+
+def moved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each matrix of the single blocks at the next block of the five."""
+    return {
+        re.sub(
+            r"single_stream_blocks\.(\d)", lambda found: f"single_stream_blocks.{(int(found[1]) + 1) % 5}", key
+        ): value
+        for key, value in weights.items()
+    }
+
+
+def weakened(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value * 0.01 if key.startswith("double_") else value for key, value in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [(LORA, moved), *((path, weakened) for path in BASE_FILES if "transformer" in path and "00001" in path)],
+)
+def test_weights_that_are_not_those_of_the_probe_are_noticed(
+    copy: Path, file: str, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> None:
+    """All checksums are right."""
+    save_file(change(load_file(copy / file)), copy / file, {"format": "pt"})
+    update_checksums(copy, file)
     with pytest.raises(ProbeMismatch, match="LoRA may not be in effect"):
         load(copy)
