@@ -80,8 +80,8 @@ def check_probe(measured: Sequence[float], expected: Probe, precision: Precision
     """Compare the output of the loaded transformer with the outputs that the pack recorded.
 
     Raises:
-        ProbeMismatch: the output is nearer to the one without the LoRA than to the one with it, or differs from that one by
-            more than rounding at this precision does.
+        ProbeMismatch: the output is nearer to the one without the LoRA than to the one with it, or differs from that one
+            by more than rounding at this precision does.
     """
     is_comparable = len(measured) == len(expected.fused)
     distance = _distance(measured, expected.fused) if is_comparable else float("inf")
