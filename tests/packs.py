@@ -1,4 +1,4 @@
-"""Brand packs with a manifest and a few files of random bytes, for tests that load no model."""
+"""Brand packs with a manifest, a small LoRA and files of random bytes, for tests that load no model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,40 @@ from onbrand.storage.files import LocalFolder
 
 MINI = load_base(LocalFolder(REPOSITORY / "models" / "mini"))
 SAMPLE = load_pack(REPOSITORY / "models" / "mini" / "sample")
-FILES = {"lora.safetensors": 40_000, "samples/1.png": 3, "README.md": 0}
+LORA = "lora.safetensors"
+FILES = {LORA: 25_000, "samples/1.png": 3, "README.md": 0}  # sizes; the LoRA has the one of its two matrices
+MODULE, RANK = "double_stream_blocks.0.block.attn1.to_q", 4
+
+
+def lora_bytes(module: str = MODULE, *, rank: int = RANK, fill: bytes = b"") -> bytes:
+    """A LoRA for one module of the mini. Its numbers are random, between 2**-63 and 1, or all have the four bytes."""
+    outputs, inputs = MINI.shapes("transformer")[f"{MODULE}.weight"]
+    header, data = {}, b""
+    for key, shape in (("lora_A", (rank, inputs)), ("lora_B", (outputs, rank))):
+        count = shape[0] * shape[1]
+        numbers = fill * count or b"".join(os.urandom(3) + bytes([0x20 + os.urandom(1)[0] % 31]) for _ in range(count))
+        header[f"transformer.{module}.{key}.weight"] = {
+            "dtype": "F32",
+            "shape": shape,
+            "data_offsets": [len(data), len(data) + len(numbers)],
+        }
+        data += numbers
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
 
 
 def make_pack(
-    directory: Path, *, name: str = "Brand", version: str = "1", base: str = MINI.id, model: str = "mini"
+    directory: Path,
+    *,
+    name: str = "Brand",
+    version: str = "1",
+    base: str = MINI.id,
+    model: str = "mini",
+    lora: bytes = b"",
+    module: str = MODULE,
 ) -> BrandPack:
     """Write a pack, by default for the mini model's base. Each has another id."""
-    contents = {path: os.urandom(size) for path, size in FILES.items()}
+    contents = {path: os.urandom(size) for path, size in FILES.items()} | {LORA: lora or lora_bytes()}
     for path, content in contents.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(content)
@@ -39,7 +65,7 @@ def make_pack(
         "steps": 12,
         "guidance_scale": 3.5,
         "shift": 1.0,
-        "lora": {"file": "lora.safetensors", "rank": 4, "alpha": 4.0, "scale": 1.0, "adapted_modules": ["a.b"]},
+        "lora": {"file": LORA, "rank": RANK, "alpha": 4.0, "scale": 1.0, "adapted_modules": [module]},
         "probe": {"base": [0.0] * 8, "fused": [1.0] * 8},
         "files": [
             {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}

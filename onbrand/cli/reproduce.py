@@ -158,7 +158,10 @@ def probable_reason(found: Difference, drawn_in: str, drawn_again_in: str, *, is
         return f"because it was drawn in {drawn_in}, and now in {drawn_again_in}"
     if is_prompt_given and found.mean_level > _ANOTHER_PROMPT_LEVELS:
         return "because it was drawn from another prompt"
-    return "because it was drawn by another kind of processor, or another version of torch or Onbrand"
+    return (
+        "because it was drawn by another kind of processor, on another number of threads, or with another version of"
+        " torch or Onbrand"
+    )
 
 
 def _read(picture: Path) -> tuple[np.ndarray, Provenance]:

@@ -127,6 +127,7 @@ def load_pipeline(
     stages = StageTimer(on_stage)
     with stages.stage("encoders"):
         pack.verify()
+        base.verify_small_files()  # the weights are compared while they are streamed
         encoder = load_text_encoder(
             base,
             model,
@@ -148,7 +149,7 @@ def load_pipeline(
     with stages.stage("decoder"):
         decoder = load_decoder(base, model, chosen.precision, device, stages.count)
     with stages.stage("check"):
-        health.check_probe(health.probe_output(transformer), manifest.probe)
+        health.check_probe(health.probe_output(transformer), manifest.probe, chosen.precision)
     return Pipeline(pack.pack, manifest, transformer, encoder, decoder, chosen, prompts)
 
 

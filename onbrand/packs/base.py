@@ -7,17 +7,20 @@ this id. Nothing here loads a tensor (that is `hidream`) or makes a base (that i
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from onbrand.config import Settings
-from onbrand.errors import ChecksumMismatch, ConfigError, PackUnfit, WeightsMissing
+from onbrand.errors import ChecksumMismatch, ConfigError, PackUnfit, SafetensorsInvalid, WeightsMissing
 from onbrand.packs.manifest import Line, Manifest, digest, parse_document, require_distinct_paths, verify_file
 from onbrand.storage.files import REMEDY, STRICT, Folder, LocalFolder, ManifestFile, RelativePath, open_folder
+from onbrand.storage.safetensors_header import FormatError, read_header
 
 BASE_MANIFEST = "base.json"
+_WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,27 @@ class Base:
             raise ChecksumMismatch(f"The file {path} in {self.folder} differs from its checksum: {REMEDY}.")
         return data
 
+    def shapes(self, component: str) -> dict[str, tuple[int, ...]]:
+        """The shapes of a component's tensors, by name. Only the headers of its files are read.
+
+        Raises:
+            SafetensorsInvalid: a file does not follow the safetensors format.
+            WeightsMissing, FileUnreadable, FileChanged, ObjectStoreRefused, ObjectStoreUnreachable: as for
+                `ByteReader.readinto`.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+        for file in self.within(component):
+            if file.path.endswith(_WEIGHTS):
+                with closing(self.folder.open(file.path)) as reader:
+                    try:
+                        entries = read_header(reader, file.size).entries
+                    except FormatError as error:
+                        raise SafetensorsInvalid(
+                            f"The file {file.path} in {self.folder} can't be used: {error}; {REMEDY}."
+                        ) from None
+                shapes |= {entry.name: entry.shape for entry in entries}
+        return shapes
+
     def require_fit(self, pack: Manifest) -> None:
         """Do nothing if the pack was made for exactly these weights.
 
@@ -93,6 +117,12 @@ class Base:
                 f" {self.manifest.model} with the id {self.id[:12]}. Set ONBRAND_MODEL and ONBRAND_MODEL_PATH to the"
                 " pack's own base, or build the pack again on this one."
             )
+
+    def verify_small_files(self) -> None:
+        """As `verify`, for all files but the weights: also those that no loader reads, such as `*.index.json`."""
+        for file in self.manifest.files:
+            if not file.path.endswith(_WEIGHTS):
+                verify_file(self.folder, file)
 
     def verify(self) -> None:
         """Read every file and compare its size and SHA-256; errors as for `manifest.verify_file`."""
@@ -141,3 +171,10 @@ def configured_base(settings: Settings) -> Base:
             " Set ONBRAND_MODEL or ONBRAND_MODEL_PATH to match."
         )
     return base
+
+
+def base_at_hand(settings: Settings) -> Base | None:
+    """As `configured_base`, or None if there is none: a machine that manages packs need not have the weights."""
+    with suppress(WeightsMissing):
+        return configured_base(settings)
+    return None

@@ -46,8 +46,8 @@ class Lora:
 
     file: RelativePath
     rank: Annotated[int, Field(ge=1, le=512)]
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    scale: Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
+    alpha: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]
+    scale: Annotated[float, Field(gt=0, le=4, allow_inf_nan=False)]
     adapted_modules: Annotated[tuple[str, ...], Field(min_length=1)]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import (
+    ChecksumMismatch,
     FileDamaged,
     ManifestInvalid,
     ObjectStoreRefused,
@@ -25,6 +26,8 @@ from onbrand.errors import (
     StoredPackDamaged,
     WeightsMissing,
 )
+from onbrand.packs.base import Base
+from onbrand.packs.lora import inspect_pack
 from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
 from onbrand.storage import files
 from onbrand.storage.failures import StoreFailed
@@ -34,6 +37,9 @@ from onbrand.storage.range_reader import RangeReader
 
 FOLDER = "packs"  # in the object store, and in the data directory for the copies
 SHORTEST_PREFIX = 6
+# The base and the pack in models/mini. Its pack.json is pinned by nothing else, and it decides what is drawn.
+SHIPPED_BASE = "1da9605267fca9b2b8a813026020e85f4ff74eced726691ca777cd8797a94d10"
+SHIPPED_PACK = "8dab23093be050caf7d5f83736f7304733a3a26e93c933aefa00ebc3e01ea116"
 _ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 4  # parts of one file that are sent side by side
 
@@ -77,6 +83,7 @@ class PackStore:
         Raises:
             DataDirUnwritable, ConfigError: the object store cannot be opened.
             ManifestInvalid: the manifest of the bundled pack is not one that this version understands.
+            ChecksumMismatch: the pack of the mini is not the one that ships with Onbrand.
         """
         place, bundled = settings.storage, bundled_pack(settings)
         copies = settings.data_dir / FOLDER
@@ -114,38 +121,45 @@ class PackStore:
             raise PackNotFound(f"{which} with {beginning}; `onbrand pack list` shows them.")
         return found[0]
 
-    def add(self, directory: Path) -> BrandPack:
+    def add(self, directory: Path, base: Base | None = None) -> BrandPack:
         """Verify a pack and store it, its manifest last. Adding it again changes nothing, or completes a first attempt.
+
+        The LoRA is read and compared with the manifest and, if the pack was made for `base`, with its transformer.
 
         Raises:
             WeightsMissing: the directory has no pack, or a file of it is missing.
             ManifestInvalid, FileDamaged: the pack in the directory is damaged.
+            LoraInvalid, LoraManifestMismatch, LoraWithoutEffect, LoraBaseMismatch: its LoRA cannot be used.
             StoredPackDamaged: the store has another file under the same id.
             ObjectStoreRefused, ObjectStoreUnreachable: as for `list`. Adding the pack again continues.
         """
         pack = load_pack(directory)
         pack.verify()
+        inspect_pack(LocalFolder(directory), pack.manifest, base)
         document = canonical(asdict(pack.manifest))
         for file in pack.manifest.files:
             self._put(pack.id, file, pack.path(file.path))
         self._put(pack.id, ManifestFile(MANIFEST, len(document), pack.id), document)
         return pack
 
-    def verify(self, pack_id: str) -> Manifest:
-        """Read every byte of a stored or bundled pack, and return its manifest.
+    def verify(self, pack_id: str, base: Base | None = None) -> Manifest:
+        """Read every byte of a stored or bundled pack and its LoRA, as `add` does, and return its manifest.
 
         Raises:
             PackNotFound: the store does not have it.
             StoredPackDamaged, ManifestInvalid: the stored pack is damaged.
             WeightsMissing, FileDamaged: the bundled pack is damaged.
+            LoraInvalid, LoraManifestMismatch, LoraWithoutEffect, LoraBaseMismatch: its LoRA cannot be used.
             ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
         """
         if self.bundled is not None and self.bundled.id == pack_id:
             self.bundled.verify()
+            inspect_pack(LocalFolder(self.bundled.directory), self.bundled.manifest, base)
             return self.bundled.manifest
         stored, manifest = _StoredFolder(self._objects, pack_id), self._manifest(pack_id)
         for file in manifest.files:
             _require_intact(stored, file)
+        inspect_pack(stored, manifest, base)
         return manifest
 
     def fetch(self, pack_id: str) -> BrandPack:
@@ -211,11 +225,21 @@ def bundled_pack(settings: Settings) -> BrandPack | None:
 
     Raises:
         ManifestInvalid: its manifest is not one that this version understands.
+        ChecksumMismatch: the pack of the mini is not the one that ships with Onbrand.
     """
     base = settings.place(settings.model_place)
     if isinstance(base, Path) and (base / SAMPLE / MANIFEST).is_file():
-        return load_pack(base / SAMPLE)
+        bundled = load_pack(base / SAMPLE)
+        _require_shipped(bundled)
+        return bundled
     return None
+
+
+def _require_shipped(bundled: BrandPack) -> None:
+    if bundled.manifest.base == SHIPPED_BASE and bundled.id != SHIPPED_PACK:
+        raise ChecksumMismatch(
+            f"The file {MANIFEST} in {bundled.directory} is not the one that ships with Onbrand: {files.REMEDY}."
+        )
 
 
 def _key(pack_id: str, path: str) -> str:

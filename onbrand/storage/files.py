@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -124,7 +125,10 @@ class _LocalReader:
         try:
             with self._reading:
                 if self._file is None:
-                    self._file = (self._folder.directory / self._path).open("rb", buffering=0)
+                    path = self._folder.directory / self._path
+                    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+                        raise IsADirectoryError
+                    self._file = path.open("rb", buffering=0)
                 while filled < len(room) and (count := self._file.readinto(room[filled:])):
                     filled += count
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

@@ -210,7 +210,7 @@ GUARDS = (
     Guard(
         "a model answers as its pack recorded",
         "load_pipeline",
-        "check_probe(health.probe_output(transformer), manifest.probe)",
+        "check_probe(health.probe_output(transformer), manifest.probe, chosen.precision)",
         "probe_output(transformer)",
         (f"{_LOAD}::test_a_model_with_another_output_than_the_probe_is_refused",),
     ),

@@ -32,13 +32,14 @@ async def add(settings: Settings, database_url: str, directory: Path) -> BrandPa
     """Store a pack and add it to the database; errors as for `PackStore.add` and `database.pack_transaction`."""
     from onbrand.images.store import ImageStore
     from onbrand.packs import promotion
+    from onbrand.packs.base import base_at_hand
     from onbrand.packs.store import PackStore
 
     # Whether database and object store answer is found out before gigabytes are copied.
     async with pack_transaction(database_url):
         pass
     await ImageStore.open(settings).check()
-    pack = PackStore.open(settings).add(directory)
+    pack = PackStore.open(settings).add(directory, base_at_hand(settings))
     async with pack_transaction(database_url) as connection:
         await promotion.register(connection, pack.id, pack.manifest, by=user())
     return pack

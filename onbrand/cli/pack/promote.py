@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,6 @@ from onbrand.cli.output import silence_logs
 from onbrand.cli.pack.database import pack_transaction, user
 from onbrand.cli.pack.options import PackId
 from onbrand.config import Settings, load_settings
-from onbrand.errors import WeightsMissing
 
 if TYPE_CHECKING:
     from onbrand.packs.promotion import Alias, Moved
@@ -67,23 +65,24 @@ def rollback_command() -> None:
 async def promote(
     settings: Settings, database_url: str, beginning: str, to: Alias, without_sign_off: str | None
 ) -> tuple[StoredPack, Moved]:
-    """Read every byte of a stored pack, then move the alias to the pack. If an error is raised, nothing was moved.
+    """Read every byte of a stored pack and its LoRA, then move the alias to it. After an error nothing was moved.
 
     Raises:
         PackNotFound, PackUnfit, NotSignedOff: as for `promotion.promote`.
-        WeightsMissing, WeightsUnusable: the pack or the base is damaged.
+        WeightsMissing, WeightsUnusable: the pack or the base is damaged, or the LoRA cannot be used.
         DatabaseNotReady, DatabaseUnavailable: as for `database.pack_transaction`.
         ObjectStoreRefused, ObjectStoreUnreachable: the object store refuses us, or does not answer.
     """
     from onbrand.packs import promotion
-    from onbrand.packs.base import configured_base
+    from onbrand.packs.base import base_at_hand
     from onbrand.packs.store import PackStore
 
     store, by = PackStore.open(settings), user()
     found = store.find(beginning)
-    manifest = store.verify(found.id)
-    with suppress(WeightsMissing):  # this machine need not have the weights: each worker compares again
-        configured_base(settings).require_fit(manifest)
+    base = base_at_hand(settings)  # this machine need not have the weights: each worker compares again
+    manifest = store.verify(found.id, base)
+    if base is not None:
+        base.require_fit(manifest)
     if store.bundled is not None:
         # A later version may bundle another pack; this one can still be `previous` then.
         store.add(store.bundled.directory)

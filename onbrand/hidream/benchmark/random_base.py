@@ -29,11 +29,11 @@ from onbrand.hidream.load import probe_lora
 from onbrand.hidream.models import MODELS, Precision
 from onbrand.hidream.network.transformer import empty_transformer
 from onbrand.hidream.packaging.build import LORA, build_pack
-from onbrand.hidream.weights.header import LENGTH_BYTES
 from onbrand.hidream.weights.prepared import shards
 from onbrand.packs.base import Base, BaseManifest, Source
 from onbrand.packs.manifest import BrandPack
 from onbrand.storage.files import Folder, ManifestFile
+from onbrand.storage.safetensors_header import LENGTH_BYTES
 
 _SHARD_BYTES = 4 * 10**9
 _PERIOD = 524_309  # the numbers repeat after this many; a prime, so that no two rows of a matrix begin alike

@@ -20,13 +20,28 @@ from pydantic import TypeAdapter, ValidationError
 from onbrand.errors import ConfigError, DataDirUnwritable, ModelUnknown
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.card import render_card
-from onbrand.hidream.weights.lora import Description, describe
+from onbrand.hidream.weights.lora import describe
 from onbrand.packs.base import Base
+from onbrand.packs.lora import Description
 from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, canonical, load_pack
+from onbrand.storage import local_disk
 from onbrand.storage.files import ManifestFile
 
 LORA = "lora.safetensors"
 CARD = "README.md"
+# What a manifest takes, in words: the limits are those of `packs.manifest`.
+_LIMITS = {
+    "name": "1 to 100 characters in one line",
+    "version": "1 to 100 characters in one line",
+    "prompt_suffix": "at most 200 characters",
+    "steps": "1 to 200",
+    "guidance_scale": "0 to 30",
+    "shift": "above 0 and at most 20",
+    "lora.alpha": "above 0 and at most 100000",
+    "lora.scale": "above 0 and at most 4",
+    "lora.rank": "1 to 512",
+    "examples": "at most 6, each of 1 to 100 characters in one line",
+}
 _PLACEHOLDER = Probe((0.0,) * 8, (0.0,) * 8)
 
 
@@ -91,7 +106,10 @@ def build_pack(
         measured = probe(base, partial / LORA, manifest.lora)
         with _explain_write_errors(destination):
             _write(partial, replace(manifest, probe=measured), base)
+            for path in (CARD, LORA, MANIFEST):
+                local_disk.sync(partial, path)
             partial.rename(destination)
+            local_disk.sync(destination.parent, destination.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return load_pack(destination)
@@ -114,8 +132,9 @@ def _validated(manifest: Manifest) -> Manifest:
         return TypeAdapter(Manifest).validate_json(canonical(asdict(manifest)))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise ConfigError(f"A brand pack cannot have this {where}: {first['msg']}.") from None
+        where = ".".join(part for part in first["loc"] if isinstance(part, str)) or "manifest"
+        allowed = _LIMITS.get(where, "see docs/models.md")
+        raise ConfigError(f"A brand pack cannot have this {where} (allowed: {allowed}).") from None
 
 
 @contextmanager

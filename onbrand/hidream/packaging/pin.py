@@ -25,11 +25,11 @@ from onbrand.errors import (
     WeightsMissing,
 )
 from onbrand.hidream.models import MODELS, Model
-from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, header_length, tensor_entries
 from onbrand.hidream.weights.stream import SUFFIX
 from onbrand.packs.base import BASE_MANIFEST, Base, BaseManifest, Source, load_base
 from onbrand.packs.manifest import canonical
 from onbrand.storage.files import LocalFolder, ManifestFile
+from onbrand.storage.safetensors_header import LENGTH_BYTES, FormatError, header_length, tensor_entries
 
 _TOKENIZERS = "tokenizer"  # the prefix of their folders' names
 _MAX_THREADS = 4  # each hashes one file

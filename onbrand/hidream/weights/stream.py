@@ -11,17 +11,45 @@ import atexit
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from types import MappingProxyType
 
+import torch
 from torch import Tensor
 
 from onbrand.errors import ChecksumMismatch, SafetensorsInvalid, TensorsMismatch
 from onbrand.hidream.weights.buffers import Buffers
-from onbrand.hidream.weights.header import LENGTH_BYTES, FormatError, TensorEntry, header_length, tensor_entries
 from onbrand.storage.files import REMEDY, ByteReader, Folder, ManifestFile
+from onbrand.storage.safetensors_header import (
+    LENGTH_BYTES,
+    FormatError,
+    TensorEntry,
+    header_length,
+    tensor_entries,
+)
 
 SUFFIX = ".safetensors"
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {
+        "BOOL": torch.bool,
+        "U8": torch.uint8,
+        "I8": torch.int8,
+        "F8_E4M3": torch.float8_e4m3fn,
+        "F8_E5M2": torch.float8_e5m2,
+        "I16": torch.int16,
+        "U16": torch.uint16,
+        "F16": torch.float16,
+        "BF16": torch.bfloat16,
+        "I32": torch.int32,
+        "U32": torch.uint32,
+        "F32": torch.float32,
+        "I64": torch.int64,
+        "U64": torch.uint64,
+        "F64": torch.float64,
+        "C64": torch.complex64,
+    }
+)
 MAX_THREADS = 8  # one thread reads and hashes one file
 MAX_WAITING_BYTES = 1024**3  # bytes of tensors that are being read or wait; a larger tensor waits alone
 _STEP = 1024**2  # bytes to read, and then to hash while they are in the core's cache
@@ -172,7 +200,7 @@ class _Stream:
             raw = self._buffers.empty(entry.size)
             source.fill(raw.numpy().data)
             with self._changed:
-                self._arrived.append((entry.name, raw.view(entry.dtype).reshape(entry.shape)))
+                self._arrived.append((entry.name, raw.view(DTYPES[entry.dtype]).reshape(entry.shape)))
                 self._changed.notify_all()
         source.finish()
 

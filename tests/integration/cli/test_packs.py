@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -12,9 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from onbrand.packs.manifest import BrandPack
+from onbrand.packs.manifest import BrandPack, canonical
 from onbrand.packs.promotion import Verdict
-from tests.packs import SAMPLE, make_pack, sign_pack
+from tests.packs import MINI, MODULE, SAMPLE, lora_bytes, make_pack, sign_pack
 from tests.system import onbrand
 
 Run = Callable[..., CompletedProcess[str]]
@@ -55,7 +57,11 @@ def test_a_pack_is_added_promoted_and_taken_back(run: Run, pack: BrandPack, data
     assert added == (
         f"Harbour [bold], version 3, is in the pack store as {pack.id}\nnext: onbrand pack promote {pack.id[:12]}\n"
     )
-    assert said(run("verify")).splitlines() == [f"{SAMPLE.id[:12]} is undamaged", f"{pack.id[:12]} is undamaged"]
+    assert said(run("verify")).splitlines() == [
+        f"{SAMPLE.id[:12]} is undamaged: its LoRA adapts {len(SAMPLE.manifest.lora.adapted_modules)} modules, and fits"
+        " the base",
+        f"{pack.id[:12]} is undamaged: its LoRA adapts 1 modules, and fits the base",
+    ]
     refused = said(run("promote", pack.id[:6]), 1)
     assert refused.startswith(f"onbrand: No designer has signed off the pack {pack.id[:12]}")
     assert listed(run)[SAMPLE.id]["aliases"] == ["production"]
@@ -102,8 +108,52 @@ def test_a_pack_that_is_damaged_in_the_store_is_not_promoted(
     assert listed(run)[SAMPLE.id]["aliases"] == ["production"]
 
 
+NAN = b"\0\0\xc0\x7f"
+UNUSABLE = {
+    "NaN": (lora_bytes(fill=NAN), "a number that is not finite"),
+    "zeros": (lora_bytes(fill=bytes(4)), f"The LoRA does not change {MODULE}"),
+    "pickle": (b"\x80\x04" + bytes(100), r"lora.safetensors is a pickle"),
+    "another module": (lora_bytes(MODULE.replace("to_q", "to_k")), "which the pack's manifest does not name"),
+    "another rank": (lora_bytes(rank=2), "has rank 2, but the pack's manifest says 4"),
+    "cut short": (lora_bytes()[:-1], "is cut short or damaged"),
+}
+
+
+@pytest.mark.parametrize("how", UNUSABLE)
+def test_a_pack_whose_lora_cannot_be_used_is_not_added_and_not_promoted(run: Run, tmp_path: Path, how: str) -> None:
+    """All checksums are right."""
+    lora, sentence = UNUSABLE[how]
+    pack = make_pack(tmp_path / "pack", lora=lora)
+    assert sentence in said(run("verify", str(pack.directory)), 1)
+    assert sentence in said(run("add", str(pack.directory)), 78)
+    assert list(listed(run)) == [SAMPLE.id]
+    shutil.copytree(
+        pack.directory, tmp_path / "data" / "images" / "packs" / pack.id
+    )  # as an older version has added it
+    stored = tmp_path / "data" / "images" / "packs" / pack.id / "pack.json"
+    stored.write_bytes(canonical(asdict(pack.manifest)))
+    assert sentence in said(run("verify", pack.id), 1)
+    assert sentence in said(run("promote", pack.id, *OVERRIDE), 78)
+    assert listed(run)[SAMPLE.id]["aliases"] == ["production"]
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"), [(MODULE, "the base has"), ("a.b", "a.b, which the base does not have")]
+)
+def test_a_pack_is_compared_with_the_base_where_that_is_at_hand(
+    run: Run, tmp_path: Path, module: str, sentence: str
+) -> None:
+    other = "double_stream_blocks.0.block.ff_i.w1"  # has another shape
+    assert MINI.shapes("transformer")[f"{other}.weight"] != MINI.shapes("transformer")[f"{MODULE}.weight"]
+    named = other if module == MODULE else module
+    pack = make_pack(tmp_path / "pack", lora=lora_bytes(named), module=named)
+    assert sentence in said(run("add", str(pack.directory)), 78)
+    elsewhere = run("verify", str(pack.directory), MODEL_PATH=str(tmp_path / "nowhere"))
+    assert said(elsewhere).endswith("(not compared with its base, which is not here)\n")
+
+
 def test_a_folder_can_be_verified_before_it_is_added(run: Run, pack: BrandPack) -> None:
-    assert said(run("verify", str(pack.directory), DATABASE_URL="")) == f"{pack.id[:12]} is undamaged\n"
+    assert said(run("verify", str(pack.directory), DATABASE_URL="")).startswith(f"{pack.id[:12]} is undamaged: ")
     pack.path("README.md").write_text("!")
     assert "README.md" in said(run("verify", str(pack.directory), DATABASE_URL=""), 1)
 

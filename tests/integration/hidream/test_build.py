@@ -130,8 +130,11 @@ def test_an_existing_folder_is_not_changed(base: Base, lora_file: Path, tmp_path
     ("changed", "where"),
     [
         ({"steps": 0}, "steps"),
-        ({"scale": 5.0}, r"lora\.scale"),
+        ({"scale": 5.0}, r"lora\.scale \(allowed: above 0 and at most 4\)"),
+        ({"scale": 0.0}, r"lora\.scale \(allowed: above 0"),
         ({"alpha": -1.0}, r"lora\.alpha"),
+        ({"alpha": 1e308}, r"lora\.alpha \(allowed: above 0 and at most 100000\)"),
+        ({"examples": ("",)}, r"examples \(allowed: at most 6, each of 1 to 100"),
         ({"name": ""}, "name"),
         ({"name": "two\nlines"}, "name"),
         ({"shift": math.nan}, "shift|manifest"),

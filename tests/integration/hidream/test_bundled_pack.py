@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from onbrand.config import REPOSITORY
+from onbrand.config import REPOSITORY, Settings
 from onbrand.errors import (
     ChecksumMismatch,
     LoraInvalid,
+    LoraManifestMismatch,
     ProbeMismatch,
     TensorsMismatch,
     WeightsMissing,
@@ -24,6 +28,7 @@ from onbrand.hidream.models import MODELS
 from onbrand.hidream.pipeline import Pipeline
 from onbrand.packs.base import BASE_MANIFEST, load_base
 from onbrand.packs.manifest import MANIFEST, SAMPLE, load_pack
+from onbrand.packs.store import SHIPPED_BASE, SHIPPED_PACK, PackStore
 from onbrand.storage.files import LocalFolder
 
 MINI = REPOSITORY / "models" / "mini"
@@ -64,6 +69,20 @@ def test_the_bundled_base_and_pack_are_complete_and_fit() -> None:
     assert pack.pack.name == "Sample brand"
 
 
+def test_the_bundled_pack_is_the_one_that_ships() -> None:
+    assert (load_base(LocalFolder(MINI)).id, load_pack(MINI / SAMPLE).id) == (SHIPPED_BASE, SHIPPED_PACK)
+
+
+@pytest.mark.parametrize(("key", "value"), [("prompt_suffix", ", another style"), ("steps", 11)])
+def test_a_changed_setting_of_the_bundled_pack_is_refused(copy: Path, tmp_path: Path, key: str, value: object) -> None:
+    path = copy / SAMPLE / MANIFEST
+    settings = Settings(data_dir=tmp_path, model_path=str(copy))
+    PackStore.open(settings)
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {key: value}), encoding="utf-8")
+    with pytest.raises(ChecksumMismatch, match=r"pack\.json in .* is not the one that ships with Onbrand: restore it"):
+        PackStore.open(settings)
+
+
 def test_every_file_of_the_model_is_in_a_manifest() -> None:
     parts = (*MODELS["mini"].components, SAMPLE)
     present = {path.relative_to(MINI).as_posix() for part in parts for path in (MINI / part).iterdir()}
@@ -77,7 +96,7 @@ def test_a_directory_without_manifests_says_what_to_do(tmp_path: Path) -> None:
         load_pack(tmp_path)
 
 
-@pytest.mark.parametrize("file", [path for path in (*BASE_FILES, *PACK_FILES) if "index" not in path])
+@pytest.mark.parametrize("file", [*BASE_FILES, *PACK_FILES])
 def test_a_flipped_bit_in_any_file_is_refused(copy: Path, file: str) -> None:
     """Loading refuses it too, because it verifies the files while it reads them."""
     with (copy / file).open("r+b") as stream:
@@ -89,9 +108,8 @@ def test_a_flipped_bit_in_any_file_is_refused(copy: Path, file: str) -> None:
     damaged = load_pack(copy / SAMPLE) if file in PACK_FILES else load_base(LocalFolder(copy))
     with pytest.raises(ChecksumMismatch, match="differs from its checksum"):
         damaged.verify()
-    if not file.endswith("tokenizer_config.json"):  # MiniLM does not read this file
-        with pytest.raises(WeightsUnusable):
-            load(copy)
+    with pytest.raises(WeightsUnusable):
+        load(copy)
 
 
 def test_a_cut_file_is_refused(copy: Path) -> None:
@@ -126,11 +144,40 @@ def test_a_component_that_lacks_a_tensor_is_refused(copy: Path, file: str) -> No
         load(copy)
 
 
-def test_a_lora_that_is_turned_off_is_noticed(copy: Path) -> None:
-    """All files are intact; only the brand's style would be missing."""
+@pytest.mark.parametrize(("key", "value"), [("scale", 0.01), ("scale", 0.5), ("scale", 1.3), ("alpha", 12)])
+def test_a_lora_of_another_strength_is_noticed(copy: Path, key: str, value: float) -> None:
+    """All files are intact; only the brand's style would be missing, too weak or too strong."""
     path = copy / SAMPLE / MANIFEST
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["lora"]["scale"] = 0.01
+    manifest["lora"][key] = value
     path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises((ProbeMismatch, LoraManifestMismatch), match=r"LoRA may not be in effect|has alpha"):
+        load(copy)
+
+
+def moved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each matrix of the single blocks at the next block of the five."""
+    return {
+        re.sub(
+            r"single_stream_blocks\.(\d)", lambda found: f"single_stream_blocks.{(int(found[1]) + 1) % 5}", key
+        ): value
+        for key, value in weights.items()
+    }
+
+
+def weakened(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value * 0.01 if key.startswith("double_") else value for key, value in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [(LORA, moved), *((path, weakened) for path in BASE_FILES if "transformer" in path and "00001" in path)],
+)
+def test_weights_that_are_not_those_of_the_probe_are_noticed(
+    copy: Path, file: str, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> None:
+    """All checksums are right."""
+    save_file(change(load_file(copy / file)), copy / file, {"format": "pt"})
+    update_checksums(copy, file)
     with pytest.raises(ProbeMismatch, match="LoRA may not be in effect"):
         load(copy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 from onbrand.errors import LoraInvalid, LoraManifestMismatch, WeightsMissing
 from onbrand.hidream.weights.lora import describe, read_adapter
 from onbrand.packs.manifest import Lora
+from onbrand.storage.files import LocalFolder
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_lora, tiny_pipeline
 
 Weights = dict[str, Tensor]
@@ -189,6 +191,10 @@ WRONG_LORAS: dict[str, tuple[Callable[[Weights], Weights], str]] = {
         lambda weights: renamed(weights, lambda key: key.replace("ff_i.shared_experts", "ff_i.experts.0")),
         r"adapts \S+\.ff_i\.experts\.0\.w1, which the pack's manifest does not name",
     ),
+    "a router": (
+        lambda weights: weights | {f"transformer.a.ff_i.gate.lora_{half}.weight": torch.ones(4, 4) for half in "AB"},
+        r"adapts the router a\.ff_i\.gate, which chooses the experts",
+    ),
     "half a module": (lambda weights: without(weights, UP), f"has for {QUERY} only one of the two matrices"),
     "another rank": (lambda weights: of_rank(weights, 2), f"has rank 2, but the pack's manifest says {RANK}"),
     "two ranks": (
@@ -265,7 +271,18 @@ WRONG_HEADERS: dict[str, tuple[Any, str]] = {
     "rsLoRA": ({"transformer.use_rslora": True}, "was trained with use_rslora"),
     "DoRA": ({"transformer.use_dora": True}, "was trained with use_dora"),
     "an alpha that is text": ({"transformer.lora_alpha": "8"}, "has lora_alpha in its header that is not a number"),
-    "an infinite alpha": ({"transformer.lora_alpha": float("inf")}, "has alpha inf in its header"),
+    "an infinite alpha": ({"transformer.lora_alpha": float("inf")}, "settings in its header that cannot be read"),
+    "an alpha that no float holds": ({"transformer.lora_alpha": 10**400}, "has lora_alpha in its header that is too"),
+    "PiSSA": ({"transformer.init_lora_weights": "pissa"}, r'with init_lora_weights "pissa", which changes'),
+    "OLoRA": ({"transformer.init_lora_weights": "olora"}, "was trained with init_lora_weights"),
+    "LoKr by its header": ({"transformer.peft_type": "LOKR"}, 'was trained with peft_type "LOKR"'),
+    "repeated layers": ({"transformer.layer_replication": [[0, 1], [0, 1]]}, "was trained with layer_replication"),
+    "a bias of the LoRA": ({"transformer.lora_bias": True}, "was trained with lora_bias"),
+    "trained biases": ({"transformer.bias": "all"}, 'was trained with bias "all"'),
+    "whole modules": ({"transformer.modules_to_save": ["proj"]}, "was trained with modules_to_save"),
+    "a setting of tomorrow": ({"transformer.use_novelty": 1}, "was trained with use_novelty, .* does not know"),
+    "a setting twice": ('{"r": 4, "r": 16}', "settings in its header that cannot be read"),
+    "a setting under two names": ({"r": 4, "transformer.r": 4}, "has a setting in its header twice"),
     "no JSON": ("{", "settings in its header that cannot be read"),
     "no object": ([], "settings in its header that cannot be read"),
 }
@@ -278,6 +295,57 @@ def test_contradicting_settings_in_the_header_are_refused(
     settings, sentence = WRONG_HEADERS[how]
     with pytest.raises((LoraInvalid, LoraManifestMismatch), match=sentence):
         read_adapter(written(tmp_path, original, settings), lora)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("ss_network_alpha", "16", f"has alpha 16, but the pack's manifest says {ALPHA:g}"),
+        ("ss_network_alpha", "much", "has ss_network_alpha in its header that is not a number"),
+        ("ss_network_dim", "16", f"has rank {RANK} in .*, but 16 in ss_network_dim"),
+    ],
+)
+def test_what_kohyas_header_says_must_agree(
+    tmp_path: Path, original: Weights, lora: Lora, key: str, value: str, sentence: str
+) -> None:
+    save_file(original, tmp_path / "lora.safetensors", {key: value})
+    with pytest.raises((LoraInvalid, LoraManifestMismatch), match=sentence):
+        read_adapter(tmp_path / "lora.safetensors", lora)
+
+
+def test_kohyas_header_gives_the_alpha_that_the_matrices_do_not_have(tmp_path: Path, original: Weights) -> None:
+    header = {"ss_network_alpha": "8.0", "ss_network_dim": str(RANK), "ss_network_module": "networks.lora"}
+    save_file(original, tmp_path / "lora.safetensors", header)
+    assert describe(tmp_path / "lora.safetensors").alpha == 8
+
+
+def test_a_header_with_a_key_twice_is_refused(tmp_path: Path, original: Weights, lora: Lora) -> None:
+    path = written(tmp_path, original)
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].rstrip()
+    entry = header[header.index(b'"' + DOWN.encode()) : -1]
+    entry = entry[: entry.index(b"}") + 1]
+    header = header[:-1] + b"," + entry + b"}"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    with pytest.raises(LoraInvalid, match="its header is ambiguous: a key occurs twice"):
+        read_adapter(path, lora)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, lora: Lora) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(WeightsMissing, match=r"pipe is not a file"):
+        read_adapter(tmp_path / "pipe", lora)
+    with pytest.raises(WeightsMissing, match=r"pipe is missing"):
+        LocalFolder(tmp_path).read("pipe")
+
+
+def test_a_file_whose_name_is_not_utf8_is_read(tmp_path: Path, original: Weights, lora: Lora) -> None:
+    path = written(tmp_path, original).rename(tmp_path / os.fsdecode(b"br\xffnd.safetensors"))
+    assert read_adapter(path, lora).updates.keys() == set(lora.adapted_modules)
+    path.write_bytes(b"")
+    with pytest.raises(LoraInvalid, match=r"^br\\udcffnd\.safetensors is empty"):
+        describe(path)
 
 
 def truncated(path: Path, _: Weights) -> None:
@@ -310,7 +378,7 @@ def web_page(path: Path, _: Weights) -> None:
 
 
 DAMAGE: dict[Callable[[Path, Weights], None], str] = {
-    truncated: r"^lora\.safetensors is cut short or damaged: copy the LoRA again\.$",
+    truncated: r"^lora\.safetensors is cut short or damaged \(its tensors do not .*\): copy the LoRA again\.$",
     truncated_in_the_header: "is cut short or damaged",
     longer: "is cut short or damaged",
     emptied: r"^lora\.safetensors is empty: copy the LoRA again\.$",

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from onbrand.errors import ChecksumMismatch
 from onbrand.hidream.weights import stream
-from onbrand.hidream.weights.header import DTYPES
-from onbrand.hidream.weights.stream import stream_tensors
+from onbrand.hidream.weights.stream import DTYPES, stream_tensors
 from onbrand.packs.base import Base
 from onbrand.storage.files import ByteReader, Folder, LocalFolder, ManifestFile
 from tests.integration.hidream.safetensors_files import (

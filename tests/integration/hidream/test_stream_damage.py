@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from onbrand.errors import FileDamaged, SafetensorsInvalid, TensorsMismatch, WeightsMissing
-from onbrand.hidream.weights.header import FormatError, tensor_entries
 from onbrand.storage.files import ManifestFile
+from onbrand.storage.safetensors_header import FormatError, tensor_entries
 from tests.integration.hidream.safetensors_files import (
     SMALL,
     described,

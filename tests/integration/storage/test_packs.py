@@ -21,14 +21,15 @@ LARGE = 9 * 2**20 + 1  # two parts
 async def test_a_pack_comes_back_from_azure_as_it_was_added(
     azure: Place, on_azure: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(packs.FILES, "lora.safetensors", LARGE)
+    monkeypatch.setitem(packs.FILES, "README.md", LARGE)
     pack, store = make_pack(tmp_path / "pack"), PackStore.open(on_azure)
     for _ in range(2):
         store.add(pack.directory)
     assert store.list()[1:] == [StoredPack(pack.id, pack.manifest, is_bundled=False)]
     assert store.find(pack.id[:12]).id == pack.id
     fetched = store.fetch(pack.id)
-    assert fetched.path("lora.safetensors").read_bytes() == pack.path("lora.safetensors").read_bytes()
+    for path in packs.FILES:
+        assert fetched.path(path).read_bytes() == pack.path(path).read_bytes()
     await azure.put(f"packs/{pack.id}/samples/1.png", os.urandom(3))
     with pytest.raises(StoredPackDamaged, match=r"in the pack store is damaged: samples/1\.png"):
         store.verify(pack.id)

@@ -2,7 +2,7 @@
 
 The format is: 8 bytes with the header's length (little-endian), the header as JSON, then the bytes of the tensors, row
 by row and without a gap (https://huggingface.co/docs/safetensors). Everything else is refused, because the header is
-used before the file's checksum is known. This module reads no file and makes no tensor.
+used before the file's checksum is known. This module makes no tensor and needs no torch.
 """
 
 from __future__ import annotations
@@ -13,33 +13,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import torch
-
 from onbrand.storage import strict_json
+from onbrand.storage.files import ByteReader
 
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the limit in safetensors itself
 _MAX_DIMENSIONS = 8
 _METADATA = "__metadata__"
-DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
-    {
-        "BOOL": torch.bool,
-        "U8": torch.uint8,
-        "I8": torch.int8,
-        "F8_E4M3": torch.float8_e4m3fn,
-        "F8_E5M2": torch.float8_e5m2,
-        "I16": torch.int16,
-        "U16": torch.uint16,
-        "F16": torch.float16,
-        "BF16": torch.bfloat16,
-        "I32": torch.int32,
-        "U32": torch.uint32,
-        "F32": torch.float32,
-        "I64": torch.int64,
-        "U64": torch.uint64,
-        "F64": torch.float64,
-        "C64": torch.complex64,
-    }
+_STEP = 1024**2
+ITEM_BYTES: Mapping[str, int] = MappingProxyType(
+    {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2}
+    | {"I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8, "C64": 8}
 )
 
 
@@ -48,9 +32,17 @@ class TensorEntry:
     """One tensor of a file. Its `size` bytes follow those of the tensor before it."""
 
     name: str
-    dtype: torch.dtype
+    dtype: str  # a key of `ITEM_BYTES`
     shape: tuple[int, ...]
     size: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header says: the tensors in the order of their bytes, and texts about the file."""
+
+    entries: tuple[TensorEntry, ...]
+    metadata: Mapping[str, str]
 
 
 class FormatError(ValueError):
@@ -69,14 +61,43 @@ def header_length(first: bytes, file_size: int) -> int:
     return length
 
 
+def read_header(reader: ByteReader, file_size: int) -> Header:
+    """Read the header at the beginning of a file. The next `readinto` gives the first tensor's bytes.
+
+    Raises:
+        FormatError: the file does not follow the format. Also what `ByteReader.readinto` raises.
+    """
+    length = header_length(_taken(reader, LENGTH_BYTES), file_size)
+    return parse_header(_taken(reader, length), file_size - LENGTH_BYTES - length)
+
+
+def _taken(reader: ByteReader, size: int) -> bytes:
+    # In parts, so that a false length cannot take more memory than the file has bytes.
+    taken = bytearray()
+    while len(taken) < size:
+        part = memoryview(bytearray(min(_STEP, size - len(taken))))
+        count = reader.readinto(part)
+        taken += part[:count]
+        if count < len(part):
+            raise FormatError("it ends too early")
+    return bytes(taken)
+
+
 def tensor_entries(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
-    """The tensors of a file, in the order of their bytes. Together they must have exactly `data_size` bytes.
+    """The tensors of a file, in the order of their bytes; errors as for `parse_header`."""
+    return parse_header(header, data_size).entries
+
+
+def parse_header(header: bytes, data_size: int) -> Header:
+    """Parse a header. Its tensors together must have exactly `data_size` bytes.
 
     Raises:
         FormatError: the header does not follow the format.
     """
     try:
         document = strict_json.loads(header.decode("utf-8"))
+    except strict_json.Ambiguous as error:
+        raise FormatError(f"its header is ambiguous: {error}") from None
     except (ValueError, RecursionError):
         raise FormatError("its header is not JSON") from None
     if not (isinstance(document, dict) and header.startswith(b"{")):
@@ -93,7 +114,7 @@ def tensor_entries(header: bytes, data_size: int) -> tuple[TensorEntry, ...]:
         end = ends
     if end != data_size:
         raise FormatError("its tensors do not end at the end of the file")
-    return tuple(_tensor_entry(name, entry, ends - begins) for (begins, ends), name, entry in found)
+    return Header(tuple(_tensor_entry(name, entry, ends - begins) for (begins, ends), name, entry in found), metadata)
 
 
 def _range(entry: object) -> tuple[int, int]:
@@ -105,13 +126,13 @@ def _range(entry: object) -> tuple[int, int]:
 
 
 def _tensor_entry(name: str, entry: dict[str, Any], size: int) -> TensorEntry:
-    dtype, shape = DTYPES.get(entry["dtype"]), entry["shape"]
-    if dtype is None:
+    dtype, shape = entry["dtype"], entry["shape"]
+    if dtype not in ITEM_BYTES:
         raise FormatError("a tensor has an unknown type")
     if len(shape) > _MAX_DIMENSIONS or not all(_is_count(length) for length in shape):
         raise FormatError("a tensor's shape is wrong")
     # torch computes the strides of an empty tensor too, from the lengths that are not 0.
-    if math.prod(shape) * dtype.itemsize != size or math.prod(max(1, length) for length in shape) >= 2**60:
+    if math.prod(shape) * ITEM_BYTES[dtype] != size or math.prod(max(1, length) for length in shape) >= 2**60:
         raise FormatError("a tensor's shape does not fit its size")
     return TensorEntry(name, dtype, tuple(shape), size)
 
