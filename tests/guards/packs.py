@@ -77,7 +77,7 @@ GUARDS = (
     ),
     Guard(
         "the bundled pack is the one that ships",
-        "PackStore.open",
+        "store.bundled_pack",
         "_require_shipped(bundled)",
         "",
         ("tests/integration/hidream/test_bundled_pack.py::test_a_changed_setting_of_the_bundled_pack_is_refused",),
