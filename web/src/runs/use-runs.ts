@@ -1,12 +1,12 @@
 /** The runs of this tab: sends them, watches their jobs, and stores them for a refresh. */
 import { useQueries, useQueryClient } from '@tanstack/react-query';
-import { useCallback, useEffect, useReducer, useState } from 'react';
+import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
 import { useApi } from '../api/api-context';
 import type { Job } from '../api/get-job';
 import { ApiProblem } from '../api/problem';
-import { loadFromTab, saveToTab } from '../tab-storage';
 import { jobKey, jobQuery, setJob } from './job-query';
-import { isUnanswered, parseRuns, type Run } from './run';
+import { loadRuns, saveRuns } from './kept-runs';
+import { isUnanswered, type Run } from './run';
 import type { RunActions } from './run-actions';
 import { viewOf, type LiveRun } from './run-view';
 import { runsReducer } from './runs-reducer';
@@ -27,10 +27,12 @@ export type Runs = Pick<RunActions, 'start' | 'remove' | 'updateJob' | 'recheckJ
 export function useRuns(accountId: string): Runs {
   const api = useApi();
   const queryClient = useQueryClient();
-  // The key contains the account, so that the next person in this tab neither sees nor sends these runs.
-  const storageKey = `runs.${accountId}`;
-  const [runs, dispatch] = useReducer(runsReducer, storageKey, (key) => parseRuns(loadFromTab(key)));
-  useEffect(() => saveToTab(storageKey, runs), [storageKey, runs]);
+  const [runs, dispatch] = useReducer(runsReducer, accountId, loadRuns);
+  const savedRuns = useRef(runs);
+  useEffect(() => {
+    saveRuns(accountId, savedRuns.current, runs);
+    savedRuns.current = runs;
+  }, [accountId, runs]);
 
   const unanswered = runs.filter(isUnanswered);
   const submissions = useQueries({ queries: unanswered.map((run) => submitQuery(api, run)) });

@@ -35,7 +35,7 @@ export const strings = {
     stuckTitle: "The sign-in can't be renewed",
     stuckDetail: 'Your sign-in has expired and could not be renewed. Sign in again. Nothing is lost.',
     signedOutTitle: "You're signed out",
-    signedOutDetail: 'Your session was cleared from this tab.',
+    signedOutDetail: 'Your session was cleared from this browser.',
     unreachableTitle: "Onbrand can't be reached",
     unreachableDetail: 'Check your connection, then try again.',
   },
