@@ -11,7 +11,10 @@ from onbrand.errors import ConfigError
 
 
 def token(
-    user: Annotated[str, typer.Option(help="The person to sign in: member, outsider, guest or overage.")] = "member",
+    user: Annotated[
+        str,
+        typer.Option(help="The person to sign in: member, second, third, designer, outsider, guest or overage."),
+    ] = "member",
 ) -> None:
     """Print a bearer token of the local sign-in, for curl."""
     from onbrand.local.issuer import Issuer

@@ -1,4 +1,4 @@
-"""The four sample accounts of the local sign-in: one for each result of the membership check."""
+"""The sample accounts of the local sign-in: four who may generate, and one for each way to be refused."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def _person(key: str, number: int, name: str, shows: str, membership: dict[str, 
     return Person(key, UUID(f"aaaaaaaa-0000-4000-8000-{number:012}"), name, f"{key}@studio.example", shows, membership)
 
 
+_MEMBER = {"groups": [str(LOCAL_GROUP_ID)]}
 _OVERAGE = {
     "_claim_names": {"groups": "src1"},
     "_claim_sources": {"src1": {"endpoint": f"https://graph.windows.net/{LOCAL_TENANT_ID}/users/me/getMemberObjects"}},
@@ -48,6 +49,9 @@ PEOPLE = {
             "Is in the studio's group and can generate.",
             {"groups": [str(LOCAL_GROUP_ID), str(_OTHER_GROUP_ID)]},
         ),
+        _person("second", 5, "Second member", "Is in the group, too: people take turns.", _MEMBER),
+        _person("third", 6, "Third member", "Is in the group, too.", _MEMBER),
+        _person("designer", 7, "Designer", "Is in the group, and works on the brand's style.", _MEMBER),
         _person(
             "outsider",
             2,

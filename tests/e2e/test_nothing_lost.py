@@ -146,6 +146,41 @@ def test_two_tabs_keep_out_of_each_others_way(stage_page: Page, stage: Stage) ->
     expect_four_pictures(run(other))
 
 
+def test_a_closed_tab_loses_no_run(stage_page: Page, stage: Stage) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    generate(stage_page, TEAPOT)
+    finish(stage, TEAPOT)
+    expect_four_pictures(run(stage_page))
+    other = stage_page.context.new_page()  # side by side, with a run of its own
+    other.goto("/")
+    expect(run(other)).to_be_visible()
+    generate(other, ALARM_CLOCK)
+    stage.newest(2)
+    generate(stage_page, BACKPACK)
+    held = draw_half(stage, 3)
+    stage_page.close()
+    other.close()
+
+    again = stage_page.context.new_page()
+    again.goto("/")  # the sign-in knows who this is and asks nothing
+    expect(run(again, 0)).to_contain_text(f"step {STEP_REACHED} of {STEPS}")
+    assert prompts(again) == [BACKPACK, ALARM_CLOCK, TEAPOT]
+    expect_four_pictures(run(again, 2))
+    run(again, 1).get_by_role("button", name="Cancel").click()
+    expect(run(again, 1)).to_contain_text("Cancelled")
+    stage.publish(held, draw(BACKPACK))
+    expect_four_pictures(run(again))
+
+    again.get_by_role("button", name="Account: Studio member").click()
+    again.get_by_role("button", name="Sign out").click()
+    expect(again.get_by_role("heading", name="You're signed out")).to_be_visible()
+    assert again.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('onbrand.kept.'))") == []
+    sign_in(again)
+    expect(prompt_field(again)).to_be_visible()
+    expect(runs(again)).to_have_count(0)
+
+
 def test_a_lost_connection_fails_no_run_and_is_caught_up_with(stage_page: Page, stage: Stage) -> None:
     ready(stage)
     sign_in(stage_page)

@@ -31,6 +31,17 @@ def test_each_account_can_be_chosen(browser: Browser, verifier: TokenVerifier) -
     assert names == {person.key: person.name for person in PEOPLE.values()}
 
 
+def test_three_members_and_a_designer_may_generate_each_as_a_person_of_their_own(
+    browser: Browser, verifier: TokenVerifier
+) -> None:
+    admitted = [
+        verifier.verify(browser.sign_in(key)["access_token"]) for key in ("member", "second", "third", "designer")
+    ]
+    for identity in admitted:
+        identity.require_member()
+    assert len({identity.owner for identity in admitted}) == 4
+
+
 def test_the_id_token_is_for_the_page_and_carries_its_nonce(
     browser: Browser, issuer: Issuer, verifier: TokenVerifier
 ) -> None:

@@ -42,7 +42,6 @@ test('pressing Generate shows four empty tiles before the server has answered', 
   expect(squares(card(0))).toHaveLength(4);
   expect(within(card(0)).queryByRole('img')).not.toBeInTheDocument();
   expect(within(card(0)).getByRole('heading')).toHaveTextContent(PROMPT);
-  expect(generateButton()).toHaveAttribute('aria-disabled', 'true');
   expect(generateButton()).toHaveFocus();
 });
 

@@ -27,7 +27,7 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
   const draft = useDraft(accountId);
   const warmUp = useWarmUp();
   const isOnline = useIsOnline();
-  const { runs, isStarting, start, ...runActions } = useRuns(accountId);
+  const { runs, justStarted, start, ...runActions } = useRuns(accountId);
   const question = useUsefulnessQuestion(accountId, completeJobIds(runs));
   usePageTitle(runs);
   useRunAnnouncements(runs, (text, key) => notify(accountId, text, key));
@@ -53,7 +53,8 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
     changeDraft(prompt);
     input.current?.focus();
   };
-  const actions: RunActions = { ...runActions, canStart: !isStarting && isOnline, start: startAndShow, editPrompt };
+  const canStart = (prompt: string) => isOnline && prompt !== justStarted;
+  const actions: RunActions = { ...runActions, canStart, start: startAndShow, editPrompt };
   const usualDuration = usualDurationText(me);
   // A person who has seen a run end knows whether a notification would help.
   const hasWaited = runs.some(({ view }) => view.kind === 'complete' || view.kind === 'failed');
@@ -67,7 +68,7 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
         draft={draft}
         onDraftChange={changeDraft}
         onGenerate={startAndShow}
-        isStarting={isStarting}
+        justStarted={justStarted}
         isCollapsed={!isEmpty}
         inputRef={input}
       />

@@ -14,6 +14,7 @@ import {
 } from '@azure/msal-browser';
 import { ApiProblem, ConnectionLost } from '../api/problem';
 import type { PageConfig } from '../api/get-page-config';
+import { forgetAccount } from '../browser-storage';
 import { clearTab, loadFromTab, saveToTab } from '../tab-storage';
 import { strings } from '../ui/strings';
 import { mayRedirect } from './redirect-guard';
@@ -102,6 +103,7 @@ function sessionOf(
     useAnotherAccount: () => void startSignIn('select_account'),
     signOut: () => {
       clearTab();
+      forgetAccount(account.homeAccountId);
       saveToTab(SIGNED_OUT, true);
       // MSAL empties its cache even if the sign-in service can't be reached. The reload then shows "signed out".
       msal.logoutRedirect({ account }).catch(() => window.location.reload());

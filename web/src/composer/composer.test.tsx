@@ -2,7 +2,7 @@
 import { fireEvent, screen, waitFor } from '@testing-library/react';
 import { beforeEach, expect, test } from 'vitest';
 import { passTime, settle } from '../test/clock';
-import { FakeOnbrand } from '../test/fake-onbrand';
+import { FakeOnbrand, problem } from '../test/fake-onbrand';
 import { expectAnnounced, generateButton, promptField, renderApp, waitUntilAvailable } from '../test/render-app';
 
 const PROMPT = 'a red backpack on a light blue background';
@@ -46,13 +46,58 @@ test('Enter held down on Generate makes one request, and the next press makes an
   expect(cards()).toHaveLength(2);
 });
 
-test('Ctrl+Enter and Cmd+Enter generate once, even if held down; Enter alone makes a new line', async () => {
+test('the second click of a double click counts as none, however late it arrives', async () => {
+  const { user } = await renderApp();
+  await user.type(await promptField(), PROMPT);
+  fireEvent.click(generateButton(), { detail: 1 });
+  await passTime(5_000);
+  fireEvent.click(generateButton(), { detail: 2 });
+  expect(cards()).toHaveLength(1);
+});
+
+test('Shift+Enter makes a new line, and Enter of an input method sends nothing', async () => {
   const { user } = await renderApp();
   const field = await promptField();
-  await user.type(field, `${PROMPT}{Enter}`);
+  await user.type(field, 'a red{Shift>}{Enter}{/Shift}teapot');
+  expect(field).toHaveValue('a red\nteapot');
+  // As from a Japanese keyboard: the browser's own mark, and Safari's, which ends the composition first.
+  expect(fireEvent.keyDown(field, { key: 'Enter', isComposing: true })).toBe(true);
+  expect(fireEvent.keyDown(field, { key: 'Enter', keyCode: 229 })).toBe(true);
   expect(cards()).toHaveLength(0);
-  fireEvent.keyDown(field, { key: 'Enter', ctrlKey: true });
+  await user.type(field, '{Enter}');
+  await waitFor(() => expect(onbrand.submissions[0]?.prompt).toBe('a red teapot'));
+  expect(field).toHaveValue('a red\nteapot');
+});
+
+test('what is pressed while another is being sent is sent after it, and nothing is dropped', async () => {
+  let release: () => void = () => undefined;
+  const answered = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  onbrand.answerNext('POST', /generate/, () => answered.then(() => problem(503, 'database_unavailable', 'Away')));
+  await renderApp();
+  const field = await promptField();
+  const prompts = Array.from({ length: 12 }, (_, index) => `prompt ${index + 1}`);
+  for (const prompt of prompts) {
+    fireEvent.change(field, { target: { value: prompt } });
+    fireEvent.keyDown(field, { key: 'Enter' });
+    fireEvent.keyDown(field, { key: 'Enter', repeat: true });
+    await passTime(500);
+  }
+  expect(cards()).toHaveLength(12);
+  expect(onbrand.requests.filter((request) => request === 'POST /generate')).toHaveLength(1);
+  release();
+  await waitFor(() => expect(onbrand.submissions).toHaveLength(12));
+  expect(onbrand.submissions.map(({ prompt }) => prompt)).toEqual(prompts);
+});
+
+test('Enter, Ctrl+Enter and Cmd+Enter generate once, even if held down or pressed twice', async () => {
+  const { user } = await renderApp();
+  const field = await promptField();
+  await user.type(field, PROMPT);
+  fireEvent.keyDown(field, { key: 'Enter' });
   fireEvent.keyDown(field, { key: 'Enter', ctrlKey: true, repeat: true });
+  fireEvent.keyDown(field, { key: 'Enter', ctrlKey: true });
   expect(cards()).toHaveLength(1);
   await waitFor(() => expect(onbrand.submissions).toHaveLength(1));
   await waitUntilAvailable('Generate');

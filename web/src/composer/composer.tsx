@@ -2,7 +2,7 @@
 import { useEffect, useId, useLayoutEffect, useState, type KeyboardEvent, type RefObject } from 'react';
 import { useIsOnline } from '../api/use-is-online';
 import { useAnnounce } from '../ui/announcer';
-import { Button } from '../ui/button';
+import { Button, firstClick } from '../ui/button';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import styles from './composer.module.css';
@@ -19,19 +19,20 @@ type ComposerProps = {
   draft: Draft;
   onDraftChange: (text: string) => void;
   onGenerate: (prompt: string) => void;
-  /** A run is being sent, and no other can be started meanwhile. */
-  isStarting: boolean;
+  /** The prompt of the run that was started a moment ago. A second press for it is a double press. */
+  justStarted: string | null;
   /** The field has one line until the person writes in it, because the page shows runs. */
   isCollapsed: boolean;
   inputRef: RefObject<HTMLTextAreaElement | null>;
 };
 
-export function Composer({ draft, onDraftChange, onGenerate, isStarting, isCollapsed, inputRef }: ComposerProps) {
+export function Composer({ draft, onDraftChange, onGenerate, justStarted, isCollapsed, inputRef }: ComposerProps) {
   const id = useId();
   const isOnline = useIsOnline();
   const text = useDraftText(draft);
   const checked = checkPrompt(text);
-  const reason = reasonToWait(checked, isOnline, isStarting);
+  const isSent = checked.text === justStarted;
+  const reason = reasonToWait(checked, isOnline, isSent);
   const isCounted = checked.length >= COUNTED_FROM;
   const [isExpanded, setIsExpanded] = useState(false);
   useAutoHeight(inputRef, text, isCollapsed && !isExpanded);
@@ -44,7 +45,10 @@ export function Composer({ draft, onDraftChange, onGenerate, isStarting, isColla
   }
 
   function onKeyDown(event: KeyboardEvent): void {
-    if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
+    // While an input method is composing, Enter belongs to it. Safari says so only by the old code.
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- nothing else tells
+    const isComposing = event.nativeEvent.isComposing || event.keyCode === 229;
+    if (event.key !== 'Enter' || event.shiftKey || event.altKey || isComposing) return;
     event.preventDefault();
     if (!event.repeat) submit(); // a key that is held down is one press
   }
@@ -61,6 +65,7 @@ export function Composer({ draft, onDraftChange, onGenerate, isStarting, isColla
           className={classes(styles['input'], isExpanded && styles['open'])}
           dir="auto"
           rows={1}
+          enterKeyHint="send"
           value={text}
           placeholder={strings.composer.placeholder}
           aria-describedby={`${id}-reason`}
@@ -79,7 +84,7 @@ export function Composer({ draft, onDraftChange, onGenerate, isStarting, isColla
           </p>
         )}
       </div>
-      <p id={`${id}-reason`} className={classes(styles['hint'], isStarting && styles['unseen'])}>
+      <p id={`${id}-reason`} className={classes(styles['hint'], isSent && styles['unseen'])}>
         {reason}
       </p>
       <Button
@@ -87,20 +92,20 @@ export function Composer({ draft, onDraftChange, onGenerate, isStarting, isColla
         isUnavailable={reason !== null}
         aria-describedby={`${id}-reason`}
         aria-keyshortcuts="Control+Enter Meta+Enter"
-        onClick={submit}
+        onClick={firstClick(submit)}
       >
         {strings.composer.generate}
         <kbd aria-hidden="true" className={styles['keys']}>
-          {strings.composer.keys(/Mac/.test(navigator.userAgent))}
+          {strings.composer.keys}
         </kbd>
       </Button>
     </section>
   );
 }
 
-function reasonToWait(checked: CheckedPrompt, isOnline: boolean, isStarting: boolean): string | null {
+function reasonToWait(checked: CheckedPrompt, isOnline: boolean, isSent: boolean): string | null {
   const { reason } = strings.composer;
-  if (isStarting) return reason.busy;
+  if (isSent) return reason.busy;
   if (!isOnline) return reason.offline;
   switch (checked.problem) {
     case 'prompt_blank':

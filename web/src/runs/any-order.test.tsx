@@ -27,6 +27,7 @@ test('no order of replies, errors and clicks shows two states, loses a result or
     fc.asyncProperty(firstPoll, moves, async (poll, list) => {
       server.resetHandlers();
       sessionStorage.clear();
+      localStorage.clear();
       saved.length = 0;
       const play = new Play(saved);
       try {

@@ -1,7 +1,7 @@
 /** The texts and buttons beside four finished pictures. */
 import type { Job } from '../api/get-job';
 import { DownloadAllButton } from '../saving/download-all-button';
-import { Button } from '../ui/button';
+import { Button, firstClick } from '../ui/button';
 import { CopyText } from '../ui/copy-text';
 import { formatDay, formatTime, secondsBetween } from '../ui/dates';
 import { strings } from '../ui/strings';
@@ -23,7 +23,7 @@ export function CompleteRun({ job, prompt, selected, onSaved, onExpired, actions
     <>
       <p className={styles['meta']}>{facts(job).join(' · ')}</p>
       <div className={styles['actions']}>
-        <Button isUnavailable={!actions.canStart} onClick={() => actions.start(prompt)}>
+        <Button isUnavailable={!actions.canStart(prompt)} onClick={firstClick(() => actions.start(prompt))}>
           {strings.run.generateMore}
         </Button>
         <DownloadAllButton job={job} selected={selected} onSaved={onSaved} onExpired={onExpired} />

@@ -1,5 +1,5 @@
 /** A run that ended without pictures: what happened, that the prompt is kept, and what the person can do next. */
-import { Button } from '../ui/button';
+import { Button, firstClick } from '../ui/button';
 import { WarningIcon } from '../ui/icons';
 import { strings } from '../ui/strings';
 import { useNow } from '../ui/use-now';
@@ -20,7 +20,10 @@ export function EndedRun({ view, run, retentionHours, actions }: EndedRunProps) 
     <>
       <Explanation view={view} retentionHours={retentionHours} />
       <div className={styles['actions']}>
-        <Button isUnavailable={!canStart || waitSeconds > 0} onClick={() => start(run.prompt, run)}>
+        <Button
+          isUnavailable={!canStart(run.prompt) || waitSeconds > 0}
+          onClick={firstClick(() => start(run.prompt, run))}
+        >
           {waitSeconds > 0 ? strings.run.retryIn(waitSeconds) : startLabel}
         </Button>
         <Button look="quiet" onClick={() => editPrompt(run.prompt)}>

@@ -27,7 +27,8 @@ function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
 function line(view: Job | null, waited: number, age = 0, more: { isAccepted?: boolean; isRetrying?: boolean } = {}) {
   const now = 1_000_000;
   const times = { now, pressedAt: now - waited * 1000, receivedAt: now - age * 1000 };
-  const { stage, detail } = progressText(view, { ...times, isAccepted: false, isRetrying: false, ...more });
+  const usual = { isAccepted: false, isRetrying: false, isConnected: true };
+  const { stage, detail } = progressText(view, { ...times, ...usual, ...more });
   return detail === '' ? stage : `${stage} · ${detail}`;
 }
 

@@ -1,5 +1,6 @@
 /** The two texts about an unfinished run: what is happening now, and how far it is or how long it will take. */
 import type { Job } from '../api/get-job';
+import { formatTime } from '../ui/dates';
 import { strings } from '../ui/strings';
 
 type Circumstances = {
@@ -11,6 +12,8 @@ type Circumstances = {
   isAccepted: boolean;
   /** The API hasn't answered the request yet, and the page sends it again. */
   isRetrying: boolean;
+  /** The service answers. Otherwise nobody knows how the job goes on, and the page shows no seconds. */
+  isConnected: boolean;
 };
 
 /** After this many seconds past the estimate, the page says "longer than usual". */
@@ -45,8 +48,9 @@ function stageText({ status, progress }: Job): string {
   }
 }
 
-function timeText({ progress }: Job, { now, receivedAt, pressedAt }: Circumstances): string {
+function timeText({ progress }: Job, { now, receivedAt, pressedAt, isConnected }: Circumstances): string {
   const { run } = strings;
+  if (!isConnected) return run.lastKnown(formatTime(new Date(receivedAt).toISOString()));
   const elapsed = Math.max(0, Math.floor((now - pressedAt) / 1000));
   if (progress.is_late) return run.longer(elapsed);
   if (progress.eta_seconds === null) return run.soFar(elapsed);

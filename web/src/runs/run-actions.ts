@@ -3,10 +3,18 @@ import type { Job } from '../api/get-job';
 import type { Run } from './run';
 
 export type RunActions = {
-  /** False while the browser is offline or another run is being sent. Buttons that start a run are off then. */
-  canStart: boolean;
-  /** Starts a run. `replaced` is an ended run without pictures, which the new run replaces. */
+  /**
+   * False while the browser is offline, and for a second after a run with this prompt was started: a second press
+   * within that time is a double press. Buttons that start such a run are off then.
+   */
+  canStart: (prompt: string) => boolean;
+  /**
+   * Starts a run, which is sent when the runs before it have been answered. `replaced` is an ended run without
+   * pictures, which the new run replaces.
+   */
   start: (prompt: string, replaced?: Run) => void;
+  /** Takes back a run that the API hasn't accepted yet. */
+  takeBack: (run: Run) => void;
   /** Removes a run from the page. `key` is the run's key. */
   remove: (key: string) => void;
   /** Puts a prompt into the composer. */

@@ -54,7 +54,7 @@ export function RunCard(props: RunCardProps) {
         </h2>
         {view.kind === 'unfinished' && (
           <div className={styles['status']}>
-            <RunProgress live={live} job={view.job} usualDuration={usualDuration} updateJob={actions.updateJob}>
+            <RunProgress live={live} job={view.job} usualDuration={usualDuration} actions={actions}>
               {notificationOffer}
             </RunProgress>
           </div>

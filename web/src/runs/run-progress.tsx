@@ -1,9 +1,10 @@
 /** How far an unfinished run is, in words, seconds and percent, and the button that cancels it. */
 import { useMutation } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
-import { useApi } from '../api/api-context';
+import { useApi, useIsReachable } from '../api/api-context';
 import { cancelJob } from '../api/cancel-job';
 import type { Job } from '../api/get-job';
+import { useIsOnline } from '../api/use-is-online';
 import { Button } from '../ui/button';
 import { ProgressBar } from '../ui/progress-bar';
 import { strings } from '../ui/strings';
@@ -20,12 +21,12 @@ type RunProgressProps = {
   job: Job | null;
   /** "drawing usually takes 35–45 s"; empty until the service has measured it. */
   usualDuration: string;
-  updateJob: RunActions['updateJob'];
+  actions: RunActions;
   /** Stands beside Cancel. */
   children: ReactNode;
 };
 
-export function RunProgress({ live, job, usualDuration, updateJob, children }: RunProgressProps) {
+export function RunProgress({ live, job, usualDuration, actions, children }: RunProgressProps) {
   const { run, receivedAt, isRetrying } = live;
   const { jobId, pressedAt } = run;
   const api = useApi();
@@ -33,13 +34,17 @@ export function RunProgress({ live, job, usualDuration, updateJob, children }: R
   const cancel = useMutation({
     mutationFn: (id: string) => cancelJob(api, id),
     networkMode: 'always', // offline it fails at once, and the page says so
-    onSuccess: updateJob,
+    onSuccess: actions.updateJob,
   });
   const isCancelling = cancel.isPending || cancel.isSuccess;
-  const { stage, detail } = progressText(job, { now, receivedAt, pressedAt, isAccepted: jobId !== null, isRetrying });
+  const [isReachable, isOnline] = [useIsReachable(), useIsOnline()];
+  const isConnected = isReachable && isOnline;
+  const circumstances = { now, receivedAt, pressedAt, isAccepted: jobId !== null, isRetrying, isConnected };
+  const { stage, detail } = progressText(job, circumstances);
   const percent = job?.status === 'processing' ? job.progress.percent : null;
   const phase = job?.status === 'queued' ? job.progress.phase : undefined;
-  const addition = isColdStart(phase) ? strings.coldStart.saved : job?.status === 'queued' ? usualDuration : '';
+  const usual = job?.status === 'queued' && isConnected ? usualDuration : '';
+  const addition = isColdStart(phase) ? strings.coldStart.saved : usual;
   return (
     <div className={styles['progress']}>
       <p className={styles['stage']}>
@@ -50,11 +55,12 @@ export function RunProgress({ live, job, usualDuration, updateJob, children }: R
       <p className={styles['detail']}>{[detail, addition].filter(Boolean).join(' · ')}</p>
       {isColdStart(phase) && <ColdStart phase={phase} />}
       <div className={styles['actions']}>
-        {jobId !== null && (
-          <Button isUnavailable={isCancelling} onClick={() => cancel.mutate(jobId)}>
-            {strings.run.cancel}
-          </Button>
-        )}
+        <Button
+          isUnavailable={isCancelling}
+          onClick={() => (jobId === null ? actions.takeBack(run) : cancel.mutate(jobId))}
+        >
+          {strings.run.cancel}
+        </Button>
         {children}
       </div>
       {cancel.isError && <p className={styles['problem']}>{strings.run.cancelFailed}</p>}

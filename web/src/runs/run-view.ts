@@ -18,7 +18,7 @@ export type LiveRun = {
   view: RunView;
   /** When the job's state arrived, in milliseconds since 1970; 0 before. */
   receivedAt: number;
-  /** The API hasn't answered the request yet, and the page sends it again. */
+  /** The API hasn't answered this request yet, or the one before it, and the page sends it again. */
   isRetrying: boolean;
 };
 
@@ -30,6 +30,7 @@ export function viewOf(run: Run, job: Job | null, problem: Problem | null): RunV
   if (run.refusal !== null) {
     return { kind: 'failed', ...run.refusal, reference: run.refusal.requestId.slice(0, REFERENCE_LENGTH) };
   }
+  if (run.isTakenBack) return { kind: 'cancelled' };
   if (problem?.status === 410) return { kind: 'expired' };
   if (problem?.status === 404) return { kind: 'missing' };
   switch (job?.status) {

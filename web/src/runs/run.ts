@@ -19,11 +19,13 @@ export type Run = {
   jobId: string | null;
   /** Null unless the API has refused the run. */
   refusal: Refusal | null;
+  /** The person took the run back before the API had accepted it. */
+  isTakenBack?: boolean;
 };
 
-/** Whether the API has neither accepted nor refused the run. */
+/** Whether the run is still to be sent: the API has neither accepted nor refused it, and nobody took it back. */
 export function isUnanswered(run: Run): boolean {
-  return run.jobId === null && run.refusal === null;
+  return run.jobId === null && run.refusal === null && run.isTakenBack !== true;
 }
 
 /** The runs in a stored value. Leaves out what isn't a run, because an older version may have stored it. */
@@ -33,12 +35,13 @@ export function parseRuns(stored: unknown): Run[] {
 
 function isRun(value: unknown): value is Run {
   if (typeof value !== 'object' || value === null) return false;
-  const { key, prompt, pressedAt, jobId, refusal } = value as Record<string, unknown>;
+  const { key, prompt, pressedAt, jobId, refusal, isTakenBack } = value as Record<string, unknown>;
   return (
     typeof key === 'string' &&
     typeof prompt === 'string' &&
     typeof pressedAt === 'number' &&
     (jobId === null || typeof jobId === 'string') &&
-    typeof refusal === 'object'
+    typeof refusal === 'object' &&
+    (isTakenBack === undefined || typeof isTakenBack === 'boolean')
   );
 }

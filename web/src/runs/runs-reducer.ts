@@ -6,6 +6,8 @@ export type RunsAction =
   | { type: 'start'; key: string; prompt: string; pressedAt: number; replaces?: string | undefined }
   | { type: 'accept'; key: string; jobId: string }
   | { type: 'refuse'; key: string; refusal: Refusal }
+  /** Only before the API has answered. */
+  | { type: 'take back'; key: string }
   | { type: 'remove'; key: string };
 
 export function runsReducer(runs: Run[], action: RunsAction): Run[] {
@@ -21,6 +23,8 @@ export function runsReducer(runs: Run[], action: RunsAction): Run[] {
       return updateRun(runs, action.key, (run) => (isUnanswered(run) ? { ...run, jobId: action.jobId } : run));
     case 'refuse':
       return updateRun(runs, action.key, (run) => (isUnanswered(run) ? { ...run, refusal: action.refusal } : run));
+    case 'take back':
+      return updateRun(runs, action.key, (run) => (isUnanswered(run) ? { ...run, isTakenBack: true } : run));
     case 'remove':
       return runs.filter((run) => run.key !== action.key);
   }

@@ -1,39 +1,43 @@
 /** The runs of this tab: sends them, watches their jobs, and stores them for a refresh. */
 import { useQueries, useQueryClient } from '@tanstack/react-query';
-import { useCallback, useEffect, useReducer, useState } from 'react';
+import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
 import { useApi } from '../api/api-context';
 import type { Job } from '../api/get-job';
 import { ApiProblem } from '../api/problem';
-import { loadFromTab, saveToTab } from '../tab-storage';
 import { jobKey, jobQuery, setJob } from './job-query';
-import { isUnanswered, parseRuns, type Run } from './run';
+import { loadRuns, saveRuns } from './kept-runs';
+import { isUnanswered, type Run } from './run';
 import type { RunActions } from './run-actions';
 import { viewOf, type LiveRun } from './run-view';
 import { runsReducer } from './runs-reducer';
-import { isRefusal, submitKey, submitQuery, toRefusal } from './submit-query';
-import { useCooldown } from './use-cooldown';
+import { isRefusal, submitKey, submitQuery, toRefusal, withdrawQuery } from './submit-query';
+import { useBriefly } from './use-briefly';
 import { useJobStream } from './use-job-stream';
 
-/** Two clicks within this time are a double click and start one run. The answer may come between the two clicks. */
-const DOUBLE_CLICK_MS = 1_000;
+/** Two presses for the same prompt within this time are one. The answer may come between the two. */
+const DOUBLE_PRESS_MS = 1_000;
 
-export type Runs = Pick<RunActions, 'start' | 'remove' | 'updateJob' | 'recheckJob'> & {
+export type Runs = Pick<RunActions, 'start' | 'takeBack' | 'remove' | 'updateJob' | 'recheckJob'> & {
   /** Newest first. */
   runs: LiveRun[];
-  /** A run was started a moment ago, or the API hasn't answered it yet. No other run can be started meanwhile. */
-  isStarting: boolean;
+  /** The prompt of the run that was started a moment ago, otherwise null. */
+  justStarted: string | null;
 };
 
 export function useRuns(accountId: string): Runs {
   const api = useApi();
   const queryClient = useQueryClient();
-  // The key contains the account, so that the next person in this tab neither sees nor sends these runs.
-  const storageKey = `runs.${accountId}`;
-  const [runs, dispatch] = useReducer(runsReducer, storageKey, (key) => parseRuns(loadFromTab(key)));
-  useEffect(() => saveToTab(storageKey, runs), [storageKey, runs]);
+  const [runs, dispatch] = useReducer(runsReducer, accountId, loadRuns);
+  const savedRuns = useRef(runs);
+  useEffect(() => {
+    saveRuns(accountId, savedRuns.current, runs);
+    savedRuns.current = runs;
+  }, [accountId, runs]);
 
   const unanswered = runs.filter(isUnanswered);
-  const submissions = useQueries({ queries: unanswered.map((run) => submitQuery(api, run)) });
+  // One at a time, in the order of the presses. So the service has them in that order, too.
+  const next = unanswered.at(-1);
+  const submissions = useQueries({ queries: unanswered.map((run) => submitQuery(api, run, run === next)) });
   useEffect(() => {
     unanswered.forEach(({ key }, index) => {
       const { data, error } = submissions[index] ?? {};
@@ -46,11 +50,12 @@ export function useRuns(accountId: string): Runs {
   const accepted = runs.filter((run) => run.jobId !== null);
   const jobs = useQueries({ queries: accepted.map(({ jobId }) => jobQuery(api, jobId ?? '', jobId === streamedId)) });
 
+  const sent = submissions.at(-1);
+  const isWaitingForNetwork = sent !== undefined && (sent.failureCount > 0 || sent.fetchStatus === 'paused');
   const live = runs.map((run): LiveRun => {
     const { data, error, dataUpdatedAt } = jobs[accepted.indexOf(run)] ?? {};
     const problem = error instanceof ApiProblem ? error.problem : null;
-    const submission = submissions[unanswered.indexOf(run)];
-    const isRetrying = submission !== undefined && (submission.failureCount > 0 || submission.fetchStatus === 'paused');
+    const isRetrying = isWaitingForNetwork && isUnanswered(run);
     return { run, view: viewOf(run, data ?? null, problem), receivedAt: dataUpdatedAt ?? 0, isRetrying };
   });
   // Only the oldest unfinished job gets a stream, because it is drawn first. A browser opens six connections to a
@@ -59,22 +64,31 @@ export function useRuns(accountId: string): Runs {
   const updateJob = useCallback((job: Job) => setJob(queryClient, job), [queryClient]);
   useJobStream(oldest?.run.jobId ?? null, updateJob, setStreamedId);
 
-  const { isCoolingDown, begin: beginCooldown } = useCooldown(DOUBLE_CLICK_MS);
-  const isStarting = isCoolingDown || unanswered.length > 0;
+  const { value: justStarted, hold: holdStarted } = useBriefly<string>(DOUBLE_PRESS_MS);
   const start = useCallback(
     (prompt: string, replaced?: Run) => {
-      beginCooldown();
+      holdStarted(prompt);
       // A refused run keeps its key. If the server stored the job all the same, this finds that job.
       const key = replaced?.refusal ? replaced.key : crypto.randomUUID();
       queryClient.removeQueries({ queryKey: submitKey(key) });
       dispatch({ type: 'start', key, prompt, pressedAt: Date.now(), replaces: replaced?.key });
     },
-    [queryClient, beginCooldown],
+    [queryClient, holdStarted],
+  );
+  const takeBack = useCallback(
+    (run: Run) => {
+      const sending = queryClient.getQueryState(submitKey(run.key));
+      // Sent or not is open only if the request has left at least once.
+      const hasLeft = sending !== undefined && (sending.fetchStatus === 'fetching' || sending.fetchFailureCount > 0);
+      dispatch({ type: 'take back', key: run.key });
+      if (hasLeft) void queryClient.query(withdrawQuery(api, run)).catch(() => undefined);
+    },
+    [api, queryClient],
   );
   const remove = useCallback((key: string) => dispatch({ type: 'remove', key }), []);
   const recheckJob = useCallback(
     (jobId: string) => void queryClient.invalidateQueries({ queryKey: jobKey(jobId) }),
     [queryClient],
   );
-  return { runs: live, isStarting, start, remove, updateJob, recheckJob };
+  return { runs: live, justStarted, start, takeBack, remove, updateJob, recheckJob };
 }

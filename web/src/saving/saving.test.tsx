@@ -121,6 +121,7 @@ test('the zip contains the selected pictures if some are selected', async () => 
   await user.click(await button('Download 2'));
   await waitFor(() => expect(saved).toHaveLength(1));
   expect((await zipEntries(saved[0])).map(({ name }) => name)).toEqual([nameOf(2), nameOf(4)]);
+  expect(saved[0]?.name).toBe('onbrand_a-teapot_2026-01-28_0000_2_4.zip'); // not the name of the whole run's zip
 });
 
 test('pictures that are on the page are zipped without a connection', async () => {

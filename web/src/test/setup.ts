@@ -31,6 +31,7 @@ beforeAll(() => server.listen({ onUnhandledRequest: 'error' }));
 beforeEach(() => {
   startClock();
   sessionStorage.clear();
+  localStorage.clear();
   document.title = '';
   liveUrls.clear();
   vi.stubGlobal('scrollTo', vi.fn());

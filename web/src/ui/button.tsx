@@ -4,7 +4,7 @@
  *
  * A held Enter key is one press. Browsers would click a button again for every repeat of the key.
  */
-import type { ComponentProps, KeyboardEvent } from 'react';
+import type { ComponentProps, KeyboardEvent, MouseEvent } from 'react';
 import styles from './button.module.css';
 import { classes } from './classes';
 
@@ -24,6 +24,13 @@ export function Button({ look = 'secondary', isUnavailable = false, onClick, ...
       {...rest}
     />
   );
+}
+
+/** A double click is one press, also on a machine so busy that its two clicks arrive seconds apart. */
+export function firstClick(action: () => void): (event: MouseEvent) => void {
+  return ({ detail }) => {
+    if (detail < 2) action();
+  };
 }
 
 function ignoreRepeatedEnter(event: KeyboardEvent): void {

@@ -7,7 +7,6 @@ import { act, fireEvent } from '@testing-library/react';
 import { expect, vi } from 'vitest';
 import type { Job } from '../../api/get-job';
 import { isFinal } from '../../runs/newer-job';
-import { isUnanswered } from '../../runs/run';
 import { BadNetwork } from '../bad-network';
 import { settle } from '../clock';
 import type { Download } from '../downloads';
@@ -261,6 +260,10 @@ export class Play {
     return job;
   }
 
+  private isTakenBack({ key }: Expected): boolean {
+    return storedRuns().some((run) => run.key === key && run.isTakenBack === true);
+  }
+
   private one(selector: string): Element {
     const found = document.querySelector(selector);
     if (found === null) throw new Error(`No ${selector}`);
@@ -272,7 +275,6 @@ export class Play {
     expect(cards.map((card) => card.querySelector('h2')?.textContent)).toEqual(this.cards.map(({ prompt }) => prompt));
     expect(storedKeys()).toEqual(this.cards.map(({ key }) => key));
     expect(this.onbrand.jobs.size, 'jobs on the server').toBeLessThanOrEqual(this.keys.size);
-    if (storedRuns().some(isUnanswered)) expect(isAvailable(this.one(GENERATE))).toBe(false);
     this.refused.clear();
     for (const [at, card] of cards.entries()) {
       const run = this.cards[at];
@@ -294,6 +296,7 @@ export class Play {
     const isRefused = state === 'failed' && card.textContent.includes('Reference req-');
     if (isRefused) this.refused.add(run.key);
     else if (state === 'complete') expect(job?.status).toBe('complete');
+    else if (this.isTakenBack(run)) expect(state).toBe('cancelled');
     else if (state === 'failed' || state === 'cancelled') expect(job?.status).toBe('failed');
     else expect(state).toBe('unfinished');
     expect(this.ends.get(run.key) ?? state).toBe(state); // a final state stays
@@ -336,6 +339,7 @@ export class Play {
     for (const [at, card] of document.querySelectorAll<HTMLElement>('article').entries()) {
       const run = this.cards[at];
       if (run === undefined || this.refused.has(run.key)) continue;
+      if (this.isTakenBack(run)) continue;
       const isComplete = this.jobOf(run).status === 'complete';
       expect(card.dataset['state'] === 'complete', card.dataset['state']).toBe(isComplete);
       expect(card.querySelectorAll('[data-picture] img')).toHaveLength(isComplete ? 4 : 0);
@@ -343,6 +347,4 @@ export class Play {
     expect(isAvailable(this.one(GENERATE))).toBe(true);
   }
 }
-function click(button: Element | undefined): void {
-  if (button) fireEvent.click(button);
-}
+const click = (button: Element | undefined) => button && fireEvent.click(button);
