@@ -14,7 +14,10 @@ from onbrand.errors import PreflightRefused
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS with the methods and headers of our page. A refused preflight is answered with a problem."""
+    """Starlette's CORS, which allows the methods and headers that our page uses.
+
+    A refused preflight gets a problem document (`api/problems.py`) as its answer.
+    """
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
         super().__init__(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from onbrand.packs.manifest import BrandPack
 
 Name = TypeVar("Name", bound=StrEnum)
-_GPU_BYTES = 8 * 10**9  # of weights: with more, a CPU takes hours
+_MAX_CPU_WEIGHT_BYTES = 8 * 10**9  # with more weights than this, a CPU takes hours
 
 
 def bench_command(
@@ -44,14 +44,16 @@ def bench_command(
     also: Annotated[
         str | None, typer.Option(metavar="NAME,…", help="Other ways to compute the same pictures: compiled, loop.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, max=4, help="Pictures per drawing.")] = 4,
+    images: Annotated[int, typer.Option(min=1, max=4, help="Pictures that are drawn together in one run.")] = 4,
     steps: Annotated[int | None, typer.Option(min=1, max=200, help="Denoising steps. Default: the pack's.")] = None,
-    turns: Annotated[int, typer.Option(min=1, max=100, help="How often each candidate is loaded and measured.")] = 2,
-    runs: Annotated[int, typer.Option(min=1, max=100, help="Drawings per turn.")] = 3,
+    turns: Annotated[
+        int, typer.Option(min=1, max=100, help="How many times each precision and variant is loaded and measured.")
+    ] = 2,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="Runs per turn.")] = 3,
     force: Annotated[bool, typer.Option("--force", help="Measure a large model even on a CPU.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how fast this machine draws, beside diffusers and the fastest that its hardware allows."""
+    """Measure how fast this machine draws, and compare it with diffusers and with what its hardware allows at best."""
     from rich.console import Console
 
     silence_logs()
@@ -85,7 +87,9 @@ class Choice:
 
 
 def bench(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> BenchmarkResult:
-    """Measure the configured model, with its bundled pack or with a random LoRA. `tell` gets what is being done.
+    """Measure the configured model, with its bundled pack or with a random LoRA.
+
+    `tell` is called with a short text when a step starts.
 
     Raises:
         ConfigError: a precision or a variant is unknown, the model has no configuration for random weights, or it is
@@ -123,7 +127,7 @@ def _base(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Ba
         _refuse_cpu(model.title, sum(file.size for file in base.manifest.files), choice)
         return base
     if model.text != "hidream":
-        raise ConfigError(f"{model.title} is installed with its own weights: leave out --random.")
+        raise ConfigError(f"{model.title} comes with its own weights: leave out --random.")
     _refuse_cpu(model.title, 2 * sum(part.parameters for part in model.components.values()), choice)
     tell("Making random weights")
     return random_base(settings.model.value, HIDREAM_I1)
@@ -132,7 +136,7 @@ def _base(settings: Settings, choice: Choice, tell: Callable[[str], None]) -> Ba
 def _refuse_cpu(title: str, size: int, choice: Choice) -> None:
     from onbrand.hidream.benchmark.measure import device
 
-    if size > _GPU_BYTES and device().type == "cpu" and not choice.is_forced:
+    if size > _MAX_CPU_WEIGHT_BYTES and device().type == "cpu" and not choice.is_forced:
         raise ConfigError(
             f"{title} has {size / 1e9:.0f} GB of weights, and there is no GPU here: run this on a machine with one, or"
             " add --force and wait for hours."
@@ -149,8 +153,8 @@ def _bundled(base: Base) -> BrandPack | None:
 
 
 def _chosen(names: str | None, known: type[Name]) -> tuple[Name, ...]:
-    """The members of an enumeration that `names`, separated by commas, names."""
+    """Turn names separated by commas into members of the enumeration `known`."""
     try:
         return () if names is None else tuple(known(name.strip()) for name in names.split(","))
     except ValueError:
-        raise ConfigError(f"One of {names} can't be measured: choose from {', '.join(known)}.") from None
+        raise ConfigError(f"These can't be measured: {names}. Choose from {', '.join(known)}.") from None

@@ -51,7 +51,10 @@ def main() -> None:
     except SetupError as error:
         sys.stderr.write(f"onbrand: {error.message}\n")
         sys.exit(error.exit_code)
-    except (DatabaseUnavailable, ImageStoreUnavailable) as error:  # their details speak to a person at the page
+    except (
+        DatabaseUnavailable,
+        ImageStoreUnavailable,
+    ) as error:  # their own messages are written for a user of the page
         part = "database" if isinstance(error, DatabaseUnavailable) else "image store"
         sys.stderr.write(
             f"onbrand: The {part} doesn't answer, so this ended early. What was done before stays done. `onbrand"

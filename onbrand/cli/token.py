@@ -13,7 +13,9 @@ from onbrand.errors import ConfigError
 def token(
     user: Annotated[
         str,
-        typer.Option(help="The person to sign in: member, second, third, designer, outsider, guest or overage."),
+        typer.Option(
+            help="The account (`local/people.py`): member, second, third, designer, outsider, guest or overage."
+        ),
     ] = "member",
 ) -> None:
     """Print a bearer token of the local sign-in, for curl."""

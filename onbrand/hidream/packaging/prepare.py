@@ -36,17 +36,17 @@ def prepare(
 ) -> None:
     """Store the pack's transformer and the base's large text encoders at a precision, unless they are stored already.
 
-    The files are written below `directory`. If `destination` is in an object store, they are copied there. Host memory
-    must have room for the transformer, and then for all text encoders. `on_part` is called with each part's name and
-    bytes.
+    The files are written below `directory`. If `destination` is in an object store, they are copied there; otherwise it
+    is `directory` itself. Host memory must have room for the transformer and, after that is freed, for all text
+    encoders together. `on_part` is called with the name of each newly stored part and its size in bytes.
 
     Raises:
         WeightsMissing, WeightsUnusable: as for `load.load_pipeline`.
-        DataDirUnwritable: the disk is full, or another process is preparing the same.
-        ObjectStoreRefused, ObjectStoreUnreachable: the object store does not take it.
+        DataDirUnwritable: the disk is full, or another process is preparing the same part.
+        ObjectStoreRefused, ObjectStoreUnreachable: the object store refuses the files, or does not answer.
     """
-    for of, component, network in _parts(base, pack, precision, destination):
-        prepared = store_prepared(directory, network, of, component, precision)
+    for owner_id, component, network in _parts(base, pack, precision, destination):
+        prepared = store_prepared(directory, network, owner_id, component, precision)
         if prepared is None:
             raise DataDirUnwritable(
                 f"Another process is preparing the {component} in {directory}: wait until it has finished."
@@ -54,13 +54,16 @@ def prepare(
         if isinstance(destination, ObjectStoreFolder):
             _copy(prepared, directory, destination)
         on_part(component, sum(file.size for file in prepared.files))
-        del network  # free its memory before the next network is loaded
+        del network  # frees the transformer before the text encoders are loaded
 
 
 def _parts(
     base: Base, pack: BrandPack, precision: Precision, destination: Folder
 ) -> Iterator[tuple[str, str, nn.Module]]:
-    """Load each part that is not stored yet, one after the other: its owner's id, its component, and the network."""
+    """Yield each part that is not stored yet: the id of its pack or base, its component, and the network.
+
+    The transformer comes first. Then all text encoders are loaded together.
+    """
     manifest = pack.manifest
     if load_prepared(destination, pack.id, "transformer", precision) is None:
         plan = Plan(precision, Placement.ALL, needed=0, free=0)

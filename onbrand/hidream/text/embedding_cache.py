@@ -18,7 +18,10 @@ MAX_BYTES = 1024**3  # about 31 prompts of HiDream-I1 in bfloat16
 
 
 class EmbeddingCache:
-    """Embeddings by the text and encoder that made them. The least recently used are removed first. Thread-safe."""
+    """Embeddings, stored under the text and the encoder that they come from. Thread-safe.
+
+    The least recently used are removed first.
+    """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -33,7 +36,7 @@ class EmbeddingCache:
         return self._size
 
     def get_or_encode(self, encoder: TextEncoder, prompt: str, suffix: str) -> EncodedPrompt:
-        """Return the embeddings of `prompt + suffix` on the CPU: cached ones equal new ones bit for bit.
+        """Return the embeddings of `prompt + suffix` on the CPU. Cached embeddings equal new ones bit for bit.
 
         One encoding runs at a time. A thread that asks for the text that is being encoded waits for the result. The
         tensors are shared: do not modify them. Raises the errors of `TextEncoder.encode`; a failure is not cached.

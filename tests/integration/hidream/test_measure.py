@@ -222,9 +222,9 @@ def test_the_command_prints_json() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--precision", "int7"], "One of int7 can't be measured: choose among float32, bfloat16, int8."),
-        (["--also", "magic"], "One of magic can't be measured: choose among compiled, loop."),
-        (["--random"], "Mini HiDream is here with its own weights: leave out --random."),
+        (["--precision", "int7"], "These can't be measured: int7. Choose from float32, bfloat16, int8."),
+        (["--also", "magic"], "These can't be measured: magic. Choose from compiled, loop."),
+        (["--random"], "Mini HiDream comes with its own weights: leave out --random."),
     ],
 )
 def test_wrong_arguments_give_one_sentence(arguments: list[str], sentence: str) -> None:

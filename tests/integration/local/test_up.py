@@ -153,7 +153,7 @@ def test_a_page_that_is_not_built_is_one_plain_sentence(tmp_path: Path) -> None:
     refused = onbrand("up", DATA_DIR=str(tmp_path / "data"), PORT=str(free_port()), WEB_DIR=str(tmp_path / "none"))
     assert refused.returncode == 78
     assert refused.stderr.count("\n") == 1
-    assert "make run" in refused.stderr
+    assert f"There is no page in {tmp_path / 'none'}: correct ONBRAND_WEB_DIR" in refused.stderr
 
 
 @pytest.mark.parametrize("damage", ["missing", "flipped"])
