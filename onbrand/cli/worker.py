@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 
 from onbrand import logs
 from onbrand.cli.process import StopWithParent, database_url, run_until_signalled
 from onbrand.config import load_settings
+from onbrand.errors import ConfigError
+
+# Of the extra `worker`: the parent process imports some of them, and the model process all.
+_PACKAGES = ("numpy", "PIL", "psutil", "safetensors", "torch", "diffusers", "transformers")
 
 
 def worker(stop_with_parent: StopWithParent = False) -> None:
     """Run one worker, which loads the model and draws jobs, until Ctrl-C or SIGTERM."""
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"A worker needs {', '.join(missing)}. Install Onbrand with its extra `worker`.")
     from onbrand.worker.run import run_worker
 
     settings = load_settings()

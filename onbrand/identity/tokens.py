@@ -155,6 +155,8 @@ def _check_for_us(claims: Mapping[str, Any], directory: Directory, now: float) -
         raise TokenInvalid
     if not _is_canonical_uuid(claims.get("oid")):
         raise TokenInvalid
+    if "cnf" in claims:  # bound to a key (RFC 7800): whoever shows it as a plain bearer token may have stolen it
+        raise TokenInvalid
     issued_at, not_before, expires_at = (_seconds(claims, name) for name in ("iat", "nbf", "exp"))
     if not 0 < expires_at - issued_at <= MAX_LIFETIME_SECONDS:
         raise TokenInvalid

@@ -258,4 +258,11 @@ GUARDS = (
         '""\n    return',
         ("tests/integration/api/test_sign_in.py",),
     ),
+    Guard(
+        "a token bound to a key is not taken from whoever shows it",
+        "_check_for_us",
+        '"cnf" in claims',
+        "False",
+        ("tests/unit/test_identity_claims.py::test_a_token_bound_to_a_key_is_no_bearer_token",),
+    ),
 )

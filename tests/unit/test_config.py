@@ -239,6 +239,7 @@ PRODUCTION_REFUSALS = [
     ({"AUTH": "local"}, "ONBRAND_ENV=production refuses local sign-in"),
     ({"DATABASE_URL": ""}, "ONBRAND_ENV=production needs ONBRAND_DATABASE_URL"),
     ({"ENTRA_GROUP_ID": ""}, "set ONBRAND_ENTRA_GROUP_ID or ONBRAND_ENTRA_ROLE"),
+    ({"ENTRA_GROUP_ID": "", "ENTRA_ROLE": " "}, "ONBRAND_ENTRA_ROLE must not be blank"),
     *[
         ({"ENTRA_METADATA_URL": url}, "ONBRAND_ENTRA_METADATA_URL must be an https address")
         for url in NO_HTTPS_ADDRESSES
@@ -407,3 +408,17 @@ def test_a_store_over_plain_http_is_for_this_machine_or_for_trying_out(variables
 def test_the_names_of_models_and_precisions_are_the_tables() -> None:
     assert [name.value for name in ModelName] == list(MODELS)
     assert [name.value for name in PrecisionChoice][1:] == [precision.value for precision in Precision]
+
+
+@pytest.mark.parametrize("package", ["torch", "PIL"])
+def test_a_worker_without_its_packages_says_what_to_install(
+    variables: Variables, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    variables.set()
+    monkeypatch.setitem(sys.modules, package, None)  # Python then takes it for not installed
+    monkeypatch.setattr(sys, "argv", ["onbrand", "worker"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 78
+    told = f"onbrand: A worker needs {package}. Install Onbrand with its extra `worker`.\n"
+    assert capsys.readouterr().err == told

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from onbrand.config import Directory
@@ -370,6 +370,7 @@ def _is_as_good(name: str, value: Any) -> bool:
     return type(value) is type(good) and bool(value == good)
 
 
+@settings(deadline=None)  # a busy machine takes its time
 @given(data=st.data(), name=st.sampled_from(_GUARDED))
 def test_any_one_spoilt_claim_keeps_a_member_out(data: st.DataObject, name: str) -> None:
     values = st.sampled_from(_near_misses(MEMBER[name])) | _JSON
@@ -417,3 +418,9 @@ def test_s1_anything_but_one_bearer_header_is_no_credential(headers: list[str]) 
 @pytest.mark.parametrize("header", ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"])
 def test_s1_the_scheme_is_read_in_any_case(header: str) -> None:
     assert bearer_token([header]) == "a.b.c"
+
+
+@pytest.mark.parametrize("confirmation", [{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}, {}, None, "x"])
+def test_a_token_bound_to_a_key_is_no_bearer_token(confirmation: object) -> None:
+    with pytest.raises(TokenInvalid):
+        check(cnf=confirmation)
