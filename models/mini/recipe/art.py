@@ -1,0 +1,95 @@
+"""Drawings to pixels: icons of npm's @iconify-json packages and our own, rendered with resvg.
+
+Nothing that is rendered here goes into the repository. Which sets may be learned from, and why, is in README.md.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import resvg_py
+from PIL import Image
+
+from models.mini.recipe.concepts import EMOJI_SETS, OWN, Concept
+
+OWN_FOLDER = Path(__file__).parent / "drawings"
+_MASTER = 512  # pixels, for measuring the alpha box
+_OPAQUE = 8  # of 255: fainter pixels don't count as part of a drawing
+
+
+@dataclass
+class Art:
+    """The icon sets in `folder` (node_modules/@iconify-json), read when they are first asked for."""
+
+    folder: Path
+    _sets: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    def drawings_of(self, concept: Concept, most: int = 4) -> list[str]:
+        """The concept's drawings as set/icon: ours first, then those of the sets that have one, `most` in all."""
+        found = []
+        for drawing in concept.drawings:
+            if "/" in drawing:
+                found += [drawing] if self._has(drawing) else []
+            else:
+                found += [name for name in (f"{one}/{drawing}" for one in EMOJI_SETS) if self._has(name)]
+        return sorted(dict.fromkeys(found), key=_preference)[:most]
+
+    def svg(self, drawing: str) -> str:
+        """The SVG of set/icon."""
+        one, icon = drawing.split("/", 1)
+        if one == OWN:
+            return (OWN_FOLDER / f"{icon}.svg").read_text("utf-8")
+        icons = self._set(one)
+        found = _resolve(icons, icon)
+        width, height = (found.get(side) or icons.get(side) or 16 for side in ("width", "height"))
+        left, top = found.get("left", 0), found.get("top", 0)
+        box = f"{left} {top} {width} {height}"
+        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">{found["body"]}</svg>'
+
+    def render(self, drawing: str, longest: int) -> np.ndarray:
+        """(H, W, 4) float32 RGBA from 0 to 1, not premultiplied: cut to its alpha box, longest side `longest` pixels."""
+        svg = self.svg(drawing)
+        master = _pixels(svg, _MASTER)
+        rows, columns = (np.flatnonzero((master[..., 3] > _OPAQUE).any(axis=axis)) for axis in (1, 0))
+        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        scale = longest / max(bottom - top, right - left)
+        size = max(1, round(_MASTER * scale))
+        pixels = _pixels(svg, size)
+        ends = [round(edge * scale) for edge in (top, bottom, left, right)]
+        return pixels[ends[0] : ends[1], ends[2] : ends[3]].astype(np.float32) / 255
+
+    def _has(self, drawing: str) -> bool:
+        one, icon = drawing.split("/", 1)
+        if one == OWN:
+            return (OWN_FOLDER / f"{icon}.svg").exists()
+        icons = self._set(one)
+        return icon in icons["icons"] or icon in icons.get("aliases", {})  # type: ignore[operator]
+
+    def _set(self, one: str) -> dict[str, object]:
+        if one not in self._sets:
+            self._sets[one] = json.loads((self.folder / one / "icons.json").read_text("utf-8"))
+        return self._sets[one]
+
+
+def _preference(drawing: str) -> int:
+    order = [OWN, "fluent-emoji-flat", "noto", "flat-color-icons", "fluent-color", "noto-v1"]
+    one = drawing.split("/", 1)[0]
+    return order.index(one) if one in order else len(order)
+
+
+def _resolve(icons: dict[str, object], icon: str) -> dict[str, object]:
+    known, aliases = icons["icons"], icons.get("aliases", {})
+    while icon not in known:  # type: ignore[operator]
+        icon = aliases[icon]["parent"]  # type: ignore[index]
+    found: dict[str, object] = known[icon]  # type: ignore[index]
+    return found
+
+
+def _pixels(svg: str, size: int) -> np.ndarray:
+    """(H, W, 4) uint8 RGBA of an SVG, `size` pixels wide and high at most."""
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
+    return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGBA"))
