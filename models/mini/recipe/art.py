@@ -51,7 +51,7 @@ class Art:
         return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">{found["body"]}</svg>'
 
     def render(self, drawing: str, longest: int) -> np.ndarray:
-        """(H, W, 4) float32 RGBA from 0 to 1, not premultiplied: cut to its alpha box, longest side `longest` pixels."""
+        """(H, W, 4) float32 RGBA from 0 to 1, not premultiplied, cut to its alpha box; the longer side is `longest`."""
         svg = self.svg(drawing)
         master = _pixels(svg, _MASTER)
         rows, columns = (np.flatnonzero((master[..., 3] > _OPAQUE).any(axis=axis)) for axis in (1, 0))

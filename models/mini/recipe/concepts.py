@@ -27,21 +27,9 @@ class Concept:
 
 
 _PLURAL = frozenset(
-    [
-        "shopping bags",
-        "coins",
-        "books",
-        "scissors",
-        "headphones",
-        "balloons",
-        "jeans",
-        "socks",
-        "glasses",
-        "sunglasses",
-        "grapes",
-        "french fries",
-        "bread",
-    ]
+    "balloons,books,bread,coins,french fries,glasses,grapes,headphones,jeans,scissors,shopping bags,socks,sunglasses".split(
+        ","
+    )
 )
 
 

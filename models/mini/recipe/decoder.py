@@ -1,7 +1,7 @@
 """The decoder's training: from 16×16 latents to the 1024×1024 picture that they were encoded from.
 
-The network is `onbrand.hidream.vae.PcaVae`, fully convolutional, so it learns on crops. Its latents get some noise, as
-much as a good denoiser leaves, and it learns to draw clean edges all the same.
+The network is `onbrand.hidream.decoding.vae.PcaVae`, fully convolutional, so it learns on crops. Its latents get some
+noise, as much as a good denoiser leaves, and it learns to draw clean edges all the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.mini.recipe.autoencoder import Basis
 from models.mini.recipe.data import make_cast
 from models.mini.recipe.pictures import sample
 from models.mini.recipe.scenes import paint
-from onbrand.hidream.vae import PcaVae
+from onbrand.hidream.decoding.vae import PcaVae
 from onbrand.training.ema import Average
 from onbrand.training.loop import Training
 from onbrand.training.optimiser import Optimiser

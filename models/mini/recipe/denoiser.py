@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.mini.recipe.autoencoder import Basis
 from models.mini.recipe.data import Shards
 from models.mini.recipe.text import LAYERS, SLOTS, Text
-from onbrand.hidream.transformer import Transformer, compile_blocks
+from onbrand.hidream.network.transformer import Transformer, compile_blocks
 from onbrand.training.ema import Average
 from onbrand.training.flow import TimeSampling, flow_loss
 from onbrand.training.loop import Training
@@ -29,9 +29,9 @@ class Size:
 
     channels: int = 16
     patch: int = 2
-    heads: int = 6
+    heads: int = 4
     double: int = 2
-    single: int = 6
+    single: int = 5
 
     def config(self) -> dict[str, Any]:
         """diffusers' configuration. The last text layer also goes in at the first block, as in HiDream."""
@@ -63,7 +63,7 @@ class Recipe:
 
     size: Size = field(default_factory=Size)
     spread: float = 0.5  # 0: components as they are; 1: whitened; between: deviations to the power 1 - spread
-    times: TimeSampling = field(default_factory=TimeSampling)
+    times: TimeSampling = field(default_factory=lambda: TimeSampling(mean=0.4, deviation=1.0, uniform_share=0.1))
     batch: int = 32
     learning_rate: float = 1e-3
     use_muon: bool = True

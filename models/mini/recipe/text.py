@@ -1,4 +1,4 @@
-"""Captions to what the transformer reads, exactly as in inference (`onbrand.hidream.minilm`), many at a time."""
+"""Captions to what the transformer reads, exactly as in inference (`onbrand.hidream.text.minilm`), many at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from onbrand.hidream.minilm import MiniLm
+from onbrand.hidream.text.minilm import MiniLm
 
 SLOTS = 18  # token positions that reach the transformer
 LAYERS = (1, 3, 5)  # of MiniLM's six; they stand in for HiDream's Llama layers
