@@ -27,6 +27,7 @@ class Art:
 
     folder: Path
     _sets: dict[str, dict[str, object]] = field(default_factory=dict)
+    _boxes: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
 
     def drawings_of(self, concept: Concept, most: int = 4) -> list[str]:
         """The concept's drawings as set/icon: ours first, then those of the sets that have one, `most` in all."""
@@ -53,14 +54,19 @@ class Art:
     def render(self, drawing: str, longest: int) -> np.ndarray:
         """(H, W, 4) float32 RGBA from 0 to 1, not premultiplied, cut to its alpha box; the longer side is `longest`."""
         svg = self.svg(drawing)
-        master = _pixels(svg, _MASTER)
-        rows, columns = (np.flatnonzero((master[..., 3] > _OPAQUE).any(axis=axis)) for axis in (1, 0))
-        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        top, bottom, left, right = self._box(drawing, svg)
         scale = longest / max(bottom - top, right - left)
-        size = max(1, round(_MASTER * scale))
-        pixels = _pixels(svg, size)
+        pixels = _pixels(svg, max(1, round(_MASTER * scale)))
         ends = [round(edge * scale) for edge in (top, bottom, left, right)]
         return pixels[ends[0] : ends[1], ends[2] : ends[3]].astype(np.float32) / 255
+
+    def _box(self, drawing: str, svg: str) -> tuple[int, int, int, int]:
+        """Top, bottom, left and right of what is drawn, in pixels of the master size."""
+        if drawing not in self._boxes:
+            opaque = _pixels(svg, _MASTER)[..., 3] > _OPAQUE
+            rows, columns = (np.flatnonzero(opaque.any(axis=axis)) for axis in (1, 0))
+            self._boxes[drawing] = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        return self._boxes[drawing]
 
     def _has(self, drawing: str) -> bool:
         one, icon = drawing.split("/", 1)

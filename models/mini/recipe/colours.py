@@ -8,6 +8,7 @@ drawing (a handle, a screen, a label) keeps its colour. All sums are done in Okl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -94,6 +95,9 @@ _TO_LAB = np.array(
     np.float32,
 )
 _FROM_LMS, _FROM_LAB = np.linalg.inv(_TO_LMS), np.linalg.inv(_TO_LAB)
+_levels = np.linspace(0, 1, 16384, dtype=np.float32)
+# Linear light to sRGB as a table: powers take most of the time otherwise.
+_FROM_LINEAR = np.where(_levels <= 0.0031308, _levels * 12.92, 1.055 * _levels ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
 def rgb_of(code: str) -> np.ndarray:
@@ -110,9 +114,11 @@ def to_oklab(rgb: np.ndarray) -> np.ndarray:
 
 def from_oklab(lab: np.ndarray) -> np.ndarray:
     """The way back, clipped to sRGB's range."""
-    linear = np.clip((lab @ _FROM_LAB.T) ** 3 @ _FROM_LMS.T, 0, 1)
-    rgb = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-8) ** (1 / 2.4) - 0.055)
-    return rgb.astype(np.float32)
+    lms = lab @ _FROM_LAB.T
+    linear = (lms * lms * lms) @ _FROM_LMS.T
+    levels = np.clip(linear * (len(_FROM_LINEAR) - 1) + 0.5, 0, len(_FROM_LINEAR) - 1)
+    rgb: np.ndarray = _FROM_LINEAR[levels.astype(np.int32)]
+    return rgb
 
 
 def body_weight(lab: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, float]:
@@ -138,20 +144,35 @@ def body_weight(lab: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, float]:
     return weight.astype(np.float32), float((weight * alpha).sum()) / total
 
 
-def recolour(rgba: np.ndarray, code: str, detail: str = "") -> tuple[np.ndarray, float]:
-    """(H, W, 4) RGBA with its body in the colour `#rrggbb`, and the share of the drawing that this changed.
+@dataclass(frozen=True)
+class Families:
+    """A drawing taken apart for recolouring: Oklab (H, W, 3), alpha, and the weights (H, W) of body and detail."""
 
-    `detail` is a second colour for the largest family beside the body, a ribbon for example. Light and shade stay: a
-    pixel's lightness moves with its family's mean, its chroma in proportion.
-    """
+    lab: np.ndarray
+    alpha: np.ndarray
+    body: np.ndarray
+    detail: np.ndarray
+    share: float  # of the drawing that is body
+
+
+def families(rgba: np.ndarray) -> Families:
+    """The body, and the largest family beside it, of (H, W, 4) RGBA."""
     lab, alpha = to_oklab(rgba[..., :3]), rgba[..., 3]
-    weight, share = body_weight(lab, alpha)
-    mixed = lab + (_moved(lab, weight * alpha, code) - lab) * weight[..., None]
+    body, share = body_weight(lab, alpha)
+    detail = body_weight(lab, alpha * (1 - body))[0] * (1 - body)
+    return Families(lab, alpha, body, detail, share)
+
+
+def recolour(parts: Families, code: str, detail: str = "") -> np.ndarray:
+    """(H, W, 4) RGBA with the body in the colour `#rrggbb` and, where it is given, the detail in another.
+
+    Light and shade stay: a pixel's lightness moves with its family's mean, its chroma in proportion.
+    """
+    mixed = parts.lab + (_moved(parts.lab, parts.body * parts.alpha, code) - parts.lab) * parts.body[..., None]
     if detail:
-        rest = alpha * (1 - weight)
-        other = body_weight(lab, rest)[0] * (1 - weight)
-        mixed += (_moved(lab, other * rest, detail) - lab) * other[..., None]
-    return np.concatenate([from_oklab(mixed), rgba[..., 3:]], axis=-1), share
+        mass = parts.detail * parts.alpha * (1 - parts.body)
+        mixed += (_moved(parts.lab, mass, detail) - parts.lab) * parts.detail[..., None]
+    return np.concatenate([from_oklab(mixed), parts.alpha[..., None]], axis=-1)
 
 
 def _moved(lab: np.ndarray, mass: np.ndarray, code: str) -> np.ndarray:
@@ -164,4 +185,4 @@ def _moved(lab: np.ndarray, mass: np.ndarray, code: str) -> np.ndarray:
     ratio = np.ones_like(lightness)
     if mean_chroma > _GREY:
         ratio = np.clip(np.hypot(lab[..., 1], lab[..., 2]) / mean_chroma, 0.4, 1.3)
-    return np.stack([lightness, target[1] * ratio, target[2] * ratio], axis=-1)
+    return np.stack([lightness, target[1] * ratio, target[2] * ratio], axis=-1).astype(np.float32)

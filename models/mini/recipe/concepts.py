@@ -27,9 +27,10 @@ class Concept:
 
 
 _PLURAL = frozenset(
-    "balloons,books,bread,coins,french fries,glasses,grapes,headphones,jeans,scissors,shopping bags,socks,sunglasses".split(
-        ","
-    )
+    [
+        *("balloons", "books", "bread", "coins", "french fries", "glasses", "grapes", "headphones", "jeans"),
+        *("scissors", "shopping bags", "socks", "sunglasses"),
+    ]
 )
 
 

@@ -16,7 +16,7 @@ import resvg_py
 from PIL import Image, ImageFilter
 
 from models.mini.recipe.art import Art
-from models.mini.recipe.colours import COLOURS, from_oklab, recolour, rgb_of, to_oklab
+from models.mini.recipe.colours import COLOURS, Families, families, from_oklab, recolour, rgb_of, to_oklab
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _shade(ground: Ground) -> np.ndarray:
 def _cached_drawing(folder: str, drawing: str, colour: str, detail: str, longest: int, levels: int) -> np.ndarray:
     rgba = _plain_drawing(folder, drawing, longest)
     if colour:
-        rgba = recolour(rgba, COLOURS[colour], COLOURS.get(detail, ""))[0]
+        rgba = recolour(_families(folder, drawing, longest), COLOURS[colour], COLOURS.get(detail, ""))
     if levels:
         rgba = flattened(rgba, levels)
     return rgba.astype(np.float16)
@@ -162,6 +162,11 @@ def _cached_drawing(folder: str, drawing: str, colour: str, detail: str, longest
 @lru_cache(maxsize=4_000)
 def _plain_drawing(folder: str, drawing: str, longest: int) -> np.ndarray:
     return _arts[folder].render(drawing, longest)
+
+
+@lru_cache(maxsize=2_000)
+def _families(folder: str, drawing: str, longest: int) -> Families:
+    return families(_plain_drawing(folder, drawing, longest))
 
 
 _arts: dict[str, Art] = {}
