@@ -21,6 +21,7 @@ from rich.console import Console
 from models.mini.recipe import decoder, run
 from models.mini.recipe.art import Art
 from models.mini.recipe.autoencoder import fit_basis
+from models.mini.recipe.concepts import OWN
 from models.mini.recipe.data import make_cast, small_pictures, write_shards
 from models.mini.recipe.denoiser import Recipe, Size, scales
 from models.mini.recipe.text import Text
@@ -82,7 +83,11 @@ def _text() -> Text:
 
 
 def _art(options: argparse.Namespace) -> None:
-    cast = make_cast(Art(options.art))
+    art = Art(options.art)
+    cast = make_cast(art)
+    sets = {name.split("/", 1)[0] for drawings in cast.drawings for name in drawings} - {OWN}
+    for one, licence in sorted(art.require_licences(sorted(sets)).items()):
+        console.print(f"{one}: {licence}")
     console.print(f"{len(cast.concepts)} things, {sum(map(len, cast.drawings))} drawings")
 
 

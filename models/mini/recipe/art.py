@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from models.mini.recipe.concepts import EMOJI_SETS, OWN, Concept
 
+LICENCES = frozenset({"MIT", "Apache-2.0", "CC0-1.0"})  # of sets that the miniature may learn from
 OWN_FOLDER = Path(__file__).parent / "drawings"
 _MASTER = 512  # pixels, for measuring the alpha box
 _OPAQUE = 8  # of 255: fainter pixels don't count as part of a drawing
@@ -67,6 +69,23 @@ class Art:
             rows, columns = (np.flatnonzero(opaque.any(axis=axis)) for axis in (1, 0))
             self._boxes[drawing] = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
         return self._boxes[drawing]
+
+    def require_licences(self, sets: Iterable[str]) -> dict[str, str]:
+        """The licence of each set, as its package says it twice: in `package.json` and with the icons.
+
+        Raises:
+            ValueError: the two differ, or it isn't one of LICENCES.
+        """
+        found = {}
+        for one in sets:
+            package, info = (
+                json.loads((self.folder / one / name).read_text("utf-8")) for name in ("package.json", "info.json")
+            )
+            licence = package.get("license")
+            if licence not in LICENCES or info["license"]["spdx"] != licence:
+                raise ValueError(f"{one} can't be learned from: its licence is {licence}, {info['license']['spdx']}")
+            found[one] = licence
+        return found
 
     def _has(self, drawing: str) -> bool:
         one, icon = drawing.split("/", 1)
