@@ -30,6 +30,7 @@ class Art:
     folder: Path
     _sets: dict[str, dict[str, object]] = field(default_factory=dict)
     _boxes: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
+    _masters: dict[str, Image.Image] = field(default_factory=dict)
 
     def drawings_of(self, concept: Concept, most: int = 4) -> list[str]:
         """The concept's drawings as set/icon: ours first, then those of the sets that have one, `most` in all."""
@@ -55,20 +56,32 @@ class Art:
 
     def render(self, drawing: str, longest: int) -> np.ndarray:
         """(H, W, 4) float32 RGBA from 0 to 1, not premultiplied, cut to its alpha box; the longer side is `longest`."""
-        svg = self.svg(drawing)
-        top, bottom, left, right = self._box(drawing, svg)
+        if longest <= _MASTER // 2:
+            master = self._master(drawing)
+            factor = longest / max(master.size)
+            width, height = (max(1, round(side * factor)) for side in master.size)
+            pixels = np.asarray(master.resize((width, height), Image.Resampling.BOX).convert("RGBA"))
+            return pixels.astype(np.float32) / 255
+        self._master(drawing)
+        top, bottom, left, right = self._boxes[drawing]
         scale = longest / max(bottom - top, right - left)
-        pixels = _pixels(svg, max(1, round(_MASTER * scale)))
+        pixels = _pixels(self.svg(drawing), max(1, round(_MASTER * scale)))
         ends = [round(edge * scale) for edge in (top, bottom, left, right)]
         return pixels[ends[0] : ends[1], ends[2] : ends[3]].astype(np.float32) / 255
 
-    def _box(self, drawing: str, svg: str) -> tuple[int, int, int, int]:
-        """Top, bottom, left and right of what is drawn, in pixels of the master size."""
-        if drawing not in self._boxes:
-            opaque = _pixels(svg, _MASTER)[..., 3] > _OPAQUE
-            rows, columns = (np.flatnonzero(opaque.any(axis=axis)) for axis in (1, 0))
-            self._boxes[drawing] = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-        return self._boxes[drawing]
+    def _master(self, drawing: str) -> Image.Image:
+        """The drawing at the master size, premultiplied ("RGBa"), from which small ones are made: much quicker.
+
+        It is cut to its box: top, bottom, left and right of what is drawn.
+        """
+        if drawing not in self._masters:
+            pixels = _pixels(self.svg(drawing), _MASTER)
+            rows, columns = (np.flatnonzero((pixels[..., 3] > _OPAQUE).any(axis=axis)) for axis in (1, 0))
+            box = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+            self._boxes[drawing] = box
+            cut = np.ascontiguousarray(pixels[box[0] : box[1], box[2] : box[3]])
+            self._masters[drawing] = Image.fromarray(cut).convert("RGBa")
+        return self._masters[drawing]
 
     def require_licences(self, sets: Iterable[str]) -> dict[str, str]:
         """The licence of each set, as its package says it twice: in `package.json` and with the icons.

@@ -27,7 +27,6 @@ from models.mini.recipe.scenes import paint
 from models.mini.recipe.text import Text
 
 SIDE = 128  # pixels of the picture that is encoded
-_FINER = 2  # painted at twice the size and averaged, for soft edges
 
 
 def make_cast(art: Art, most_drawings: int = 3) -> Cast:
@@ -39,9 +38,7 @@ def make_cast(art: Art, most_drawings: int = 3) -> Cast:
 
 def small_picture(one: Sample, art: Art, side: int = SIDE) -> np.ndarray:
     """(side, side, 3) uint8 sRGB."""
-    large = paint(one.picture, art, side * _FINER)
-    mean = large.reshape(side, _FINER, side, _FINER, 3).mean(axis=(1, 3))
-    return (mean * 255 + 0.5).astype(np.uint8)
+    return (paint(one.picture, art, side) * 255 + 0.5).astype(np.uint8)
 
 
 def small_pictures(art_folder: Path, seed: int, ks: Iterable[int]) -> tuple[np.ndarray, list[Sample]]:

@@ -188,6 +188,8 @@ def flattened(rgba: np.ndarray, levels: int) -> np.ndarray:
 
 
 def _ground(ground: Ground, size: int) -> np.ndarray:
+    if ground.kind == "plain":
+        return np.broadcast_to(rgb_of(ground.colour), (size, size, 3))
     return _rendered_ground(ground, size).astype(np.float32) / 255
 
 
