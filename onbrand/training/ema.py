@@ -6,8 +6,13 @@ import torch
 from torch import Tensor, nn
 
 
+def trained(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that get gradients, by name: all of a new network, a LoRA's matrices alone."""
+    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+
 class Average:
-    """The weights' exponential moving average, in float32.
+    """The exponential moving average of the trained weights, in float32.
 
     `window` is how many steps count: the decay is 1 - 1 / window, and less in the beginning, so that the random weights
     of the start are forgotten (as in TensorFlow's ExponentialMovingAverage with num_updates).
@@ -17,7 +22,7 @@ class Average:
         self.window = window
         self.every = every
         self.weights: dict[str, Tensor] = {
-            name: parameter.detach().float().clone() for name, parameter in network.named_parameters()
+            name: parameter.detach().float().clone() for name, parameter in trained(network).items()
         }
 
     @torch.no_grad()
@@ -27,11 +32,5 @@ class Average:
             return
         decay = min(1 - self.every / self.window, (1 + step) / (10 + step)) if self.window > self.every else 0.0
         names = list(self.weights)
-        parameters = dict(network.named_parameters())
+        parameters = trained(network)
         torch._foreach_lerp_([self.weights[name] for name in names], [parameters[name] for name in names], 1 - decay)
-
-    @torch.no_grad()
-    def copy_to(self, network: nn.Module) -> None:
-        """Give the averaged weights to a network of the same kind."""
-        for name, parameter in network.named_parameters():
-            parameter.copy_(self.weights[name])

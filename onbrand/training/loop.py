@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from onbrand.training.checkpoints import load_newest, save_checkpoint
-from onbrand.training.ema import Average
+from onbrand.training.ema import Average, trained
 from onbrand.training.optimiser import Optimiser, clip
 from onbrand.training.progress import Line, Progress
 from onbrand.training.schedule import Schedule
@@ -74,7 +74,7 @@ def run(
     progress = Progress(folder / "progress.jsonl", last, (smoothed[0], smoothed[1]))
     asked_to_stop = _on_signals()
     saved = lined = sheeted = time.monotonic()
-    parameters = [parameter for parameter in training.network.parameters() if parameter.requires_grad]
+    parameters = list(trained(training.network).values())
     while (last is None or step < last) and not asked_to_stop():
         loss = training.loss(step, step_generator(training.seed, step))
         loss.backward()  # type: ignore[no-untyped-call]
@@ -102,15 +102,20 @@ def run(
 def _state(training: Training, step: int, progress: Progress) -> dict[str, Any]:
     return {
         "step": step,
-        "network": training.network.state_dict(),
+        "weights": {name: parameter.detach() for name, parameter in trained(training.network).items()},
         "optimiser": training.optimiser.state(),
         "average": training.average.weights,
         "smoothed": list(progress.smoothed),
     }
 
 
+@torch.no_grad()
 def _restore(training: Training, state: dict[str, Any]) -> int:
-    training.network.load_state_dict(state["network"])
+    parameters = trained(training.network)
+    if parameters.keys() != state["weights"].keys():
+        raise ValueError("the checkpoint is of another network")
+    for name, weight in state["weights"].items():
+        parameters[name].copy_(weight)
     training.optimiser.restore(state["optimiser"])
     for name, weight in state["average"].items():
         training.average.weights[name].copy_(weight)

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("step", choices=["art", "data", "denoiser", "decay", "decoder", "sheet"])
     parser.add_argument("--lab", type=Path, default=Path(".onbrand/mini"), help="folder for data and runs")
     parser.add_argument("--art", type=Path, default=ART, help="node_modules/@iconify-json")
+    parser.add_argument("--own", dest="art", action="store_const", const=None, help="our own drawings alone")
     parser.add_argument("--run", default="main", help="name of the run, a folder in LAB/runs")
     parser.add_argument("--to", default="decayed", help="name of the copy that `decay` begins")
     parser.add_argument("--pictures", type=int, default=60_000, help="pictures in the training data")
@@ -67,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="stop after so many steps in all")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--heads", type=int, default=4, help="width of a new run's network: 64 numbers a head")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="for a new run")
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=False, help="quicker, after minutes"
+    )
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=_has_bf16(), help="for a new run")
     return parser
 
@@ -113,7 +116,7 @@ def _data(options: argparse.Namespace) -> None:
 def _denoiser(options: argparse.Namespace) -> None:
     folder = options.lab / "runs" / options.run
     size = Size(heads=options.heads)
-    run.write_recipe(folder, Recipe(size=size, is_compiled=options.compile, is_bf16=options.bf16))
+    run.write_recipe(folder, Recipe(size=size, is_bf16=options.bf16))
     basis = run.read_basis(options.lab / "basis.safetensors")
     step = run.train_denoiser(
         folder,
@@ -121,6 +124,7 @@ def _denoiser(options: argparse.Namespace) -> None:
         basis,
         _text(),
         steps=options.steps,
+        is_compiled=options.compile,
         on_line=lambda line: console.print(line.text()),
     )
     console.print(f"Stopped after {step:,} steps.")

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import resvg_py
@@ -25,10 +26,13 @@ _OPAQUE = 8  # of 255: fainter pixels don't count as part of a drawing
 
 @dataclass
 class Art:
-    """The icon sets in `folder` (node_modules/@iconify-json), read when they are first asked for."""
+    """The icon sets in `folder` (node_modules/@iconify-json), read when they are first asked for.
 
-    folder: Path
-    _sets: dict[str, dict[str, object]] = field(default_factory=dict)
+    Without a folder there are our own drawings alone.
+    """
+
+    folder: Path | None
+    _sets: dict[str, Any] = field(default_factory=dict)
     _boxes: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     _masters: dict[str, Image.Image] = field(default_factory=dict)
 
@@ -91,9 +95,7 @@ class Art:
         """
         found = {}
         for one in sets:
-            package, info = (
-                json.loads((self.folder / one / name).read_text("utf-8")) for name in ("package.json", "info.json")
-            )
+            package, info = (self._read(one, name) for name in ("package.json", "info.json"))
             licence = package.get("license")
             if licence not in LICENCES or info["license"]["spdx"] != licence:
                 raise ValueError(f"{one} can't be learned from: its licence is {licence}, {info['license']['spdx']}")
@@ -104,13 +106,25 @@ class Art:
         one, icon = drawing.split("/", 1)
         if one == OWN:
             return (OWN_FOLDER / f"{icon}.svg").exists()
+        if self.folder is None:
+            return False
         icons = self._set(one)
-        return icon in icons["icons"] or icon in icons.get("aliases", {})  # type: ignore[operator]
+        return icon in icons["icons"] or icon in icons.get("aliases", {})
 
-    def _set(self, one: str) -> dict[str, object]:
+    def _set(self, one: str) -> Any:
         if one not in self._sets:
-            self._sets[one] = json.loads((self.folder / one / "icons.json").read_text("utf-8"))
+            self._sets[one] = self._read(one, "icons.json")
         return self._sets[one]
+
+    def _read(self, one: str, name: str) -> Any:
+        if self.folder is None:
+            raise ValueError(f"{one} was asked for, and there are our own drawings alone")
+        return json.loads((self.folder / one / name).read_text("utf-8"))
+
+    def icons(self, one: str) -> list[str]:
+        """The names of a set's icons."""
+        icons = self._set(one)
+        return [*icons["icons"], *icons.get("aliases", {})]
 
 
 def _preference(drawing: str) -> int:
@@ -119,12 +133,11 @@ def _preference(drawing: str) -> int:
     return order.index(one) if one in order else len(order)
 
 
-def _resolve(icons: dict[str, object], icon: str) -> dict[str, object]:
+def _resolve(icons: Any, icon: str) -> Any:
     known, aliases = icons["icons"], icons.get("aliases", {})
-    while icon not in known:  # type: ignore[operator]
-        icon = aliases[icon]["parent"]  # type: ignore[index]
-    found: dict[str, object] = known[icon]  # type: ignore[index]
-    return found
+    while icon not in known:
+        icon = aliases[icon]["parent"]
+    return known[icon]
 
 
 def _pixels(svg: str, size: int) -> np.ndarray:

@@ -41,7 +41,7 @@ def small_picture(one: Sample, art: Art, side: int = SIDE) -> np.ndarray:
     return (paint(one.picture, art, side) * 255 + 0.5).astype(np.uint8)
 
 
-def small_pictures(art_folder: Path, seed: int, ks: Iterable[int]) -> tuple[np.ndarray, list[Sample]]:
+def small_pictures(art_folder: Path | None, seed: int, ks: Iterable[int]) -> tuple[np.ndarray, list[Sample]]:
     """(N, side, side, 3) uint8 and what they show."""
     art = Art(art_folder)
     cast = make_cast(art)
@@ -49,7 +49,9 @@ def small_pictures(art_folder: Path, seed: int, ks: Iterable[int]) -> tuple[np.n
     return np.stack([small_picture(one, art) for one in samples]), samples
 
 
-def write_shard(folder: Path, art_folder: Path, basis: Basis, text: Text, seed: int, start: int, count: int) -> None:
+def write_shard(
+    folder: Path, art_folder: Path | None, basis: Basis, text: Text, seed: int, start: int, count: int
+) -> None:
     """Paint, encode and write one shard; nothing happens if it is there."""
     if folder.exists():
         return
@@ -72,7 +74,7 @@ def write_shard(folder: Path, art_folder: Path, basis: Basis, text: Text, seed: 
 
 
 def write_shards(
-    root: Path, art_folder: Path, basis: Basis, text_folder: Path, seed: int, count: int, each: int, workers: int
+    root: Path, art_folder: Path | None, basis: Basis, text_folder: Path, seed: int, count: int, each: int, workers: int
 ) -> None:
     """Pictures 0 … count - 1 as shards of `each`, by so many processes; shards that are there stay."""
     starts = range(0, count, each)
@@ -82,7 +84,9 @@ def write_shards(
             pass
 
 
-def _write_one(root: Path, art_folder: Path, basis: Basis, text_folder: Path, seed: int, each: int, start: int) -> None:
+def _write_one(
+    root: Path, art_folder: Path | None, basis: Basis, text_folder: Path, seed: int, each: int, start: int
+) -> None:
     torch.set_num_threads(1)
     folder = root / f"{start:08d}"
     if not folder.exists():

@@ -60,7 +60,7 @@ def make_vae(recipe: DecoderRecipe, basis: Basis, divisor: Tensor) -> PcaVae:
 
 
 def make_training(
-    recipe: DecoderRecipe, basis: Basis, divisor: Tensor, art_folder: Path, data_seed: int, first: int
+    recipe: DecoderRecipe, basis: Basis, divisor: Tensor, art_folder: Path | None, data_seed: int, first: int
 ) -> Training:
     """What `onbrand.training.loop.run` runs; pictures from `first` on, which no denoiser has to have seen."""
     vae = make_vae(recipe, basis, divisor)

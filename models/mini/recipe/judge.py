@@ -7,7 +7,6 @@ how many of the miniature's pictures it should name. It is never shipped.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,9 +39,7 @@ def subjects(art: Art, concepts: Sequence[Concept], least: int = 2) -> list[Subj
     """The concepts of which the judge's sets have at least `least` drawings; names are matched without hyphens."""
     known: dict[str, dict[str, str]] = {}
     for one in JUDGED_BY:
-        icons = json.loads((art.folder / one / "icons.json").read_text("utf-8"))
-        names = [*icons["icons"], *icons.get("aliases", {})]
-        known[one] = {name.replace("-", ""): name for name in names}
+        known[one] = {name.replace("-", ""): name for name in art.icons(one)}
     found = []
     for concept in concepts:
         bare = [name.rsplit("/", 1)[-1].replace("-", "") for name in concept.drawings]

@@ -64,6 +64,7 @@ def train_denoiser(
     *,
     pace: Pace | None = None,
     steps: int | None = None,
+    is_compiled: bool = False,
     on_line: Callable[[Line], None] = lambda _: None,
 ) -> int:
     """Train in `folder` with the shards of `data`, from where the run stands; returns the steps done.
@@ -72,7 +73,7 @@ def train_denoiser(
     """
     recipe = read_recipe(folder)
     shards = Shards.open(sorted(path for path in data.iterdir() if path.is_dir() and "." not in path.name))
-    training = make_training(recipe, shards, basis, text)
+    training = make_training(recipe, shards, basis, text, is_compiled=is_compiled)
     pid = folder / "train.pid"
     pid.write_text(f"{os.getpid()}\n", "utf-8")
 

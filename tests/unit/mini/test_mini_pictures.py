@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -20,9 +18,9 @@ from models.mini.recipe.scenes import Ground, Item, Picture, Style, paint
 
 
 @pytest.fixture
-def art(tmp_path: Path) -> Art:
+def art() -> Art:
     """Our own drawings alone: tests need no package of icons."""
-    return Art(tmp_path)
+    return Art(None)
 
 
 @pytest.fixture
