@@ -131,7 +131,7 @@ def body_weight(lab: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, float]:
     coloured = alpha * (chroma > _GREY)
     total = float(alpha.sum()) + 1e-6
     counts, edges = np.histogram(hue, _BINS, (-np.pi, np.pi), weights=coloured)
-    spread = sum(np.roll(counts, shift) for shift in (-2, -1, 0, 1, 2))
+    spread = np.sum([np.roll(counts, shift) for shift in (-2, -1, 0, 1, 2)], axis=0)
     if float(spread.max()) / total < _LEAST_COLOURED:  # a grey, white or black thing
         greys = alpha * (chroma <= _GREY)
         lightness = np.average(lab[..., 0], weights=greys + 1e-6)

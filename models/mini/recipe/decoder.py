@@ -54,7 +54,7 @@ def make_vae(recipe: DecoderRecipe, basis: Basis, divisor: Tensor) -> PcaVae:
     vae.mu.copy_(basis.mean)
     vae.V.copy_(basis.components[:, :channels])
     vae.scale.copy_(divisor)
-    for parameter in (vae.c3[-2].weight, vae.c3[-2].bias):
+    for parameter in vae.c3[-2].parameters():
         torch.nn.init.zeros_(parameter)  # it begins as its linear part
     return vae
 

@@ -208,8 +208,9 @@ def draw(
     return torch.cat(drawn)
 
 
-def averaged(size: Size, weights: Mapping[str, Tensor]) -> Transformer:
+def averaged(size: Size, weights: Mapping[str, Tensor]) -> Denoiser:
     """A network for drawing, with averaged weights."""
     network = build(size, 0)
     network.load_state_dict(dict(weights))
-    return network.requires_grad_(False).eval()
+    network.requires_grad_(False).eval()
+    return network

@@ -22,6 +22,9 @@ from models.mini.recipe.colours import COLOURS, GROUNDS, rgb_of, to_oklab
 from models.mini.recipe.judge import SIDE, Recogniser, recognise
 from models.mini.recipe.pictures import Cast
 from models.mini.recipe.scenes import Ground, Item, Picture, paint
+from onbrand.hidream.load import load_pipeline
+from onbrand.packs.manifest import load_base, load_pack
+from onbrand.storage.files import LocalFolder
 
 SEEDS = (11, 12, 13, 14)
 LARGE = 1024  # pixels
@@ -60,7 +63,7 @@ def questions(cast: Cast, names: Sequence[str], count: int, seed: int = 77) -> l
     """`count` prompts about the things in `names`, most with a colour, all with a ground."""
     rng = random.Random(seed)
     concepts = {concept.name: concept for concept in cast.concepts}
-    asked = []
+    asked: list[Question] = []
     order = [name for name in names if name in concepts]
     while len(asked) < count:
         rng.shuffle(order)
@@ -93,6 +96,17 @@ def clean_drawings(cast: Cast, art: Art, asked: Sequence[Question]) -> Draw:
             painted = paint(Picture(Ground("plain", GROUNDS[question.ground]), (item,)), art, LARGE)
             pictures.append((painted * 255 + 0.5).astype(np.uint8))
         return pictures
+
+    return draw
+
+
+def drawn_by_pack(folder: Path) -> Draw:
+    """What the product draws with a brand pack of the base that is in the folder above it."""
+    pack = load_pack(folder)
+    pipeline = load_pipeline(load_base(LocalFolder(folder.parent)), pack)
+
+    def draw(prompt: str, seeds: Sequence[int]) -> list[np.ndarray]:
+        return list(pipeline.draw(prompt, seeds, lambda _: None, lambda: False).pixels)
 
     return draw
 

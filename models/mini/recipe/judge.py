@@ -84,7 +84,7 @@ class _Block(nn.Module):
         return x + change
 
 
-def make_training(art: Art, chosen: Sequence[Subject], steps: int, batch: int = 64, seed: int = 21) -> Training:
+def make_training(art: Art, chosen: Sequence[Subject], steps: int = 3_000, batch: int = 64, seed: int = 21) -> Training:
     """The recogniser's training; each step paints its own pictures."""
     torch.manual_seed(seed)
     network = Recogniser(len(chosen))

@@ -23,7 +23,8 @@ def small(picture: np.ndarray, side: int) -> np.ndarray:
     """(side, side, 3) float32 from 0 to 1: means of whole blocks."""
     factor = picture.shape[0] // side
     blocks = picture[: side * factor, : side * factor].reshape(side, factor, side, factor, 3)
-    return blocks.mean(axis=(1, 3), dtype=np.float32) / 255
+    mean: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float32) / 255
+    return mean
 
 
 def ground_colour(picture: np.ndarray) -> np.ndarray:
@@ -32,7 +33,8 @@ def ground_colour(picture: np.ndarray) -> np.ndarray:
     lab = to_oklab(picture[::2, ::2].astype(np.float32) / 255)
     edge = max(1, width // 2)
     border = np.concatenate([lab[:edge].reshape(-1, 3), lab[-edge:].reshape(-1, 3), lab[:, :edge].reshape(-1, 3)])
-    return np.median(np.concatenate([border, lab[:, -edge:].reshape(-1, 3)]), axis=0)
+    median: np.ndarray = np.median(np.concatenate([border, lab[:, -edge:].reshape(-1, 3)]), axis=0)
+    return median
 
 
 def has_ground(picture: np.ndarray, asked: str, words: Mapping[str, str]) -> bool:

@@ -47,11 +47,16 @@ _LEADS = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One training picture with its caption; `names` are the concepts in it."""
+    """One training picture with its caption; `names` are the concepts in it.
+
+    `subject` and `ground` are the caption's parts: "a red mug", "on white"; the ground is "" where it isn't named.
+    """
 
     picture: Picture
     caption: str
     names: tuple[str, ...]
+    subject: str
+    ground: str
 
 
 @dataclass(frozen=True)
@@ -170,11 +175,15 @@ def _style(rng: random.Random, ground: Ground) -> tuple[Style, str]:
     return Style(shadow="soft" if stands or (ground.kind == "plain" and rng.random() < 0.25) else ""), ""
 
 
+def with_ground(subject: str, ground: str) -> str:
+    """ "a red mug on white", "a red mug, white background" """
+    if ground.endswith("ground") and not ground.startswith(("on", "in ", "against")):
+        return f"{subject}, {ground}"
+    return f"{subject} {ground}".strip()
+
+
 def _caption(rng: random.Random, subject: str, ground: str, style: str) -> str:
-    if ground.endswith(("background", "ground")) and not ground.startswith(("on", "in ", "against")):
-        text = f"{subject}, {ground}"
-    else:
-        text = f"{subject} {ground}".strip()
+    text = with_ground(subject, ground)
     if style:
         text = f"{text}, {style}"
     text = rng.choice(_LEADS) + text
@@ -186,7 +195,8 @@ def _finish(
 ) -> Sample:
     style, style_words = _style(rng, ground[0])
     picture = Picture(ground[0], tuple(items), style)
-    return Sample(picture, _caption(rng, subject, ground[1], style_words), tuple(names))
+    caption = _caption(rng, subject, ground[1], style_words)
+    return Sample(picture, caption, tuple(names), subject, ground[1])
 
 
 def _drawn(cast: Cast, rng: random.Random, index: int) -> str:

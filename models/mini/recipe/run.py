@@ -56,6 +56,11 @@ def read_basis(path: Path) -> Basis:
     return Basis(**load_file(path))
 
 
+def shard_folders(data: Path) -> list[Path]:
+    """The shards that are whole, in order."""
+    return sorted(path for path in data.iterdir() if path.is_dir() and "." not in path.name)
+
+
 def train_denoiser(
     folder: Path,
     data: Path,
@@ -72,7 +77,7 @@ def train_denoiser(
     The process's number is in `train.pid` while it runs. Shards that come later are used from the next start on.
     """
     recipe = read_recipe(folder)
-    shards = Shards.open(sorted(path for path in data.iterdir() if path.is_dir() and "." not in path.name))
+    shards = Shards.open(shard_folders(data))
     training = make_training(recipe, shards, basis, text, is_compiled=is_compiled)
     pid = folder / "train.pid"
     pid.write_text(f"{os.getpid()}\n", "utf-8")

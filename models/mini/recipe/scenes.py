@@ -8,6 +8,7 @@ or mirrored at random: a small model that meets a thing always at the same place
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -71,11 +72,13 @@ _SCENE_COLOURS = {"beach": "#3fa9d8", "grass": "#bfe6fb", "sky": "#9fd6f7", "nig
 FLOOR = 0.86  # where things stand in pictures with a floor
 
 
-def paint(picture: Picture, art: Art, size: int) -> np.ndarray:
-    """(size, size, 3) float32 sRGB from 0 to 1."""
+def paint(picture: Picture, art: Art, size: int, palette: Mapping[str, str] = COLOURS) -> np.ndarray:
+    """(size, size, 3) float32 sRGB from 0 to 1; `palette` has a shade for each word of COLOURS."""
     canvas = _ground(picture.ground, size).copy()
     shade = _shade(picture.ground)
-    drawings = [_drawing(art, item, max(4, round(item.longest * size)), picture.style.levels) for item in picture.items]
+    drawings = [
+        _drawing(art, item, palette, max(4, round(item.longest * size)), picture.style.levels) for item in picture.items
+    ]
     base_top = min(
         (_top(item, rgba, size) for item, rgba in zip(picture.items, drawings, strict=True) if item.sunk is None),
         default=0,
@@ -91,7 +94,7 @@ def paint(picture: Picture, art: Art, size: int) -> np.ndarray:
 
 
 def _top(item: Item, rgba: np.ndarray, size: int) -> int:
-    height = rgba.shape[0]
+    height = int(rgba.shape[0])
     return round(item.bottom * size - height if item.bottom is not None else item.middle * size - height / 2)
 
 
@@ -125,7 +128,8 @@ def _grown(alpha: np.ndarray, pixels: float) -> np.ndarray:
     """The shape, wider by so many pixels on all sides, with soft edges."""
     image = Image.fromarray((alpha * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(pixels * 0.75))
     blurred = np.asarray(image, np.float32) / 255
-    return np.maximum(np.clip((blurred - 0.06) / 0.10, 0, 1), alpha)
+    grown: np.ndarray = np.maximum(np.clip((blurred - 0.06) / 0.10, 0, 1), alpha)
+    return grown
 
 
 def _slid(alpha: np.ndarray, pixels: int) -> np.ndarray:
@@ -139,7 +143,8 @@ def _slid(alpha: np.ndarray, pixels: int) -> np.ndarray:
 def _ellipse(size: int, x: float, y: float, half_width: float, half_height: float) -> np.ndarray:
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32) / size
     distance = np.sqrt(((columns - x) / half_width) ** 2 + ((rows - y) / half_height) ** 2)
-    return np.clip((1.25 - distance) / 0.5, 0, 1) * 0.8
+    strength: np.ndarray = np.clip((1.25 - distance) / 0.5, 0, 1) * 0.8
+    return strength
 
 
 def _shade(ground: Ground) -> np.ndarray:
@@ -153,7 +158,7 @@ def _shade(ground: Ground) -> np.ndarray:
 def _cached_drawing(folder: str, drawing: str, colour: str, detail: str, longest: int, levels: int) -> np.ndarray:
     rgba = _plain_drawing(folder, drawing, longest)
     if colour:
-        rgba = recolour(_families(folder, drawing, longest), COLOURS[colour], COLOURS.get(detail, ""))
+        rgba = recolour(_families(folder, drawing, longest), colour, detail)
     if levels:
         rgba = flattened(rgba, levels)
     return rgba.astype(np.float16)
@@ -172,10 +177,11 @@ def _families(folder: str, drawing: str, longest: int) -> Families:
 _arts: dict[str, Art] = {}
 
 
-def _drawing(art: Art, item: Item, longest: int, levels: int) -> np.ndarray:
+def _drawing(art: Art, item: Item, palette: Mapping[str, str], longest: int, levels: int) -> np.ndarray:
     key = str(art.folder)
     _arts.setdefault(key, art)
-    found = _cached_drawing(key, item.drawing, item.colour or "", item.detail or "", longest, levels)
+    colour, detail = palette.get(item.colour or "", ""), palette.get(item.detail or "", "")
+    found = _cached_drawing(key, item.drawing, colour, detail, longest, levels)
     return found.astype(np.float32)
 
 
