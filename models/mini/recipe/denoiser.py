@@ -67,8 +67,8 @@ class Recipe:
     spread: float = 0.5  # 0: components as they are; 1: whitened; between: deviations to the power 1 - spread
     times: TimeSampling = field(default_factory=lambda: TimeSampling(mean=0.4, deviation=1.0, uniform_share=0.1))
     batch: int = 32
-    learning_rate: float = 1e-3
-    use_muon: bool = True
+    learning_rate: float = 1.4e-3
+    use_muon: bool = False
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     window: float = 1000.0
