@@ -23,7 +23,8 @@ from models.mini.recipe.judge import SIDE, Recogniser, recognise
 from models.mini.recipe.pictures import Cast
 from models.mini.recipe.scenes import Ground, Item, Picture, paint
 from onbrand.hidream.load import load_pipeline
-from onbrand.packs.manifest import load_base, load_pack
+from onbrand.packs.base import load_base
+from onbrand.packs.manifest import load_pack
 from onbrand.storage.files import LocalFolder
 
 SEEDS = (11, 12, 13, 14)
