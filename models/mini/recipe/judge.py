@@ -25,6 +25,7 @@ from onbrand.training.schedule import Schedule
 
 JUDGED_BY = ("twemoji", "emojione", "fxemoji")  # CC BY 4.0 and Apache-2.0; for judging only
 SIDE = 64  # pixels
+STEPS = 3_000
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class _Block(nn.Module):
         return x + change
 
 
-def make_training(art: Art, chosen: Sequence[Subject], steps: int = 3_000, batch: int = 64, seed: int = 21) -> Training:
+def make_training(art: Art, chosen: Sequence[Subject], steps: int = STEPS, batch: int = 64, seed: int = 21) -> Training:
     """The recogniser's training; each step paints its own pictures."""
     torch.manual_seed(seed)
     network = Recogniser(len(chosen))

@@ -112,8 +112,9 @@ def brand(options: argparse.Namespace, console: Console) -> None:
 
 def judge(options: argparse.Namespace, console: Console) -> None:
     """Train the recogniser in LAB/runs/judge."""
-    training = _judge(options)[0]
-    run_loop(training, options.lab / "runs" / "judge", pace=Pace(), steps=options.steps, on_line=_say(console))
+    training, names = _judge(options)
+    console.print(f"It tells {len(names)} things apart.")
+    run_loop(training, options.lab / "runs" / "judge", pace=Pace(), on_line=_say(console))
 
 
 def evaluate(options: argparse.Namespace, console: Console) -> None:
@@ -168,7 +169,8 @@ def drawn_by_run(options: argparse.Namespace) -> evaluation.Draw:
 def _judge(options: argparse.Namespace) -> tuple[Training, list[str]]:
     found = Art(options.art)
     chosen = judge_module.subjects(found, make_cast(found).concepts)
-    return judge_module.make_training(found, chosen), [subject.name for subject in chosen]
+    training = judge_module.make_training(found, chosen, options.steps or judge_module.STEPS)
+    return training, [subject.name for subject in chosen]
 
 
 def _folder(options: argparse.Namespace) -> Path:
