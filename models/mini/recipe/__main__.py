@@ -8,6 +8,7 @@ decoder    train the decoder, from where it stands
 brand      write the sample brand's illustrations and train its LoRA
 judge      train the recogniser that evaluates
 evaluate   the table of figures, as text and as LAB/evaluation.json
+export     write what the product loads to LAB/export
 sheet      draw the fixed prompts with a run's newest weights
 """
 
@@ -35,6 +36,7 @@ STEPS: dict[str, Callable[[argparse.Namespace, Console], None]] = {
     "brand": steps.brand,
     "judge": steps.judge,
     "evaluate": steps.evaluate,
+    "export": steps.export,
     "sheet": steps.sheet,
 }
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from models.mini.recipe import brand as brand_module
 from models.mini.recipe import decoder as decoder_module
 from models.mini.recipe import evaluate as evaluation
+from models.mini.recipe import export as export_module
 from models.mini.recipe import judge as judge_module
 from models.mini.recipe import run
 from models.mini.recipe.art import Art
@@ -22,6 +23,7 @@ from models.mini.recipe.data import Shards, make_cast, small_pictures, write_sha
 from models.mini.recipe.denoiser import Recipe, Size, averaged, draw, scales
 from models.mini.recipe.text import Text
 from onbrand.hidream.decoding.decode import to_pixels
+from onbrand.hidream.decoding.vae import PcaVae
 from onbrand.training.checkpoints import checkpoints, load_checkpoint
 from onbrand.training.loop import Pace, Training
 from onbrand.training.loop import run as run_loop
@@ -141,6 +143,17 @@ def evaluate(options: argparse.Namespace, console: Console) -> None:
     evaluation.write(options.lab / "evaluation.json", rows, asked)
 
 
+def export(options: argparse.Namespace, console: Console) -> None:
+    """Write RUN's newest averaged weights, the decoder and the text encoder to LAB/export, for `onbrand pack base`."""
+    recipe, weights = _newest(options)
+    folder = options.lab / "export"
+    parts = decoder_module.DecoderRecipe()
+    export_module.write_transformer(folder / "transformer", recipe.size, weights)
+    export_module.write_vae(folder / "vae", _vae(options), (parts.w16, parts.w128, parts.w256))
+    export_module.copy_text_encoder(options.text_encoder, folder / "text_encoder")
+    console.print(str(folder))
+
+
 def sheet(options: argparse.Namespace, console: Console) -> None:
     """Draw the fixed prompts with the newest averaged weights of RUN."""
     folder = _folder(options)
@@ -153,10 +166,7 @@ def sheet(options: argparse.Namespace, console: Console) -> None:
 def drawn_by_run(options: argparse.Namespace) -> evaluation.Draw:
     """Pictures by the newest averaged weights of RUN and of the decoder."""
     recipe, weights = _newest(options)
-    network, text, divisor = averaged(recipe.size, weights), Text.load(options.text_encoder), _divisor(options)
-    vae = decoder_module.make_vae(decoder_module.DecoderRecipe(), _basis(options), divisor)
-    kept = load_checkpoint(checkpoints(options.lab / "runs" / "decoder")[-1])["average"]
-    vae.load_state_dict(kept, strict=False)  # the linear part is the basis, which isn't trained
+    network, text, vae = averaged(recipe.size, weights), Text.load(options.text_encoder), _vae(options)
 
     @torch.inference_mode()
     def drawn(prompt: str, seeds: Sequence[int]) -> list[np.ndarray]:
@@ -184,6 +194,13 @@ def _basis(options: argparse.Namespace) -> Basis:
 def _divisor(options: argparse.Namespace) -> torch.Tensor:
     recipe = run.read_recipe(_folder(options))
     return scales(_basis(options), recipe.size.channels, recipe.spread)
+
+
+def _vae(options: argparse.Namespace) -> PcaVae:
+    vae = decoder_module.make_vae(decoder_module.DecoderRecipe(), _basis(options), _divisor(options))
+    kept = load_checkpoint(checkpoints(options.lab / "runs" / "decoder")[-1])["average"]
+    vae.load_state_dict(kept, strict=False)  # the linear part is the basis, which isn't trained
+    return vae
 
 
 def _newest(options: argparse.Namespace) -> tuple[Recipe, dict[str, torch.Tensor]]:
