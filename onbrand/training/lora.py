@@ -13,10 +13,11 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
+from onbrand.packs.lora_settings import PEFT_SETTINGS
+
 # Image-side attention and the feed-forwards of every block; not modulation, routing or the text's own attention.
 TARGETS = r".*_blocks\.\d+\.block\.(attn1\.to_(q|k|v|out)|ff_[it]\.w[123])"
 _NAME = "default"  # peft's, for the adapter; it stands in parameters' names
-_SETTINGS = "lora_adapter_metadata"  # diffusers' and peft's key in the file's header
 
 
 def add_lora(transformer: Any, rank: int, alpha: float, seed: int) -> None:
@@ -48,5 +49,5 @@ def write_lora(path: Path, weights: Mapping[str, Tensor], rank: int, alpha: floa
         raise ValueError("there is no LoRA among the weights")
     settings = json.dumps({"transformer.r": rank, "transformer.lora_alpha": alpha}, sort_keys=True)
     partly = path.with_suffix(".partial")
-    save_file(tensors, partly, metadata={"format": "pt", _SETTINGS: settings})
+    save_file(tensors, partly, metadata={"format": "pt", PEFT_SETTINGS: settings})
     os.replace(partly, path)

@@ -21,9 +21,10 @@ from models.mini.recipe.art import Art
 from models.mini.recipe.autoencoder import Basis
 from models.mini.recipe.data import SIDE, Shards
 from models.mini.recipe.denoiser import Recipe, averaged, predict, scales
-from models.mini.recipe.pictures import Cast, Sample, sample, with_ground
+from models.mini.recipe.pictures import Cast, Sample, sample
 from models.mini.recipe.scenes import Ground, Picture, Style, paint
 from models.mini.recipe.text import SLOTS, Text
+from models.mini.recipe.wording import with_ground
 from onbrand.training.ema import Average, trained
 from onbrand.training.flow import flow_loss
 from onbrand.training.loop import Training
