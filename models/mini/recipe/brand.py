@@ -34,7 +34,7 @@ from onbrand.training.schedule import Schedule
 
 COUNT = 40  # illustrations, as many as a studio would bring
 SUFFIX = ", onbrand style"
-STYLE = Style(outline="#22305c", outline_width=0.016, shadow="block", shadow_length=0.045, levels=6)
+STYLE = Style(outline="#22305c", outline_width=0.016, shadow="block", shadow_length=0.045, levels=8, hues=40)
 CREAM = "#fbf1de"
 LARGE = 1024  # pixels
 _SEED = 4711

@@ -57,6 +57,7 @@ class Style:
     shadow: str = ""  # "", "soft" (a soft shadow on the floor) or "block" (a hard one to the lower right)
     shadow_length: float = 0.0
     levels: int = 0  # flat fills: so many steps of lightness; 0: as drawn
+    hues: int = 16  # flat fills: so many steps of each of the two colour axes
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def paint(picture: Picture, art: Art, size: int, palette: Mapping[str, str] = CO
     canvas = _ground(picture.ground, size).copy()
     shade = _shade(picture.ground)
     drawings = [
-        _drawing(art, item, palette, max(4, round(item.longest * size)), picture.style.levels) for item in picture.items
+        _drawing(art, item, palette, max(4, round(item.longest * size)), picture.style) for item in picture.items
     ]
     base_top = min(
         (_top(item, rgba, size) for item, rgba in zip(picture.items, drawings, strict=True) if item.sunk is None),
@@ -155,12 +156,14 @@ def _shade(ground: Ground) -> np.ndarray:
 
 
 @lru_cache(maxsize=30_000)
-def _cached_drawing(folder: str, drawing: str, colour: str, detail: str, longest: int, levels: int) -> np.ndarray:
+def _cached_drawing(
+    folder: str, drawing: str, colour: str, detail: str, longest: int, levels: int, hues: int
+) -> np.ndarray:
     rgba = _plain_drawing(folder, drawing, longest)
     if colour:
         rgba = recolour(_families(folder, drawing, longest), colour, detail)
     if levels:
-        rgba = flattened(rgba, levels)
+        rgba = flattened(rgba, levels, hues)
     return rgba.astype(np.float16)
 
 
@@ -177,19 +180,19 @@ def _families(folder: str, drawing: str, longest: int) -> Families:
 _arts: dict[str, Art] = {}
 
 
-def _drawing(art: Art, item: Item, palette: Mapping[str, str], longest: int, levels: int) -> np.ndarray:
+def _drawing(art: Art, item: Item, palette: Mapping[str, str], longest: int, style: Style) -> np.ndarray:
     key = str(art.folder)
     _arts.setdefault(key, art)
     colour, detail = palette.get(item.colour or "", ""), palette.get(item.detail or "", "")
-    found = _cached_drawing(key, item.drawing, colour, detail, longest, levels)
+    found = _cached_drawing(key, item.drawing, colour, detail, longest, style.levels, style.hues)
     return found.astype(np.float32)
 
 
-def flattened(rgba: np.ndarray, levels: int) -> np.ndarray:
-    """The drawing with `levels` steps of lightness and no gradients."""
+def flattened(rgba: np.ndarray, levels: int, hues: int) -> np.ndarray:
+    """The drawing with `levels` steps of lightness and `hues` of each colour axis, so without gradients."""
     lab = to_oklab(rgba[..., :3])
     lab[..., 0] = np.round(lab[..., 0] * levels) / levels
-    lab[..., 1:] = np.round(lab[..., 1:] * 16) / 16
+    lab[..., 1:] = np.round(lab[..., 1:] * hues) / hues
     return np.concatenate([from_oklab(lab), rgba[..., 3:]], axis=-1)
 
 

@@ -17,6 +17,7 @@ from models.mini.recipe.data import Shards, make_cast
 from models.mini.recipe.denoiser import Recipe, Size, scales
 from models.mini.recipe.pictures import sample
 from models.mini.recipe.scenes import paint
+from models.mini.recipe.text import Text
 from onbrand.hidream.decoding.vae import PcaVae
 from onbrand.hidream.weights.lora import describe
 from onbrand.training import loop
@@ -43,7 +44,7 @@ def train(lab: Path, name: str, recipe: Recipe, steps: int | None = None) -> Pat
     folder = lab / "runs" / name
     run.write_recipe(folder, recipe)
     basis = run.read_basis(lab / "basis.safetensors")
-    text = run.Text.load(TEXT_ENCODER)
+    text = Text.load(TEXT_ENCODER)
     run.train_denoiser(folder, lab / "data", basis, text, pace=NEVER, steps=steps)
     return folder
 
@@ -81,13 +82,13 @@ def test_the_sheet_shows_the_fixed_prompts(lab: Path) -> None:
     folder = train(lab, "sheet", TINY, steps=1)
     basis = run.read_basis(lab / "basis.safetensors")
     prompts = ["a red mug on white", "a blue lamp"]
-    images = run.pictures(TINY, weights(folder), basis, run.Text.load(TEXT_ENCODER), prompts, [1, 2])
+    images = run.pictures(TINY, weights(folder), basis, Text.load(TEXT_ENCODER), prompts, [1, 2])
     assert [image.size for image in images] == [(128, 128)] * 2
 
 
 def test_the_brand_s_lora_is_one_that_the_engine_reads(lab: Path) -> None:
     art = Art(None)
-    basis, text = run.read_basis(lab / "basis.safetensors"), run.Text.load(TEXT_ENCODER)
+    basis, text = run.read_basis(lab / "basis.safetensors"), Text.load(TEXT_ENCODER)
     brand.write_dataset(lab / "brand", art, brand.brand_samples(make_cast(art), count=3))
     lora = brand.LoraRecipe(rank=2, alpha=4, batch=4, schedule=Schedule(warmup=1))
     base = weights(train(lab, "base", TINY, steps=1))

@@ -28,7 +28,8 @@ def tiny_training(dies_at: int | None = None) -> Training:
     """A network of two matrices that learns to copy its input; `dies_at`: the process is killed in that step."""
     torch.manual_seed(3)
     network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4))
-    optimiser = Optimiser([network[0].weight], [network[0].bias, *network[2].parameters()], learning_rate=0.01)
+    first, *others = network.parameters()
+    optimiser = Optimiser([first], others, learning_rate=0.01)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         if step == dies_at:
