@@ -42,7 +42,7 @@ class DecoderRecipe:
     pictures: int = 2  # a step; each gives four crops
     learning_rate: float = 1e-3
     noise: float = 0.25  # the most, in units of a latent's deviation
-    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100))
+    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, decay_from=4_000, decay=2_000))
     seed: int = 5
 
 
