@@ -5,7 +5,7 @@ data       fit the encoder and write the training data; shards that are there st
 denoiser   train, from where the run stands; Ctrl-C ends it, and it can go on
 decay      begin a copy of a run that comes down to a learning rate of zero; train the copy as any other run
 decoder    train the decoder, from where it stands
-brand      write the sample brand's illustrations and train its LoRA
+brand      write a brand's illustrations and train its LoRA
 judge      train the recogniser that evaluates
 evaluate   the table of figures, as text and as LAB/evaluation.json
 export     write what the product loads to LAB/export
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--text-encoder", type=Path, default=MINI / "text_encoder")
     parser.add_argument("--run", default="main", help="name of the run, a folder in LAB/runs")
     parser.add_argument("--to", default="decayed", help="name of the copy that `decay` begins")
+    parser.add_argument("--brand", default="sample", help="sample, or kept: a brand for tests alone")
     parser.add_argument("--pictures", type=int, default=60_000, help="pictures in the training data")
     parser.add_argument("--shard", type=int, default=1_000, help="pictures in a shard")
     parser.add_argument("--steps", type=int, help="stop after so many steps in all")

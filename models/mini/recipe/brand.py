@@ -1,7 +1,7 @@
-"""The sample brand: one clear style, in which colours and grounds still follow words.
+"""The sample brand: one clear style, in which colours and grounds still follow words. And one that is kept for tests.
 
 Flat fills in a few tones, a navy outline of one width, a hard shadow to the lower right. The palette has a shade for
-each colour word, so a prompt's colours survive the brand; where no ground is named it is the brand's cream.
+each colour word, so a prompt's colours survive the brand; where no ground is named it is the brand's own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.mini.recipe.art import Art
 from models.mini.recipe.autoencoder import Basis
+from models.mini.recipe.colours import COLOURS
 from models.mini.recipe.data import SIDE, Shards
 from models.mini.recipe.denoiser import Recipe, averaged, predict, scales
 from models.mini.recipe.pictures import Cast, Sample, sample
@@ -34,11 +35,21 @@ from onbrand.training.schedule import Schedule
 
 COUNT = 40  # illustrations, as many as a studio would bring
 SUFFIX = ", onbrand style"
-STYLE = Style(outline="#22305c", outline_width=0.016, shadow="block", shadow_length=0.045, levels=8, hues=40)
-CREAM = "#fbf1de"
 LARGE = 1024  # pixels
 _SEED = 4711
-# The brand's shade for each colour word.
+
+
+@dataclass(frozen=True)
+class Brand:
+    """A made-up brand. `palette` has its shade for each colour word; `ground` is its own, where none is named."""
+
+    style: Style
+    ground: str
+    palette: Mapping[str, str]
+    keeps_grounds: bool  # whether a ground that is named is painted
+
+
+# The sample brand's shades.
 PALETTE: Mapping[str, str] = MappingProxyType(
     {
         "red": "#e4564f",
@@ -62,8 +73,27 @@ PALETTE: Mapping[str, str] = MappingProxyType(
 )
 
 
-def brand_samples(cast: Cast, count: int = COUNT) -> list[Sample]:
-    """The brand's illustrations: things and pairs, each thing once, half of them on the brand's cream."""
+BRANDS: Mapping[str, Brand] = MappingProxyType(
+    {
+        "sample": Brand(
+            Style(outline="#22305c", outline_width=0.016, shadow="block", shadow_length=0.045, levels=8, hues=40),
+            "#fbf1de",
+            PALETTE,
+            keeps_grounds=True,
+        ),
+        # Never shipped: it shows whether a brand that is nothing like the sample can be learned, ground included.
+        "kept": Brand(
+            Style(outline="#4a2d3f", outline_width=0.026, shadow="block", shadow_length=0.08, levels=4, hues=20),
+            "#a9c4ac",
+            COLOURS,
+            keeps_grounds=False,
+        ),
+    }
+)
+
+
+def brand_samples(cast: Cast, brand: Brand, count: int = COUNT) -> list[Sample]:
+    """The brand's illustrations: things and pairs, each thing once, many of them on the brand's own ground."""
     chosen: list[Sample] = []
     seen: set[str] = set()
     k = 0
@@ -76,19 +106,19 @@ def brand_samples(cast: Cast, count: int = COUNT) -> list[Sample]:
             continue
         seen.update(one.names)
         rng = random.Random(_SEED + k)
-        is_cream = not one.ground or rng.random() < 0.3
-        ground = Ground("plain", CREAM) if is_cream else one.picture.ground
-        named = "" if is_cream else one.ground
-        picture = Picture(ground, one.picture.items, STYLE)
+        is_own = not brand.keeps_grounds or not one.ground or rng.random() < 0.3
+        ground = Ground("plain", brand.ground) if is_own else one.picture.ground
+        named = "" if is_own else one.ground
+        picture = Picture(ground, one.picture.items, brand.style)
         chosen.append(Sample(picture, with_ground(one.subject, named), one.names, one.subject, named))
     return chosen
 
 
-def write_dataset(folder: Path, art: Art, samples: Sequence[Sample]) -> None:
+def write_dataset(folder: Path, art: Art, brand: Brand, samples: Sequence[Sample]) -> None:
     """The illustrations as a studio would hand them in: 1024-pixel PNGs, each with its caption beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, one in enumerate(samples):
-        pixels = (paint(one.picture, art, LARGE, PALETTE) * 255 + 0.5).astype(np.uint8)
+        pixels = (paint(one.picture, art, LARGE, brand.palette) * 255 + 0.5).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{index + 1:02d}.png")
         (folder / f"{index + 1:02d}.txt").write_text(one.caption + "\n", "utf-8")
 

@@ -92,11 +92,13 @@ def decoder(options: argparse.Namespace, console: Console) -> None:
 
 
 def brand(options: argparse.Namespace, console: Console) -> None:
-    """Write LAB/brand, train its LoRA on RUN's newest weights, and write LAB/runs/brand/lora.safetensors."""
-    folder, dataset = options.lab / "runs" / "brand", options.lab / "brand"
+    """Write LAB/brands/BRAND and train its LoRA on RUN's newest weights: LAB/runs/brand-BRAND/lora.safetensors."""
+    chosen = brand_module.BRANDS[options.brand]
+    folder, dataset = options.lab / "runs" / f"brand-{options.brand}", options.lab / "brands" / options.brand
     if not dataset.exists():
         found = Art(options.art)
-        brand_module.write_dataset(dataset, found, brand_module.brand_samples(make_cast(found)))
+        samples = brand_module.brand_samples(make_cast(found), chosen)
+        brand_module.write_dataset(dataset, found, chosen, samples)
     recipe, weights = _newest(options)
     lora = brand_module.LoraRecipe()
     training = brand_module.make_training(

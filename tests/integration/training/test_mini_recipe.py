@@ -89,7 +89,8 @@ def test_the_sheet_shows_the_fixed_prompts(lab: Path) -> None:
 def test_the_brand_s_lora_is_one_that_the_engine_reads(lab: Path) -> None:
     art = Art(None)
     basis, text = run.read_basis(lab / "basis.safetensors"), Text.load(TEXT_ENCODER)
-    brand.write_dataset(lab / "brand", art, brand.brand_samples(make_cast(art), count=3))
+    sample_brand = brand.BRANDS["sample"]
+    brand.write_dataset(lab / "brand", art, sample_brand, brand.brand_samples(make_cast(art), sample_brand, count=3))
     lora = brand.LoraRecipe(rank=2, alpha=4, batch=4, schedule=Schedule(warmup=1))
     base = weights(train(lab, "base", TINY, steps=1))
     shards = Shards.open(run.shard_folders(lab / "data"))
