@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json) web/scripts/compress.mjs
 
-.PHONY: run dev test check lint format hooks bench guards openapi screenshots
+.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
@@ -56,6 +56,21 @@ openapi: .venv/run-installed web/node_modules/installed
 	$(BIN)/onbrand openapi > web/openapi.json
 	npm --prefix web run --silent generate:api
 
+# Train the mini model from nothing, into .onbrand/mini: hours on a CPU. It goes on where it was; see its README.
+MINI := $(BIN)/python -m models.mini.recipe
+MINI_STEPS ?= 40000
+MINI_DECAY ?= 8000
+mini: .venv/mini-installed models/mini/recipe/node_modules/installed
+	$(MINI) art
+	$(MINI) data
+	$(MINI) denoiser --compile --steps $(MINI_STEPS)
+	test -d .onbrand/mini/runs/decayed || $(MINI) decay --steps $(MINI_DECAY)
+	$(MINI) denoiser --compile --run decayed
+	$(MINI) decoder --run decayed
+	$(MINI) brand --run decayed
+	$(MINI) judge
+	$(MINI) evaluate --run decayed
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Onbrand needs Python 3.11 or newer; this is %d.%d. Install it, or name one: make run PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -m venv .venv
@@ -67,7 +82,11 @@ openapi: .venv/run-installed web/node_modules/installed
 
 .venv/test-installed: .venv/run-installed
 	@echo "Installing the test tools."
-	@$(PIP) -e '.[local,worker,dev]'
+	@$(PIP) -e '.[local,worker,mini,dev]'
+	@touch $@
+
+.venv/mini-installed: .venv/run-installed
+	@$(PIP) -e '.[local,worker,mini]'
 	@touch $@
 
 .venv/browser-installed: .venv/test-installed
@@ -88,6 +107,11 @@ tests/node/node_modules/installed: tests/node/package-lock.json
 benchmarks/node/node_modules/installed: benchmarks/node/package-lock.json
 	@echo "Installing Lighthouse, which judges the page, for the benchmarks."
 	@npm --prefix benchmarks/node ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+models/mini/recipe/node_modules/installed: models/mini/recipe/package-lock.json
+	@echo "Installing the icon sets that the mini model learns from, and those that judge it."
+	@npm --prefix models/mini/recipe ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 web/dist/index.html: web/node_modules/installed $(WEB_SOURCES)

@@ -14,7 +14,7 @@ from onbrand.errors import LoraInvalid
 from onbrand.storage import strict_json
 
 EXPORT = "export it as a plain LoRA in safetensors, with the key names of diffusers or ai-toolkit"
-_PEFT = "lora_adapter_metadata"
+PEFT_SETTINGS = "lora_adapter_metadata"
 _COMPONENT = "transformer."
 _CLAIMS = ("r", "lora_alpha")
 # Settings of peft 0.21 that say only which modules were trained and how; the matrices mean the same.
@@ -65,12 +65,12 @@ def shown(text: str) -> str:
 
 
 def _settings(name: str, metadata: Mapping[str, str]) -> dict[str, object]:
-    document = _parsed(metadata.get(_PEFT, "{}"))
+    document = _parsed(metadata.get(PEFT_SETTINGS, "{}"))
     if not isinstance(document, dict):
-        raise LoraInvalid(f"{name} has settings in its header that cannot be read ({_PEFT}): {EXPORT}.")
+        raise LoraInvalid(f"{name} has settings in its header that cannot be read ({PEFT_SETTINGS}): {EXPORT}.")
     settings = {key.removeprefix(_COMPONENT): value for key, value in document.items()}
     if len(settings) < len(document):
-        raise LoraInvalid(f"{name} has a setting in its header twice ({_PEFT}): {EXPORT}.")
+        raise LoraInvalid(f"{name} has a setting in its header twice ({PEFT_SETTINGS}): {EXPORT}.")
     return settings
 
 

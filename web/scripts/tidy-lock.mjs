@@ -1,7 +1,12 @@
 // Takes the addresses out of the lock files, which npm adds for its own messages: a lock file names no host.
 import { readFileSync, writeFileSync } from 'node:fs';
 
-const LOCK_FILES = ['../package-lock.json', '../../tests/node/package-lock.json', '../../benchmarks/node/package-lock.json'];
+const LOCK_FILES = [
+  '../package-lock.json',
+  '../../tests/node/package-lock.json',
+  '../../benchmarks/node/package-lock.json',
+  '../../models/mini/recipe/package-lock.json',
+];
 
 for (const name of LOCK_FILES) {
   const file = new URL(name, import.meta.url);

@@ -1,8 +1,8 @@
 """The mini model's decoder: 16×16 latents to a 1024×1024 picture.
 
-The latents are the 32 leading principal components of the 8×8 blocks of a 128×128 picture. One matrix multiplication
-decodes them to that size (`PcaVae.preview`); a small convolutional network then adds the details. The encoder is part
-of training and is not in this package.
+The latents are the leading principal components of the 8×8 blocks of a 128×128 picture. One matrix multiplication
+decodes them to that size (`PcaVae.preview`); a small convolutional network then adds the details. The encoder
+(`PcaVae.encode`) is one matrix multiplication too; only training uses it.
 """
 
 from __future__ import annotations
@@ -55,12 +55,18 @@ class PcaVae(nn.Module):
             nn.PixelShuffle(4),
         )
 
+    def encode(self, pictures: Tensor) -> Tensor:
+        """(B, 3, 64H, 64W) RGB from -1 to 1 to (B, C, H, W) latents: components of the picture at an eighth."""
+        small = F.avg_pool2d(pictures, BLOCK)
+        blocks = F.pixel_unshuffle(small, BLOCK) - self.mu[:, None, None]
+        return torch.einsum("bkhw,kc->bchw", blocks, self.V) / self.scale[:, None, None]
+
     def preview(self, latents: Tensor) -> Tensor:
-        """(B, 32, H, W) latents to (B, 3, 8H, 8W) RGB, about -1 to 1, by the linear part alone."""
+        """(B, C, H, W) latents to (B, 3, 8H, 8W) RGB, about -1 to 1, by the linear part alone."""
         return linear_part(self)(latents)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B, 32, H, W) latents to (B, 3, 64H, 64W) RGB, about -1 to 1, not clamped."""
+        """(B, C, H, W) latents to (B, 3, 64H, 64W) RGB, about -1 to 1, not clamped."""
         small = self.preview(latents)
         features = self.c2(self.c1(self.c0(latents)))
         features = self.c2b(torch.cat([features, small], dim=1))
@@ -86,5 +92,5 @@ class PcaDecoder:
         )  # previews are made on the CPU
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B, 32, H, W) latents to (B, 3, 64H, 64W) RGB."""
+        """(B, C, H, W) latents to (B, 3, 64H, 64W) RGB."""
         return self._vae.decode(latents)

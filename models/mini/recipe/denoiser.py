@@ -1,0 +1,216 @@
+"""The denoiser: diffusers' HiDream transformer at small size, and how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from diffusers import HiDreamImageTransformer2DModel
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from models.mini.recipe.autoencoder import Basis
+from models.mini.recipe.data import Shards
+from models.mini.recipe.text import LAYERS, SLOTS, Text
+from onbrand.hidream.network.transformer import Transformer, compile_blocks
+from onbrand.training.ema import Average
+from onbrand.training.flow import TimeSampling, flow_loss
+from onbrand.training.loop import Training
+from onbrand.training.optimiser import Optimiser
+from onbrand.training.schedule import Schedule
+
+TEXT_WIDTH = 384
+GRID = 16  # latents one way
+
+
+@dataclass(frozen=True)
+class Size:
+    """The network's measures; `heads` of 64 numbers each."""
+
+    channels: int = 16
+    patch: int = 2
+    heads: int = 4
+    double: int = 2
+    single: int = 5
+
+    def config(self) -> dict[str, Any]:
+        """diffusers' configuration. The last text layer also goes in at the first block, as in HiDream."""
+        blocks = self.double + self.single
+        # Shallow layers first; the last entry is the text that all blocks share.
+        layers = [min(len(LAYERS) - 1, block * len(LAYERS) // blocks) for block in range(blocks)]
+        return {
+            "patch_size": self.patch,
+            "in_channels": self.channels,
+            "out_channels": self.channels,
+            "num_layers": self.double,
+            "num_single_layers": self.single,
+            "attention_head_dim": 64,
+            "num_attention_heads": self.heads,
+            "caption_channels": [TEXT_WIDTH, TEXT_WIDTH],
+            "text_emb_dim": TEXT_WIDTH,
+            "num_routed_experts": 0,
+            "num_activated_experts": 0,
+            "axes_dims_rope": [16, 24, 24],
+            "max_resolution": [GRID, GRID],
+            "llama_layers": layers,
+            "force_inference_output": True,
+        }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a run; a run folder keeps them in `recipe.json`."""
+
+    size: Size = field(default_factory=Size)
+    spread: float = 0.5  # 0: components as they are; 1: whitened; between: deviations to the power 1 - spread
+    times: TimeSampling = field(default_factory=lambda: TimeSampling(mean=0.4, deviation=1.0, uniform_share=0.1))
+    batch: int = 32
+    learning_rate: float = 1.4e-3
+    use_muon: bool = False
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    window: float = 1000.0
+    caption_dropout: float = 0.1
+    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=200))
+    is_bf16: bool = True
+    seed: int = 1
+
+
+def scales(basis: Basis, channels: int, spread: float) -> Tensor:
+    """(channels,) what components are divided by, so that the latents' mean variance is 1."""
+    deviations = basis.deviations[:channels]
+    scaled = deviations ** (1 - spread)
+    return deviations**spread * scaled.square().mean().sqrt()
+
+
+class Denoiser(Transformer):
+    """The engine's transformer, with the attention that trains quickest on a CPU.
+
+    Flash attention's way back takes 253 ms of a step of 1.65 s there, plain matrices less (100 tokens, measured).
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As diffusers'."""
+        if self.device.type != "cpu" or not torch.is_grad_enabled():
+            return super().forward(*args, **kwargs)
+        with sdpa_kernel(SDPBackend.MATH):
+            return HiDreamImageTransformer2DModel.forward(self, *args, **kwargs)
+
+
+def build(size: Size, seed: int) -> Denoiser:
+    """A network with random weights, in float32. Modulation and the last layer begin at zero (arXiv 2212.09748)."""
+    torch.manual_seed(seed)
+    network: Denoiser = Denoiser.from_config(size.config())
+    for name, parameter in network.named_parameters():
+        if "adaLN_modulation" in name or name.startswith("final_layer.linear"):
+            nn.init.zeros_(parameter)
+        elif name.startswith("caption_projection") and parameter.dim() > 1:
+            nn.init.normal_(parameter, std=0.05)
+    return network
+
+
+def is_matrix(name: str, parameter: nn.Parameter) -> bool:
+    """Whether Muon moves it: matrices of attention and feed-forwards. Modulation, inputs and outputs are AdamW's."""
+    return parameter.dim() == 2 and "_blocks." in name and "adaLN" not in name
+
+
+def make_training(recipe: Recipe, shards: Shards, basis: Basis, text: Text, *, is_compiled: bool) -> Training:
+    """What `onbrand.training.loop.run` runs. Compiling takes minutes and pays in a run of hours."""
+    network = build(recipe.size, recipe.seed)
+    average = Average(network, recipe.window, every=4)
+    named = list(network.named_parameters())
+    matrices = [parameter for name, parameter in named if recipe.use_muon and is_matrix(name, parameter)]
+    chosen = {id(parameter) for parameter in matrices}
+    optimiser = Optimiser(
+        matrices,
+        [parameter for _, parameter in named if id(parameter) not in chosen],
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        betas=recipe.betas,
+    )
+    if is_compiled:
+        compile_blocks(network)
+    states, pooled = text.embed([""])
+    empty = torch.from_numpy(states[0]).float(), torch.from_numpy(pooled[0]).float()
+    divisor = scales(basis, recipe.size.channels, recipe.spread).view(-1, 1, 1)
+
+    def loss(_step: int, generator: torch.Generator) -> Tensor:
+        indices = torch.randint(len(shards), (recipe.batch,), generator=generator).tolist()
+        latents, states, pooled = shards.batch(indices, recipe.size.channels)
+        is_dropped = torch.rand(recipe.batch, generator=generator) < recipe.caption_dropout
+        states = states[:, :, :SLOTS]
+        states[is_dropped], pooled[is_dropped] = empty
+        latents = latents / divisor
+        noise = torch.randn(latents.shape, generator=generator)
+        times = recipe.times.times(recipe.batch, generator)
+
+        def velocity(noised: Tensor, at: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.is_bf16):
+                return predict(network, noised, at, states, pooled)
+
+        return flow_loss(velocity, latents, noise, times).mean()
+
+    return Training(network, optimiser, average, loss, recipe.batch, recipe.schedule, recipe.seed)
+
+
+def predict(network: Transformer, latents: Tensor, times: Tensor, states: Tensor, pooled: Tensor) -> Tensor:
+    """The velocity (B, C, H, W). `states` (B, layers, slots, D) and `pooled` (B, D) are `Text.embed`'s.
+
+    HiDream's pipeline negates the network's output, so it is negated here.
+    """
+    output: Tensor = network(
+        hidden_states=latents,
+        timesteps=times * 1000,
+        encoder_hidden_states_t5=pooled[:, None],
+        encoder_hidden_states_llama3=states.transpose(0, 1),
+        pooled_embeds=pooled,
+        return_dict=False,
+    )[0]
+    return -output
+
+
+@torch.inference_mode()
+def draw(
+    network: Transformer,
+    text: Text,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    channels: int,
+    steps: int = 12,
+    guidance_scale: float = 3.5,
+    shift: float = 1.0,
+    batch: int = 16,
+) -> Tensor:
+    """(N, channels, 16, 16) latents of each prompt with its seed, by Euler's method as the engine does it."""
+    sigmas = torch.linspace(1, 0.001, steps)  # as FlowMatchEulerDiscreteScheduler has them
+    sigmas = torch.cat([shift * sigmas / (1 + (shift - 1) * sigmas), torch.zeros(1)])
+    empty_states, empty_pooled = (torch.from_numpy(part).float() for part in text.embed([""]))
+    drawn = []
+    for first in range(0, len(prompts), batch):
+        some = list(prompts[first : first + batch])
+        states, pooled = (torch.from_numpy(part).float() for part in text.embed(some))
+        states = torch.cat([empty_states.expand_as(states), states])
+        pooled = torch.cat([empty_pooled.expand_as(pooled), pooled])
+        latents = torch.stack(
+            [
+                torch.randn(channels, GRID, GRID, generator=torch.Generator().manual_seed(seed))
+                for seed in seeds[first : first + batch]
+            ]
+        )
+        for sigma, following in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
+            times = torch.full((2 * len(latents),), sigma)
+            without, given = predict(network, torch.cat([latents, latents]), times, states, pooled).chunk(2)
+            latents = latents + (following - sigma) * (without + guidance_scale * (given - without))
+        drawn.append(latents)
+    return torch.cat(drawn)
+
+
+def averaged(size: Size, weights: Mapping[str, Tensor]) -> Denoiser:
+    """A network for drawing, with averaged weights."""
+    network = build(size, 0)
+    network.load_state_dict(dict(weights))
+    network.requires_grad_(False).eval()
+    return network

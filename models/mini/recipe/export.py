@@ -1,0 +1,63 @@
+"""From runs to the files that the product loads: a folder in diffusers' layout, to be pinned as a base.
+
+Weights of the transformer are stored as float16, which changes no picture visibly (first edition: 74.8 dB on average).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.mini.recipe.denoiser import Size
+from models.mini.recipe.text import LAYERS
+from onbrand.hidream.decoding.vae import PcaVae
+
+_FILE = "diffusion_pytorch_model.safetensors"
+_HALVINGS = 6  # 64 pixels a latent, one way
+
+
+def transformer_config(size: Size) -> dict[str, Any]:
+    """The configuration for inference: there MiniLM gives all six layers, in training only those that are used."""
+    config = size.config()
+    config["llama_layers"] = [LAYERS[index] for index in config["llama_layers"]]
+    return {"_class_name": "HiDreamImageTransformer2DModel", **config}
+
+
+def write_transformer(folder: Path, size: Size, weights: Mapping[str, Tensor]) -> None:
+    """`config.json` and the weights as float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "config.json", transformer_config(size))
+    halves = {name: weight.to(torch.float16).contiguous() for name, weight in sorted(weights.items())}
+    save_file(halves, folder / _FILE, metadata={"format": "pt"})
+
+
+def write_vae(folder: Path, vae: PcaVae, widths: tuple[int, int, int]) -> None:
+    """`config.json` and the decoder's weights, with the encoder's basis, as float32."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "_class_name": "PcaVae",
+        "block_out_channels": [1] * (_HALVINGS + 1),
+        "latent_channels": vae.V.shape[1],
+        "scaling_factor": 1.0,
+        "shift_factor": 0.0,
+        **dict(zip(("w16", "w128", "w256"), widths, strict=True)),
+    }
+    _write_json(folder / "config.json", config)
+    tensors = {name: tensor.detach().float().contiguous() for name, tensor in sorted(vae.state_dict().items())}
+    save_file(tensors, folder / _FILE, metadata={"format": "pt"})
+
+
+def copy_text_encoder(source: Path, target: Path) -> None:
+    """MiniLM as it is."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", "utf-8")

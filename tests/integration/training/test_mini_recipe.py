@@ -1,0 +1,127 @@
+"""The miniature's whole recipe at tiny size: from our own drawings to pictures, with a kill on the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("resvg_py", reason="the recipe's own dependency: extra `mini`")
+
+from models.mini.recipe import brand, decoder, run
+from models.mini.recipe.__main__ import main
+from models.mini.recipe.art import Art
+from models.mini.recipe.data import Shards, make_cast
+from models.mini.recipe.denoiser import Recipe, Size, scales
+from models.mini.recipe.pictures import sample
+from models.mini.recipe.scenes import paint
+from models.mini.recipe.text import Text
+from onbrand.hidream.decoding.vae import PcaVae
+from onbrand.hidream.weights.lora import describe
+from onbrand.training import loop
+from onbrand.training.checkpoints import checkpoints, load_checkpoint
+from onbrand.training.loop import Pace
+from onbrand.training.lora import write_lora
+from onbrand.training.schedule import Schedule
+
+TEXT_ENCODER = Path(__file__).parents[3] / "models/mini/text_encoder"
+TINY = Recipe(size=Size(heads=1, double=1, single=1, channels=4), batch=4, is_bf16=False, window=4)
+NEVER = Pace(checkpoint=1e9, sheet=1e9, line=1e9)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Encoder and data of 24 pictures, from our own drawings alone."""
+    folder = tmp_path_factory.mktemp("lab")
+    main(["data", "--lab", str(folder), "--own", "--pictures", "24", "--shard", "12", "--threads", "1"])
+    return folder
+
+
+def train(lab: Path, name: str, recipe: Recipe, steps: int | None = None) -> Path:
+    """A run of so many steps in all; returns its folder."""
+    folder = lab / "runs" / name
+    run.write_recipe(folder, recipe)
+    basis = run.read_basis(lab / "basis.safetensors")
+    text = Text.load(TEXT_ENCODER)
+    run.train_denoiser(folder, lab / "data", basis, text, pace=NEVER, steps=steps)
+    return folder
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of a run's newest checkpoint."""
+    kept: dict[str, torch.Tensor] = load_checkpoint(checkpoints(folder)[-1])["average"]
+    return kept
+
+
+def test_a_run_in_two_parts_is_a_run_in_one(lab: Path) -> None:
+    whole = weights(train(lab, "whole", TINY, steps=4))
+    train(lab, "parts", TINY, steps=2)
+    parts = weights(train(lab, "parts", TINY, steps=4))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_decayed_copy_ends_by_itself_and_leaves_the_run_alone(lab: Path) -> None:
+    source = train(lab, "stable", TINY, steps=3)
+    before = checkpoints(source)[-1].read_bytes()
+    run.decay(source, lab / "runs" / "decayed", 2)
+    decayed = train(lab, "decayed", TINY)
+    assert load_checkpoint(checkpoints(decayed)[-1])["step"] == 5
+    assert checkpoints(source)[-1].read_bytes() == before
+
+
+def test_a_run_keeps_its_recipe(lab: Path) -> None:
+    folder = lab / "runs" / "kept"
+    run.write_recipe(folder, TINY)
+    run.write_recipe(folder, replace(TINY, batch=99))
+    assert run.read_recipe(folder) == TINY
+
+
+def test_the_sheet_shows_the_fixed_prompts(lab: Path) -> None:
+    folder = train(lab, "sheet", TINY, steps=1)
+    basis = run.read_basis(lab / "basis.safetensors")
+    prompts = ["a red mug on white", "a blue lamp"]
+    images = run.pictures(TINY, weights(folder), basis, Text.load(TEXT_ENCODER), prompts, [1, 2])
+    assert [image.size for image in images] == [(128, 128)] * 2
+
+
+def test_the_brand_s_lora_is_one_that_the_engine_reads(lab: Path) -> None:
+    art = Art(None)
+    basis, text = run.read_basis(lab / "basis.safetensors"), Text.load(TEXT_ENCODER)
+    sample_brand = brand.BRANDS["sample"]
+    brand.write_dataset(lab / "brand", art, sample_brand, brand.brand_samples(make_cast(art), sample_brand, count=3))
+    lora = brand.LoraRecipe(rank=2, alpha=4, batch=4, schedule=Schedule(warmup=1))
+    base = weights(train(lab, "base", TINY, steps=1))
+    shards = Shards.open(run.shard_folders(lab / "data"))
+    training = brand.make_training(lora, TINY, base, basis, text, brand.read_dataset(lab / "brand"), shards)
+    loop.run(training, lab / "runs" / "brand", pace=NEVER, steps=2)
+    write_lora(lab / "lora.safetensors", training.average.weights, lora.rank, lora.alpha)
+    found = describe(lab / "lora.safetensors")
+    assert (found.rank, found.alpha) == (2, 4)
+    assert "single_stream_blocks.0.block.ff_i.w1" in found.modules
+    assert len(found.modules) == 4 + 3 + 3 + 4 + 3  # a double block's attention and two feed-forwards, a single block's
+
+
+def test_the_decoder_begins_as_its_linear_part_and_learns(lab: Path) -> None:
+    basis = run.read_basis(lab / "basis.safetensors")
+    divisor = scales(basis, 4, 0.5)
+    recipe = decoder.DecoderRecipe(w16=8, w128=4, w256=2, pictures=1)
+    training = decoder.make_training(recipe, basis, divisor, None, 1, 500)
+    vae = training.network
+    assert isinstance(vae, PcaVae)
+    latents = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(1))
+    linear = torch.nn.functional.interpolate(vae.preview(latents), scale_factor=8, mode="bicubic")
+    assert torch.allclose(vae.decode(latents), linear, atol=1e-5)
+    loop.run(training, lab / "runs" / "decoder", pace=NEVER, steps=2)
+    assert not torch.allclose(vae.decode(latents), linear, atol=1e-5)
+
+
+def test_the_decoder_s_encoder_is_the_data_s(lab: Path) -> None:
+    basis = run.read_basis(lab / "basis.safetensors")
+    divisor = scales(basis, 4, 0.5)
+    vae = decoder.make_vae(decoder.DecoderRecipe(w16=8, w128=4, w256=2), basis, divisor)
+    art = Art(None)
+    large = paint(sample(make_cast(art), 1, 7).picture, art, 1024)
+    pictures = torch.from_numpy(large.transpose(2, 0, 1) * 2 - 1)[None].float()
+    assert torch.allclose(vae.encode(pictures)[0], decoder.encode_large(large, basis, divisor), atol=0.05)
