@@ -12,7 +12,13 @@ from onbrand.config import REPOSITORY
 
 @pytest.mark.parametrize(
     "name",
-    ["constraints.txt", "web/package-lock.json", "tests/node/package-lock.json", "benchmarks/node/package-lock.json"],
+    [
+        "constraints.txt",
+        "web/package-lock.json",
+        "tests/node/package-lock.json",
+        "benchmarks/node/package-lock.json",
+        "models/mini/recipe/package-lock.json",
+    ],
 )
 def test_a_lock_file_names_no_address(name: str) -> None:
     found = re.findall(r"\S*(?:://|file:|\"resolved\")\S*", (REPOSITORY / name).read_text(encoding="utf-8"))
