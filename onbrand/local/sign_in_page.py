@@ -44,7 +44,7 @@ def choice(people: Iterable[Person]) -> str:
     )
     return _page(
         "Local sign-in (not Microsoft)",
-        "This computer signs you in by itself, so that Onbrand can be tried without an account. Choose who to be.",
+        "This computer signs you in by itself, so that Onbrand can be tried without an account. Choose an account.",
         f'<form method="post"><ul aria-label="Accounts">\n{rows}\n</ul></form>',
     )
 
