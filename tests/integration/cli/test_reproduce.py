@@ -183,7 +183,7 @@ def test_a_file_that_is_cut_off_is_refused(settings: Settings, picture: Path, ke
 
 def test_a_file_whose_provenance_was_changed_is_refused(settings: Settings, picture: Path) -> None:
     retold(picture, lambda provenance: replace(provenance, seeds=(1, 2, 3, 4)))
-    assert "where it comes from is damaged" in refused(NotReproducible, settings, picture)
+    assert "where the picture comes from is damaged" in refused(NotReproducible, settings, picture)
 
 
 def test_another_model_than_the_one_that_is_set_is_refused(settings: Settings, picture: Path) -> None:
