@@ -15,6 +15,7 @@
     │   │   ├── LoraInvalid  LoraManifestMismatch  LoraBaseMismatch  LoraWithoutEffect
     │   │   ├── PromptSuffixTooLong  ModelOutputInvalid  ProbeMismatch
     │   │   └── PreparedWeightsDamaged  StoredPackDamaged
+    │   ├── DatasetRefused  DatasetChanged
     │   └── PackNotFound  PackUnfit  NotSignedOff  NotReproducible
     ├── ProblemError                an HTTP request cannot be served: RFC 9457 problem+json
     │   ├── 401  TokenMissing  TokenInvalid  TokenExpired
@@ -227,6 +228,14 @@ class PreparedWeightsDamaged(WeightsUnusable):
 
 class StoredPackDamaged(WeightsUnusable):
     """Raised when a file of a pack in the object store is missing or differs from the pack's manifest."""
+
+
+class DatasetRefused(SetupError):
+    """Raised when a folder of illustrations cannot be used: a file of it has an error, or it is no such folder."""
+
+
+class DatasetChanged(SetupError):
+    """Raised when a picture of a data set has other pixels than when the data set was read."""
 
 
 class PackNotFound(SetupError):
