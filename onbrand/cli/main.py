@@ -12,6 +12,7 @@ from onbrand.cli.api import api
 from onbrand.cli.backup import backup_command
 from onbrand.cli.bench import bench_command
 from onbrand.cli.clean import clean_command
+from onbrand.cli.dataset.app import app as dataset_app
 from onbrand.cli.doctor import doctor
 from onbrand.cli.generate import generate_command
 from onbrand.cli.migrate import migrate
@@ -41,6 +42,7 @@ app.command("backup")(backup_command)
 app.command("restore")(restore_command)
 app.command("stats")(stats_command)
 app.command(hidden=True)(openapi)
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(pack_app, name="pack")
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from onbrand.dataset.captions import read_captions
 from onbrand.dataset.findings import Finding, Severity, listed, shown
-from onbrand.dataset.folder import Entry, look_into
-from onbrand.dataset.normalise import WHITE, Border, border, brand_ground, needs_ground, normalise, resized
+from onbrand.dataset.folder import Entry
+from onbrand.dataset.normalise import WHITE, border, normalise, resized
 from onbrand.dataset.picture_file import SIDE, Unusable, decode
+from onbrand.dataset.survey import digest_of, survey
 from onbrand.errors import DatasetChanged, DatasetRefused
 
 
@@ -59,38 +59,22 @@ class Dataset:
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Read a folder of pictures with captions. It is not changed, and one picture is in memory at a time.
+    """Read a folder of pictures with captions. It is not changed, and at most two pictures are in memory at a time.
 
     Raises:
         DatasetRefused: the folder has a finding of the level error, or no picture.
     """
-    contents = look_into(folder)
-    captions, findings = read_captions(contents)
-    findings = [*contents.findings, *findings]
-    borders: dict[str, Border] = {}
-    digests: dict[str, str | None] = {}
-    for entry in contents.pictures:
-        try:
-            decoded = decode(entry)
-        except Unusable as error:
-            findings.append(error.finding)
-            continue
-        own = borders[entry.name] = border(decoded)
-        is_final = not needs_ground(decoded, own)
-        digests[entry.name] = digest_of(normalise(decoded, own, WHITE)) if is_final else None
-    ground = brand_ground(list(borders.values())) or WHITE
-    refuse(folder, findings)
-    illustrations = []
-    for entry in contents.pictures:
-        digest = digests[entry.name]
-        if digest is None:
-            decoded = decode(entry)
-            digest = digest_of(normalise(decoded, borders[entry.name], ground))
-        illustrations.append(Illustration(entry.name, captions[entry.name], entry.path, digest, ground))
-    if not illustrations:
+    found = survey(folder, lambda _: None)
+    refuse(folder, found.findings)
+    if not found.seen:
         raise DatasetRefused(
             f"The folder {shown(str(folder))} has no picture. Put 30 to 50 PNGs into it, each with its caption."
         )
+    ground = found.ground or WHITE
+    illustrations = [
+        Illustration(name, found.captions[name], seen.entry.path, seen.digest, ground)
+        for name, seen in found.seen.items()
+    ]
     return Dataset(tuple(illustrations), ground, dataset_digest(illustrations))
 
 
@@ -110,11 +94,6 @@ def refuse(folder: Path, findings: Iterable[Finding]) -> None:
         f"The folder {shown(str(folder))} can't be used yet. {first.file or 'The folder'}: {first.cause} {first.remedy}"
         f"{more} `onbrand dataset check` says everything."
     )
-
-
-def digest_of(pixels: np.ndarray) -> str:
-    """SHA-256 of (1024, 1024, 3) uint8 pixels."""
-    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
 
 
 def dataset_digest(illustrations: Iterable[Illustration]) -> str:

@@ -1,0 +1,1 @@
+"""`onbrand dataset NAME`: a studio's own illustrations. Each command is in `NAME.py`, with its options."""
