@@ -19,8 +19,16 @@ from onbrand.dataset.features import NAMES, Features, in_words, measure, view
 from onbrand.dataset.findings import Finding, Severity, listed
 from onbrand.dataset.likeness import Fingerprint, fingerprint, near_pairs
 from onbrand.dataset.normalise import WHITE, resized
-from onbrand.dataset.palette import MERGE, Colours, brand_palette, colours_of, foreign_colours, palette_distance
-from onbrand.dataset.ranges import Strangeness, SubStyles, strange, two_sub_styles
+from onbrand.dataset.palette import (
+    MERGE,
+    Colours,
+    brand_palette,
+    colours_of,
+    foreign_colours,
+    palette_distance,
+    without_ground,
+)
+from onbrand.dataset.ranges import STYLE, Strangeness, SubStyles, strange, two_sub_styles
 from onbrand.dataset.reader import Illustration, dataset_digest
 from onbrand.dataset.survey import Seen, Survey, Tell, survey
 
@@ -30,7 +38,9 @@ _MOST_PAIRS_OF = 400  # pictures: comparing more with each other takes minutes
 _FOREIGN = 0.06  # in Oklab from the others' palette
 _FOREIGN_SHARE = 0.02  # of the picture
 _MOST_NAMED = 3  # features in one sentence
-_GROUP = ("ground_lightness", "ground_chroma")
+_GROUND = ("ground_lightness", "ground_chroma")
+_LEAST_GROUNDS = 4  # pictures on other grounds
+_GROUNDS = 0.12  # of the pictures: more are no exceptions
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Look:
 
     features: Features
     colours: Colours
+    thing: Colours  # without the picture's own ground
     fingerprint: Fingerprint
     ground: np.ndarray  # (3,) Oklab
     thumbnail: bytes  # WebP
@@ -51,7 +62,7 @@ class Checked:
     folder: Path
     survey: Survey[Look]
     features: Mapping[str, Features]  # with the distance to the others' palette
-    palette: Colours
+    palette: Colours  # of what is drawn, without the grounds
     sub_styles: SubStyles | None
     findings: tuple[Finding, ...]  # errors first, then by file
     digest: str | None
@@ -87,15 +98,20 @@ def check(folder: Path, tell: Tell = lambda *_: None) -> Checked:
     found = survey(folder, _look, tell)
     names, seen = list(found.seen), list(found.seen.values())
     features = _with_palette_distance(seen)
-    sub_styles = two_sub_styles(features)
+    others = [one.entry.name for one in seen if not _is_on(one, found.ground)]
+    has_grounds = len(others) >= max(_LEAST_GROUNDS, _GROUNDS * len(seen))
+    explained = _GROUND if has_grounds else ()
+    sub_styles = two_sub_styles(features, [name for name in STYLE if name not in explained])
     findings = [*found.findings, *_about_count(found), *_near_duplicates(seen), *_sub_styles(sub_styles, names)]
-    findings.extend(_outliers(seen, features, sub_styles))
+    if has_grounds and found.ground is not None:
+        findings.append(_several_grounds(found.ground, others, seen))
+    findings.extend(_outliers(seen, features, sub_styles, explained))
     findings.sort(key=lambda one: (list(Severity).index(one.severity), one.file or "", one.kind))
     checked = Checked(
         folder=folder,
         survey=found,
         features=dict(zip(names, features, strict=True)),
-        palette=brand_palette([one.look.colours for one in seen], MERGE),
+        palette=brand_palette([one.look.thing for one in seen], MERGE),
         sub_styles=sub_styles,
         findings=tuple(findings),
         digest=None,
@@ -107,7 +123,9 @@ def _look(pixels: np.ndarray) -> Look:
     seen = view(pixels)
     image = BytesIO()
     Image.fromarray(resized(pixels, THUMBNAIL)).save(image, "WEBP", quality=88, method=2)
-    return Look(measure(pixels, seen), colours_of(seen), fingerprint(seen), seen.ground, image.getvalue())
+    colours = colours_of(seen)
+    thing = without_ground(colours, seen.ground)
+    return Look(measure(pixels, seen), colours, thing, fingerprint(seen), seen.ground, image.getvalue())
 
 
 def _with_palette_distance(seen: Sequence[Seen[Look]]) -> list[Features]:
@@ -162,17 +180,35 @@ def _sub_styles(found: SubStyles | None, names: Sequence[str]) -> Iterator[Findi
     labels = [NAMES[feature].label for feature in found.features[:_MOST_NAMED]]
     cause = f"There seem to be two styles: {listed(group, 6)} differ from the other {len(found.larger)} in"
     remedy = "Keep the style that new pictures should have, or make one data set for each."
-    if set(found.features) <= set(_GROUP):
-        remedy = f"If both are right, name the ground in each caption. Otherwise: {remedy[0].lower()}{remedy[1:]}"
     yield Finding("two_sub_styles", None, f"{cause} {listed(labels)}.", remedy, tuple(group))
 
 
+def _is_on(one: Seen[Look], ground: str | None) -> bool:
+    if ground is None or one.border.colour is None:
+        return True
+    away = distance(to_oklab(from_code(one.border.colour)), to_oklab(from_code(ground)))
+    return float(away) < MERGE
+
+
+def _several_grounds(ground: str, names: Sequence[str], seen: Sequence[Seen[Look]]) -> Finding:
+    colours = list(dict.fromkeys(one.border.colour for one in seen if one.entry.name in names and one.border.colour))
+    cause = (
+        f"{len(seen) - len(names)} of {len(seen)} pictures are on {ground}; the others are on {listed(colours, 5)}."
+        " The model draws a ground that it isn't told as it likes."
+    )
+    remedy = f"Name the ground in the captions of pictures that aren't on {ground}, or bring all to one ground."
+    return Finding("several_grounds", None, cause, remedy, tuple(names))
+
+
 def _outliers(
-    seen: Sequence[Seen[Look]], features: Sequence[Features], sub_styles: SubStyles | None
+    seen: Sequence[Seen[Look]],
+    features: Sequence[Features],
+    sub_styles: SubStyles | None,
+    expected: Sequence[str],
 ) -> Iterator[Finding]:
     for index, strangenesses in enumerate(strange(features)):
-        explained = sub_styles.features if sub_styles is not None and index in sub_styles.smaller else ()
-        left = [one for one in strangenesses if one.feature not in explained]
+        group = sub_styles.features if sub_styles is not None and index in sub_styles.smaller else ()
+        left = [one for one in strangenesses if one.feature not in {*group, *expected}]
         if left:
             words = [_in_words(one, seen, index) for one in _distinct(left)[:_MOST_NAMED]]
             cause = f"It stands apart from the others: {listed(words)}."
@@ -196,7 +232,7 @@ def _in_words(one: Strangeness, seen: Sequence[Seen[Look]], index: int) -> str:
         foreign = foreign_colours(seen[index].look.colours, others, _FOREIGN, _FOREIGN_SHARE)
         return f"{words} ({listed([code for code, _ in foreign], 3)})" if foreign else words
     own = seen[index].border.colour
-    if one.feature in _GROUP and own is not None:
+    if one.feature in _GROUND and own is not None:
         return f"{words} ({own}; most have {_usual_ground(seen, own)})"
     value, usual = in_words(one.feature, one.value), in_words(one.feature, one.median)
     return f"{words} ({value}; the others {usual})" if value and value != usual else words

@@ -22,6 +22,7 @@ _RING = 0.03  # share of the side
 _FLAT = 0.006  # change of Oklab from a pixel to the next: less is one flat colour
 _EDGE = 0.08  # more is an edge
 _DARK = 0.48  # lightness of ink
+_MOSTLY_DARK = 0.35  # of the thing
 _THICKEST = 0.06  # share of the side: what is thicker is no line
 _CELL = 0.04  # in Oklab: what counts as one colour
 _LEAST_SHARE = 0.004  # of the thing: a colour that counts
@@ -51,6 +52,12 @@ class Features:
     fill: float  # share of the picture that the thing covers
     parts: float  # pieces that do not touch
     palette_distance: float = 0.0  # mean distance to the brand's palette, in Oklab; needs the brand (`palette`)
+
+
+def can_tell(features: Features, name: str) -> bool:
+    """Whether a feature says something about this picture: the lines of a dark thing, or on a dark ground, do not."""
+    is_dark = features.dark_share > _MOSTLY_DARK or features.ground_lightness < _DARK + FOREGROUND
+    return name != "stroke_width" or not is_dark
 
 
 @dataclass(frozen=True)
@@ -204,14 +211,21 @@ def _colour_count(lab: np.ndarray, where: np.ndarray) -> float:
 
 
 def _stroke_width(dark: np.ndarray) -> float:
-    """Median over dark pixels of the shortest run through them, of four directions; thick areas are left out."""
+    """The median thickness along dark lines. Thickness is the shortest run through a pixel, of four directions.
+
+    A pixel counts as one over its thickness, so that all lines count by their length; a dark area would otherwise
+    outweigh the outline of everything else.
+    """
     side = dark.shape[0]
     if dark.mean() < 0.0005:
         return 0.0
     slanted = np.minimum(_diagonal_runs(dark), _diagonal_runs(dark[:, ::-1])[:, ::-1]) * np.float32(2**0.5)
     thickness = np.minimum(np.minimum(_runs(dark), _runs(dark.T).T), slanted)[dark] / side
-    lines = thickness[thickness < _THICKEST]
-    return float(np.median(lines)) if lines.size > 0.1 * thickness.size else 0.0
+    lines = np.sort(thickness[thickness < _THICKEST])
+    if lines.size < 0.02 * thickness.size:
+        return 0.0
+    lengths = np.cumsum(1 / lines)
+    return float(lines[np.searchsorted(lengths, lengths[-1] / 2)])
 
 
 def _runs(mask: np.ndarray) -> np.ndarray:

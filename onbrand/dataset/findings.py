@@ -19,63 +19,72 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding. `label` names it in two or three words."""
+
+    severity: Severity
+    label: str
+
+
 _E, _W, _N = Severity.ERROR, Severity.WARNING, Severity.NOTE
-KINDS: Mapping[str, Severity] = MappingProxyType(
+KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         # --- the folder
-        "no_pictures": _E,
-        "few_pictures": _W,
-        "many_pictures": _W,
-        "two_sub_styles": _W,
-        "ground_unknown": _W,
-        "ignored_files": _N,
-        "ignored_folder": _N,
+        "no_pictures": Kind(_E, "no pictures"),
+        "few_pictures": Kind(_W, "few pictures"),
+        "many_pictures": Kind(_W, "many pictures"),
+        "two_sub_styles": Kind(_W, "two styles"),
+        "several_grounds": Kind(_W, "several grounds"),
+        "ground_unknown": Kind(_W, "ground not known"),
+        "ignored_files": Kind(_N, "left out"),
+        "ignored_folder": Kind(_N, "folder left out"),
         # --- the file
-        "name_unreadable": _E,
-        "name_taken": _E,
-        "link_leaves_folder": _E,
-        "link_broken": _E,
-        "file_unreadable": _E,
-        "file_empty": _E,
-        "file_too_large": _E,
-        "vector": _E,
-        "format_unsupported": _E,
-        "not_a_picture": _E,
-        "damaged": _E,
-        "misnamed": _W,
+        "name_unreadable": Kind(_E, "unreadable name"),
+        "name_taken": Kind(_E, "same name twice"),
+        "link_leaves_folder": Kind(_E, "link to elsewhere"),
+        "link_broken": Kind(_E, "broken link"),
+        "file_unreadable": Kind(_E, "can't be read"),
+        "file_empty": Kind(_E, "empty file"),
+        "file_too_large": Kind(_E, "file too large"),
+        "vector": Kind(_E, "vector file"),
+        "format_unsupported": Kind(_E, "other format"),
+        "not_a_picture": Kind(_E, "no picture"),
+        "damaged": Kind(_E, "damaged"),
+        "misnamed": Kind(_W, "wrong ending"),
         # --- the picture
-        "too_many_pixels": _E,
-        "too_small": _E,
-        "enlarged": _W,
-        "too_narrow": _E,
-        "padded": _N,
-        "bars": _W,
-        "animated": _E,
-        "several_pages": _E,
-        "blank": _E,
-        "transparent": _N,
-        "colour_model": _E,
-        "cmyk": _W,
-        "cmyk_unknown": _E,
-        "profile_damaged": _E,
-        "colour_profile": _N,
-        "sixteen_bit": _N,
-        "turned": _N,
-        "jpeg_artefacts": _W,
+        "too_many_pixels": Kind(_E, "too many pixels"),
+        "too_small": Kind(_E, "too small"),
+        "enlarged": Kind(_W, "enlarged"),
+        "too_narrow": Kind(_E, "too long or too wide"),
+        "padded": Kind(_N, "made square"),
+        "bars": Kind(_W, "bars at the sides"),
+        "animated": Kind(_E, "animated"),
+        "several_pages": Kind(_E, "several pages"),
+        "blank": Kind(_E, "nothing to see"),
+        "transparent": Kind(_N, "placed on the ground"),
+        "colour_model": Kind(_E, "unusual colours"),
+        "cmyk": Kind(_W, "print colours"),
+        "cmyk_unknown": Kind(_E, "print colours"),
+        "profile_damaged": Kind(_E, "damaged colour profile"),
+        "colour_profile": Kind(_N, "colours converted"),
+        "sixteen_bit": Kind(_N, "16 bits rounded"),
+        "turned": Kind(_N, "turned upright"),
+        "jpeg_artefacts": Kind(_W, "JPEG specks"),
         # --- the captions
-        "caption_missing": _E,
-        "caption_empty": _E,
-        "caption_too_long": _E,
-        "caption_invalid": _E,
-        "caption_unreadable": _E,
-        "captions_differ": _E,
-        "caption_cut": _W,
-        "caption_repeated": _W,
-        "caption_without_picture": _W,
+        "caption_missing": Kind(_E, "no caption"),
+        "caption_empty": Kind(_E, "empty caption"),
+        "caption_too_long": Kind(_E, "caption too long"),
+        "caption_invalid": Kind(_E, "caption with odd characters"),
+        "caption_unreadable": Kind(_E, "caption can't be read"),
+        "captions_differ": Kind(_E, "two captions"),
+        "caption_cut": Kind(_W, "long caption"),
+        "caption_repeated": Kind(_W, "same caption twice"),
+        "caption_without_picture": Kind(_W, "caption without picture"),
         # --- the pictures beside each other
-        "duplicate": _E,
-        "near_duplicate": _W,
-        "outlier": _W,
+        "duplicate": Kind(_E, "same picture twice"),
+        "near_duplicate": Kind(_W, "looks like another"),
+        "outlier": Kind(_W, "stands apart"),
     }
 )
 
@@ -91,9 +100,14 @@ class Finding:
     others: tuple[str, ...] = ()  # the other files that it is about
 
     @property
+    def label(self) -> str:
+        """What its kind is called."""
+        return KINDS[self.kind].label
+
+    @property
     def severity(self) -> Severity:
         """The severity of its kind."""
-        return KINDS[self.kind]
+        return KINDS[self.kind].severity
 
 
 def shown(name: str) -> str:

@@ -83,14 +83,20 @@ def brand_palette(pictures: Sequence[Colours], near: float = NUANCE) -> Colours:
     return merge(rgb, shares, 0.0002, 96, near)
 
 
-def palette_distance(picture: Colours, palette: Colours, ground: np.ndarray) -> float:
-    """Mean distance in Oklab of a picture's colours, but for its ground, to the nearest colour of a palette."""
+def without_ground(picture: Colours, ground: np.ndarray) -> Colours:
+    """What is left without the ground (3,) in Oklab; the shares are of that rest."""
     is_thing = distance(picture.lab, ground) >= MERGE
     shares = picture.shares[is_thing]
-    if not len(palette.lab) or not shares.size or not shares.sum():
+    return Colours(picture.rgb[is_thing], picture.lab[is_thing], shares / max(float(shares.sum()), 1e-9))
+
+
+def palette_distance(picture: Colours, palette: Colours, ground: np.ndarray) -> float:
+    """Mean distance in Oklab of a picture's colours, but for its ground, to the nearest colour of a palette."""
+    thing = without_ground(picture, ground)
+    if not len(palette.lab) or not len(thing.lab):
         return 0.0
-    nearest = distance(picture.lab[is_thing][:, None], palette.lab[None]).min(axis=1)
-    return float((nearest * shares).sum() / shares.sum())
+    nearest = distance(thing.lab[:, None], palette.lab[None]).min(axis=1)
+    return float((nearest * thing.shares).sum())
 
 
 def foreign_colours(picture: Colours, palette: Colours, far: float, least: float) -> list[tuple[str, float]]:

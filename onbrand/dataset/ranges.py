@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onbrand.dataset.features import FEATURES, NAMES, Features
+from onbrand.dataset.features import FEATURES, NAMES, Features, can_tell
 
 INSIDE = 3.0  # spreads from the median: the least that counts as inside
 OUTLIER = 6.0  # spreads from the median of the others
-_LEAST_PICTURES = 6  # below, nothing can be said about a range
+_LEAST_PICTURES = 10  # below, nothing can be said about a range
 _TO_DEVIATION = 1.4826  # of the median distance to the standard deviation, for a normal distribution
-_STYLE = (
+STYLE = (
     "ground_lightness",
     "ground_chroma",
     "ground_spread",
@@ -110,17 +110,20 @@ def strange(pictures: Sequence[Features]) -> list[list[Strangeness]]:
         for index, value in enumerate(values):
             others = _others(values, index, NAMES[name].floor)
             steps = others.steps(value)
-            if abs(steps) > OUTLIER:
+            if abs(steps) > OUTLIER and can_tell(pictures[index], name):
                 found[index].append(Strangeness(name, value, others.median, steps))
     return [sorted(one, key=lambda strangeness: -abs(strangeness.steps)) for one in found]
 
 
-def two_sub_styles(pictures: Sequence[Features]) -> SubStyles | None:
-    """Whether the pictures fall into two groups by how they are drawn, not by what they show."""
+def two_sub_styles(pictures: Sequence[Features], style: Sequence[str] = STYLE) -> SubStyles | None:
+    """Whether the pictures fall into two groups by how they are drawn, not by what they show.
+
+    `style` are the features that are looked at.
+    """
     count = len(pictures)
-    if count < 2 * _LEAST_PICTURES:
+    if count < _LEAST_PICTURES:
         return None
-    splits = {name: _split([getattr(one, name) for one in pictures], NAMES[name].floor) for name in _STYLE}
+    splits = {name: _split([getattr(one, name) for one in pictures], NAMES[name].floor) for name in style}
     clear = {name: split for name, split in splits.items() if split is not None and split[0] > _SEPARATE}
     if not clear:
         return None

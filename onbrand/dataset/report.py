@@ -13,11 +13,9 @@ from pathlib import Path
 
 from onbrand import __version__
 from onbrand.dataset.check import Checked
-from onbrand.dataset.colours import distance, from_code, to_oklab
 from onbrand.dataset.features import FEATURES, NAMES, in_words
 from onbrand.dataset.findings import Finding, Severity, shown
 from onbrand.dataset.folder import Entry
-from onbrand.dataset.palette import MERGE
 from onbrand.dataset.ranges import OUTLIER, fit
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -91,7 +89,7 @@ def _sheet(checked: Checked) -> Iterator[str]:
 
 def _marks(checked: Checked, about: Sequence[Finding]) -> str:
     links = [
-        f'<a class="{one.severity}" href="#{_anchor(checked, one)}">{escape(_kind(one))}</a>'
+        f'<a class="{one.severity}" href="#{_anchor(checked, one)}">{escape(one.label)}</a>'
         for one in about
         if one.severity is not Severity.NOTE
     ]
@@ -111,25 +109,21 @@ def _palette(checked: Checked) -> Iterator[str]:
     colours = checked.palette
     if not len(colours.rgb):
         return
-    ground = to_oklab(from_code(checked.ground))
-    is_ground = distance(colours.lab, ground) < MERGE
-    rows = [
-        (code, float(share), bool(own))
-        for code, share, own in zip(colours.codes, colours.shares, is_ground, strict=True)
-        if share >= 0.001
-    ][:_MOST_COLOURS]
-    inks = sum(share for _, share, own in rows if not own) or 1
+    rows = [row for row in zip(colours.codes, colours.shares.tolist(), strict=True) if row[1] >= 0.002][:_MOST_COLOURS]
     yield "<h2>The palette</h2><p>The colours of all plain areas, with their share of what is drawn on the ground.</p>"
-    widths = "".join(
-        f'<i style="background:{code};flex:{share / inks:.4f}" title="{code}"></i>'
-        for code, share, own in rows
-        if not own
-    )
-    yield f'<div class="bar" aria-hidden="true">{widths}</div><ul class="swatches">'
-    for code, share, own in sorted(rows, key=lambda row: not row[2]):
-        said = "the ground" if own else f"{100 * share / inks:.0f} %" if share / inks >= 0.005 else "under 1 %"
-        yield f'<li><i style="background:{code}"></i><div><code>{code}</code><small>{said}</small></div></li>'
+    bar = "".join(f'<i style="background:{code};flex:{share:.4f}"></i>' for code, share in rows)
+    yield f'<div class="bar" aria-hidden="true">{bar}</div><ul class="swatches">'
+    yield from (_swatch(code, f"{100 * share:.0f} %" if share >= 0.005 else "under 1 %") for code, share in rows)
     yield "</ul>"
+    codes = [seen.border.colour for seen in checked.survey.seen.values() if seen.border.colour is not None]
+    counts = sorted(((codes.count(code), code) for code in set(codes)), reverse=True)
+    yield '<h3>Grounds</h3><ul class="swatches">'
+    yield from (_swatch(code, _number(count, "picture")) for count, code in counts[:_MOST_COLOURS])
+    yield "</ul>"
+
+
+def _swatch(code: str, said: str) -> str:
+    return f'<li><i style="background:{code}"></i><div><code>{code}</code><small>{said}</small></div></li>'
 
 
 def _findings(checked: Checked, severity: Severity) -> Iterator[str]:
@@ -147,8 +141,8 @@ def _findings(checked: Checked, severity: Severity) -> Iterator[str]:
             and (other := entries.get(one.others[0])) is not None
             and one.kind.endswith("duplicate")
         ):
-            image = f"<div>{image}{_image(checked, other, '')}</div>"
-        yield f'<li id="{_anchor(checked, one)}">{image}<div><p class="kind {severity}">{escape(_kind(one))}</p>'
+            image = f'<div class="pair">{image}{_image(checked, other, "")}</div>'
+        yield f'<li id="{_anchor(checked, one)}">{image}<div><p class="kind {severity}">{escape(one.label)}</p>'
         yield f'<p><b dir="auto">{escape(one.file or "The folder")}</b></p><p>{escape(one.cause)}</p>'
         yield f'<p class="remedy">{escape(one.remedy)}</p></div></li>'
     yield "</ul>"
@@ -161,7 +155,7 @@ def _notes(checked: Checked) -> Iterator[str]:
     yield "<h2>Done for you</h2><p>Nothing of this needs your attention; the folder itself was not changed.</p>"
     for kind in dict.fromkeys(one.kind for one in found):
         alike = [one for one in found if one.kind == kind]
-        yield f"<details><summary>{escape(_kind(alike[0]).capitalize())}: {_number(len(alike), 'note')}</summary><ul>"
+        yield f"<details><summary>{escape(alike[0].label.capitalize())}: {_number(len(alike), 'note')}</summary><ul>"
         for one in alike:
             who = escape(one.file or "The folder")
             yield f'<li><b dir="auto">{who}</b>: {escape(one.cause)} {escape(one.remedy)}</li>'
@@ -173,7 +167,8 @@ def _strips(checked: Checked) -> Iterator[str]:
     if len(checked.features) < 6:
         return
     yield "<h2>How the pictures are drawn</h2>"
-    yield "<p>One dot for each picture. New pictures will be compared with this range. The closer the dots, the clearer the style. What stands far apart is marked.</p><div class=strips>"
+    yield "<p>One dot for each picture. New pictures will be compared with this range. The closer the dots are, the"
+    yield 'clearer is the style. What stands far apart is marked.</p><div class="strips">'
     for feature in FEATURES:
         values = {name: getattr(one, feature) for name, one in checked.features.items()}
         floor = NAMES[feature].floor
@@ -192,10 +187,6 @@ def _strips(checked: Checked) -> Iterator[str]:
         yield f'<svg viewBox="0 0 340 28" role="img" aria-label="{label}"><line x1="0" x2="340" y1="14" y2="14"/>'
         yield f"{''.join(dots)}</svg></figure>"
     yield "</div>"
-
-
-def _kind(finding: Finding) -> str:
-    return finding.kind.replace("_", " ")
 
 
 def _anchor(checked: Checked, finding: Finding) -> str:
