@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     api,
     chaos,
+    dataset,
     drawing,
     fairness,
     lighthouse,
@@ -55,6 +56,7 @@ def main(arguments: list[str]) -> int:
     benchmarks: dict[str, Callable[[], Iterator[Figure]]] = {
         "size": size.measure,
         "drawing": drawing.measure,
+        "dataset": dataset.measure,
         "previews": previews.measure,
         "page": page.measure,
         "responsiveness": responsiveness.measure,

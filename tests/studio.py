@@ -79,7 +79,7 @@ def draw(index: int, side: int = 1024, style: Style = BRAND, seed: int = 1) -> t
     sizes = ("small", "plain", "tall", "round", "light", "new", "old")
     where = ("on its own", "seen from the front", "on the left", "for a kitchen", "for a desk", "as a gift")
     words = (sizes[index // 8 % 7], product, where[index % 6])
-    return image, f"a {words[0]} {words[1]} {words[2]}, number {index}"
+    return image, f"a {words[0]} {words[1]} {words[2]}"
 
 
 @dataclass(frozen=True)

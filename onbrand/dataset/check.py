@@ -28,6 +28,7 @@ from onbrand.dataset.palette import (
     palette_distance,
     without_ground,
 )
+from onbrand.dataset.picture_file import preview
 from onbrand.dataset.ranges import STYLE, Strangeness, SubStyles, strange, two_sub_styles
 from onbrand.dataset.reader import Illustration, dataset_digest
 from onbrand.dataset.survey import Seen, Survey, Tell, survey
@@ -65,6 +66,7 @@ class Checked:
     palette: Colours  # of what is drawn, without the grounds
     sub_styles: SubStyles | None
     findings: tuple[Finding, ...]  # errors first, then by file
+    previews: Mapping[str, bytes]  # WebP, of pictures that can be shown and not used
     digest: str | None
 
     @property
@@ -114,6 +116,7 @@ def check(folder: Path, tell: Tell = lambda *_: None) -> Checked:
         palette=brand_palette([one.look.thing for one in seen], MERGE),
         sub_styles=sub_styles,
         findings=tuple(findings),
+        previews=_previews(found),
         digest=None,
     )
     return replace(checked, digest=dataset_digest(checked.illustrations())) if checked.is_usable else checked
@@ -126,6 +129,16 @@ def _look(pixels: np.ndarray) -> Look:
     colours = colours_of(seen)
     thing = without_ground(colours, seen.ground)
     return Look(measure(pixels, seen), colours, thing, fingerprint(seen), seen.ground, image.getvalue())
+
+
+def _previews(found: Survey[Look]) -> dict[str, bytes]:
+    previews = {}
+    for entry in found.entries:
+        if entry.name not in found.seen and (image := preview(entry, THUMBNAIL)) is not None:
+            stored = BytesIO()
+            image.save(stored, "WEBP", quality=88, method=2)
+            previews[entry.name] = stored.getvalue()
+    return previews
 
 
 def _with_palette_distance(seen: Sequence[Seen[Look]]) -> list[Features]:

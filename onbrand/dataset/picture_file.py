@@ -37,7 +37,6 @@ _ENDINGS = {
     "AVIF": (".avif",),
 }
 _LEAST_JPEG_QUALITY = 80  # as most programs count it
-_PNG_END = b"IEND\xaeB`\x82"
 # What Pillow raises for files that are damaged on purpose or by accident.
 _DAMAGED = (
     OSError,
@@ -142,12 +141,27 @@ def _opened(entry: Entry) -> Iterator[tuple[BinaryIO, Image.Image]]:
             yield file, image
 
 
+def preview(entry: Entry, side: int) -> Image.Image | None:
+    """What can be shown of a file that can't be used, at most `side` pixels: too small, animated, in print colours."""
+    try:
+        with _opened(entry) as (_, image):
+            if image.width * image.height > MOST_PIXELS:
+                return None
+            image.draft("RGB", (side, side))
+            image.thumbnail((side, side))
+            return image.convert("RGB")
+    except (Unusable, *_DAMAGED):
+        return None
+
+
 def _what_it_is(entry: Entry, head: bytes) -> Finding:
     """Why Pillow can't open a file, by its first bytes."""
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if b"<svg" in start[:2048] or start.startswith((b"%pdf", b"%!ps", b"\xc5\xd0\xd3\xc6")):
         cause = f"It is named {entry.ending or 'without an ending'}, but it is a vector file, which has no pixels yet."
         return Finding("vector", entry.name, cause, f"Export it as PNG in sRGB, with {SIDE} pixels or more.")
+    if head[4:12] in (b"ftypavif", b"ftypavis"):
+        return _damaged(entry).finding
     if head[4:8] == b"ftyp" or head.startswith(b"8BPS") or head[:12].endswith(b"JXL \r\n\x87\n"):
         cause = "Its content is of a kind that can't be read here, such as HEIC or a Photoshop file."
         return Finding("format_unsupported", entry.name, cause, f"{EXPORT}.")
@@ -178,10 +192,11 @@ def _check_header(entry: Entry, image: Image.Image, findings: list[Finding]) -> 
     if width * height > MOST_PIXELS:
         raise _too_many_pixels(entry, image.size)
     kind = image.format or ""
-    if kind == "TIFF" and getattr(image, "n_frames", 1) > 1:
+    has_frames = kind != "MPO" and _has_frames(entry, image)
+    if has_frames and kind == "TIFF":
         cause = "It has several pages, and one picture is meant to be one file."
         raise Unusable(Finding("several_pages", entry.name, cause, f"{EXPORT}, one file for each page."))
-    if kind != "MPO" and getattr(image, "is_animated", False):
+    if has_frames:
         cause = "It is animated, and the model learns from pictures that stand still."
         raise Unusable(Finding("animated", entry.name, cause, "Export the one frame that shows it best as PNG."))
     if longer < LEAST_SIDE:
@@ -205,6 +220,13 @@ def _check_header(entry: Entry, image: Image.Image, findings: list[Finding]) -> 
         findings.append(Finding("jpeg_artefacts", entry.name, cause, f"{EXPORT} from the drawing itself."))
 
 
+def _has_frames(entry: Entry, image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except _DAMAGED:  # of a TIFF, the second page's header is read for this
+        raise _damaged(entry) from None
+
+
 def _jpeg_quality(image: Image.Image) -> int | None:
     """The quality that most programs would name, from the table of luminance (ITU-T T.81, K.1); None if no JPEG."""
     tables: dict[int, list[int]] | None = getattr(image, "quantization", None)
@@ -215,18 +237,14 @@ def _jpeg_quality(image: Image.Image) -> int | None:
 
 
 def _check_whole(entry: Entry, file: BinaryIO, image: Image.Image) -> None:
-    """Compare a PNG's checksums, which decoding alone does not do to the end. Other formats have none."""
+    """Compare a PNG's checksums, which decoding alone does not do for pixels. Other formats have none."""
     if image.format != "PNG":
         return
     at = file.tell()
+    file.seek(0)
     try:
-        file.seek(0)
         with Image.open(file, formats=["PNG"]) as again:
             again.verify()
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 65536))
-        if _PNG_END not in file.read():
-            raise _damaged(entry)
     except _DAMAGED:
         raise _damaged(entry) from None
     file.seek(at)

@@ -97,12 +97,15 @@ def _marks(checked: Checked, about: Sequence[Finding]) -> str:
 
 
 def _image(checked: Checked, entry: Entry, alt: str | None = None) -> str:
+    """The thumbnail. What can't be used is shown faint, as its file has it, if it can be shown at all."""
     seen = checked.survey.seen.get(entry.name)
-    if seen is None:
-        return '<div class="nothing">can’t be shown</div>' if alt is None else '<div class="nothing"></div>'
-    data = base64.b64encode(seen.look.thumbnail).decode()
+    thumbnail = seen.look.thumbnail if seen is not None else checked.previews.get(entry.name)
+    if thumbnail is None:
+        return f'<div class="nothing">{"can’t be shown" if alt is None else ""}</div>'
+    data = base64.b64encode(thumbnail).decode()
     words = escape(checked.survey.captions.get(entry.name, entry.name) if alt is None else alt)
-    return f'<img src="data:image/webp;base64,{data}" alt="{words}" width="384" height="384">'
+    kind = "" if seen is not None else ' class="unusable"'
+    return f'<img{kind} src="data:image/webp;base64,{data}" alt="{words}" width="384" height="384">'
 
 
 def _palette(checked: Checked) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.guards import (
     answers,
+    dataset,
     jobs,
     keys,
     lora,
@@ -18,5 +19,20 @@ from tests.guards import (
     workers,
 )
 
-_AREAS = (tokens, keys, requests, answers, ownership, jobs, workers, packs, lora, pictures, upkeep, usage, wait)
+_AREAS = (
+    tokens,
+    keys,
+    requests,
+    answers,
+    ownership,
+    jobs,
+    workers,
+    packs,
+    lora,
+    pictures,
+    dataset,
+    upkeep,
+    usage,
+    wait,
+)
 GUARDS = tuple(guard for area in _AREAS for guard in area.GUARDS)

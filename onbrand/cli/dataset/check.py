@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from onbrand.dataset.findings import Finding
 
 _PACKAGES = ("numpy", "PIL")  # of the extra `worker`
-_WIDTH = 100  # columns of a sentence
 _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 
 
@@ -49,6 +49,7 @@ def check_command(
     from onbrand.dataset.report import page
 
     silence_logs()
+    warnings.simplefilter("ignore")  # Pillow's about a file: the findings say it in plain words
     if fix is not None:
         require_free(fix, folder)
     if report is not None and is_inside(report, folder):

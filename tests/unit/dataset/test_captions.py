@@ -82,7 +82,7 @@ def test_a_near_miss_of_a_name_is_hinted_at(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("caption", "tokens"),
-    [("a yellow teapot with two cups", 6), ("extraordinary, isn't it?", 9), ("黄色いポット", 6), ("", 0)],
+    [("a yellow teapot with two cups", 6), ("extraordinary, isn't it?", 8), ("黄色いポット", 6), ("", 0)],
 )
 def test_word_pieces_are_counted_about_right(caption: str, tokens: int) -> None:
     assert about_tokens(caption) == tokens

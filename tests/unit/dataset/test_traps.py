@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import struct
 import sys
+import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,8 @@ from PIL import Image, ImageOps
 from onbrand.config import REPOSITORY
 from onbrand.dataset.check import Checked, check
 from onbrand.dataset.findings import KINDS, Finding, Severity
-from onbrand.dataset.folder import MOST_FILES
+from onbrand.dataset.folder import MOST_FILES, Entry
+from onbrand.dataset.picture_file import Unusable, decode
 from onbrand.errors import DatasetRefused
 from tests.studio import GROUND, draw, write_studio
 
@@ -222,11 +226,45 @@ def test_a_mirrored_copy_says_of_which_picture(checked: Checked) -> None:
     assert "mirrored" in finding.cause
 
 
-def test_a_header_is_enough_to_refuse_a_bomb(tmp_path: Path) -> None:
-    """60,000 × 60,000 pixels would take 14 GB; nothing of them is decoded."""
-    (tmp_path / "bomb.png").write_bytes(bomb(60_000, 60_000))
+@pytest.mark.parametrize("side", [9000, 60_000])
+def test_a_header_is_enough_to_refuse_a_bomb(side: int, tmp_path: Path) -> None:
+    """A file of 100 bytes that would take 324 MB, or 14 GB; nothing of it is decoded."""
+    (tmp_path / "bomb.png").write_bytes(bomb(side, side))
     (tmp_path / "bomb.txt").write_text("a bomb")
     assert [one.kind for one in check(tmp_path).findings if one.file == "bomb.png"] == ["too_many_pixels"]
+
+
+def test_a_link_that_leaves_the_folder_is_not_read(tmp_path: Path) -> None:
+    folder = write_studio(tmp_path / "studio", 1)
+    (tmp_path / "outside.png").write_bytes(png(2, 768))
+    (folder / "inside.png").symlink_to(tmp_path / "outside.png")
+    (folder / "inside.txt").symlink_to(tmp_path / "studio" / "01-mug.txt")
+    found = check(folder)
+    assert [one.kind for one in found.findings if one.file == "inside.png"] == ["link_leaves_folder"]
+    assert list(found.survey.seen) == ["01-mug.png"]
+
+
+@pytest.mark.parametrize("where", ["middle", "checksum", "header", "cut", "end"])
+def test_a_png_is_whole_to_its_last_byte(where: str, tmp_path: Path) -> None:
+    whole = saved(draw(20, 768)[0])
+    at = {"middle": len(whole) // 2, "checksum": whole.index(b"IEND") - 8, "header": whole.index(b"IHDR") + 17}
+    damaged = {"cut": whole[: len(whole) // 2], "end": whole[:-12]}
+    if where in at:
+        damaged[where] = whole[: at[where]] + bytes([whole[at[where]] ^ 1]) + whole[at[where] + 1 :]
+    (tmp_path / "mug.png").write_bytes(damaged[where])
+    assert "damaged" in [one.kind for one in check(tmp_path).findings if one.file == "mug.png"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
+def test_a_file_that_is_damaged_anywhere_is_a_finding_and_never_a_crash(kind: str, tmp_path: Path) -> None:
+    whole, path = saved(draw(3, 768)[0], kind), tmp_path / "mug.png"
+    rng = random.Random(kind)
+    for _ in range(12):
+        at = rng.randrange(rng.choice((64, 600, len(whole))) if len(whole) > 600 else len(whole))
+        path.write_bytes(whole[:at] + rng.randbytes(rng.randrange(9)) + whole[at + rng.randrange(9) :])
+        with warnings.catch_warnings(), suppress(Unusable):
+            warnings.simplefilter("ignore")
+            assert decode(Entry("mug.png", path)).rgb.mode == "RGB"
 
 
 def test_a_link_within_the_folder_is_its_picture_a_second_time(tmp_path: Path) -> None:
