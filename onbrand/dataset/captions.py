@@ -11,6 +11,7 @@ import io
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from onbrand.dataset.findings import Finding, listed, shown
@@ -18,6 +19,10 @@ from onbrand.dataset.folder import CAPTIONS, Contents, Entry, key
 from onbrand.errors import PromptBlank, PromptInvalid, PromptTooLong
 from onbrand.jobs.prompt import MAX_CODE_POINTS, normalise
 
+_LEAST_CAPTIONS = 10  # with fewer, any word may be in most by chance
+_MOST_CAPTIONS = 0.6  # of the captions that have a word: more, and it says nothing of what the picture shows
+_LEAST_LETTERS = 4
+_SMALL_WORDS = {"with", "from", "that", "this", "their", "into", "over", "under", "mit", "eine", "einer", "einem"}
 TOKENS = 128  # what HiDream's encoders read of a prompt and a caption
 _MOST_BYTES = 64 * 1024  # of one caption's file
 _MOST_TABLE_BYTES = 4 * 1024 * 1024
@@ -46,6 +51,7 @@ def read_captions(contents: Contents) -> tuple[dict[str, str], list[Finding]]:
         if caption is not None:
             captions[picture.name] = caption
     findings.extend(_repeated(captions))
+    findings.extend(_style_words(captions))
     return captions, findings
 
 
@@ -187,3 +193,20 @@ def _repeated(captions: Mapping[str, str]) -> Iterable[Finding]:
             cause = f"{listed(names)} have the same caption, so the model can't tell them apart."
             remedy = "Say in each what sets it apart, such as the colour, the number or the view."
             yield Finding("caption_repeated", names[0], cause, remedy, tuple(names[1:]))
+
+
+def _style_words(captions: Mapping[str, str]) -> Iterable[Finding]:
+    """Words that most captions share: the style, which needs no word, or a thing that is in every picture."""
+    if len(captions) < _LEAST_CAPTIONS:
+        return
+    counts = Counter(
+        word
+        for caption in captions.values()
+        for word in set(re.findall(rf"[^\W\d_]{{{_LEAST_LETTERS},}}", caption.casefold())) - _SMALL_WORDS
+    )
+    shared = [word for word, count in counts.most_common(8) if count > _MOST_CAPTIONS * len(captions)]
+    if shared:
+        words = listed([f"“{word}”" for word in shared], 8)
+        cause = f"Most captions have {words}. What all pictures have in common is learned without a word for it."
+        remedy = "Leave out words of the style; say in each caption what this picture shows."
+        yield Finding("caption_style", None, cause, remedy)

@@ -98,7 +98,7 @@ NAMES: Mapping[str, Named] = MappingProxyType(
         "fill": Named("composition", "size of the thing", "a larger thing", "a smaller thing", 0.02, "%"),
         "parts": Named("composition", "number of parts", "more separate parts", "fewer separate parts", 1.0, "count"),
         "palette_distance": Named(
-            "colours", "distance to the palette", "colours that the others don't have", "", 0.004, ""
+            "colours", "distance to the palette", "colours that the others don't have", "the same colours", 0.004, ""
         ),
     }
 )

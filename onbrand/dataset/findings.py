@@ -80,6 +80,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "captions_differ": Kind(_E, "two captions"),
         "caption_cut": Kind(_W, "long caption"),
         "caption_repeated": Kind(_W, "same caption twice"),
+        "caption_style": Kind(_W, "style in the captions"),
         "caption_without_picture": Kind(_W, "caption without picture"),
         # --- the pictures beside each other
         "duplicate": Kind(_E, "same picture twice"),

@@ -188,7 +188,8 @@ def _strips(checked: Checked) -> Iterator[str]:
         label = escape(NAMES[feature].label.capitalize())
         yield f"<figure><figcaption>{label}<span>{told}</span></figcaption>"
         yield f'<svg viewBox="0 0 340 28" role="img" aria-label="{label}"><line x1="0" x2="340" y1="14" y2="14"/>'
-        yield f"{''.join(dots)}</svg></figure>"
+        less, more = escape(NAMES[feature].less), escape(NAMES[feature].more)
+        yield f"{''.join(dots)}</svg><small><span>{less}</span><span>{more}</span></small></figure>"
     yield "</div>"
 
 

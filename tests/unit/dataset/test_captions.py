@@ -73,6 +73,17 @@ def test_names_of_the_mac_and_of_linux_are_the_same(tmp_path: Path) -> None:
     assert captions[f"{name}.png"] == "a vessel"
 
 
+def test_words_of_the_style_in_most_captions_are_said(tmp_path: Path) -> None:
+    for index in range(12):
+        (tmp_path / f"{index}.png").touch()
+        style = "in flat vector style" if index > 2 else ""
+        (tmp_path / f"{index}.txt").write_text(f"a thing with number {index * 'i'} {style}, seen from {index * 'x'}")
+    _, findings = read_captions(look_into(tmp_path))
+    (found,) = [finding for finding in findings if finding.kind == "caption_style"]
+    assert all(word in found.cause for word in ("“flat”", "“vector”", "“style”"))
+    assert "with" not in found.cause.split(" have ")[1].split(". ")[0]
+
+
 def test_a_near_miss_of_a_name_is_hinted_at(tmp_path: Path) -> None:
     read(tmp_path, {"captions.csv": TABLE})
     (tmp_path / "muug.txt").write_text("a mug")
