@@ -18,7 +18,7 @@ from onbrand.dataset.colours import distance, from_code, to_oklab
 from onbrand.dataset.features import NAMES, Features, in_words, measure, view
 from onbrand.dataset.findings import Finding, Severity, listed
 from onbrand.dataset.likeness import Fingerprint, fingerprint, near_pairs
-from onbrand.dataset.normalise import WHITE, resized
+from onbrand.dataset.normalisation import WHITE, resized
 from onbrand.dataset.palette import (
     MERGE,
     Colours,

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from onbrand.dataset.colours import distance, to_oklab
-from onbrand.dataset.normalise import resized
+from onbrand.dataset.normalisation import resized
 
 FOREGROUND = 0.05  # in Oklab: a pixel further from the ground than this belongs to the thing
 _SIDE = 512  # pixels at which most is measured

@@ -15,7 +15,7 @@ import numpy as np
 
 from onbrand.dataset.findings import Finding, Severity, listed, shown
 from onbrand.dataset.folder import Entry
-from onbrand.dataset.normalise import WHITE, border, normalise, resized
+from onbrand.dataset.normalisation import WHITE, border, normalise_picture, resized
 from onbrand.dataset.picture_file import SIDE, Unusable, decode
 from onbrand.dataset.survey import digest_of, survey
 from onbrand.errors import DatasetChanged, DatasetRefused
@@ -41,7 +41,7 @@ class Illustration:
             decoded = decode(Entry(self.name, self.path))
         except Unusable as error:
             raise DatasetChanged(f"{self.name} can no longer be used: {error.finding.cause}") from None
-        pixels = normalise(decoded, border(decoded), self.ground)
+        pixels = normalise_picture(decoded, border(decoded), self.ground)
         if digest_of(pixels) != self.digest:
             raise DatasetChanged(
                 f"{self.name} was changed while it was used. Bring the file back as it was, or begin anew."

@@ -20,7 +20,7 @@ from onbrand.dataset.captions import read_captions
 from onbrand.dataset.colours import distance, to_oklab
 from onbrand.dataset.findings import Finding
 from onbrand.dataset.folder import Entry, look_into
-from onbrand.dataset.normalise import WHITE, Border, border, brand_ground, needs_ground, normalise
+from onbrand.dataset.normalisation import WHITE, Border, border, brand_ground, needs_ground, normalise_picture
 from onbrand.dataset.picture_file import Decoded, Unusable, decode
 
 Tell = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
@@ -120,7 +120,7 @@ class _Passage(Generic[Look]):
             return _First(entry, (*decoded.findings, blank))
         if needs_ground(decoded, own):
             return _First(entry, decoded.findings, own, size, is_transparent)
-        pixels = normalise(decoded, own, WHITE)
+        pixels = normalise_picture(decoded, own, WHITE)
         seen = Seen(entry, size, own, digest_of(pixels), self.look(pixels))
         return _First(entry, decoded.findings, own, size, is_transparent, seen)
 
@@ -130,7 +130,7 @@ class _Passage(Generic[Look]):
             decoded = self._decode(first.entry)
         except Unusable as error:
             return error  # it was changed in between
-        pixels = normalise(decoded, first.border, ground)
+        pixels = normalise_picture(decoded, first.border, ground)
         return Seen(first.entry, first.size, first.border, digest_of(pixels), self.look(pixels))
 
     def _decode(self, entry: Entry) -> Decoded:

@@ -39,7 +39,7 @@ GUARDS = (
     ),
     Guard(
         "a studio's transparent picture shows the ground, never what hides below",
-        "dataset.normalise.normalise",
+        "normalisation.normalise_picture",
         "mask=decoded.alpha",
         "",
         (f"{_COLOURS}::test_transparency_of_every_kind_shows_the_ground_and_never_what_hides_below",),

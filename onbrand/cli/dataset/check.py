@@ -125,7 +125,7 @@ def _show(checked: Checked, report: Path, fix: Path | None, is_fixed: bool) -> N
         for finding in findings:
             line = Text(f"{_MARKS[severity]} ", style=colours[severity])
             line.append(f"{severity}  ").append(f"{finding.file or 'the folder'}: ", style="bold")
-            screen.print(line.append(_sentence(finding), style="default"))
+            screen.print(line.append(_cause_and_remedy(finding), style="default"))
     count = len(checked.survey.entries)
     told = ", ".join(
         f"{number} {severity}{'' if number == 1 else 's'}"
@@ -141,5 +141,5 @@ def _show(checked: Checked, report: Path, fix: Path | None, is_fixed: bool) -> N
     screen.print(Text(f"To look at: {shown(str(report.absolute()))}"))
 
 
-def _sentence(finding: Finding) -> str:
+def _cause_and_remedy(finding: Finding) -> str:
     return f"{finding.cause} {finding.remedy}".strip()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from onbrand.dataset.folder import Entry
-from onbrand.dataset.normalise import border, normalise
+from onbrand.dataset.normalisation import border, normalise_picture
 from onbrand.dataset.picture_file import Decoded, Unusable, decode
 from tests.profiles import ADOBE_RGB, P3, grey_profile, press_profile, screen_profile, to_d50
 from tests.studio import draw
@@ -160,7 +160,7 @@ def test_transparency_of_every_kind_shows_the_ground_and_never_what_hides_below(
     source.save(path, **options)  # type: ignore[arg-type]
     found = read(path)
     assert found.alpha is not None
-    pixels = normalise(found, border(found), "#fbf1de")
+    pixels = normalise_picture(found, border(found), "#fbf1de")
     assert {tuple(pixel) for pixel in pixels[:500:50, ::50].reshape(-1, 3)} == {(0xFB, 0xF1, 0xDE)}
     assert np.abs(pixels[530:, :].astype(int) - seen).max() <= 1
 
@@ -170,7 +170,7 @@ def test_what_is_half_transparent_is_mixed_with_the_ground_also_in_a_large_pictu
         Image.new("RGBA", (side, side), (0, 0, 0, 128)).save(tmp_path / "shadow.png", compress_level=1)
         found = read(tmp_path / "shadow.png")
         assert found.size == (side, side)
-        pixels = normalise(found, border(found), "#ffffff")
+        pixels = normalise_picture(found, border(found), "#ffffff")
         assert np.abs(pixels.astype(int) - 127).max() <= 1
 
 

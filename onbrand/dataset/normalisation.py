@@ -68,7 +68,7 @@ def needs_ground(decoded: Decoded, own: Border) -> bool:
     return decoded.alpha is not None or (decoded.rgb.width != decoded.rgb.height and not own.is_plain)
 
 
-def normalise(decoded: Decoded, own: Border, ground: str) -> np.ndarray:
+def normalise_picture(decoded: Decoded, own: Border, ground: str) -> np.ndarray:
     """(1024, 1024, 3) uint8 sRGB. `ground` is the brand's."""
     picture = decoded.rgb
     if decoded.alpha is not None:
