@@ -170,6 +170,22 @@ def test_missing_and_damaged_packs_are_listed_as_such(run: Run, pack: BrandPack,
     assert listed(run)[pack.id]["where"] == "missing"
 
 
+def test_a_pack_that_workers_refuse_is_listed_with_the_reason(run: Run, pack: BrandPack, database_url: str) -> None:
+    run("add", str(pack.directory))
+    run("promote", pack.id, *OVERRIDE)
+    assert {one["refused_by"] for one in listed(run).values()} == {0}
+    because = f"{'The LoRA is empty ' * 12}[now]: copy it again."
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into worker (id, state, pack_id, pack_name, pack_version, refused_pack_id, refused_because)"
+            " values ('one', 'ready', %s, 'Sample', '1', %s, %s)",
+            [SAMPLE.id, pack.id, because],
+        )
+    assert (listed(run)[pack.id]["refused_by"], listed(run)[pack.id]["refused_because"]) == (1, because)
+    last = said(run("list")).splitlines()[-1]
+    assert last == f"A worker can't use {pack.id[:12]} and draws on with the pack before: {because}"
+
+
 def test_a_pack_for_other_weights_is_not_promoted(run: Run, tmp_path: Path) -> None:
     pack = make_pack(tmp_path / "foreign", base="f" * 64)
     run("add", str(pack.directory))
