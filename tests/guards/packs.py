@@ -198,7 +198,7 @@ GUARDS = (
         "run._announce",
         ", in_use.refused)",
         ")",
-        (f"{_OF_REFUSED}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing[damaged]",),
+        (f"{_OF_REFUSED}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
     ),
     Guard(
         "the page names the style that draws while another one is tried",
