@@ -1,4 +1,4 @@
-"""A complete job with its four images on disk, made with the functions that the API and a worker use."""
+"""A complete job with its four images, made with the functions that the API and a worker use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ _PACK = Pack("a" * 64, "Sample brand", "1")
 
 
 async def complete_job(url: str, data_dir: Path) -> UUID:
-    """Make a complete job of `OWNER`; returns its id."""
-    images = ImageStore.on_disk(data_dir / "images")
+    """Make a complete job of `OWNER` with its pictures on disk; returns its id."""
+    return await complete_job_in(ImageStore.on_disk(data_dir / "images"), url)
+
+
+async def complete_job_in(images: ImageStore, url: str) -> UUID:
+    """Make a complete job of `OWNER` with its pictures in this store; returns its id."""
     database = Database(url, application_name="test", max_connections=1)
     await database.open()
     try:

@@ -107,6 +107,11 @@ def _families(figures: Figures | None, usual_seconds: int | None) -> Iterator[Me
         workers.add_metric([state], count)
     yield workers
     yield GaugeMetricFamily(
+        "onbrand_workers_refusing_pack",
+        "Live workers that can't use the live brand pack, and draw with the one before.",
+        figures.workers_refusing,
+    )
+    yield GaugeMetricFamily(
         "onbrand_oldest_waiting_seconds", "How long the oldest queued job has waited.", figures.oldest_waiting
     )
     if usual_seconds is not None:

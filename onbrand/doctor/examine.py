@@ -16,7 +16,7 @@ from onbrand.doctor import machine, parts, server, work
 from onbrand.doctor.guard import guarded, guarded_together
 from onbrand.doctor.report import CHECKS, Findings, Report, State, Verdict, problem, skipped, warning
 from onbrand.errors import DatabaseUnavailable
-from onbrand.jobs import metrics, retention
+from onbrand.jobs import metrics, retention, workers
 from onbrand.jobs.queue import deliveries_waiting
 from onbrand.local.cluster import require_usable
 from onbrand.local.database_url import running_url
@@ -30,6 +30,7 @@ _OF_THE_SERVER = ("postgresql", "role", "transport", "session", "clock", "connec
 _OF_THE_TABLES = ("schema", "rights")
 _OF_THE_WORK = (
     ("workers", "waiting", "leases", "deliveries", "sweep", "deletion", "comparison"),
+    ("pack",),
     ("failures",),
     ("overdue",),
     ("missing_images",),
@@ -131,7 +132,7 @@ class _Looks:
     async def all(self) -> Findings:
         found = await self._look(_OF_THE_SERVER, self._server)
         found |= await self._look(_OF_THE_TABLES, self._tables)
-        looks = (self._work, self._failures, self._overdue, self._missing, self._damaged, self._review)
+        looks = (self._work, self._pack, self._failures, self._overdue, self._missing, self._damaged, self._review)
         for checks, look in zip(_OF_THE_WORK, looks, strict=True):
             if any(found[check].state in (State.PROBLEM, State.SKIPPED) for check in _OF_THE_TABLES):
                 found |= dict.fromkeys(checks, skipped("The tables can't be read: see schema and rights."))
@@ -174,6 +175,9 @@ class _Looks:
             "leases": work.leases(await diagnostics.lapsed(connection, work.LAPSED_SECONDS)),
             "deliveries": work.deliveries(now.queued, await deliveries_waiting(connection)),
         }
+
+    async def _pack(self, connection: Connection) -> Findings:
+        return {"pack": work.pack((await workers.refused_packs(connection)).values())}
 
     async def _failures(self, connection: Connection) -> Findings:
         return {"failures": work.failures(await diagnostics.endings(connection))}

@@ -6,12 +6,13 @@ detail what to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from onbrand.config import Environment, Settings
 from onbrand.database.diagnostics import Endings, Missing
 from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
 from onbrand.jobs.metrics import Figures
+from onbrand.jobs.workers import RefusedPack
 from onbrand.packs.promotion import SignOff, short
 from onbrand.packs.promotion import Verdict as PackVerdict
 
@@ -64,6 +65,18 @@ def workers(figures: Figures) -> Verdict:
     if figures.oldest_waiting > _NO_WORKER_SECONDS:
         return problem("No worker is alive, and jobs wait.", "Start `onbrand worker`, or find out why none is started.")
     return warning("No worker is alive.", "With scale-to-zero that is normal while no job waits.")
+
+
+def pack(refused: Iterable[RefusedPack]) -> Verdict:
+    """Whether workers draw with another pack than they should, because they can't use it."""
+    for one in refused:
+        who = "A live worker" if one.workers == 1 else f"{one.workers} live workers"
+        return problem(
+            f"{who} can't use the brand pack {short(one.pack_id)}; people still get the one before. {one.because}",
+            "Repair it, then wait (workers try again after a minute, then after longer and longer pauses), or run"
+            " `onbrand pack rollback`.",
+        )
+    return ok("No worker refuses the live brand pack.")
 
 
 def waiting(figures: Figures) -> Verdict:

@@ -166,7 +166,7 @@ def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
     for adapter in (None, (lora_file, lora)):
         outputs.append(health.probe_output(load_transformer(base, adapter, chosen, device)))
         gc.collect()  # a transformer with offloaded blocks is a reference cycle
-    return health.make_probe(*outputs)
+    return health.make_probe(outputs[0], outputs[1], chosen.precision)
 
 
 def plan_for_device(base: Base, model: Model, device: torch.device, precision: PrecisionChoice) -> Plan:

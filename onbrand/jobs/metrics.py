@@ -20,6 +20,7 @@ select
         + (select coalesce(sum(failed), 0) from day_count) as failed,
     (select count(*) from live_worker where state = 'loading') as workers_loading,
     (select count(*) from live_worker where state = 'ready') as workers_ready,
+    (select count(*) from live_worker where refused_pack_id is not null) as workers_refusing,
     (select count(*) from image where missing_since is not null) as images_missing,
     (select count(*) from image where damaged_since is not null) as images_damaged,
     (select extract(epoch from now() - min(created_at)) from job where status = 'queued') as waiting_seconds,
@@ -48,6 +49,7 @@ class Figures:
     since_upkeep: dict[str, float]  # for each maintenance task, when it was last done; without tasks never done
     retention_held: float  # how long a suspiciously large deletion has been held back; 0 if none is
     collection_held: float  # how long so many images have belonged to no job that none of them is deleted; else 0
+    workers_refusing: int  # live ones that can't use the brand pack that is live, and draw with the one before
 
 
 async def collect(connection: Connection) -> Figures:
@@ -68,4 +70,5 @@ async def collect(connection: Connection) -> Figures:
         retention_held=float(row["retention_held"] or 0),
         images_damaged=row["images_damaged"],
         collection_held=float(row["collection_held"] or 0),
+        workers_refusing=row["workers_refusing"],
     )

@@ -22,21 +22,35 @@ class LiveStyle:
     examples: tuple[str, ...] = ()  # prompts that the pack is known to draw well
 
 
+@dataclass(frozen=True)
+class RefusedPack:
+    """A brand pack that live workers should draw with and can't use. They draw with the pack before."""
+
+    pack_id: str
+    because: str
+    workers: int = 1
+
+
 async def announce(
     connection: Connection,
     worker_id: str,
     state: Literal["loading", "ready"],
     pack: Pack,
     examples: Sequence[str] = (),
+    refused: RefusedPack | None = None,
 ) -> None:
-    """Record that this worker is alive, its pack, and whether its model is loaded; also how long loading took."""
+    """Record that this worker is alive, its pack, whether its model is loaded, and the pack that it can't use.
+
+    Also how long loading took.
+    """
     await connection.execute(
         "with loaded as (insert into model_load (seconds) select extract(epoch from now() - state_since) from worker"
         " where id = %(id)s and state = 'loading' and %(state)s = 'ready' and state_since <= now())"
-        " insert into worker (id, state, pack_id, pack_name, pack_version, examples)"
-        " values (%(id)s, %(state)s, %(pack_id)s, %(name)s, %(version)s, %(examples)s)"
+        " insert into worker (id, state, pack_id, pack_name, pack_version, examples, refused_pack_id, refused_because)"
+        " values (%(id)s, %(state)s, %(pack_id)s, %(name)s, %(version)s, %(examples)s, %(refused)s, %(because)s)"
         " on conflict (id) do update set state = excluded.state, seen_at = now(), pack_id = excluded.pack_id,"
         " pack_name = excluded.pack_name, pack_version = excluded.pack_version, examples = excluded.examples,"
+        " refused_pack_id = excluded.refused_pack_id, refused_because = excluded.refused_because,"
         " state_since = case worker.state when excluded.state then worker.state_since else now() end",
         {
             "id": worker_id,
@@ -45,6 +59,8 @@ async def announce(
             "name": pack.name,
             "version": pack.version,
             "examples": list(examples),
+            "refused": refused and refused.pack_id,
+            "because": refused and refused.because,
         },
     )
     await connection.execute("delete from worker where seen_at < now() - interval '1 hour'")
@@ -87,6 +103,18 @@ async def live_style(connection: Connection) -> LiveStyle | None:
         return None
     pack = Pack(row["pack_id"], row["pack_name"], row["pack_version"])
     return LiveStyle(pack, row["reviewed"], tuple(row["examples"]))
+
+
+async def refused_packs(connection: Connection) -> dict[str, RefusedPack]:
+    """The packs that live workers should draw with and can't use, by id."""
+    cursor = await connection.execute(
+        "select refused_pack_id, max(refused_because) as because, count(*) as workers from live_worker"
+        " where refused_pack_id is not null group by refused_pack_id order by refused_pack_id"
+    )
+    return {
+        row["refused_pack_id"]: RefusedPack(row["refused_pack_id"], row["because"], row["workers"])
+        for row in await cursor.fetchall()
+    }
 
 
 async def ready_workers(connection: Connection) -> int:

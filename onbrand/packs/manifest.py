@@ -59,6 +59,7 @@ class Probe:
 
     base: Annotated[tuple[Number, ...], Field(min_length=8, max_length=64)]
     fused: Annotated[tuple[Number, ...], Field(min_length=8, max_length=64)]
+    precision: Line | None = None  # in which both were computed; packs before 0.5 do not say it
 
     def __post_init__(self) -> None:
         if len(self.base) != len(self.fused):
@@ -155,7 +156,15 @@ def parse_manifest(document: bytes) -> Manifest:
 
 def pack_id(manifest: Manifest) -> str:
     """SHA-256 of the manifest as canonical JSON."""
-    return digest(asdict(manifest))
+    return hashlib.sha256(document_of(manifest)).hexdigest()
+
+
+def document_of(manifest: Manifest) -> bytes:
+    """The manifest as canonical JSON. A precision that is not known is left out, so older packs keep their ids."""
+    fields = asdict(manifest)
+    if manifest.probe.precision is None:
+        del fields["probe"]["precision"]
+    return canonical(fields)
 
 
 def digest(fields: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from onbrand.config import AzureContainer, Settings
@@ -28,7 +28,7 @@ from onbrand.errors import (
 )
 from onbrand.packs.base import Base
 from onbrand.packs.lora import inspect_pack
-from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, canonical, load_pack, parse_manifest
+from onbrand.packs.manifest import MANIFEST, SAMPLE, BrandPack, Manifest, document_of, load_pack, parse_manifest
 from onbrand.storage import files
 from onbrand.storage.failures import StoreFailed
 from onbrand.storage.files import Folder, LocalFolder, ManifestFile, is_whole
@@ -136,7 +136,7 @@ class PackStore:
         pack = load_pack(directory)
         pack.verify()
         inspect_pack(LocalFolder(directory), pack.manifest, base)
-        document = canonical(asdict(pack.manifest))
+        document = document_of(pack.manifest)
         for file in pack.manifest.files:
             self._put(pack.id, file, pack.path(file.path))
         self._put(pack.id, ManifestFile(MANIFEST, len(document), pack.id), document)
@@ -182,7 +182,7 @@ class PackStore:
         manifest = _manifest_in(LocalFolder(directory), pack_id)
         if manifest is None:
             manifest = self._manifest(pack_id)
-            size = len(canonical(asdict(manifest)))
+            size = len(document_of(manifest))
             files.fetch(stored, [ManifestFile(MANIFEST, size, pack_id)], directory)
         for file in manifest.files:
             try:

@@ -165,10 +165,10 @@ async def _announce(database: Database, worker_id: str, model: ModelProcess, in_
     while True:
         model.changed.clear()
         state: Literal["loading", "ready"] = "ready" if model.is_ready else "loading"
-        pack = in_use.pack
+        pack = in_use.shown
         with suppress(DatabaseUnavailable):  # this is only shown, and the next round tries again
             async with database.transaction() as connection:
-                await workers.announce(connection, worker_id, state, pack.pack, pack.manifest.examples)
+                await workers.announce(connection, worker_id, state, pack.pack, pack.manifest.examples, in_use.refused)
         with suppress(TimeoutError):
             async with asyncio.timeout(workers.SEEN_EVERY_SECONDS):
                 await model.changed.wait()

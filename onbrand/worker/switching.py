@@ -17,6 +17,7 @@ from pathlib import Path
 from onbrand.concurrency import in_thread
 from onbrand.database.pool import Connection, Database
 from onbrand.errors import DatabaseUnavailable, PackNotFound, SetupError
+from onbrand.jobs.workers import RefusedPack
 from onbrand.packs import promotion
 from onbrand.packs.base import Base
 from onbrand.packs.manifest import BrandPack
@@ -35,9 +36,10 @@ _RECONNECT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class _Refused:
-    """A pack that could not be used, how often, and when to try again (`time.monotonic`)."""
+    """A pack that could not be used, why, how often, and when to try again (`time.monotonic`)."""
 
     pack_id: str
+    because: str
     times: int
     again_at: float
 
@@ -66,6 +68,7 @@ class PackInUse:
         self._model = model
         self._command = command
         self._pack: BrandPack | None = None
+        self._previous: BrandPack | None = None  # while another pack is tried
         self._refused: _Refused | None = None
 
     @property
@@ -73,6 +76,17 @@ class PackInUse:
         """The pack that is loaded or being loaded."""
         assert self._pack is not None, "open() comes first"
         return self._pack
+
+    @property
+    def shown(self) -> BrandPack:
+        """The pack that people are told: while another one is loaded, which may be refused, the one before."""
+        return self.pack if self._previous is None or self._model.is_ready else self._previous
+
+    @property
+    def refused(self) -> RefusedPack | None:
+        """The pack that this worker should draw with and can't use, until it can or another one is live."""
+        refused = self._refused
+        return None if refused is None else RefusedPack(refused.pack_id, refused.because)
 
     async def open(self) -> None:
         """Look up the pack and fetch it, so that it can be loaded. Waits for a database that does not answer.
@@ -145,7 +159,7 @@ class PackInUse:
         return refused is None or refused.pack_id != named or time.monotonic() >= refused.again_at
 
     async def _change(self, pack_id: str) -> None:
-        previous = self.pack
+        previous = self._previous = self.pack
         logger.info("Changing to the brand pack %s", promotion.short(pack_id), extra={"action": "switch_pack"})
         try:
             pack = await self._fetch(pack_id)
@@ -156,6 +170,9 @@ class PackInUse:
             if self.pack is not previous:
                 await self._use(previous)
             return
+        finally:
+            self._previous = None
+            self._model.changed.set()  # so that a refusal is announced at once
         self._refused = None
         logger.info(
             "Drawing with %s, version %s, from now on",
@@ -168,7 +185,7 @@ class PackInUse:
         refused = self._refused
         times = refused.times + 1 if refused is not None and refused.pack_id == pack_id else 1
         pause = min(_RETRY_SECONDS * 2 ** min(times - 1, _DOUBLINGS), _LONGEST_RETRY_SECONDS)
-        self._refused = _Refused(pack_id, times, time.monotonic() + pause)
+        self._refused = _Refused(pack_id, error.message, times, time.monotonic() + pause)
         logger.error(
             "The brand pack %s can't be used, so %s draws on (it is tried again in %.0f s): %s",
             promotion.short(pack_id),

@@ -95,6 +95,27 @@ GUARDS = (
         (f"{_OF_BUILD}::test_a_pack_with_any_single_byte_changed_is_refused_or_is_another_pack",),
     ),
     Guard(
+        "what another build is writing is not deleted",
+        "unfinished._delete_abandoned",
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "",
+        (f"{_OF_BUILD}::test_what_a_killed_build_left_behind_is_deleted_and_what_is_being_written_is_not",),
+    ),
+    Guard(
+        "what a killed build left behind is deleted",
+        "unfinished.unfinished_folder",
+        "_delete_abandoned(destination)",
+        "pass",
+        (f"{_OF_BUILD}::test_what_a_killed_build_left_behind_is_deleted_and_what_is_being_written_is_not",),
+    ),
+    Guard(
+        "a pack is on the disk before it has its name",
+        "build.build_pack",
+        "local_disk.sync(partial, path)",
+        "pass",
+        (f"{_OF_BUILD}::test_a_pack_is_on_the_disk_before_it_has_its_name",),
+    ),
+    Guard(
         "an alpha that nobody says is not guessed",
         "build._alpha",
         "found.alpha is None and given is None",

@@ -194,6 +194,20 @@ GUARDS = (
         (f"{_OF_REFUSED}::test_a_copy_that_is_damaged_is_fetched_anew_before_the_model_is_loaded_again",),
     ),
     Guard(
+        "a pack that a worker refuses is told where the operator looks",
+        "run._announce",
+        ", in_use.refused)",
+        ")",
+        (f"{_OF_REFUSED}::test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing",),
+    ),
+    Guard(
+        "the page names the style that draws while another one is tried",
+        "run._announce",
+        "in_use.shown",
+        "in_use.pack",
+        (f"{_OF_SWITCHING}::test_the_style_keeps_its_name_until_the_new_pack_is_loaded",),
+    ),
+    Guard(
         "a worker that stops does not wait for a change of packs",
         "JobRunner.run_next_job",
         "if not await unless_set(self._stop, self._in_use.turn.acquire()): return",

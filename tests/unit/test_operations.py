@@ -12,7 +12,7 @@ from onbrand.jobs.metrics import Figures
 from onbrand.logs import ACTIONS
 
 _TEXT = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
-_FIGURES = Figures(1, 1, 1, 1, {"loading": 1, "ready": 1}, 1, 1, 1.0, {"sweep": 1.0}, 1.0, 1.0)
+_FIGURES = Figures(1, 1, 1, 1, {"loading": 1, "ready": 1}, 1, 1, 1.0, {"sweep": 1.0}, 1.0, 1.0, 1)
 
 
 def rows(title: str, columns: int) -> dict[str, list[str]]:

@@ -34,10 +34,12 @@ def build(
     from onbrand.hidream.load import probe_lora
     from onbrand.hidream.packaging.build import build_pack
     from onbrand.packs.base import configured_base
+    from onbrand.packs.lora_coverage import left_out, told
 
     silence_logs()
+    base = configured_base(load_settings())
     pack = build_pack(
-        configured_base(load_settings()),
+        base,
         lora,
         out,
         name=name,
@@ -52,4 +54,6 @@ def build(
         examples=example or (),
     )
     typer.echo(f"{pack.manifest.name}, version {pack.manifest.version}: {pack.id}")
+    modules = pack.manifest.lora.adapted_modules
+    typer.echo(f"its LoRA adapts {told(modules, left_out(modules, base))}")
     typer.echo(f"next: onbrand pack add {out}")

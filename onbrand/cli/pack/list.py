@@ -54,6 +54,8 @@ class Entry:
     reviewer: str | None
     signed_at: datetime | None
     where: str
+    refused_by: int = 0  # live workers that should draw with it and can't use it
+    refused_because: str | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -63,6 +65,15 @@ class Entry:
         signed = "none" if self.verdict is None else f"{self.verdict} by {self.reviewer}, {self.signed_at:%Y-%m-%d}"
         where = "store" if self.where == "shelf" else self.where
         return self.name, self.version, short(self.id), self.base_model, " ".join(self.aliases), signed, where
+
+    @property
+    def refusal(self) -> str:
+        """A line for below the table."""
+        from onbrand.packs.promotion import short
+
+        who = "A worker can't use" if self.refused_by == 1 else f"{self.refused_by} workers can't use"
+        draws = "draws" if self.refused_by == 1 else "draw"
+        return f"{who} {short(self.id)} and {draws} on with the pack before: {self.refused_because}"
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,9 @@ class PackList:
         for entry in self.entries:
             table.add_row(*(Text(cell) for cell in entry.cells))
         console.print(table if self.entries else "There is no brand pack yet. Add one with `onbrand pack add DIR`.")
+        for entry in self.entries:
+            if entry.refused_by:
+                console.print(Text(entry.refusal), soft_wrap=True)
 
 
 async def list_packs(settings: Settings, database_url: str) -> PackList:
@@ -96,6 +110,7 @@ async def list_packs(settings: Settings, database_url: str) -> PackList:
         ObjectStoreRefused: the object store refuses us.
         ObjectStoreUnreachable: the object store does not answer.
     """
+    from onbrand.jobs import workers
     from onbrand.packs import promotion
     from onbrand.packs.promotion import Alias
     from onbrand.packs.store import PackStore
@@ -106,12 +121,16 @@ async def list_packs(settings: Settings, database_url: str) -> PackList:
         pointed = await promotion.aliases(connection)
         known = await promotion.registered(connection)
         signed = await promotion.sign_offs(connection)
+        refused = await workers.refused_packs(connection)
     if store.bundled is not None:
         pointed.setdefault(Alias.PRODUCTION, store.bundled.id)
     entries = []
     for pack_id in [*stored, *sorted(known.keys() - stored.keys())]:
         aliases = tuple(alias for alias in Alias if pointed.get(alias) == pack_id)
-        entries.append(_entry(pack_id, aliases, stored.get(pack_id), known.get(pack_id), signed.get(pack_id)))
+        entry = _entry(pack_id, aliases, stored.get(pack_id), known.get(pack_id), signed.get(pack_id))
+        if (no := refused.get(pack_id)) is not None:
+            entry = replace(entry, refused_by=no.workers, refused_because=no.because)
+        entries.append(entry)
     return PackList(tuple(entries))
 
 

@@ -65,7 +65,9 @@ def _verify_folder(pack: BrandPack, base: Base | None) -> Manifest:
 
 
 def _against(manifest: Manifest, base: Base | None) -> str:
-    modules = f"{len(manifest.lora.adapted_modules)} modules"
+    from onbrand.packs.lora_coverage import left_out, told
+
+    modules = manifest.lora.adapted_modules
     if base is not None and base.id == manifest.base:
-        return f"{modules}, and fits the base"
-    return f"{modules} (not compared with its base, which is not here)"
+        return f"{told(modules, left_out(modules, base))}, and fits the base"
+    return f"{told(modules, None)} (not compared with its base, which is not here)"

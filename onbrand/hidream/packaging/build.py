@@ -8,22 +8,23 @@ is live: see `packs/promotion.py`.
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
 from onbrand.errors import ConfigError, DataDirUnwritable, ModelUnknown
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.card import render_card
+from onbrand.hidream.packaging.unfinished import unfinished_folder
 from onbrand.hidream.weights.lora import describe
 from onbrand.packs.base import Base
 from onbrand.packs.lora import Description
-from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, canonical, load_pack
+from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, document_of, load_pack
 from onbrand.storage import local_disk
 from onbrand.storage.files import ManifestFile
 
@@ -98,10 +99,10 @@ def build_pack(
             examples=tuple(examples),
         )
     )
-    partial = destination.with_name(f".{destination.name}.{uuid4().hex}")
-    try:
+    above = next(folder for folder in destination.absolute().parents if folder.exists())
+    with ExitStack() as unfinished:
         with _explain_write_errors(destination):
-            partial.mkdir(parents=True)
+            partial = unfinished.enter_context(unfinished_folder(destination))
             shutil.copyfile(lora_file, partial / LORA)
         measured = probe(base, partial / LORA, manifest.lora)
         with _explain_write_errors(destination):
@@ -109,9 +110,7 @@ def build_pack(
             for path in (CARD, LORA, MANIFEST):
                 local_disk.sync(partial, path)
             partial.rename(destination)
-            local_disk.sync(destination.parent, destination.name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            local_disk.sync(above, destination.absolute().relative_to(above).as_posix())
     return load_pack(destination)
 
 
@@ -128,13 +127,21 @@ def _alpha(lora_file: Path, found: Description, given: float | None) -> float:
 
 def _validated(manifest: Manifest) -> Manifest:
     """Validate a manifest as `load_pack` will, before the slow measurement."""
+    lora = manifest.lora
+    numbers = {"guidance_scale": manifest.guidance_scale, "shift": manifest.shift}
+    for where, number in (numbers | {"lora.alpha": lora.alpha, "lora.scale": lora.scale}).items():
+        if not math.isfinite(number):  # JSON does not have such numbers
+            raise _not_allowed(where)
     try:
-        return TypeAdapter(Manifest).validate_json(canonical(asdict(manifest)))
+        return TypeAdapter(Manifest).validate_json(document_of(manifest))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(part for part in first["loc"] if isinstance(part, str)) or "manifest"
-        allowed = _LIMITS.get(where, "see docs/models.md")
-        raise ConfigError(f"A brand pack cannot have this {where} (allowed: {allowed}).") from None
+        raise _not_allowed(where) from None
+
+
+def _not_allowed(where: str) -> ConfigError:
+    return ConfigError(f"A brand pack cannot have this {where} (allowed: {_LIMITS.get(where, 'see docs/models.md')}).")
 
 
 @contextmanager
@@ -149,7 +156,7 @@ def _write(partial: Path, manifest: Manifest, base: Base) -> None:
     """Write the card, then the manifest. The manifest is canonical JSON: its SHA-256 is the pack's id."""
     (partial / CARD).write_text(render_card(manifest, base.manifest), encoding="utf-8", newline="\n")
     files = tuple(_file_entry(partial / path) for path in (CARD, LORA))
-    (partial / MANIFEST).write_bytes(canonical(asdict(replace(manifest, files=files))))
+    (partial / MANIFEST).write_bytes(document_of(replace(manifest, files=files)))
 
 
 def _file_entry(path: Path) -> ManifestFile:

@@ -142,7 +142,8 @@ async def test_jobs_workers_and_upkeep_are_as_the_database_says(alone: Service) 
     async with alone.transaction() as connection:
         await workers.announce(connection, "a", "loading", PACK)
         await workers.announce(connection, "b", "ready", PACK)
-        await workers.announce(connection, "c", "ready", PACK)
+        refused = workers.RefusedPack("b" * 64, "It is damaged.")
+        await workers.announce(connection, "c", "ready", PACK, refused=refused)
     samples = await figures(alone)
     assert value(samples, "onbrand_jobs", status="queued") == 2
     assert value(samples, "onbrand_jobs", status="processing") == 1
@@ -150,6 +151,7 @@ async def test_jobs_workers_and_upkeep_are_as_the_database_says(alone: Service) 
     assert value(samples, "onbrand_jobs_ended_total", status="failed") == 221
     assert value(samples, "onbrand_workers", state="loading") == 1
     assert value(samples, "onbrand_workers", state="ready") == 2
+    assert value(samples, "onbrand_workers_refusing_pack") == 1
     assert value(samples, "onbrand_oldest_waiting_seconds") == pytest.approx(120, abs=5)
     assert value(samples, "onbrand_usual_seconds") == 1
     assert value(samples, "onbrand_images_missing") == 2

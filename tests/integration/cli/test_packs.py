@@ -6,7 +6,6 @@ import getpass
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from onbrand.packs.manifest import BrandPack, canonical
+from onbrand.packs.manifest import BrandPack, document_of
 from onbrand.packs.promotion import Verdict
 from tests.packs import MINI, MODULE, SAMPLE, lora_bytes, make_pack, sign_pack
 from tests.system import onbrand
@@ -60,7 +59,8 @@ def test_a_pack_is_added_promoted_and_taken_back(run: Run, pack: BrandPack, data
     assert said(run("verify")).splitlines() == [
         f"{SAMPLE.id[:12]} is undamaged: its LoRA adapts {len(SAMPLE.manifest.lora.adapted_modules)} modules, and fits"
         " the base",
-        f"{pack.id[:12]} is undamaged: its LoRA adapts 1 modules, and fits the base",
+        f"{pack.id[:12]} is undamaged: its LoRA adapts 1 module, and leaves out 1 of the same kinds"
+        f" ({MODULE.replace('blocks.0', 'blocks.1')}), and fits the base",
     ]
     refused = said(run("promote", pack.id[:6]), 1)
     assert refused.startswith(f"onbrand: No designer has signed off the pack {pack.id[:12]}")
@@ -131,7 +131,7 @@ def test_a_pack_whose_lora_cannot_be_used_is_not_added_and_not_promoted(run: Run
         pack.directory, tmp_path / "data" / "images" / "packs" / pack.id
     )  # as an older version has added it
     stored = tmp_path / "data" / "images" / "packs" / pack.id / "pack.json"
-    stored.write_bytes(canonical(asdict(pack.manifest)))
+    stored.write_bytes(document_of(pack.manifest))
     assert sentence in said(run("verify", pack.id), 1)
     assert sentence in said(run("promote", pack.id, *OVERRIDE), 78)
     assert listed(run)[SAMPLE.id]["aliases"] == ["production"]
@@ -168,6 +168,22 @@ def test_missing_and_damaged_packs_are_listed_as_such(run: Run, pack: BrandPack,
     assert (entry["where"], entry["name"], entry["aliases"]) == ("damaged", "Harbour [bold]", ["candidate"])
     (directory / "pack.json").unlink()
     assert listed(run)[pack.id]["where"] == "missing"
+
+
+def test_a_pack_that_workers_refuse_is_listed_with_the_reason(run: Run, pack: BrandPack, database_url: str) -> None:
+    run("add", str(pack.directory))
+    run("promote", pack.id, *OVERRIDE)
+    assert {one["refused_by"] for one in listed(run).values()} == {0}
+    because = f"{'The LoRA is empty ' * 12}[now]: copy it again."
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into worker (id, state, pack_id, pack_name, pack_version, refused_pack_id, refused_because)"
+            " values ('one', 'ready', %s, 'Sample', '1', %s, %s)",
+            [SAMPLE.id, pack.id, because],
+        )
+    assert (listed(run)[pack.id]["refused_by"], listed(run)[pack.id]["refused_because"]) == (1, because)
+    last = said(run("list")).splitlines()[-1]
+    assert last == f"A worker can't use {pack.id[:12]} and draws on with the pack before: {because}"
 
 
 def test_a_pack_for_other_weights_is_not_promoted(run: Run, tmp_path: Path) -> None:

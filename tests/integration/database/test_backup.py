@@ -54,11 +54,13 @@ def _programs() -> Path:
 
 
 async def found(url: str, data_dir: Path, job_id: UUID) -> Job:
-    """The job with its four images, read and compared with their checksums."""
-    database, images = (
-        Database(url, application_name="test", max_connections=1),
-        ImageStore.on_disk(data_dir / "images"),
-    )
+    """The job with its four images on disk, read and compared with their checksums."""
+    return await found_in(ImageStore.on_disk(data_dir / "images"), url, job_id)
+
+
+async def found_in(images: ImageStore, url: str, job_id: UUID) -> Job:
+    """The job with its four images in this store, read and compared with their checksums."""
+    database = Database(url, application_name="test", max_connections=1)
     await database.open()
     try:
         async with database.transaction() as connection:

@@ -40,6 +40,27 @@ def test_missing_images_and_a_held_deletion_are_problems(chosen: dict[str, str],
     assert "held back for 3 hours" in told.says("deletion")
 
 
+def test_a_pack_that_workers_refuse_is_a_problem_and_says_why(chosen: dict[str, str], database_url: str) -> None:
+    assert examined(chosen).state("pack") == "ok"
+    for name in ("one", "two"):
+        execute(
+            database_url,
+            "insert into worker (id, state, pack_id, pack_name, pack_version, refused_pack_id, refused_because)"
+            " values (%s, 'ready', %s, 'Brand', '1', %s, 'The LoRA is empty: copy it again.')",
+            name,
+            "a" * 64,
+            "b" * 64,
+        )
+    told = examined(chosen)
+    assert told.problems() == ["pack"]
+    assert told.says("pack").startswith(
+        "2 live workers can't use the brand pack bbbbbbbbbbbb; people still get the one before. The LoRA is empty: copy"
+        " it again."
+    )
+    execute(database_url, "update worker set seen_at = now() - interval '1 minute'")
+    assert examined(chosen).state("pack") == "ok"  # it is not known any more
+
+
 def test_stuck_waiting_and_failed_jobs_are_reported(chosen: dict[str, str], database_url: str) -> None:
     for _ in range(4):
         asyncio.run(complete_job(database_url))

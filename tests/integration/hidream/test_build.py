@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from onbrand.packs.base import Base
 from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Probe, load_pack
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_base, tiny_lora, tiny_pipeline
 
+MEASURED = Probe((1.0,) * 8, (2.0,) * 8)
 FILES = [MANIFEST, "README.md", "lora.safetensors"]
 
 
@@ -74,6 +76,7 @@ def test_a_pack_is_complete_and_has_the_values_of_the_file_and_the_model(
     modules = adapted_modules(tiny_pipeline().transformer)
     assert manifest.lora == Lora("lora.safetensors", RANK, ALPHA, 1.0, modules)
     assert math.dist(manifest.probe.base, manifest.probe.fused) > 0.01
+    assert manifest.probe.precision == "float32"
 
 
 def test_the_manifest_is_canonical_so_the_packs_id_is_its_checksum(pack: BrandPack) -> None:
@@ -137,7 +140,10 @@ def test_an_existing_folder_is_not_changed(base: Base, lora_file: Path, tmp_path
         ({"examples": ("",)}, r"examples \(allowed: at most 6, each of 1 to 100"),
         ({"name": ""}, "name"),
         ({"name": "two\nlines"}, "name"),
-        ({"shift": math.nan}, "shift|manifest"),
+        ({"shift": math.nan}, r"shift \(allowed: above 0 and at most 20\)"),
+        ({"guidance_scale": math.inf}, r"guidance_scale \(allowed: 0 to 30\)"),
+        ({"scale": math.nan}, r"lora\.scale"),
+        ({"prompt_suffix": "x" * 201}, r"prompt_suffix \(allowed: at most 200 characters\)"),
         ({"examples": ("x",) * 7}, "examples"),
     ],
 )
@@ -182,6 +188,65 @@ def test_an_interrupted_build_leaves_no_pack(base: Base, lora_file: Path, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         built(base, lora_file, tmp_path / "x", probe=interrupted)
     assert not list(tmp_path.iterdir())
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing is cleaned up after it."""
+
+
+def test_what_a_killed_build_left_behind_is_deleted_and_what_is_being_written_is_not(
+    base: Base, lora_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> Probe:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            built(base, lora_file, tmp_path / "x", probe=killed)
+    (left,) = tmp_path.iterdir()
+    of_another = tmp_path / f".y.{'0' * 32}"
+    of_another.mkdir()
+    others: list[Path] = []
+
+    def meanwhile(*_: object) -> Probe:
+        (mine,) = set(tmp_path.iterdir()) - {of_another}
+        assert mine.name != left.name
+        if not others:  # a second build of the same pack begins now, and is the first to end
+            others.append(mine)
+            built(base, lora_file, tmp_path / "x", probe=while_another_writes)
+        return MEASURED
+
+    def while_another_writes(*_: object) -> Probe:
+        assert others[0].exists()
+        return MEASURED
+
+    with pytest.raises(DataDirUnwritable):  # it is there now
+        built(base, lora_file, tmp_path / "x", probe=meanwhile)
+    assert sorted(tmp_path.iterdir()) == sorted([of_another, tmp_path / "x"])
+
+
+def test_a_pack_is_on_the_disk_before_it_has_its_name(
+    base: Base, lora_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def note_sync(descriptor: int) -> None:
+        done.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    def note_rename(source: Path, destination: Path) -> None:
+        done.append("rename")
+        rename(source, destination)
+
+    monkeypatch.setattr("os.fsync", note_sync)
+    monkeypatch.setattr("os.rename", note_rename)
+    built(base, lora_file, tmp_path / "new" / "pack", probe=lambda *_: MEASURED)
+    before, after = done[: done.index("rename")], done[done.index("rename") + 1 :]
+    assert {name for name in before if not name.startswith(".pack.")} == set(FILES)
+    assert before[-1].startswith(".pack.")
+    assert after == ["pack", "new", tmp_path.name]
 
 
 def test_a_destination_that_is_not_writable_is_named(base: Base, lora_file: Path, tmp_path: Path) -> None:

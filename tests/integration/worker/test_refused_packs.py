@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from onbrand.errors import PackNotFound, PackUnfit, StoredPackDamaged
+from onbrand.jobs import workers
+from onbrand.jobs.workers import RefusedPack
 from onbrand.packs.store import PackStore
 from onbrand.worker import switching
 from tests.integration.worker.harness import WorkerHarness, until
@@ -27,6 +29,12 @@ from tests.packs import MINI, SAMPLE
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(switching, "LOOK_EVERY_SECONDS", 0.1)
+
+
+async def refused_packs(harness: WorkerHarness) -> dict[str, RefusedPack]:
+    """What `onbrand pack list` and `onbrand doctor` read."""
+    async with harness.database.transaction() as connection:
+        return await workers.refused_packs(connection)
 
 
 @pytest.mark.parametrize("harm", ["damaged", "gone", "refuses", "dies", "unfit"])
@@ -51,6 +59,9 @@ async def test_a_pack_that_cannot_be_had_leaves_the_old_one_drawing(
 
         (said,) = await until(told)
         await announced(harness, SAMPLE)
+        (refused,) = (await until(lambda: refused_packs(harness))).values()
+        assert (refused.pack_id, refused.workers) == (pack.id, 1)
+        assert said.endswith(refused.because)
     assert said.startswith(f"The brand pack {pack.id[:12]} can't be used, so {SAMPLE.id[:12]} draws on")
     await check_packs(harness, job_ids)
     assert {drawn_with(harness, job_id)[0] for job_id in job_ids} == {SAMPLE.id}
@@ -90,8 +101,14 @@ async def test_a_refused_pack_is_tried_again_after_a_while_or_when_the_alias_mov
         now += 59
         await harness.ended(await harness.submit())
         await announced(harness, other)
+        assert list(await refused_packs(harness)) == [pack.id]
         now += 1
         await announced(harness, pack)
+
+        async def cleared() -> bool:
+            return not await refused_packs(harness)
+
+        await until(cleared)
     assert refusals() == 2
 
 

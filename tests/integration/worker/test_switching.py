@@ -65,12 +65,12 @@ async def test_an_idle_worker_changes_to_a_promoted_pack_by_itself_and_back(harn
     assert harness.notes.count("load") == 3
 
 
-async def test_a_change_is_announced_as_loading_with_the_new_pack(harness: WorkerHarness) -> None:
+async def test_the_style_keeps_its_name_until_the_new_pack_is_loaded(harness: WorkerHarness) -> None:
     (pack,) = await stored_packs(harness, name="slow")
     async with harness.worker():
         await announced(harness, SAMPLE)
         await promote(harness, pack)
-        await announced(harness, pack, "loading")
+        await announced(harness, SAMPLE, "loading")
         await announced(harness, pack, "ready")
 
 
