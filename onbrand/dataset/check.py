@@ -35,7 +35,7 @@ from onbrand.dataset.survey import Seen, Survey, Tell, survey
 
 LEAST, MOST = 30, 50  # pictures that a data set should have
 THUMBNAIL = 384  # pixels
-_MOST_PAIRS_OF = 400  # pictures: comparing more with each other takes minutes
+_MOST_PAIRS_OF = 200  # pictures: comparing more with each other takes too long
 _FOREIGN = 0.06  # in Oklab from the others' palette
 _FOREIGN_SHARE = 0.02  # of the picture
 _MOST_NAMED = 3  # features in one sentence

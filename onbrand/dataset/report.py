@@ -36,7 +36,7 @@ def page(checked: Checked) -> str:
         '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">',
         '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">',
-        f"<title>{name}: illustrations checked</title><style>{style}</style></head><body>",
+        f"<title>{name}: illustrations checked</title><style>{style}</style></head><body><main>",
         *_head(checked, name),
         *_findings(checked, Severity.ERROR),
         *_sheet(checked),
@@ -44,7 +44,7 @@ def page(checked: Checked) -> str:
         *_findings(checked, Severity.WARNING),
         *_notes(checked),
         *_strips(checked),
-        f"<footer>Onbrand {__version__}. The folder was only read. {_digest(checked)}</footer></body></html>",
+        f"</main><footer>Onbrand {__version__}. The folder was only read. {_digest(checked)}</footer></body></html>",
     ]
     return "\n".join(parts)
 
