@@ -6,8 +6,10 @@ The folder is only read. What is wrong with a file is found where the file is re
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -54,6 +56,7 @@ class Look:
     fingerprint: Fingerprint
     ground: np.ndarray  # (3,) Oklab
     thumbnail: bytes  # WebP
+    png: bytes | None  # the normalised picture, if it is to be written
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,15 @@ class Checked:
         )
 
 
-def check(folder: Path, tell: Tell = lambda *_: None) -> Checked:
+def check(folder: Path, tell: Tell = lambda *_: None, *, keep_pictures: bool = False) -> Checked:
     """Find everything that a designer should know about a folder.
+
+    With `keep_pictures` the result holds the normalised pictures as PNG, some 0.3 MB each, for `fix.write_fixed`.
 
     Raises:
         DatasetRefused: it is no folder, or cannot be read.
     """
-    found = survey(folder, _look, tell)
+    found = survey(folder, partial(_look, keep_picture=keep_pictures), tell)
     names, seen = list(found.seen), list(found.seen.values())
     features = _with_palette_distance(seen)
     others = [one.entry.name for one in seen if not _is_on(one, found.ground)]
@@ -122,13 +127,27 @@ def check(folder: Path, tell: Tell = lambda *_: None) -> Checked:
     return replace(checked, digest=dataset_digest(checked.illustrations())) if checked.is_usable else checked
 
 
-def _look(pixels: np.ndarray) -> Look:
+def _look(pixels: np.ndarray, *, keep_picture: bool) -> Look:
     seen = view(pixels)
     image = BytesIO()
     Image.fromarray(resized(pixels, THUMBNAIL)).save(image, "WEBP", quality=88, method=2)
     colours = colours_of(seen)
-    thing = without_ground(colours, seen.ground)
-    return Look(measure(pixels, seen), colours, thing, fingerprint(seen), seen.ground, image.getvalue())
+    return Look(
+        features=measure(pixels, seen),
+        colours=colours,
+        thing=without_ground(colours, seen.ground),
+        fingerprint=fingerprint(seen),
+        ground=seen.ground,
+        thumbnail=image.getvalue(),
+        png=_png(pixels) if keep_picture else None,
+    )
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """Run-length matching suits flat illustrations, and is four times as fast as zlib's default."""
+    stored = BytesIO()
+    Image.fromarray(pixels).save(stored, "PNG", compress_type=zlib.Z_RLE)
+    return stored.getvalue()
 
 
 def _previews(found: Survey[Look]) -> dict[str, bytes]:

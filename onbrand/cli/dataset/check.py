@@ -55,7 +55,7 @@ def check_command(
     if report is not None and is_inside(report, folder):
         raise DatasetRefused("The report would be inside the folder, which is never touched. Name a file elsewhere.")
     with Telling() as tell:
-        checked = check(folder, tell)
+        checked = check(folder, tell, keep_pictures=fix is not None)
         html = page(checked)
         is_fixed = fix is not None and checked.is_usable
         if fix is not None and is_fixed:
