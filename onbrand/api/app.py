@@ -249,8 +249,9 @@ def _document_shapes(app: FastAPI) -> None:
             for operation in path.values():
                 if "401" in operation["responses"]:
                     operation["security"] = [{"bearer": []}]
-                if "requestBody" not in operation:  # FastAPI adds a 422 for path parameters, and Onbrand answers 404
-                    operation["responses"].pop("422", None)
+                # FastAPI adds a 422 of its own shape for path parameters, and Onbrand answers 404.
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
         document["components"]["schemas"].pop("HTTPValidationError", None)
         document["components"]["schemas"].pop("ValidationError", None)
         return document

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -187,12 +188,17 @@ async def note_saved(identity: Member, job_id: JobId, services: ServicesOfProces
         await usage.note_saved(connection, job_id)
 
 
-@router.post("/jobs/{job_id}/question", responses=problems(404, 410))
-async def ask_question(identity: Member, job_id: JobId, services: ServicesOfProcess) -> Question:
+@router.post("/jobs/{job_id}/question", responses=problems(404, 410, 422))
+async def ask_question(
+    identity: Member,
+    job_id: JobId,
+    services: ServicesOfProcess,
+    instead_of: Annotated[UUID | None, Query(description="a job they were asked about and have not answered")] = None,
+) -> Question:
     """Whether the page should ask this person now if the job was useful: at most once in 14 days."""
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)
-        return Question(ask=await usage.ask(connection, job))
+        return Question(ask=await usage.ask(connection, job, instead_of=instead_of))
 
 
 @router.put(

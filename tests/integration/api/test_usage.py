@@ -20,8 +20,9 @@ from tests.integration.api.service import Person, Service, assert_problem, runni
 CANARY = "a teapot canary7f3a91"
 
 
-async def ask(person: Person, job_id: str) -> bool:
-    answer = await person.http.post(f"/jobs/{job_id}/question")
+async def ask(person: Person, job_id: str, *, instead_of: str | None = None) -> bool:
+    parameters = {} if instead_of is None else {"instead_of": instead_of}
+    answer = await person.http.post(f"/jobs/{job_id}/question", params=parameters)
     assert answer.status_code == 200, answer.text
     granted: bool = answer.json()["ask"]
     return granted
@@ -68,6 +69,26 @@ async def test_of_twenty_tabs_that_ask_at_once_one_may(member: Person) -> None:
     assert granted.count(True) == 1
     again = await asyncio.gather(*(ask(member, job_id) for job_id in jobs))
     assert again == granted
+
+
+async def test_a_question_without_an_answer_moves_to_a_newer_run(service: Service, member: Person) -> None:
+    first, second, third = [(await member.complete())[0] for _ in range(3)]
+    assert await ask(member, first)
+    assert not await ask(member, third, instead_of=second)  # nobody was asked about that one
+    assert await ask(member, second, instead_of=first)
+    assert not await ask(member, first)
+    assert_problem(await answer(member, first, useful=True), 409, "not_asked")
+    assert (await answer(member, second, useful=True)).status_code == 204
+    assert not await ask(member, third, instead_of=second)  # answered
+    assert await kept(service, second) == (True, None)
+
+
+async def test_somebody_elses_question_cannot_be_moved(service: Service, member: Person, stranger: Person) -> None:
+    (mine, _), (theirs, _) = await member.complete(), await stranger.complete()
+    assert await ask(member, mine)
+    await ask(stranger, theirs, instead_of=mine)
+    assert await kept(service, mine) == (None, None)
+    assert (await answer(member, mine, useful=True)).status_code == 204
 
 
 async def test_one_persons_question_is_not_anothers(member: Person, stranger: Person) -> None:

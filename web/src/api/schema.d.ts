@@ -323,6 +323,11 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+            /**
+             * Started At
+             * @description when the latest attempt began; null before the first
+             */
+            started_at: string | null;
             /** Completed At */
             completed_at: string | null;
             /**
@@ -1342,7 +1347,10 @@ export interface operations {
     };
     ask_question: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description a job they were asked about and have not answered */
+                instead_of?: string | null;
+            };
             header?: never;
             path: {
                 job_id: string;
@@ -1416,6 +1424,15 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

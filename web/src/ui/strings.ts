@@ -128,7 +128,8 @@ export const strings = {
     copyPrompt: 'Copy prompt',
     editPrompt: 'Edit prompt',
     remove: 'Remove',
-    took: (count: number) => `took ${seconds(count)}`,
+    took: (ms: number) => `took ${seconds(Math.max(1, Math.round(ms / 1_000)))}`,
+    waited: (ms: number) => `waited ${seconds(Math.round(ms / 1_000))}`,
     keptUntil: (date: string) => `kept until ${date}`,
     truncated: (ignored: string) =>
       ignored === ''
