@@ -40,6 +40,7 @@ def web_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("index.html", "auth.html"):
         (directory / name).write_text(f"<!doctype html><title>{name}</title>")
     (directory / "favicon.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (directory / "favicon.ico").write_bytes(b"\0\0\1\0")
     (directory / "assets").mkdir()
     (directory / "assets" / "app-0123abcd.js").write_text("export {};")
     (directory / "assets" / "app-0123abcd.js.gz").write_bytes(gzip.compress(b"export {};"))
