@@ -330,17 +330,14 @@ class GroupClaimMissing(ProblemError):
     """The token has neither groups nor roles: the app registration does not emit them."""
 
     status, code, title = 403, "group_claim_missing", "Group membership unknown"
-    detail = "Your sign-in doesn't say which groups you're in. Ask the administrator to add the groups claim."
+    detail = "Your sign-in doesn't say which groups you're in. Ask your administrator for access."
 
 
 class GroupOverage(ProblemError):
     """The person is in so many groups that Entra left the list out of the token (`_claim_names`)."""
 
     status, code, title = 403, "group_overage", "Too many groups to list"
-    detail = (
-        "You're in too many groups for your sign-in to list them. Ask your administrator for access: the application"
-        " must emit only the groups assigned to it, or an app role."
-    )
+    detail = "You're in too many groups for your sign-in to list them. Ask your administrator for access."
 
 
 class NotInGroup(ProblemError):

@@ -60,6 +60,11 @@ export const strings = {
     askFor: 'To get access, send this text to the person who manages Onbrand:',
     request: (username: string, title: string, code: string) =>
       `Please give ${username} access to Onbrand. The page says: "${title}" (${code}).`,
+    /** What the administrator does about it, added to the text to send. */
+    remedies: {
+      group_claim_missing: 'To do: add the groups claim to the app registration.',
+      group_overage: 'To do: let the application emit only the groups assigned to it, or an app role.',
+    } as Record<string, string>,
     copy: 'Copy request text',
     otherAccount: 'Use another account',
   },
