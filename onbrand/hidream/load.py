@@ -252,9 +252,9 @@ def load_decoder(
     config = _config(base, "vae")
     stream = stream_tensors(base.folder, base.within("vae"), on_bytes=on_bytes)
     if model.decoder == "pca":
-        with torch.device("meta"):
-            network = PcaVae(config["latent_channels"], config["w16"], config["w128"], config["w256"])
-        load_state(network.to_empty(device=device), stream)
+        # Not on the meta device, whose random numbers import sympy: it is small.
+        network = PcaVae(config["latent_channels"], config["w16"], config["w128"], config["w256"]).to(device)
+        load_state(network, stream)
         return PcaDecoder(network.eval(), 2 ** (len(config["block_out_channels"]) - 1))
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 

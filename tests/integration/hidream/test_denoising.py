@@ -101,8 +101,10 @@ def by_diffusers(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> T
 def by_diffusers_with_our_seeds(pipeline: Any, name: str) -> Tensor:
     """The pipeline's latents with our scheduler, which gives each image of the batch its own noise."""
     latents, generators = prepare_latents(SEEDS, 4, SIZE)
-    scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
-    scheduler.generators = generators
+    scheduler = DIFFUSERS_SCHEDULERS[name]()
+    if isinstance(scheduler, FlowMatchLCMScheduler):
+        scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
+        scheduler.generators = generators
     return by_diffusers(pipeline, name, scheduler, latents)
 
 
