@@ -6,10 +6,12 @@ compares the owner, except those of `prompt_of` and `find_image`. The database's
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
+import psycopg
 from psycopg.rows import DictRow
 
 from onbrand.database.pool import Connection
@@ -28,6 +30,11 @@ _COLUMNS: LiteralString = (
     "id, tenant_id, user_id, prompt, prompt_truncated, prompt_ignored, seeds, status, phase, step, steps, percent,"
     " attempt, result_attempt, error_code, pack_id, pack_name, pack_version, created_at, started_at, completed_at,"
     " expires_at"
+)
+# `set local` would last until the end of the transaction.
+_ONE_SUBMISSION: LiteralString = (
+    "set local lock_timeout = '500ms'; select pg_advisory_xact_lock(hashtextextended('onbrand submission', 0));"
+    " set local lock_timeout to default"
 )
 
 
@@ -69,6 +76,7 @@ async def submit(
             if earlier["prompt"] != prompt:
                 raise IdempotencyKeyReused
             return Submitted(earlier["id"], is_new=False)
+    await _take_turn(connection)
     await check_limits(connection, owner, limits)
     job_id, seed = uuid4(), new_seed()
     await connection.execute(
@@ -81,6 +89,17 @@ async def submit(
     )
     await deliver(connection, job_id)
     return Submitted(job_id, is_new=True)
+
+
+async def _take_turn(connection: Connection) -> None:
+    """Let the submissions of all people commit one after the other, so that each counts those before it.
+
+    Otherwise people who submit at the same moment are each told that nobody is before them. A submission that takes
+    long (its process was frozen, say) is waited for only half a second: a wrong estimate is better than an error.
+    """
+    with suppress(psycopg.errors.LockNotAvailable):
+        async with connection.transaction():
+            await connection.execute(_ONE_SUBMISSION)
 
 
 async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
