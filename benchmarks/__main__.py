@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     api,
     chaos,
+    crowd,
     drawing,
     fairness,
     lighthouse,
@@ -60,6 +61,7 @@ def main(arguments: list[str]) -> int:
         "responsiveness": responsiveness.measure,
         "lighthouse": lighthouse.measure,
         "api": api.measure,
+        "crowd": crowd.measure,
         "fairness": fairness.measure,
         "load": load.measure,
         "recovery": recovery.measure,

@@ -121,7 +121,7 @@ def load_pipeline(
     """
     base.require_fit(pack.manifest)
     manifest, model = pack.manifest, _model(base)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device()
     chosen = plan_for_device(base, model, device, precision)
     on_plan(f"{model.title} on {_name(device)}: {chosen}")
     stages = StageTimer(on_stage)
@@ -160,13 +160,18 @@ def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
         WeightsMissing, WeightsUnusable, NotEnoughMemory: as for `load_pipeline`.
         LoraWithoutEffect: the LoRA changes almost nothing.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device()
     chosen = plan_for_device(base, _model(base), device, PrecisionChoice.AUTO)
     outputs = []
     for adapter in (None, (lora_file, lora)):
         outputs.append(health.probe_output(load_transformer(base, adapter, chosen, device)))
         gc.collect()  # a transformer with offloaded blocks is a reference cycle
     return health.make_probe(outputs[0], outputs[1], chosen.precision)
+
+
+def find_device() -> torch.device:
+    """Where pictures are drawn: on the GPU, if torch sees one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def plan_for_device(base: Base, model: Model, device: torch.device, precision: PrecisionChoice) -> Plan:
