@@ -21,7 +21,7 @@ from onbrand.errors import (
     JobExpired,
     JobNotFound,
 )
-from onbrand.jobs.limits import Limits, check_limits
+from onbrand.jobs.limits import CLOCK, Limits, check_limits
 from onbrand.jobs.models import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
 from onbrand.jobs.queue import deliver
 
@@ -80,8 +80,9 @@ async def submit(
     await check_limits(connection, owner, limits)
     job_id, seed = uuid4(), new_seed()
     await connection.execute(
-        "insert into job (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds, is_more)"
-        " values (%(id)s, %(tenant)s, %(user)s, %(key)s, %(prompt)s, %(seed)s, %(seeds)s, exists ("
+        "insert into job"
+        " (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds, created_at, queued_at, is_more)"
+        f" values (%(id)s, %(tenant)s, %(user)s, %(key)s, %(prompt)s, %(seed)s, %(seeds)s, {CLOCK}, {CLOCK}, exists ("
         "  select from job where tenant_id = %(tenant)s and user_id = %(user)s and status = 'complete'"
         "  and hashtextextended(prompt, 0) = hashtextextended(%(prompt)s, 0) and prompt = %(prompt)s"
         "  and expires_at > now() and expiring_at is null))",

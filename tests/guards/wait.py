@@ -17,6 +17,13 @@ GUARDS = (
         (f"{_FORECAST}::test_people_who_submit_at_the_same_moment_are_told_of_each_other",),
     ),
     Guard(
+        "a place that was told is not given to a submission that began before",
+        "service.submit",
+        "{CLOCK}, {CLOCK}",
+        "now(), now()",
+        (f"{_FORECAST}::test_places_are_in_the_order_in_which_people_were_told",),
+    ),
+    Guard(
         "a busy machine's pace counts for those who wait, too",
         "_of_waiting",
         "pace * usual.typical",

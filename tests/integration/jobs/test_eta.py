@@ -100,6 +100,16 @@ async def test_people_who_submit_at_the_same_moment_are_told_of_each_other(datab
     pytest.fail("each was told to be the first")
 
 
+async def test_places_are_in_the_order_in_which_people_were_told(database: Database) -> None:
+    """A submission that began first and waited for others is behind them."""
+    async with database.transaction() as connection:
+        await connection.execute("select")  # it has begun
+        assert (await outlook(database, await submit(database, ANNA))).queue_position == 1
+        later = await service.submit(connection, BERT, "a teapot", idempotency_key=None, limits=LIMITS)
+        job = await service.find(connection, BERT, later.job_id)
+        assert (await eta.outlook(connection, job)).queue_position == 2
+
+
 async def test_a_submission_that_hangs_holds_up_nobody(database: Database) -> None:
     async with database.transaction() as connection:
         await service.submit(connection, ANNA, "a teapot", idempotency_key=None, limits=LIMITS)
