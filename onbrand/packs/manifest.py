@@ -165,7 +165,7 @@ def pack_id(manifest: Manifest) -> str:
 
 
 def document_of(manifest: Manifest) -> bytes:
-    """The manifest as canonical JSON. What was added later is left out where it is not set: older packs keep their ids."""
+    """The manifest as canonical JSON. What was added later is left out where it is not set, so packs keep their ids."""
     fields = asdict(manifest)
     if manifest.probe.precision is None:
         del fields["probe"]["precision"]
