@@ -68,8 +68,8 @@ GUARDS = (
     Guard(
         "a body is declared as UTF-8",
         "_check_media_type",
-        '" or str(charset).lower() not in ("utf-8", "utf8")',
-        '"',
+        "_JSON_IN_UTF8.fullmatch(declared[0].strip(",
+        're.match("application/json(;|$)", declared[0].strip(',
         (f"{_GENERATE}::test_only_json_in_utf8_is_taken",),
     ),
     Guard(
