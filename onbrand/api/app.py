@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 5
 _KEYS_RETRY_SECONDS = 0.5
+_KEYS_LOOK_SECONDS = 60.0  # between two looks at whether the signing keys must be fetched again
 _BACKLOG = 2048  # connections that wait to be accepted
 # How many connections are accepted before `protocol` counts them. By default asyncio accepts the whole backlog at once.
 # That can be more files than this process may open, and asyncio then logs thousands of errors a second.
@@ -217,14 +218,18 @@ class _Server(uvicorn.Server):
 
 
 async def _load_keys(verifier: TokenVerifier) -> None:
+    """Load the keys, and go on: a service that nobody used for hours would accept a key that was withdrawn since."""
+    are_loaded = False
     while True:
         try:
             await asyncio.to_thread(verifier.load_keys)
         except KeysUnavailable:
             await asyncio.sleep(_KEYS_RETRY_SECONDS)
-        else:
+            continue
+        if not are_loaded:
             logger.info("The sign-in service's keys are loaded", extra={"action": "keys_loaded"})
-            return
+            are_loaded = True
+        await asyncio.sleep(_KEYS_LOOK_SECONDS)
 
 
 async def _maintain(services: Services) -> None:
