@@ -206,6 +206,10 @@ class Settings(BaseSettings):
             problems.append("ONBRAND_ENV=production refuses local sign-in; set ONBRAND_AUTH=entra")
         if self.database_url is None:
             problems.append("ONBRAND_ENV=production needs ONBRAND_DATABASE_URL")
+        if self.storage_url is None:
+            problems.append("ONBRAND_ENV=production needs ONBRAND_STORAGE_URL")
+        if "model" not in self.model_fields_set:
+            problems.append("ONBRAND_ENV=production needs ONBRAND_MODEL; the default, mini, is a sample")
         return problems
 
     def _origin_problems(self) -> list[str]:

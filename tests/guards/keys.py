@@ -75,6 +75,27 @@ GUARDS = (
         (_PRODUCTION,),
     ),
     Guard(
+        "production names its image store",
+        "_production_problems",
+        'problems.append("ONBRAND_ENV=production needs ONBRAND_STORAGE_URL")',
+        "pass",
+        (_PRODUCTION,),
+    ),
+    Guard(
+        "production names its model",
+        "_production_problems",
+        '"model" not in self.model_fields_set',
+        "False",
+        (_PRODUCTION,),
+    ),
+    Guard(
+        "pictures are for one user of the machine",
+        "open_storage",
+        "mode=0o700, ",
+        "",
+        ("tests/integration/storage/test_local_disk.py",),
+    ),
+    Guard(
         "production refuses an issuer without TLS",
         "_sign_in_problems",
         "self.env is not Environment.PRODUCTION and url.hostname in LOOPBACK_HOSTS",
