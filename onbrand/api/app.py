@@ -24,6 +24,7 @@ from onbrand.api.metrics import Metrics
 from onbrand.api.middleware import OuterMiddleware, UnexpectedErrors
 from onbrand.api.protocol import KEEP_ALIVE_SECONDS, Protocol
 from onbrand.api.schemas import AnswerRequest, GenerateRequest, Problem
+from onbrand.api.watching import JobWatch
 from onbrand.config import Environment, Settings, SignIn
 from onbrand.database.pool import Database
 from onbrand.errors import KeysUnavailable, PortBusy
@@ -60,12 +61,14 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
         PageNotBuilt: `web_dir` holds no built page.
         DataDirUnwritable: the folder of the images cannot be made.
     """
+    database = Database(database_url, application_name="onbrand api", max_connections=MAX_CONNECTIONS)
     services = Services(
         settings=settings,
-        database=Database(database_url, application_name="onbrand api", max_connections=MAX_CONNECTIONS),
+        database=database,
         images=ImageStore.open(settings),
         verifier=TokenVerifier(settings.directory),
         metrics=Metrics(),
+        watch=JobWatch(database),
     )
     production = settings.env is Environment.PRODUCTION
 

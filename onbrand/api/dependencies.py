@@ -11,6 +11,7 @@ from fastapi import Depends, Header, Path, Request
 from pydantic import WithJsonSchema
 
 from onbrand.api.metrics import Metrics
+from onbrand.api.watching import JobWatch
 from onbrand.config import Settings
 from onbrand.database.pool import Database
 from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound
@@ -31,6 +32,7 @@ class Services:
     images: ImageStore
     verifier: TokenVerifier
     metrics: Metrics
+    watch: JobWatch
 
 
 class State(TypedDict):

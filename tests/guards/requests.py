@@ -211,4 +211,25 @@ GUARDS = (
         "return",
         (f"{_CONNECTIONS}::test_a_client_that_takes_nothing_of_its_answer_is_given_up",),
     ),
+    Guard(
+        "streams look at the database together",
+        "get_job_events",
+        "services.watch.follow(",
+        "type(services.watch)(services.database).follow(",
+        (f"{_API}/test_events.py::test_sixty_streams_of_a_job_look_at_it_together",),
+    ),
+    Guard(
+        "streams that begin together look once",
+        "first_view",
+        "self._opening.get(key)",
+        "None",
+        (f"{_API}/test_events.py::test_sixty_streams_of_a_job_look_at_it_together",),
+    ),
+    Guard(
+        "a stream ends with its token",
+        "get_job_events",
+        "identity.expires_at + LEEWAY_SECONDS - time.time()",
+        "float(10**6)",
+        (f"{_API}/test_events.py::test_a_stream_ends_when_its_token_does_and_a_fresh_one_takes_it_up",),
+    ),
 )

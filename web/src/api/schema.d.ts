@@ -57,7 +57,9 @@ export interface paths {
         };
         /**
          * Get Job Events
-         * @description The job each time it changes, until it has ended. If the database does not answer the stream ends: poll then.
+         * @description The job each time it changes, until it has ended.
+         *
+         *     The stream also ends when the token expires, and if the database does not answer: connect again, or poll.
          */
         get: operations["get_job_events"];
         put?: never;
