@@ -148,6 +148,7 @@ class Settings(BaseSettings):
     max_queued: Annotated[int, Field(ge=1, le=10000)] = 500
     max_queued_per_user: Annotated[int, Field(ge=1, le=1000)] = 10
     max_submitted_per_minute: Annotated[int, Field(ge=1, le=10000)] = 30
+    max_requests_per_second: Annotated[int, Field(ge=1, le=100000)] = 50
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 100
 
     log_level: str = "INFO"

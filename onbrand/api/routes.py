@@ -203,6 +203,7 @@ async def ask_question(
 )
 async def answer_question(identity: Member, job_id: JobId, services: ServicesOfProcess, request: Request) -> None:
     """The person's answer to the question whether this job was useful. A later answer replaces an earlier one."""
+    services.answers.admit(identity.owner)
     body = await read_json(request, AnswerRequest)
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)
