@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import (
     api,
+    attack,
     chaos,
     drawing,
     fairness,
@@ -62,6 +63,7 @@ def main(arguments: list[str]) -> int:
         "api": api.measure,
         "fairness": fairness.measure,
         "load": load.measure,
+        "attack": attack.measure,
         "recovery": recovery.measure,
         "start": start.measure,
         "timing": timing.measure,

@@ -229,8 +229,8 @@ GUARDS = (
     Guard(
         "who takes the least makes room",
         "Protocol.rank",
-        "return 2, rate",
-        "return 2, -rate",
+        "LEAST_RATE else 2), rate",
+        "LEAST_RATE else 2), -rate",
         (f"{_SLOW}::test_who_reads_slower_than_the_others_makes_room",),
     ),
     Guard(
