@@ -55,7 +55,8 @@ async def _measure() -> list[Figure]:
         (page / "assets").mkdir(parents=True)
         (page / "index.html").write_text("<!doctype html><title>Onbrand</title>")
         (page / "assets" / "index.js").write_bytes(os.urandom(SCRIPT_BYTES // 2).hex().encode())
-        async with running_deployment(Path(name), {"WEB_DIR": str(page)}, workers=1) as deployment:
+        settings = {"WEB_DIR": str(page), "MAX_REQUESTS_PER_SECOND": "50"}  # the default
+        async with running_deployment(Path(name), settings, workers=1) as deployment:
             figures += await asyncio.to_thread(lambda: list(_all(deployment)))
     return figures
 
