@@ -200,9 +200,9 @@ GUARDS = (
     ),
     Guard(
         "connections that send nothing keep nobody out",
-        "Protocol.rank",
-        "if self.is_quiet:",
-        "if False:",
+        "_to_spare",
+        "if ranked:",
+        "if ranked and False:",
         (f"{_CONNECTIONS}::test_idle_connections_make_room_for_a_new_one",),
     ),
     Guard(

@@ -14,6 +14,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from onbrand.api import watching
 from onbrand.identity.tokens import LEEWAY_SECONDS
 from onbrand.jobs import attempts
 from onbrand.jobs import service as jobs_service
@@ -116,8 +117,10 @@ async def test_sixty_streams_of_a_job_look_at_it_together(member: Person, monkey
             assert (await anext(jobs))["status"] == "queued"
         assert looks["find"] < 30  # also while they were opened
         looks.update(find=0, versions=0)
+        began = time.monotonic()
         await asyncio.to_thread(wait_until, lambda: looks["versions"] > 8, 20)
         assert looks["find"] <= looks["versions"] + 1
+        assert looks["versions"] - 2 <= (time.monotonic() - began) / watching._LOOK_SECONDS  # one task looks
         await member.http.delete(f"/jobs/{job_id}")
         for jobs in seen:
             assert [job["status"] async for job in jobs][-1] == "failed"
