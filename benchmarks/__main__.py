@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import (
     api,
+    attack,
     chaos,
     crowd,
     drawing,
@@ -64,6 +65,7 @@ def main(arguments: list[str]) -> int:
         "crowd": crowd.measure,
         "fairness": fairness.measure,
         "load": load.measure,
+        "attack": attack.measure,
         "recovery": recovery.measure,
         "start": start.measure,
         "timing": timing.measure,

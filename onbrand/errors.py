@@ -27,7 +27,7 @@
     │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   421  HostNotAllowed   431  HeadersTooLarge
     │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
     │   │        CommentTooLong  CommentInvalid
-    │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull
+    │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull  TooManyRequests
     │   ├── 500  InternalError  ImageCorrupt
     │   └── 503  DatabaseUnavailable  ImageStoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job failed: the job stores it as `error.code`
@@ -527,6 +527,13 @@ class QueueFull(ProblemError):
 
     status, code, title = 429, "queue_full", "The queue is full"
     detail = "Too many generations are waiting in the whole studio. Try again in a minute; your prompt isn't lost."
+
+
+class TooManyRequests(ProblemError):
+    """A person, or an address without a valid token, makes too many: `ONBRAND_MAX_REQUESTS_PER_SECOND`."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
+    detail = "More requests came from you than one person may make. Wait a moment and try again."
 
 
 class InternalError(ProblemError):

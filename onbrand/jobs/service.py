@@ -1,7 +1,7 @@
 """Jobs as their owners use them: submit, find, cancel. What workers do to jobs is in `attempts`.
 
 Functions take the caller's connection: the caller opened the transaction and decides when it commits. Each statement
-compares the owner, except those of `prompt_of` and `find_image`. The database's clock is the only one.
+compares the owner, except those of `prompt_of`, `versions` and `find_image`. The database's clock is the only one.
 """
 
 from __future__ import annotations
@@ -125,6 +125,12 @@ async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
     if row["expired"]:
         raise JobExpired
     return _job(row)
+
+
+async def versions(connection: Connection, job_ids: list[UUID]) -> dict[UUID, str]:
+    """Of each job that exists, a text that changes with its row. It says nothing else of the job."""
+    cursor = await connection.execute("select id, xmin::text as version from job where id = any(%s)", [job_ids])
+    return {row["id"]: row["version"] for row in await cursor.fetchall()}
 
 
 async def prompt_of(connection: Connection, job_id: UUID) -> str | None:

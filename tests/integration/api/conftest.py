@@ -24,7 +24,11 @@ def make_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     """Settings on a free port and in a folder of their own, whatever the environment says."""
 
     def make(**settings: Any) -> Settings:
-        defaults: dict[str, Any] = {"port": free_port(), "data_dir": tmp_path_factory.mktemp("service")}
+        defaults: dict[str, Any] = {
+            "port": free_port(),
+            "data_dir": tmp_path_factory.mktemp("service"),
+            "max_requests_per_second": 100_000,  # all tests call from one address
+        }
         return Settings(**defaults | settings)
 
     with pytest.MonkeyPatch.context() as environment:

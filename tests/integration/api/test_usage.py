@@ -13,6 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
+from onbrand.api import middleware
 from onbrand.config import Settings
 from onbrand.local.postgres import EmbeddedPostgres
 from tests.integration.api.service import Person, Service, assert_problem, running
@@ -250,6 +251,13 @@ async def test_what_cannot_be_noted_is_given_all_the_same(
             assert (await person.http.get("/me")).status_code == 200
             assert (await person.http.get(f"/jobs/{job_id}/images/1?download=1")).status_code == 200
             assert_problem(await person.http.post(f"/jobs/{job_id}/question"), 503, "database_unavailable")
+
+
+async def test_answers_without_end_are_refused(member: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "FLOOD_SECONDS", 0.0)
+    job_id, _ = await member.complete()
+    await ask(member, job_id)
+    assert {(await answer(member, job_id, useful=True)).status_code for _ in range(30)} == {204, 429}
 
 
 # --- no prompts ------------------------------------------------------------------------------------------------------
