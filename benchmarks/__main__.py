@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import (
     api,
+    attack,
     chaos,
+    crowd,
     dataset,
     drawing,
     fairness,
@@ -62,8 +64,10 @@ def main(arguments: list[str]) -> int:
         "responsiveness": responsiveness.measure,
         "lighthouse": lighthouse.measure,
         "api": api.measure,
+        "crowd": crowd.measure,
         "fairness": fairness.measure,
         "load": load.measure,
+        "attack": attack.measure,
         "recovery": recovery.measure,
         "start": start.measure,
         "timing": timing.measure,

@@ -148,6 +148,7 @@ class Settings(BaseSettings):
     max_queued: Annotated[int, Field(ge=1, le=10000)] = 500
     max_queued_per_user: Annotated[int, Field(ge=1, le=1000)] = 10
     max_submitted_per_minute: Annotated[int, Field(ge=1, le=10000)] = 30
+    max_requests_per_second: Annotated[int, Field(ge=1, le=100000)] = 50
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 100
 
     log_level: str = "INFO"
@@ -206,6 +207,10 @@ class Settings(BaseSettings):
             problems.append("ONBRAND_ENV=production refuses local sign-in; set ONBRAND_AUTH=entra")
         if self.database_url is None:
             problems.append("ONBRAND_ENV=production needs ONBRAND_DATABASE_URL")
+        if self.storage_url is None:
+            problems.append("ONBRAND_ENV=production needs ONBRAND_STORAGE_URL")
+        if "model" not in self.model_fields_set:
+            problems.append("ONBRAND_ENV=production needs ONBRAND_MODEL; the default, mini, is a sample")
         return problems
 
     def _origin_problems(self) -> list[str]:

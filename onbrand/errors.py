@@ -28,7 +28,7 @@
     │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   421  HostNotAllowed   431  HeadersTooLarge
     │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
     │   │        CommentTooLong  CommentInvalid
-    │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull
+    │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull  TooManyRequests
     │   ├── 500  InternalError  ImageCorrupt
     │   └── 503  DatabaseUnavailable  ImageStoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job failed: the job stores it as `error.code`
@@ -339,17 +339,14 @@ class GroupClaimMissing(ProblemError):
     """The token has neither groups nor roles: the app registration does not emit them."""
 
     status, code, title = 403, "group_claim_missing", "Group membership unknown"
-    detail = "Your sign-in doesn't say which groups you're in. Ask the administrator to add the groups claim."
+    detail = "Your sign-in doesn't say which groups you're in. Ask your administrator for access."
 
 
 class GroupOverage(ProblemError):
     """The person is in so many groups that Entra left the list out of the token (`_claim_names`)."""
 
     status, code, title = 403, "group_overage", "Too many groups to list"
-    detail = (
-        "You're in too many groups for your sign-in to list them. Ask your administrator for access: the application"
-        " must emit only the groups assigned to it, or an app role."
-    )
+    detail = "You're in too many groups for your sign-in to list them. Ask your administrator for access."
 
 
 class NotInGroup(ProblemError):
@@ -539,6 +536,13 @@ class QueueFull(ProblemError):
 
     status, code, title = 429, "queue_full", "The queue is full"
     detail = "Too many generations are waiting in the whole studio. Try again in a minute; your prompt isn't lost."
+
+
+class TooManyRequests(ProblemError):
+    """A person, or an address without a valid token, makes too many: `ONBRAND_MAX_REQUESTS_PER_SECOND`."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
+    detail = "More requests came from you than one person may make. Wait a moment and try again."
 
 
 class InternalError(ProblemError):

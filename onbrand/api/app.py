@@ -23,7 +23,10 @@ from onbrand.api.dependencies import Services, State
 from onbrand.api.metrics import Metrics
 from onbrand.api.middleware import OuterMiddleware, UnexpectedErrors
 from onbrand.api.protocol import KEEP_ALIVE_SECONDS, Protocol
+from onbrand.api.rates import VISITORS, Rates
+from onbrand.api.readiness import ReadinessLook
 from onbrand.api.schemas import AnswerRequest, GenerateRequest, Problem
+from onbrand.api.watching import JobWatch
 from onbrand.config import Environment, Settings, SignIn
 from onbrand.database.pool import Database
 from onbrand.errors import KeysUnavailable, PortBusy
@@ -35,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 5
 _KEYS_RETRY_SECONDS = 0.5
+_KEYS_LOOK_SECONDS = 60.0  # between two looks at whether the signing keys must be fetched again
+_ANSWERS_PER_SECOND = 0.5  # of one person; ten at once
+_ANSWERS_BURST_SECONDS = 20.0
 _BACKLOG = 2048  # connections that wait to be accepted
 # How many connections are accepted before `protocol` counts them. By default asyncio accepts the whole backlog at once.
 # That can be more files than this process may open, and asyncio then logs thousands of errors a second.
@@ -59,12 +65,18 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
         PageNotBuilt: `web_dir` holds no built page.
         DataDirUnwritable: the folder of the images cannot be made.
     """
+    database = Database(database_url, application_name="onbrand api", max_connections=MAX_CONNECTIONS)
     services = Services(
         settings=settings,
-        database=Database(database_url, application_name="onbrand api", max_connections=MAX_CONNECTIONS),
+        database=database,
         images=ImageStore.open(settings),
         verifier=TokenVerifier(settings.directory),
         metrics=Metrics(),
+        watch=JobWatch(database),
+        people=Rates(settings.max_requests_per_second),
+        visitors=Rates(VISITORS * settings.max_requests_per_second),
+        answers=Rates(_ANSWERS_PER_SECOND, burst_seconds=_ANSWERS_BURST_SECONDS),
+        readiness=ReadinessLook(database),
     )
     production = settings.env is Environment.PRODUCTION
 
@@ -105,7 +117,14 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
     is_local = settings.auth is SignIn.LOCAL
-    app.add_middleware(OuterMiddleware, https=production, for_this_machine=is_local, metrics=services.metrics)
+    app.add_middleware(
+        OuterMiddleware,
+        https=production,
+        for_this_machine=is_local,
+        metrics=services.metrics,
+        visitors=services.visitors,
+        members_paths=_first_parts(routes.router),
+    )
     _document_shapes(app)
     return app
 
@@ -217,19 +236,28 @@ class _Server(uvicorn.Server):
 
 
 async def _load_keys(verifier: TokenVerifier) -> None:
+    """Load the keys, and go on: a service that nobody used for hours would accept a key that was withdrawn since."""
+    are_loaded = False
     while True:
         try:
             await asyncio.to_thread(verifier.load_keys)
         except KeysUnavailable:
             await asyncio.sleep(_KEYS_RETRY_SECONDS)
-        else:
+            continue
+        if not are_loaded:
             logger.info("The sign-in service's keys are loaded", extra={"action": "keys_loaded"})
-            return
+            are_loaded = True
+        await asyncio.sleep(_KEYS_LOOK_SECONDS)
 
 
 async def _maintain(services: Services) -> None:
     # In this process, because no worker runs while the GPU is scaled to zero.
     await Maintenance(services.settings, services.database, services.images).run()
+
+
+def _first_parts(router: APIRouter) -> frozenset[str]:
+    """Of the paths of these routes: `jobs` for `/jobs/{job_id}`."""
+    return frozenset(route.path.split("/")[1] for route in router.routes if isinstance(route, APIRoute))
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -249,8 +277,9 @@ def _document_shapes(app: FastAPI) -> None:
             for operation in path.values():
                 if "401" in operation["responses"]:
                     operation["security"] = [{"bearer": []}]
-                if "requestBody" not in operation:  # FastAPI adds a 422 for path parameters, and Onbrand answers 404
-                    operation["responses"].pop("422", None)
+                # FastAPI adds a 422 of its own shape for path parameters, and Onbrand answers 404.
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
         document["components"]["schemas"].pop("HTTPValidationError", None)
         document["components"]["schemas"].pop("ValidationError", None)
         return document

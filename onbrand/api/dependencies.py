@@ -11,12 +11,16 @@ from fastapi import Depends, Header, Path, Request
 from pydantic import WithJsonSchema
 
 from onbrand.api.metrics import Metrics
+from onbrand.api.rates import VISITORS, Rates, visitor
+from onbrand.api.readiness import ReadinessLook
+from onbrand.api.watching import JobWatch
 from onbrand.config import Settings
 from onbrand.database.pool import Database
-from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound
+from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound, ProblemError
 from onbrand.identity.tokens import Identity, TokenVerifier, bearer_token
 from onbrand.images.store import ImageStore
 
+OWNER = "owner"  # key in the scope's state: whose valid token the request has shown
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _IMAGE_NUMBER = re.compile(r"[1-4]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
@@ -31,6 +35,11 @@ class Services:
     images: ImageStore
     verifier: TokenVerifier
     metrics: Metrics
+    watch: JobWatch
+    people: Rates  # how many requests each may make
+    visitors: Rates
+    answers: Rates
+    readiness: ReadinessLook
 
 
 class State(TypedDict):
@@ -51,8 +60,16 @@ def signed_in(request: Request, services: Annotated[Services, Depends(services)]
 
     Raises:
         TokenMissing, TokenInvalid, TokenExpired, ClientNotAllowed, AppOnlyToken, ScopeMissing, KeysUnavailable
+        TooManyRequests: this person, or who has no valid token, makes too many.
     """
-    return services.verifier.verify(bearer_token(request.headers.getlist("authorization")))
+    try:
+        identity = services.verifier.verify(bearer_token(request.headers.getlist("authorization")))
+    except ProblemError:
+        services.visitors.admit(visitor(request.scope), VISITORS)
+        raise
+    setattr(request.state, OWNER, identity.owner)
+    services.people.admit(identity.owner)
+    return identity
 
 
 def member(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:

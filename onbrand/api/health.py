@@ -12,13 +12,13 @@ from onbrand.api.problems import MEDIA_TYPE, documented
 from onbrand.api.schemas import Health, Readiness
 from onbrand.database import migrations
 from onbrand.errors import DatabaseUnavailable
-from onbrand.jobs import eta, metrics, workers
+from onbrand.jobs import eta, metrics
 from onbrand.jobs.eta import round_seconds
 
 router = APIRouter()
 metrics_router = APIRouter()  # without a token, and therefore in production only on a port of its own
 
-# A 503 of this route means either that the service is not ready, or that too many requests are open.
+# A 503 of this route means that the service is not ready. Its body says what is missing, and is no problem document.
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {
         "model": Readiness,
@@ -37,13 +37,7 @@ async def healthz() -> Health:
 @router.get("/readyz", responses=documented() | _NOT_READY)
 async def readyz(services: ServicesOfProcess, response: Response) -> Readiness:
     """Whether a generation could be accepted now."""
-    database, ready_workers = False, 0
-    try:
-        async with services.database.transaction() as connection:
-            database = await migrations.is_current(connection)
-            ready_workers = await workers.ready_workers(connection) if database else 0
-    except DatabaseUnavailable:
-        pass  # then `database` stays False
+    database, ready_workers = await services.readiness.look()
     keys = services.verifier.keys_loaded
     response.status_code = 200 if database and keys else 503
     return Readiness(ready=database and keys, database=database, keys=keys, workers=ready_workers)

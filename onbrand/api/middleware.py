@@ -6,7 +6,9 @@ is the innermost, so its answer passes through the other layers too. docs/adr/00
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import re
 import time
 from uuid import uuid4
@@ -19,12 +21,25 @@ from onbrand import logs
 from onbrand.api.body import MAX_BYTES
 from onbrand.api.metrics import Metrics
 from onbrand.api.problems import CODE, answer_unexpected, problem_response
-from onbrand.errors import BodyTooSlow, HeadersTooLarge, HostNotAllowed, HttpInvalid, NotFound, ProblemError
+from onbrand.api.rates import VISITORS, Rates, visitor
+from onbrand.errors import (
+    BodyTooSlow,
+    HeadersTooLarge,
+    HostNotAllowed,
+    HttpInvalid,
+    NotFound,
+    Overloaded,
+    ProblemError,
+    TooManyRequests,
+)
 
 logger = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 16_384
+_HEALTH = ("/healthz", "/readyz")
 REFUSAL = "refusal"  # key in the scope's state: the error with which `protocol` wants a request to be answered
+IS_DELAYED = "is_delayed"  # key in the scope's state: a flood's request waits, and `protocol` may close its connection
+FLOOD_SECONDS = 2.0  # by which a request is answered later whose sender makes too many, so that others get a turn
 # A host as RFC 3986 §3.2.2 allows it, and a port. Nothing trusts what it says.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 # A foreign page can let its own name resolve to 127.0.0.1 (DNS rebinding). A browser then sends that name, not these.
@@ -36,14 +51,27 @@ class OuterMiddleware:
     """The layer around the whole application.
 
     `https` adds HSTS: set it where a proxy ends TLS in front of this process. `for_this_machine` refuses requests whose
-    host is not this machine's own name. `metrics` counts the requests; None counts nothing.
+    host is not this machine's own name. `metrics` counts the requests; None counts nothing. `visitors` limits the
+    requests without a token; None limits nothing. A request to one of `members_paths` (first parts) with a token is not
+    counted here but in `dependencies`, which reads the token.
     """
 
-    def __init__(self, app: ASGIApp, *, https: bool, for_this_machine: bool, metrics: Metrics | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        https: bool,
+        for_this_machine: bool,
+        metrics: Metrics | None,
+        visitors: Rates | None = None,
+        members_paths: frozenset[str] = frozenset(),
+    ) -> None:
         self._app = app
         self._https = https
         self._for_this_machine = for_this_machine
         self._metrics = metrics
+        self._visitors = visitors
+        self._members_paths = members_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,6 +83,11 @@ class OuterMiddleware:
         status, seconds, problem_code = 0, None, None
         inner, refusal = _without_range(scope), self._refusal(scope)
         body_is_read, may_be_long = False, _may_be_long(scope)
+        seconds_to_wait = self._count(scope)
+        if _is_always_answered(scope):
+            refusal = None if isinstance(refusal, Overloaded) else refusal
+        elif refusal is None and seconds_to_wait:
+            refusal = TooManyRequests(retry_after_seconds=math.ceil(seconds_to_wait))
         if self._metrics is not None:
             self._metrics.begin()
 
@@ -69,6 +102,9 @@ class OuterMiddleware:
             if message["type"] == "http.response.start":
                 status, seconds = message["status"], time.monotonic() - began
                 problem_code = message.pop(CODE, None)
+                if seconds_to_wait or problem_code == TooManyRequests.code:
+                    scope["state"][IS_DELAYED] = True
+                    await asyncio.sleep(FLOOD_SECONDS)
                 headers = MutableHeaders(scope=message)
                 self._secure(headers, request_id)
                 if not body_is_read and (may_be_long or status == BodyTooSlow.status):
@@ -94,6 +130,18 @@ class OuterMiddleware:
                 extra={"action": "answer_request", "status": status, "seconds": round(seconds, 4)},
             )
             logs.request_id.reset(token)
+
+    def _count(self, scope: Scope) -> float:
+        """Count a visitor's request: after how many seconds they may make the next one. 0 for a request of a member."""
+        if self._visitors is None:
+            return 0.0
+        is_for_members = scope["path"].lstrip("/").partition("/")[0] in self._members_paths
+        if is_for_members and _header(scope, b"authorization") is not None:
+            return 0.0
+        is_preflight, is_health = scope["method"] == "OPTIONS", scope["path"] in _HEALTH
+        weight = VISITORS if (is_for_members or is_health) and not is_preflight else 1
+        # Each kind has a count of its own, so that a flood of one does not take another's place.
+        return self._visitors.count((visitor(scope), is_for_members, is_health, is_preflight), weight)
 
     def _refusal(self, scope: Scope) -> ProblemError | None:
         """The error for a request that is refused before routing; None if it is routed."""
@@ -148,6 +196,11 @@ class UnexpectedErrors:
             response = answer_unexpected(error)
             if not has_begun:
                 await response(scope, receive, send)
+
+
+def _is_always_answered(scope: Scope) -> bool:
+    """Whether a request is answered however many there are: health, which a platform asks for, and preflights."""
+    return scope["path"] in _HEALTH or scope["method"] == "OPTIONS"
 
 
 def _is_unambiguous(scope: Scope) -> bool:

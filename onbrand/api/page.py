@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from onbrand.errors import PageNotBuilt
 
-_DOCUMENTS = {"/": "index.html", "/auth.html": "auth.html", "/favicon.svg": "favicon.svg"}
+_DOCUMENTS = {"/": "index.html"} | {f"/{name}": name for name in ("auth.html", "favicon.svg", "favicon.ico")}
 
 
 class _HashedAssets(StaticFiles):

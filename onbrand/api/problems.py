@@ -25,7 +25,7 @@ from onbrand.errors import (
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-_ANYWHERE = (400, 408, 421, 431, 500, 503)
+_ANYWHERE = (400, 408, 421, 429, 431, 500, 503)
 CODE = "problem_code"  # key in the message that starts a problem's answer; `middleware` counts by it
 
 

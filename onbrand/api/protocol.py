@@ -13,20 +13,27 @@ import resource
 import socket
 import struct
 import sys
+from collections import Counter
 
 import h11
 from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from onbrand.api.middleware import REFUSAL
+from onbrand.api.dependencies import OWNER
+from onbrand.api.middleware import IS_DELAYED, REFUSAL
+from onbrand.api.pace import PATIENCE_SECONDS, SAMPLE_SECONDS, Pace
 from onbrand.api.strict_h11 import StrictLines
 from onbrand.errors import HeadersTooLarge, HeadTooSlow, HttpInvalid, Overloaded, ProblemError
+from onbrand.jobs.models import Owner
 
 MAX_CONNECTIONS = 500  # or fewer, where this process may open only few files
 KEEP_ALIVE_SECONDS = 65  # between two requests; longer than the 60 after which proxies close the connection
 HEAD_SECONDS = 10.0  # from the connection, or from the first byte of a later request, to the end of its head
-STALL_SECONDS = 15.0  # how long a client may take to read the next part of an answer
-STALL_BYTES = 16_384  # how large that part is
+# What a client must take of its answer, in bytes per second, so that the answer is not given up. Who has shown no token
+# gets the page's files and little else. A member may be on a bad line, and gets all of a picture while there is room.
+LEAST_RATE = 30_000.0
+LEAST_RATE_OF_A_PERSON = 1_000.0
+_NEW_SECONDS = 1.0  # a connection that has been quiet for a shorter time has probably a request on its way
 _FEWEST_CONNECTIONS = 16
 _OTHER_FILES = 128  # for the rest of the process: database, object store, page
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s, so that closing the socket resets the connection
@@ -38,33 +45,54 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.conn._receive_buffer = StrictLines()
-        self._quiet_since = self.loop.time()
-        self._resumed = 0
+        self.pace = Pace(transport, PATIENCE_SECONDS)
+        self.conn.send = self._send_counted  # type: ignore[assignment]
+        self.quiet_since = self._asked_at = self.loop.time()
+        self._is_held = False
         self._head_deadline: asyncio.TimerHandle | None = None
-        self._stall_check = self.loop.call_later(STALL_SECONDS, self._check_for_stall, 0, 0)
+        self._next_sample = self.loop.call_later(SAMPLE_SECONDS, self._sample_pace, self.loop.time())
         self._await_head()
         if not self._has_room():
             self.app_state = self.app_state | {REFUSAL: Overloaded(retry_after_seconds=5)}
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_awaiting_head()
-        self._stall_check.cancel()
+        self._next_sample.cancel()
+        self._is_held = False
         super().connection_lost(exc)
+
+    def _send_counted(self, event: h11.Event) -> bytes | None:
+        data = h11.Connection.send(self.conn, event)
+        self.pace.add_sent(len(data or b""))
+        return data
 
     @property
     def is_answering(self) -> bool:
-        """Whether a request has arrived and its answer is not complete."""
-        return self.cycle is not None and not self.cycle.response_complete
+        """Whether a request has arrived and its answer is not complete, or waits for the client to take it."""
+        return self.cycle is not None and (self._is_held or not self.cycle.response_complete)
 
     def data_received(self, data: bytes) -> None:
+        was_answering = self.is_answering
         super().data_received(data)
+        if not was_answering:
+            self._asked_at = self.loop.time()
         self._watch_head()
 
     def on_response_complete(self) -> None:
-        self._quiet_since = self.loop.time()
+        self.quiet_since = self.loop.time()
+        # The next request of this connection is answered only when the client has taken most of this answer. Otherwise
+        # each pipelined request would have its answer in memory beside the one that the client doesn't read.
+        self._is_held = self.flow.write_paused and not self.transport.is_closing()
+        if self._is_held:
+            return
         super().on_response_complete()
         if self.conn._receive_buffer:  # the next request has already begun to arrive
             self._watch_head()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._is_held:
+            self.on_response_complete()
 
     def _watch_head(self) -> None:
         if self.is_answering:
@@ -88,32 +116,73 @@ class Protocol(H11Protocol):
             self.transport.close()
 
     def _has_room(self) -> bool:
-        """Whether there is room for this connection. If there is none, an idle connection is closed.
-
-        It closes the connection that has waited longest for a request. So idle connections keep nobody out.
-        """
+        """Whether there is room for this connection. If there is none, the one that can best be spared is closed."""
         others = [other for other in self.connections if isinstance(other, Protocol) and other is not self]
-        others = [other for other in others if not other.transport.is_closing()]
-        if len(others) < _most_connections():
+        others = [other for other in others if other._holds_a_place]
+        most = _most_connections()
+        if len(others) < most:
             return True
-        waiting = [other for other in others if not other.is_answering]
-        if waiting:
-            min(waiting, key=lambda other: other._quiet_since).transport.close()
-        return bool(waiting)
+        spared = _to_spare(others, most, self.loop.time())
+        if spared is not None:
+            spared._make_room()
+        return spared is not None
 
-    def resume_writing(self) -> None:
-        self._resumed += 1
-        super().resume_writing()
+    @property
+    def _holds_a_place(self) -> bool:
+        # A connection that closes is open until the client has taken its answer.
+        return not self.transport.is_closing() or self.transport.get_write_buffer_size() > 0
 
-    def _check_for_stall(self, left_before: int, resumed_before: int) -> None:
-        """Reset the connection of a client that reads its answer too slowly. The answer is in memory until then."""
-        left = self.transport.get_write_buffer_size()
-        if left and left_before and left > left_before - STALL_BYTES and self._resumed == resumed_before:
-            # After a plain close the kernel would keep its part of the answer until the client reads it.
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self.transport.abort()
-            return
-        self._stall_check = self.loop.call_later(STALL_SECONDS, self._check_for_stall, left, self._resumed)
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the client has been sent all that it asked for. The kernel may hold the end of it."""
+        return not self.is_answering and not self.transport.get_write_buffer_size()
+
+    @property
+    def owner(self) -> Owner | None:
+        """The person whose token the latest request has shown."""
+        owner = self._said_of_the_latest_request(OWNER)
+        return owner if isinstance(owner, Owner) else None
+
+    def _said_of_the_latest_request(self, key: str) -> object:
+        return None if self.cycle is None else self.cycle.scope.get("state", {}).get(key)
+
+    def rank(self, now: float) -> tuple[int, float] | None:
+        """Sorts connections by what their loss costs, the lowest first; None for a member's request that waits for us.
+
+        First come a flood's requests and whoever reads slowly, then who has been quiet for long, then other readers.
+        Visitors come before members. Last is who has just become quiet, because a request is probably on its way.
+        """
+        rate = self.pace.rate
+        if self.is_answering and self._said_of_the_latest_request(IS_DELAYED):
+            return 0, 0.0
+        if rate is not None:
+            return (0 if rate < LEAST_RATE else 2), rate
+        if self.is_quiet:
+            return (1 if now - self.quiet_since > _NEW_SECONDS else 6), self.quiet_since
+        has_begun = self.pace.owed > 0
+        if self.owner is None:
+            return (3 if has_begun else 4), self._asked_at
+        return (5, self._asked_at) if has_begun else None
+
+    def _make_room(self) -> None:
+        if self.is_quiet and self.pace.rate is None:
+            self.transport.close()
+        else:
+            self._reset()
+
+    def _sample_pace(self, sampled_at: float) -> None:
+        """Reset the connection if its client takes its answer too slowly. The answer is in memory until then."""
+        now = self.loop.time()
+        self.pace.sample(now - sampled_at, LEAST_RATE if self.owner is None else LEAST_RATE_OF_A_PERSON)
+        if self.pace.patience <= 0:
+            self._reset()
+        else:
+            self._next_sample = self.loop.call_later(SAMPLE_SECONDS, self._sample_pace, now)
+
+    def _reset(self) -> None:
+        # After a plain close the kernel would keep its part of the answer until the client reads it.
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (a problem replaces this text)
         """Answer a request that h11 could not read. uvicorn calls this while it handles h11's error."""
@@ -160,6 +229,19 @@ class Protocol(H11Protocol):
         task = self.loop.create_task(self.cycle.run_asgi(self.app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+
+
+def _to_spare(connections: list[Protocol], most: int, now: float) -> Protocol | None:
+    """The connection to close for a new one; None if all of them wait for this process, and nobody has too many."""
+    ranked = [(rank, number) for number, other in enumerate(connections) if (rank := other.rank(now)) is not None]
+    if ranked:
+        return connections[min(ranked)[1]]
+    owners = Counter(other.owner for other in connections if other.owner is not None)
+    for owner, count in owners.most_common(1):
+        if count > most // 2:
+            theirs = [other for other in connections if other.owner == owner]
+            return min(theirs, key=lambda other: other.quiet_since)
+    return None
 
 
 def _most_connections() -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -28,16 +29,14 @@ from onbrand.api.schemas import (
     present_usual,
 )
 from onbrand.database.pool import Connection
-from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageNotReady, ProblemError
-from onbrand.identity.tokens import Identity
+from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageNotReady
+from onbrand.identity.tokens import LEEWAY_SECONDS, Identity
 from onbrand.jobs import eta, prompt, service, usage, workers
 from onbrand.jobs import models as jobs
 from onbrand.jobs.limits import Limits
 from onbrand.jobs.models import Status
 
 logger = logging.getLogger(__name__)
-
-_EVENT_SECONDS = 0.25  # how often a stream looks at the row
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -98,7 +97,7 @@ async def get_job(identity: Member, job_id: JobId, services: ServicesOfProcess) 
 
 async def _first_view(identity: Member, job_id: JobId, services: ServicesOfProcess) -> JobView:
     # A dependency runs before the stream begins, so an unknown job is a 404 and not a broken stream.
-    return await _view(services, identity, job_id)
+    return await services.watch.first_view(identity.owner, job_id)
 
 
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=problems(404, 410))
@@ -108,18 +107,14 @@ async def get_job_events(
     view: Annotated[JobView, Depends(_first_view)],
     services: ServicesOfProcess,
 ) -> AsyncIterator[ServerSentEvent]:
-    """The job each time it changes, until it has ended. If the database does not answer the stream ends: poll then."""
-    while True:
-        yield ServerSentEvent(event="job", data=view)
-        previous = view
-        while view == previous:
-            if view.status in (Status.COMPLETE, Status.FAILED):
-                return
-            await asyncio.sleep(_EVENT_SECONDS)
-            try:
-                view = await _view(services, identity, job_id)
-            except ProblemError:
-                return
+    """The job each time it changes, until it has ended.
+
+    The stream also ends when the token expires, and if the database does not answer: connect again, or poll.
+    """
+    seconds = identity.expires_at + LEEWAY_SECONDS - time.time()
+    async with aclosing(services.watch.follow(identity.owner, job_id, view, seconds)) as changes:
+        async for text in changes:
+            yield ServerSentEvent(event="job", raw_data=text)
 
 
 @router.get(
@@ -187,12 +182,17 @@ async def note_saved(identity: Member, job_id: JobId, services: ServicesOfProces
         await usage.note_saved(connection, job_id)
 
 
-@router.post("/jobs/{job_id}/question", responses=problems(404, 410))
-async def ask_question(identity: Member, job_id: JobId, services: ServicesOfProcess) -> Question:
+@router.post("/jobs/{job_id}/question", responses=problems(404, 410, 422))
+async def ask_question(
+    identity: Member,
+    job_id: JobId,
+    services: ServicesOfProcess,
+    instead_of: Annotated[UUID | None, Query(description="a job they were asked about and have not answered")] = None,
+) -> Question:
     """Whether the page should ask this person now if the job was useful: at most once in 14 days."""
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)
-        return Question(ask=await usage.ask(connection, job))
+        return Question(ask=await usage.ask(connection, job, instead_of=instead_of))
 
 
 @router.put(
@@ -203,6 +203,7 @@ async def ask_question(identity: Member, job_id: JobId, services: ServicesOfProc
 )
 async def answer_question(identity: Member, job_id: JobId, services: ServicesOfProcess, request: Request) -> None:
     """The person's answer to the question whether this job was useful. A later answer replaces an earlier one."""
+    services.answers.admit(identity.owner)
     body = await read_json(request, AnswerRequest)
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)

@@ -97,6 +97,7 @@ class JobView(BaseModel):
     )
     status: Status
     created_at: datetime
+    started_at: datetime | None = Field(description="when the latest attempt began; null before the first")
     completed_at: datetime | None
     expires_at: datetime | None = Field(description="when images and prompt are deleted; null until the job has ended")
     images: list[str] = Field(description="the images' addresses, relative to this service; empty until complete")
@@ -201,6 +202,7 @@ def present(job: Job, outlook: Outlook) -> JobView:
         prompt_ignored=job.prompt_ignored,
         status=job.status,
         created_at=job.created_at,
+        started_at=job.started_at,
         completed_at=job.completed_at,
         expires_at=job.expires_at,
         images=[f"/jobs/{job.id}/images/{n}" for n in numbers],

@@ -1,4 +1,4 @@
-"""The image model: HiDream through diffusers, with the brand's LoRA. Only this package may import torch.
+"""The image model: HiDream, with the brand's LoRA. Only this package may import torch.
 
 Import this package before torch, because OpenMP reads the setting below once, when torch loads it.
 """

@@ -121,7 +121,7 @@ def load_pipeline(
     """
     base.require_fit(pack.manifest)
     manifest, model = pack.manifest, _model(base)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device()
     chosen = plan_for_device(base, model, device, precision)
     on_plan(f"{model.title} on {_name(device)}: {chosen}")
     stages = StageTimer(on_stage)
@@ -160,13 +160,18 @@ def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:
         WeightsMissing, WeightsUnusable, NotEnoughMemory: as for `load_pipeline`.
         LoraWithoutEffect: the LoRA changes almost nothing.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device()
     chosen = plan_for_device(base, _model(base), device, PrecisionChoice.AUTO)
     outputs = []
     for adapter in (None, (lora_file, lora)):
         outputs.append(health.probe_output(load_transformer(base, adapter, chosen, device)))
         gc.collect()  # a transformer with offloaded blocks is a reference cycle
     return health.make_probe(outputs[0], outputs[1], chosen.precision)
+
+
+def find_device() -> torch.device:
+    """Where pictures are drawn: on the GPU, if torch sees one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def plan_for_device(base: Base, model: Model, device: torch.device, precision: PrecisionChoice) -> Plan:
@@ -252,9 +257,9 @@ def load_decoder(
     config = _config(base, "vae")
     stream = stream_tensors(base.folder, base.within("vae"), on_bytes=on_bytes)
     if model.decoder == "pca":
-        with torch.device("meta"):
-            network = PcaVae(config["latent_channels"], config["w16"], config["w128"], config["w256"])
-        load_state(network.to_empty(device=device), stream)
+        # Not on the meta device, whose random numbers import sympy: it is small.
+        network = PcaVae(config["latent_channels"], config["w16"], config["w128"], config["w256"]).to(device)
+        load_state(network, stream)
         return PcaDecoder(network.eval(), 2 ** (len(config["block_out_channels"]) - 1))
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 

@@ -20,8 +20,8 @@ from onbrand.hidream.decoding.decode import Decoder, decode
 from onbrand.hidream.decoding.preview import Previews
 from onbrand.hidream.memory import Plan
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.sampling.denoising import denoise, prepare_latents
-from onbrand.hidream.sampling.schedule import make_scheduler
+from onbrand.hidream.sampling.denoising import denoise, guided_steps, prepare_latents
+from onbrand.hidream.sampling.schedule import make_scheduler, set_timesteps
 from onbrand.hidream.text.embedding_cache import EmbeddingCache
 from onbrand.hidream.text.encode import EncodedPrompt, TextEncoder
 from onbrand.images.png import Provenance
@@ -82,6 +82,13 @@ class Pipeline:
             return bool((torch.ones(1, device=self.transformer.device) + 1).item() == 2)
         except RuntimeError:
             return False
+
+    def guided_steps(self) -> tuple[bool, ...]:
+        """For each step, whether guidance is computed, which takes a second pass."""
+        manifest = self.manifest
+        scheduler = make_scheduler(MODELS[manifest.base_model], manifest.shift)
+        set_timesteps(scheduler, manifest.steps, (), torch.device("cpu"))
+        return guided_steps(scheduler.sigmas[:-1].tolist(), manifest.guidance_scale, manifest.guidance_interval)
 
     def encode(self, prompt: str) -> EncodedPrompt:
         """Encode a prompt with the brand's suffix, or take its embeddings from the cache."""
@@ -170,6 +177,7 @@ class Pipeline:
             negative,
             steps=manifest.steps,
             guidance_scale=manifest.guidance_scale,
+            guidance_interval=manifest.guidance_interval,
             on_step=on_step,
         )
 

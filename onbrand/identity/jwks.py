@@ -27,11 +27,14 @@ from onbrand.config import LOOPBACK_HOSTS, Directory
 from onbrand.errors import KeysUnavailable
 
 FETCH_SECONDS = 5.0  # for both documents together, from the first byte sent to the last received
+HESITATION_SECONDS = 1.5  # after this part of a fetch, a request with an unknown key id waits no longer for it
 MAX_ANSWER_BYTES = 1_000_000  # Entra's key set has about 15 kB
 FRESH_SECONDS = 3600.0  # older keys still serve, and the next token starts a fetch without waiting for it
 USABLE_SECONDS = 24 * 3600.0  # how long keys serve while the provider does not answer
-PAUSE_SECONDS = 30.0  # between two fetches, also if a client sends many unknown key ids
+PAUSE_SECONDS = 5.0  # between the starts of two fetches, also if a client sends many unknown key ids
+_OUTAGE_PAUSE_SECONDS = 30.0  # the same after a fetch that failed
 _FIRST_PAUSE_SECONDS = 1.0  # the same while there are no keys and every request gets a 503
+_MOST_WAITING = 8  # threads that wait for a fetch because of an unknown key id; routes have 40 threads in all
 _MIN_RSA_BITS = 2048
 # Entra's key ids are base64url thumbprints. Any other text can't be one of them, and never causes a fetch.
 _KEY_ID = re.compile(r"[A-Za-z0-9_.=-]{1,256}")
@@ -57,17 +60,20 @@ class SigningKeys:
     """The provider's current keys; safe to share between threads.
 
     `clock` is a monotonic clock in seconds. Fetches run in a thread of their own, one at a time. So a caller waits at
-    most `FETCH_SECONDS`, and a caller whose key is known does not wait at all.
+    most `FETCH_SECONDS`, and a caller whose key is known does not wait at all. While there are keys, few callers with
+    an unknown key id wait, and for `HESITATION_SECONDS`: a provider that hangs must not hold the threads of requests.
     """
 
     def __init__(self, directory: Directory, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
         self._clock = clock
         self._set: _KeySet | None = None
-        self._lock = threading.Lock()  # for the two fields below
+        self._lock = threading.Lock()  # for the fields below
         self._tried_at = float("-inf")
+        self._has_failed = False  # the latest fetch
         self._fetched = threading.Event()
         self._fetched.set()
+        self._places = threading.BoundedSemaphore(_MOST_WAITING)
 
     @property
     def loaded(self) -> bool:
@@ -81,7 +87,7 @@ class SigningKeys:
             KeysUnavailable: the fetch failed, and there are no usable keys of an earlier fetch.
         """
         if self._age() > FRESH_SECONDS:
-            self._refresh(wait=True)
+            self._refresh().wait(FETCH_SECONDS)
         if not self.loaded:
             raise KeysUnavailable(retry_after_seconds=5)
 
@@ -89,14 +95,15 @@ class SigningKeys:
         """The key with this id; None if there is none. An unknown id causes a fetch, at most one in `PAUSE_SECONDS`.
 
         Raises:
-            KeysUnavailable: no keys were ever loaded, or the provider has not answered for `USABLE_SECONDS`.
+            KeysUnavailable: no keys were ever loaded, the provider has not answered for `USABLE_SECONDS`, or the id is
+                unknown and the provider hesitates.
         """
         known = self._usable()
         if known is None or key_id not in known.keys:
-            self._refresh(wait=True)
+            self._wait_for(self._refresh())
             known = self._usable()
         elif self._age() > FRESH_SECONDS:
-            self._refresh(wait=False)
+            self._refresh()
         if known is None:
             raise KeysUnavailable(retry_after_seconds=5)
         return known.keys.get(key_id)
@@ -107,26 +114,42 @@ class SigningKeys:
     def _usable(self) -> _KeySet | None:
         return self._set if self._age() <= USABLE_SECONDS else None
 
-    def _refresh(self, *, wait: bool) -> None:
+    def _refresh(self) -> threading.Event:
+        """Start a fetch, unless one is running or was just made. The event is set when there is none to wait for."""
         with self._lock:
-            if self._fetched.is_set():
-                pause = PAUSE_SECONDS if self._usable() else _FIRST_PAUSE_SECONDS
-                if self._clock() - self._tried_at < pause:
-                    return
+            if self._fetched.is_set() and self._clock() - self._tried_at >= self._pause():
                 self._tried_at = self._clock()
                 fetched = threading.Event()
                 threading.Thread(target=self._fetch, args=(fetched,), name="signing-keys", daemon=True).start()
                 self._fetched = (
                     fetched  # only after the start: if no thread can start, nothing would ever set this event
                 )
-            fetched = self._fetched
-        if wait:
+            return self._fetched
+
+    def _pause(self) -> float:
+        if self._usable() is None:
+            return _FIRST_PAUSE_SECONDS
+        return _OUTAGE_PAUSE_SECONDS if self._has_failed else PAUSE_SECONDS
+
+    def _wait_for(self, fetched: threading.Event) -> None:
+        if self._usable() is None:
             fetched.wait(FETCH_SECONDS)
+        elif not fetched.is_set():
+            if not self._places.acquire(blocking=False):
+                raise KeysUnavailable(retry_after_seconds=round(FETCH_SECONDS))
+            try:
+                left = self._tried_at + HESITATION_SECONDS - self._clock()
+                if not fetched.wait(max(0.0, left)):
+                    raise KeysUnavailable(retry_after_seconds=round(FETCH_SECONDS))
+            finally:
+                self._places.release()
 
     def _fetch(self, fetched: threading.Event) -> None:
         try:
+            self._has_failed = True
             try:
                 self._set = _KeySet(fetch_keys(self._directory), self._clock())
+                self._has_failed = False
             finally:
                 fetched.set()
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:

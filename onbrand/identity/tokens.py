@@ -53,6 +53,7 @@ class Identity:
     name: str  # is only shown; no decision depends on it
     username: str
     refusal: ProblemError | None  # why they may not generate; None for a member
+    expires_at: int  # Unix seconds; the token is accepted `LEEWAY_SECONDS` longer
 
     def require_member(self) -> None:
         """Do nothing if this person may generate, and raise the reason otherwise.
@@ -145,6 +146,7 @@ def check_claims(claims: Mapping[str, Any], directory: Directory, issuer: str, n
         name=_text(claims, "name") or _text(claims, "preferred_username"),
         username=_text(claims, "preferred_username"),
         refusal=_refusal(claims, directory, issuer),
+        expires_at=_seconds(claims, "exp"),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import LiteralString
 from uuid import UUID
 
@@ -17,7 +18,9 @@ from onbrand.database.pool import Connection
 from onbrand.jobs.models import Job, Phase, Progress, Status
 
 _JOBS_MEASURED = 20
+_JOBS_TYPICAL = 7  # a machine's speed changes with what else it does, and the latest jobs say how it is now
 _FEW = 3  # with fewer jobs of the live pack, jobs of all packs are the better measure
+_ORDINARY = 0.25  # jobs differ by as much for no reason that lasts
 _STEADY = 2.0  # a job more than two times slower or faster than usual had a pause, and will not go on like that
 _SECONDS_TAKEN: LiteralString = (
     "extract(epoch from completed_at - started_at)::float8 as seconds,"
@@ -39,9 +42,14 @@ class Usual:
 
 @dataclass(frozen=True)
 class UsualDrawing(Usual):
-    """Seconds from claim to result. `saving` is the median of the part after the last denoising step."""
+    """Seconds from claim to result: the median of the latest seven, the 90th percentile of the latest twenty.
+
+    `saving` is the median of the part after the last denoising step. `pace` is the time that the job before took, as a
+    share of the median, if it has just ended and was clearly slower or faster; otherwise 1.
+    """
 
     saving: float
+    pace: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,16 +71,31 @@ def round_seconds(seconds: float) -> int:
 def remaining_seconds(progress: Progress, usual: UsualDrawing, drawing: float, saving: float) -> float:
     """Seconds until a running job is complete that was drawn for `drawing` and then saved for `saving` seconds so far.
 
-    All steps are assumed to take the same time, and saving as long as it usually takes. The more steps are done, the
-    more the job's own pace counts: if the machine is busy with something else, it probably stays slow.
+    All steps are assumed to take the same time, and saving as long as it usually takes.
     """
     usual_drawing = usual.typical - usual.saving
     if not progress.steps or usual_drawing <= 0:
-        return usual.typical
+        return usual.pace * usual.typical
+    share = progress.step / progress.steps
+    return max(0.0, present_pace(progress, usual, drawing) * (usual_drawing * (1 - share) + usual.saving) - saving)
+
+
+def present_pace(progress: Progress, usual: UsualDrawing, drawing: float) -> float:
+    """How slow the machine is now: the time that jobs take, as a share of `typical`.
+
+    If the machine is busy with something else, it probably stays slow. At first the pace is that of the job before.
+    The more steps are done, the more the job's own pace counts, so seconds don't jump between two jobs.
+    """
+    usual_drawing = usual.typical - usual.saving
+    if not progress.steps or usual_drawing <= 0:
+        return usual.pace
     share = progress.step / progress.steps
     until_now = min(1.0, share + 0.5 / progress.steps)  # on average, half of the next step is done too
-    pace = min(max(drawing / (usual_drawing * until_now), 1 / _STEADY), _STEADY)
-    return max(0.0, (1 + share * (pace - 1)) * (usual_drawing * (1 - share) + usual.saving) - saving)
+    return usual.pace + share * (_steady(drawing / (usual_drawing * until_now)) - usual.pace)
+
+
+def _steady(pace: float) -> float:
+    return min(max(pace, 1 / _STEADY), _STEADY)
 
 
 def until_drawn(place: int, running: Sequence[float], free_in: Sequence[float], typical: float) -> float:
@@ -99,24 +122,33 @@ async def outlook(connection: Connection, job: Job) -> Outlook:
 
 
 async def usual_drawing(connection: Connection) -> UsualDrawing | None:
-    """How long a job takes, by the latest 20 complete jobs of the live pack, or of all packs; None before the first."""
+    """How long a job takes, by the latest complete jobs of the live pack, or of all packs; None before the first."""
     cursor = await connection.execute(
-        f"with of_live_pack as materialized (select {_SECONDS_TAKEN} from job where status = 'complete'"
+        f"with of_live_pack as materialized (select true as is_live, completed_at, {_SECONDS_TAKEN} from job"
+        "  where status = 'complete'"
         "  and pack_id = (select pack_id from live_worker order by started_at desc limit 1)"
         "  order by completed_at desc limit %(jobs)s),"
-        f" of_any as (select {_SECONDS_TAKEN} from job where status = 'complete'"
+        f" of_any as (select false as is_live, completed_at, {_SECONDS_TAKEN} from job where status = 'complete'"
         "  order by completed_at desc limit %(jobs)s),"
         " latest as (select * from of_live_pack where (select count(*) from of_live_pack) >= %(few)s"
-        "  union all select * from of_any where (select count(*) from of_live_pack) < %(few)s)"
-        " select percentile_cont(0.5) within group (order by seconds) as typical,"
+        "  union all select * from of_any where (select count(*) from of_live_pack) < %(few)s),"
+        " numbered as (select *, row_number() over (order by completed_at desc) as number from latest)"
+        " select percentile_cont(0.5) within group (order by seconds) filter (where number <= %(typical)s) as typical,"
+        " max(seconds) filter (where number = 1 and is_live) as before,"
+        " extract(epoch from now() - max(completed_at))::float8 as ended,"
         " percentile_cont(0.9) within group (order by seconds) as slow,"
-        " percentile_cont(0.5) within group (order by saving) as saving from latest",
-        {"jobs": _JOBS_MEASURED, "few": _FEW},
+        " percentile_cont(0.5) within group (order by saving) filter (where number <= %(typical)s) as saving"
+        " from numbered",
+        {"jobs": _JOBS_MEASURED, "typical": _JOBS_TYPICAL, "few": _FEW},
     )
     row = await cursor.fetchone()
     if row is None or row["typical"] is None:
         return None
-    return UsualDrawing(row["typical"], row["slow"], row["saving"] or 0.0)
+    pace = 1.0
+    if row["before"] is not None and 0 <= row["ended"] < _STEADY * row["typical"]:
+        before = _steady(row["before"] / row["typical"])
+        pace = before if abs(before - 1) > _ORDINARY else 1.0
+    return UsualDrawing(row["typical"], row["slow"], row["saving"] or 0.0, pace)
 
 
 async def remember(connection: Connection, job_id: UUID, eta_seconds: int | None) -> None:
@@ -171,8 +203,8 @@ async def _of_waiting(connection: Connection, job_id: UUID) -> Outlook:
         is_late |= row["seconds"] * usual.typical > row["forecast_seconds"] * usual.slow
     eta = None
     if free_in:
-        running = await _remaining_of_running(connection, usual)
-        eta = round_seconds(until_drawn(row["place"], running, free_in, usual.typical))
+        running, pace = await _running(connection, usual)
+        eta = round_seconds(until_drawn(row["place"], running, free_in, pace * usual.typical))
     return Outlook(row["place"], eta, phase, is_late)
 
 
@@ -186,13 +218,15 @@ async def _usual_load(connection: Connection) -> Usual | None:
     return Usual(row["typical"], row["slow"]) if row and row["typical"] is not None else None
 
 
-async def _remaining_of_running(connection: Connection, usual: UsualDrawing) -> list[float]:
+async def _running(connection: Connection, usual: UsualDrawing) -> tuple[list[float], float]:
+    """The remaining seconds of each running job, and the pace at which the jobs after them will probably be drawn."""
     cursor = await connection.execute(
         f"select phase, step, steps, {_SECONDS_SPENT} from job where status = 'processing'"
     )
-    return [
-        remaining_seconds(
-            Progress(Phase(row["phase"]), row["step"], row["steps"]), usual, row["drawing"], row["saving"]
-        )
+    jobs = [
+        (Progress(Phase(row["phase"]), row["step"], row["steps"]), row["drawing"], row["saving"])
         for row in await cursor.fetchall()
     ]
+    remaining = [remaining_seconds(progress, usual, drawing, saving) for progress, drawing, saving in jobs]
+    paces = [present_pace(progress, usual, drawing) for progress, drawing, _ in jobs]
+    return remaining, fmean(paces) if paces else usual.pace

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import LiteralString
 
 from onbrand.config import Settings
 from onbrand.database.pool import Connection
@@ -14,6 +15,8 @@ from onbrand.errors import QueueFull, TooManyQueued, TooManySubmitted
 from onbrand.jobs.eta import round_seconds, usual_drawing
 from onbrand.jobs.models import Owner
 
+# The time of this statement. `now()` is that of the transaction's beginning, and a submission waits for others.
+CLOCK: LiteralString = "now() + (clock_timestamp() - transaction_timestamp())"
 _LONGEST_RETRY_SECONDS = 60
 _UNMEASURED_RETRY_SECONDS = 10  # as long as no job has been measured
 
@@ -47,8 +50,8 @@ async def check_limits(connection: Connection, owner: Owner, limits: Limits) -> 
         " (select count(*) from job where tenant_id = %(tenant)s and user_id = %(user)s"
         "  and status in ('queued', 'processing')) as unfinished,"
         " (select count(*) from job where status = 'queued') as waiting,"
-        " (select extract(epoch from created_at + interval '1 minute' - now())::float8 from job"
-        "  where tenant_id = %(tenant)s and user_id = %(user)s and created_at <= now()"  # the clock may be set back
+        f" (select extract(epoch from created_at + interval '1 minute' - ({CLOCK}))::float8 from job"
+        f"  where tenant_id = %(tenant)s and user_id = %(user)s and created_at <= {CLOCK}"  # it may be set back
         "  order by created_at desc offset %(rate)s - 1 limit 1) as seconds_to_wait",
         {"tenant": owner.tenant_id, "user": owner.user_id, "rate": limits.submitted_per_minute},
     )

@@ -1,15 +1,17 @@
 """Jobs as their owners use them: submit, find, cancel. What workers do to jobs is in `attempts`.
 
 Functions take the caller's connection: the caller opened the transaction and decides when it commits. Each statement
-compares the owner, except those of `prompt_of` and `find_image`. The database's clock is the only one.
+compares the owner, except those of `prompt_of`, `versions` and `find_image`. The database's clock is the only one.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
+import psycopg
 from psycopg.rows import DictRow
 
 from onbrand.database.pool import Connection
@@ -19,7 +21,7 @@ from onbrand.errors import (
     JobExpired,
     JobNotFound,
 )
-from onbrand.jobs.limits import Limits, check_limits
+from onbrand.jobs.limits import CLOCK, Limits, check_limits
 from onbrand.jobs.models import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
 from onbrand.jobs.queue import deliver
 
@@ -28,6 +30,11 @@ _COLUMNS: LiteralString = (
     "id, tenant_id, user_id, prompt, prompt_truncated, prompt_ignored, seeds, status, phase, step, steps, percent,"
     " attempt, result_attempt, error_code, pack_id, pack_name, pack_version, created_at, started_at, completed_at,"
     " expires_at"
+)
+# `set local` would last until the end of the transaction.
+_ONE_SUBMISSION: LiteralString = (
+    "set local lock_timeout = '500ms'; select pg_advisory_xact_lock(hashtextextended('onbrand submission', 0));"
+    " set local lock_timeout to default"
 )
 
 
@@ -69,11 +76,13 @@ async def submit(
             if earlier["prompt"] != prompt:
                 raise IdempotencyKeyReused
             return Submitted(earlier["id"], is_new=False)
+    await _take_turn(connection)
     await check_limits(connection, owner, limits)
     job_id, seed = uuid4(), new_seed()
     await connection.execute(
-        "insert into job (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds, is_more)"
-        " values (%(id)s, %(tenant)s, %(user)s, %(key)s, %(prompt)s, %(seed)s, %(seeds)s, exists ("
+        "insert into job"
+        " (id, tenant_id, user_id, idempotency_key, prompt, seed, seeds, created_at, queued_at, is_more)"
+        f" values (%(id)s, %(tenant)s, %(user)s, %(key)s, %(prompt)s, %(seed)s, %(seeds)s, {CLOCK}, {CLOCK}, exists ("
         "  select from job where tenant_id = %(tenant)s and user_id = %(user)s and status = 'complete'"
         "  and hashtextextended(prompt, 0) = hashtextextended(%(prompt)s, 0) and prompt = %(prompt)s"
         "  and expires_at > now() and expiring_at is null))",
@@ -81,6 +90,17 @@ async def submit(
     )
     await deliver(connection, job_id)
     return Submitted(job_id, is_new=True)
+
+
+async def _take_turn(connection: Connection) -> None:
+    """Let the submissions of all people commit one after the other, so that each counts those before it.
+
+    Otherwise people who submit at the same moment are each told that nobody is before them. A submission that takes
+    long (its process was frozen, say) is waited for only half a second: a wrong estimate is better than an error.
+    """
+    with suppress(psycopg.errors.LockNotAvailable):
+        async with connection.transaction():
+            await connection.execute(_ONE_SUBMISSION)
 
 
 async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
@@ -105,6 +125,12 @@ async def find(connection: Connection, owner: Owner, job_id: UUID) -> Job:
     if row["expired"]:
         raise JobExpired
     return _job(row)
+
+
+async def versions(connection: Connection, job_ids: list[UUID]) -> dict[UUID, str]:
+    """Of each job that exists, a text that changes with its row. It says nothing else of the job."""
+    cursor = await connection.execute("select id, xmin::text as version from job where id = any(%s)", [job_ids])
+    return {row["id"]: row["version"] for row in await cursor.fetchall()}
 
 
 async def prompt_of(connection: Connection, job_id: UUID) -> str | None:

@@ -93,8 +93,11 @@ async def delete_old(connection: Connection) -> None:
 # --- the question ----------------------------------------------------------------------------------------------------
 
 
-async def ask(connection: Connection, job: Job) -> bool:
+async def ask(connection: Connection, job: Job, *, instead_of: UUID | None = None) -> bool:
     """Whether to ask the job's owner now if its images were useful: once in 14 days, about a complete job.
+
+    `instead_of`: an older job of theirs that they were asked about. If they have not answered, the question is about
+    this job from here on.
 
     As long as the question about a job is not answered, asking again about the same job returns True again, because the
     page may have been closed meanwhile.
@@ -105,6 +108,11 @@ async def ask(connection: Connection, job: Job) -> bool:
     # One browser tab of a person at a time: otherwise each tab would find that the person was not asked yet.
     lock = f"question/{job.owner.tenant_id}/{job.owner.user_id}"
     await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+    await connection.execute(
+        "update question set job_id = %(job)s where job_id = %(instead_of)s and tenant_id = %(tenant)s"
+        " and user_id = %(user)s and answered_at is null and not exists (select from question where job_id = %(job)s)",
+        mine | {"instead_of": instead_of},
+    )
     await connection.execute(
         "insert into question (job_id, tenant_id, user_id) select %(job)s, %(tenant)s, %(user)s where not exists ("
         " select from question where tenant_id = %(tenant)s and user_id = %(user)s"

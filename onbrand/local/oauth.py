@@ -5,6 +5,7 @@ Nothing here knows an account, a key or a token; `issuer` does.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -20,6 +21,7 @@ from onbrand.local import sign_in_page
 
 API_SCOPE = f"api://{LOCAL_API_CLIENT_ID}/{SCOPE}"
 OPENID_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
+PATIENCE_SECONDS = 10.0  # from the first byte of a body to the last
 _MAX_FORM_BYTES = 8192
 # Each pattern matches the whole address. No URL parser is used, because parsers read `user@host` in different ways.
 _LOOPBACK = r"http://(?:localhost|127\.0\.0\.1)(?::[0-9]{1,5})?"
@@ -118,12 +120,16 @@ def page(status: int, title: str, text: str) -> HTMLResponse:
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of an urlencoded body; no fields if it is over 8 kB or not in UTF-8."""
+    """The fields of an urlencoded body; no fields if it is over 8 kB, takes over 10 s or is not in UTF-8."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_FORM_BYTES:
-            return {}
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _MAX_FORM_BYTES:
+                    return {}
+    except TimeoutError:
+        return {}
     try:
         return dict(parse_qsl(body.decode(), max_num_fields=40))
     except ValueError:

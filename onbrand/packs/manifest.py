@@ -35,6 +35,7 @@ SAMPLE = "sample"  # the folder within a base that has the pack bundled with it
 
 Line = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\P{C}+$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+NoiseLevel = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Document = TypeVar("Document")
 
 
@@ -86,6 +87,8 @@ class Manifest:
     probe: Probe
     files: Annotated[tuple[ManifestFile, ...], Field(min_length=1)]
     examples: Annotated[tuple[Line, ...], Field(max_length=6)] = ()  # prompts that the pack is known to draw well
+    # The noise levels, from 1 to 0, at which guidance is computed; None: at all (arXiv 2404.07724).
+    guidance_interval: tuple[NoiseLevel, NoiseLevel] | None = None
 
     def __post_init__(self) -> None:
         require_distinct_paths(self.files)
@@ -93,6 +96,8 @@ class Manifest:
             raise ValueError("`files` must name the LoRA's file too")
         if len(set(self.lora.adapted_modules)) != len(self.lora.adapted_modules):
             raise ValueError("`adapted_modules` names a module twice")
+        if self.guidance_interval is not None and self.guidance_interval[0] >= self.guidance_interval[1]:
+            raise ValueError("`guidance_interval` must begin below its end")
 
 
 @dataclass(frozen=True)
@@ -160,10 +165,12 @@ def pack_id(manifest: Manifest) -> str:
 
 
 def document_of(manifest: Manifest) -> bytes:
-    """The manifest as canonical JSON. A precision that is not known is left out, so older packs keep their ids."""
+    """The manifest as canonical JSON. What was added later is left out where it is not set, so packs keep their ids."""
     fields = asdict(manifest)
     if manifest.probe.precision is None:
         del fields["probe"]["precision"]
+    if manifest.guidance_interval is None:
+        del fields["guidance_interval"]
     return canonical(fields)
 
 

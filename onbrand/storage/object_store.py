@@ -230,7 +230,7 @@ def open_storage(place: Path | AzureContainer) -> ObjectStore:
     if isinstance(place, AzureContainer):
         return open_container(place, FOR_IMAGES)
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of this machine may not look at pictures
         return ObjectStore(LocalStore(place), place)
     except OSError:
         raise DataDirUnwritable(

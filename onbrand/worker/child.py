@@ -48,6 +48,7 @@ from onbrand.worker.reports import to_frame
 if TYPE_CHECKING:
     from onbrand.hidream.pipeline import Pipeline
 
+_NICENESS = 10  # a busy API gets nine times the processor time of a drawing, and any time that it asks for at once
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -132,7 +133,10 @@ def main(pack_dir: Path) -> int:
 
 def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], started: float) -> Pipeline:
     settings = load_settings()
-    from onbrand.hidream.load import Stage, load_pipeline  # here, because importing torch takes seconds
+    from onbrand.hidream.load import Stage, find_device, load_pipeline  # here, because importing torch takes seconds
+
+    if find_device().type == "cpu":
+        _let_others_go_first()
 
     def report(stage: Stage) -> None:
         send(Frame("stage", {"name": stage.name, "seconds": round(stage.seconds, 2), "size": stage.size}))
@@ -152,6 +156,20 @@ def _load(pack_dir: Path, mailbox: _Mailbox, send: Callable[[Frame], None], star
         on_stage=report,
         on_encoder=read_ahead,
     )
+
+
+def _let_others_go_first() -> None:
+    """The API, PostgreSQL and the worker's heartbeat need the same cores, little and at once.
+
+    Threads that are made from now on inherit the niceness. Where Linux shares the cores among sessions (autogroup, see
+    sched(7)), it counts only within its session, and the session has a niceness of its own. So the process leaves the
+    worker's session.
+    """
+    os.nice(_NICENESS)
+    with suppress(PermissionError):  # it has a session of its own already
+        os.setsid()
+    with suppress(OSError):  # there is no autogroup
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
 def _answer(request: Frame, pipeline: Pipeline, mailbox: _Mailbox, send: Callable[[Frame], None]) -> bool:

@@ -183,6 +183,7 @@ class Deployment:
             "DATA_DIR": str(self.data_dir),
             "WEB_DIR": str(page),
             "LOG_FORMAT": "json",
+            "MAX_REQUESTS_PER_SECOND": "100000",  # a few clients stand for many people
         } | self._settings
         apis, workers = self._counts
         for number in range(1, apis + 1):

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from onbrand.jobs.models import IMAGES_PER_JOB
 from tests.e2e.drawings import BACKPACK, STEP_REACHED, STEPS, draw
 from tests.e2e.scenes import complete, draw_half, drawing, ready
-from tests.e2e.screen import SIZES
+from tests.e2e.screen import COMPUTER, PHONE, SIZES, Screen
 from tests.e2e.stage import Stage
 from tests.e2e.visitor import expect_four_pictures, generate, generate_button, prompt_field, run, sign_in
 
@@ -30,7 +30,27 @@ _WHOLLY_VISIBLE = """(tiles) => tiles.map((tile) => {
 })"""
 
 
-@pytest.mark.parametrize("size", [(1366, 768), (1440, 900)], ids=lambda size: f"{size[0]}x{size[1]}")
+_COVERED = """(element) => {
+  const { top, left, width, height } = element.getBoundingClientRect();
+  return !element.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+}"""
+_GAPS_TO_THE_NEXT_TICK = """() => [...document.querySelectorAll('figcaption')].flatMap((bar) => {
+  const { left } = bar.querySelector('input').getBoundingClientRect();
+  const { top, right } = bar.querySelector('button:last-of-type').getBoundingClientRect();
+  return [...document.querySelectorAll('figcaption input')]
+    .map((tick) => tick.getBoundingClientRect())
+    .filter((tick) => tick.left > left && Math.abs(tick.top - top) < 40)
+    .map((tick) => tick.left - right);
+})"""
+WIDE = ((1920, 1080), (2560, 1440))
+LONG = (
+    "A friendly delivery robot carries a stack of parcels through a bright morning market, between stalls of oranges,"
+    " lemons and fresh bread, with a small dog running ahead, seen from slightly above, soft shadows, plenty of empty"
+    " space on the right for a headline, calm and optimistic mood"
+)
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (1440, 900), *WIDE], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("scene", [drawing, complete])
 def test_the_newest_four_are_wholly_visible_without_scrolling(
     stage_page: Page, stage: Stage, scene: Callable[[Stage, Page], None], size: tuple[int, int]
@@ -43,6 +63,54 @@ def test_the_newest_four_are_wholly_visible_without_scrolling(
     # Two by two, not one above the other.
     boxes = [tile.bounding_box() for tile in tiles.all()]
     assert len({round(box["x"]) for box in boxes if box}) == len({round(box["y"]) for box in boxes if box}) == 2
+    # As large as the window's height allows: only the header, the bars below the pictures and gaps are left.
+    assert sum(box["width"] for box in boxes if box) / 2 >= size[1] - 190
+
+
+def test_pictures_are_two_by_two_on_a_phone_and_beside_each_other_nothing_overlaps(
+    stage_page: Page, stage: Stage
+) -> None:
+    complete(stage, stage_page)
+    screen = Screen(stage_page)
+    for width in (360, 390, 480, 600):
+        screen.show((width, 780), is_touched=True)
+        boxes = [tile.bounding_box() for tile in run(stage_page).get_by_role("listitem").all()]
+        assert [round(box["x"]) for box in boxes if box][:2] == [round(box["x"]) for box in boxes if box][2:], width
+        assert len({round(box["x"]) for box in boxes if box}) == 2, width
+        assert min(stage_page.evaluate(_GAPS_TO_THE_NEXT_TICK)) >= 0, width
+
+
+@pytest.mark.parametrize("size", [COMPUTER, PHONE], ids=["computer", "phone"])
+def test_with_forced_colours_no_border_touches_the_next_tick_box(
+    stage_page: Page, stage: Stage, size: tuple[int, int]
+) -> None:
+    complete(stage, stage_page)
+    Screen(stage_page).show(size, forced_colors="active")
+    assert min(stage_page.evaluate(_GAPS_TO_THE_NEXT_TICK)) >= 4
+
+
+@pytest.mark.parametrize("size", [(360, 740), (820, 1180), COMPUTER, *WIDE], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_composer_covers_nothing_of_the_newest_run_however_long_the_prompt(
+    stage_page: Page, stage: Stage, size: tuple[int, int]
+) -> None:
+    ready(stage)
+    sign_in(stage_page)
+    generate(stage_page, LONG)
+    stage.publish(stage.claim(stage.newest()), draw(BACKPACK))
+    expect_four_pictures(run(stage_page))
+    Screen(stage_page).show(size, is_touched=size[0] < 1000)
+    field = prompt_field(stage_page)
+    # On a phone it is at the bottom of the window: what it hides there can be scrolled to, and is on getting the focus.
+    for reach, block in ((field.click, "center"), (field.blur, "nearest")):
+        reach()
+        assert not run(stage_page).get_by_role("heading").evaluate(_COVERED)
+        for button in run(stage_page).get_by_role("button", name="Download illustration").all():
+            button.evaluate("(button, block) => button.scrollIntoView({ block, behavior: 'instant' })", block)
+            assert not button.evaluate(_COVERED)
+        stage_page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    is_whole = field.evaluate("(field) => field.scrollHeight <= field.clientHeight")
+    expect(stage_page.get_by_text("…", exact=True)).to_be_visible(visible=not is_whole)
+    assert is_whole or size[0] < 560  # only a phone shows one line of it
 
 
 def test_four_places_are_there_before_the_network_has_answered(stage_page: Page, stage: Stage) -> None:

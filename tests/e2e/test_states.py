@@ -58,7 +58,7 @@ def test_nothing_moves_where_less_motion_is_asked_for(shown: Screen) -> None:
     assert shown.page.evaluate("document.getAnimations().map(({ effect }) => effect.target.outerHTML)") == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 820, 1366])
+@pytest.mark.parametrize("width", [320, 360, 390, 820, 900, 1366, 2560])
 def test_there_is_no_sideways_scroll(shown: Screen, width: int) -> None:
     shown.show((width, 768))
     assert shown.page.evaluate("document.documentElement.scrollWidth") == width

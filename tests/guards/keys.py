@@ -13,10 +13,30 @@ GUARDS = (
     Guard(
         "a flood of unknown key ids causes one fetch",
         "_refresh",
-        "_FIRST_PAUSE_SECONDS if self._clock() - self._tried_at < pause: return self",
-        """_FIRST_PAUSE_SECONDS
-                self""",
-        (f"{_KEYS}::test_s19_a_flood_of_unknown_key_ids_causes_one_fetch_in_thirty_seconds",),
+        " and self._clock() - self._tried_at >= self._pause()",
+        "",
+        (f"{_KEYS}::test_s19_a_flood_of_unknown_key_ids_causes_one_fetch_in_five_seconds",),
+    ),
+    Guard(
+        "a provider that hangs holds no threads",
+        "_wait_for",
+        "fetched.wait(max(0.0, left))",
+        "fetched.wait(FETCH_SECONDS)",
+        (f"{_KEYS}::test_nobody_waits_longer_than_a_moment_for_a_provider_that_hangs",),
+    ),
+    Guard(
+        "unknown key ids hold few threads",
+        "_wait_for",
+        "not self._places.acquire(blocking=False)",
+        "False",
+        (f"{_KEYS}::test_while_the_provider_hesitates_few_wait_with_an_unknown_key_id",),
+    ),
+    Guard(
+        "keys are fetched again although nobody calls",
+        "_load_keys",
+        "await asyncio.sleep(_KEYS_LOOK_SECONDS)",
+        "return",
+        ("tests/integration/api/test_key_refresh.py",),
     ),
     Guard(
         "keys outlast an outage of the provider",
@@ -53,6 +73,27 @@ GUARDS = (
         'problems.append("ONBRAND_ENV=production refuses local sign-in; set ONBRAND_AUTH=entra")',
         "pass",
         (_PRODUCTION,),
+    ),
+    Guard(
+        "production names its image store",
+        "_production_problems",
+        'problems.append("ONBRAND_ENV=production needs ONBRAND_STORAGE_URL")',
+        "pass",
+        (_PRODUCTION,),
+    ),
+    Guard(
+        "production names its model",
+        "_production_problems",
+        '"model" not in self.model_fields_set',
+        "False",
+        (_PRODUCTION,),
+    ),
+    Guard(
+        "pictures are for one user of the machine",
+        "open_storage",
+        "mode=0o700, ",
+        "",
+        ("tests/integration/storage/test_local_disk.py",),
     ),
     Guard(
         "production refuses an issuer without TLS",

@@ -173,10 +173,9 @@ GUARDS = (
     Guard(
         "latents that are not numbers become no picture",
         "to_pixels",
-        "() if not torch.isfinite(images).all(): raise BadImage pixels",
-        """()
-    pixels""",
-        ("tests/integration/hidream/test_pipeline.py::test_latents_that_are_not_numbers_are_refused",),
+        "if not torch.isfinite(lowest + highest): raise BadImage levels",
+        "levels",
+        ("tests/integration/hidream/test_pipeline.py::test_a_single_value_that_is_not_a_number_is_refused",),
     ),
     # --- weights -----------------------------------------------------------------------------------------------------
     Guard(
@@ -227,6 +226,27 @@ GUARDS = (
         "return _EXACT if precision is Precision.FLOAT32 else _ALIKE",
         "return _ALIKE",
         ("tests/integration/hidream/test_health.py",),
+    ),
+    Guard(
+        "guidance is computed at the pack's noise levels only",
+        "denoising.denoise",
+        "both if guided[index] else alone",
+        "both",
+        ("tests/integration/hidream/test_denoising.py::test_guidance_in_an_interval_is_that_of_a_plain_loop",),
+    ),
+    Guard(
+        "packs from before a setting keep their id",
+        "document_of",
+        "if manifest.guidance_interval is None: del",
+        "if False:\n        del",
+        ("tests/unit/test_manifest.py",),
+    ),
+    Guard(
+        "a network gets its memory without sympy",
+        "Transformer.to_empty",
+        "allocate(self, torch.device(device)) return self",
+        "return super().to_empty(device=device)",
+        (f"{_PACK}::test_drawing_with_the_mini_imports_only_torch",),
     ),
     Guard(
         "a model that answers nothing is damaged",

@@ -10,6 +10,7 @@ _GENERATE = f"{_API}/test_generate.py"
 _HTTP = f"{_API}/test_http.py"
 _SMUGGLING = f"{_API}/test_smuggling.py"
 _CONNECTIONS = f"{_API}/test_connections.py"
+_SLOW = f"{_API}/test_slow_readers.py"
 _WRONG_BODY = f"{_GENERATE}::test_a_wrong_body_is_refused_by_name_and_never_repeated"
 _AMBIGUOUS = f"{_SMUGGLING}::test_an_ambiguous_head_is_refused_and_what_follows_it_is_not_answered"
 
@@ -68,8 +69,8 @@ GUARDS = (
     Guard(
         "a body is declared as UTF-8",
         "_check_media_type",
-        '" or str(charset).lower() not in ("utf-8", "utf8")',
-        '"',
+        "_JSON_IN_UTF8.fullmatch(declared[0].strip(",
+        're.match("application/json(;|$)", declared[0].strip(',
         (f"{_GENERATE}::test_only_json_in_utf8_is_taken",),
     ),
     Guard(
@@ -193,22 +194,135 @@ GUARDS = (
     Guard(
         "only so many connections are open",
         "_has_room",
-        "len(others) < _most_connections()",
+        "len(others) < most",
         "True",
         (f"{_CONNECTIONS}::test_one_request_too_many_at_a_time_is_told_to_come_back",),
     ),
     Guard(
         "connections that send nothing keep nobody out",
-        "_has_room",
-        "bool(waiting)",
-        "False",
+        "_to_spare",
+        "if ranked:",
+        "if ranked and False:",
         (f"{_CONNECTIONS}::test_idle_connections_make_room_for_a_new_one",),
     ),
     Guard(
+        "nobody has more than half of the places",
+        "_to_spare",
+        "count > most // 2",
+        "False",
+        (f"{_CONNECTIONS}::test_who_has_more_than_half_of_the_places_makes_room",),
+    ),
+    Guard(
         "who takes nothing of an answer is given up",
-        "_check_for_stall",
-        "self.transport.abort() return",
-        "return",
-        (f"{_CONNECTIONS}::test_a_client_that_takes_nothing_of_its_answer_is_given_up",),
+        "_sample_pace",
+        "self.pace.patience <= 0",
+        "False",
+        (f"{_SLOW}::test_a_client_that_takes_nothing_of_its_answer_is_given_up",),
+    ),
+    Guard(
+        "who reads slowly keeps nobody out",
+        "_to_spare",
+        "(rank := other.rank(now)) is not None",
+        "(rank := other.rank(now)) is not None and other.is_quiet",
+        (f"{_SLOW}::test_a_crowd_that_reads_slowly_keeps_nobody_out",),
+    ),
+    Guard(
+        "who takes the least makes room",
+        "Protocol.rank",
+        "LEAST_RATE else 2), rate",
+        "LEAST_RATE else 2), -rate",
+        (f"{_SLOW}::test_who_reads_slower_than_the_others_makes_room",),
+    ),
+    Guard(
+        "a visitor's answer costs a place for a limited time",
+        "_sample_pace",
+        "LEAST_RATE if self.owner is None else LEAST_RATE_OF_A_PERSON",
+        "LEAST_RATE_OF_A_PERSON",
+        (f"{_SLOW}::test_a_visitor_keeps_its_place_for_no_longer_than_a_usual_line_needs",),
+    ),
+    Guard(
+        "who is being closed still has a place",
+        "_holds_a_place",
+        "or self.transport.get_write_buffer_size() > 0",
+        "",
+        (f"{_SLOW}::test_who_asks_to_be_closed_and_reads_nothing_keeps_its_place_no_longer",),
+    ),
+    # --- floods ------------------------------------------------------------------------------------------------------
+    Guard(
+        "a person makes only so many requests",
+        "signed_in",
+        "services.people.admit(identity.owner)",
+        "pass",
+        (f"{_API}/test_rates.py::test_a_person_who_makes_too_many_is_refused_and_others_are_not",),
+    ),
+    Guard(
+        "who has no token makes only so many requests",
+        "OuterMiddleware._count",
+        "self._visitors is None",
+        "True",
+        (f"{_API}/test_rates.py::test_a_header_that_nobody_reads_does_not_excuse_a_flood",),
+    ),
+    Guard(
+        "a header that nobody reads excuses no flood",
+        "OuterMiddleware._count",
+        "is_for_members and",
+        "",
+        (f"{_API}/test_rates.py::test_a_header_that_nobody_reads_does_not_excuse_a_flood",),
+    ),
+    Guard(
+        "a flood's requests wait",
+        "OuterMiddleware.__call__",
+        "await asyncio.sleep(FLOOD_SECONDS)",
+        "pass",
+        (f"{_API}/test_rates.py::test_what_is_too_much_is_answered_later",),
+    ),
+    Guard(
+        "a flood makes room",
+        "Protocol.rank",
+        "return 0, 0.0",
+        "return None",
+        (f"{_API}/test_rates.py::test_a_floods_requests_make_room_for_others",),
+    ),
+    Guard(
+        "who operates the service is answered when it is full",
+        "OuterMiddleware.__call__",
+        "None if isinstance(refusal, Overloaded) else refusal",
+        "refusal",
+        (f"{_CONNECTIONS}::test_one_request_too_many_at_a_time_is_told_to_come_back",),
+    ),
+    Guard(
+        "answers have an end",
+        "answer_question",
+        "services.answers.admit(identity.owner)",
+        "pass",
+        (f"{_API}/test_usage.py::test_answers_without_end_are_refused",),
+    ),
+    Guard(
+        "readiness is looked at once for all who ask together",
+        "ReadinessLook.look",
+        "self._began_at < asked_at",
+        "True",
+        (f"{_API}/test_rates.py::test_a_flood_of_readiness_shares_looks_at_the_database",),
+    ),
+    Guard(
+        "streams look at the database together",
+        "get_job_events",
+        "services.watch.follow(",
+        "type(services.watch)(services.database).follow(",
+        (f"{_API}/test_events.py::test_sixty_streams_of_a_job_look_at_it_together",),
+    ),
+    Guard(
+        "streams that begin together look once",
+        "first_view",
+        "self._opening.get(key)",
+        "None",
+        (f"{_API}/test_events.py::test_sixty_streams_of_a_job_look_at_it_together",),
+    ),
+    Guard(
+        "a stream ends with its token",
+        "get_job_events",
+        "identity.expires_at + LEEWAY_SECONDS - time.time()",
+        "float(10**6)",
+        (f"{_API}/test_events.py::test_a_stream_ends_when_its_token_does_and_a_fresh_one_takes_it_up",),
     ),
 )

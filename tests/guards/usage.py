@@ -27,9 +27,23 @@ GUARDS = (
     Guard(
         "a run is asked about once",
         "ask",
-        "and answered_at is null",
-        "",
+        "job_id = %(job)s and answered_at is null",
+        "job_id = %(job)s",
         (f"{_API}::test_until_it_is_answered_the_same_run_is_asked_about_again_and_no_other",),
+    ),
+    Guard(
+        "an answered question stays with its run",
+        "ask",
+        "user_id = %(user)s and answered_at is null and not exists",
+        "user_id = %(user)s and not exists",
+        (f"{_API}::test_a_question_without_an_answer_moves_to_a_newer_run",),
+    ),
+    Guard(
+        "nobody moves another person's question",
+        "ask",
+        """tenant_id = %(tenant)s" " and user_id = %(user)s and answered_at""",
+        """tenant_id = %(tenant)s and answered_at""",
+        (f"{_API}::test_somebody_elses_question_cannot_be_moved",),
     ),
     Guard(
         "only a complete run is asked about",

@@ -10,6 +10,34 @@ _OF_HIDREAM = "tests/integration/hidream/test_preview.py"
 
 GUARDS = (
     Guard(
+        "people who submit at the same moment are told of each other",
+        "service.submit",
+        "await _take_turn(connection)",
+        "",
+        (f"{_FORECAST}::test_people_who_submit_at_the_same_moment_are_told_of_each_other",),
+    ),
+    Guard(
+        "a place that was told is not given to a submission that began before",
+        "service.submit",
+        "{CLOCK}, {CLOCK}",
+        "now(), now()",
+        (f"{_FORECAST}::test_places_are_in_the_order_in_which_people_were_told",),
+    ),
+    Guard(
+        "a busy machine's pace counts for those who wait, too",
+        "_of_waiting",
+        "pace * usual.typical",
+        "usual.typical",
+        (f"{_FORECAST}::test_waiting_people_are_told_at_the_pace_of_the_job_before_them",),
+    ),
+    Guard(
+        "a drawing on the processor lets the API go first",
+        "child._load",
+        "_let_others_go_first()",
+        "pass",
+        ("tests/integration/worker/test_real_model.py::test_without_a_gpu_a_model_lets_the_other_processes_go_first",),
+    ),
+    Guard(
         "previews of an earlier attempt are not shown with the next",
         "_of_running",
         "id and preview.attempt = job.attempt",

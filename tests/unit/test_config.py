@@ -42,7 +42,12 @@ ENTRA = {
     "ENTRA_SPA_CLIENT_ID": str(uuid4()),
     "ENTRA_GROUP_ID": str(uuid4()),
 }
-PRODUCTION = ENTRA | {"ENV": "production", "DATABASE_URL": f"postgresql://onbrand:{CANARY}@db/onbrand"}
+PRODUCTION = ENTRA | {
+    "ENV": "production",
+    "DATABASE_URL": f"postgresql://onbrand:{CANARY}@db/onbrand",
+    "STORAGE_URL": "file:///var/lib/onbrand",
+    "MODEL": "mini",
+}
 AZURE = {"STORAGE_URL": "az://images", "STORAGE_AZURE_ACCOUNT": "onbrandimages"}
 
 
@@ -238,6 +243,8 @@ NO_HTTPS_ORIGINS = [
 PRODUCTION_REFUSALS = [
     ({"AUTH": "local"}, "ONBRAND_ENV=production refuses local sign-in"),
     ({"DATABASE_URL": ""}, "ONBRAND_ENV=production needs ONBRAND_DATABASE_URL"),
+    ({"STORAGE_URL": ""}, "ONBRAND_ENV=production needs ONBRAND_STORAGE_URL"),
+    ({"MODEL": ""}, "ONBRAND_ENV=production needs ONBRAND_MODEL"),
     ({"ENTRA_GROUP_ID": ""}, "set ONBRAND_ENTRA_GROUP_ID or ONBRAND_ENTRA_ROLE"),
     ({"ENTRA_GROUP_ID": "", "ENTRA_ROLE": " "}, "ONBRAND_ENTRA_ROLE must not be blank"),
     *[
@@ -399,7 +406,7 @@ def test_settings_for_azure_that_make_no_sense_are_refused(
 @pytest.mark.parametrize("endpoint", ["http://azurite:10000/devstoreaccount1", "http://127.0.0.1.example/x"])
 def test_a_store_over_plain_http_is_for_this_machine_or_for_trying_out(variables: Variables, endpoint: str) -> None:
     assert isinstance(storage(variables, **AZURE, STORAGE_AZURE_ENDPOINT=endpoint), AzureContainer)
-    message = refusal(variables, **PRODUCTION, **AZURE, STORAGE_AZURE_ENDPOINT=endpoint)
+    message = refusal(variables, **PRODUCTION | AZURE, STORAGE_AZURE_ENDPOINT=endpoint)
     assert message == "ONBRAND_STORAGE_AZURE_ENDPOINT must be an https address"
     local = "http://127.0.0.1:10000/devstoreaccount1"
     assert isinstance(storage(variables, STORAGE_AZURE_ENDPOINT=local), AzureContainer)

@@ -55,6 +55,12 @@ def test_the_id_changes_with_the_examples() -> None:
     assert pack_id(parse(manifest() | {"examples": ["A teapot"]})) != pack_id(parse(manifest()))
 
 
+def test_the_id_changes_with_a_guidance_interval_and_not_without_one() -> None:
+    plain = pack_id(parse(manifest()))
+    assert pack_id(parse(manifest() | {"guidance_interval": None})) == plain
+    assert pack_id(parse(manifest() | {"guidance_interval": [0.2, 0.9]})) != plain
+
+
 def test_the_id_is_the_hash_of_the_canonical_manifest() -> None:
     """Written out in full: another canonical form would orphan every job's record of its pack."""
     canonical = (
@@ -107,6 +113,8 @@ def test_an_unknown_field_is_refused(part: str) -> None:
         {"probe": {"base": [0.5] * 8, "fused": [float("inf")] * 8}},
         {"files": []},
         {"examples": ["two\nlines"]},
+        {"guidance_interval": [0.2, 1.1]},
+        {"guidance_interval": [0.2]},
         {"examples": ["A teapot"] * 7},
     ],
     ids=str,

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from diffusers import HiDreamImageTransformer2DModel
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.mini.recipe.autoencoder import Basis
 from models.mini.recipe.data import Shards
 from models.mini.recipe.text import LAYERS, SLOTS, Text
-from onbrand.hidream.network.transformer import Transformer, compile_blocks
+from onbrand.hidream.network.transformer import compile_blocks
 from onbrand.training.ema import Average
 from onbrand.training.flow import TimeSampling, flow_loss
 from onbrand.training.loop import Training
 from onbrand.training.optimiser import Optimiser
 from onbrand.training.schedule import Schedule
+from onbrand.training.transformer import TrainedTransformer
 
 TEXT_WIDTH = 384
 GRID = 16  # latents one way
@@ -85,8 +85,8 @@ def scales(basis: Basis, channels: int, spread: float) -> Tensor:
     return deviations**spread * scaled.square().mean().sqrt()
 
 
-class Denoiser(Transformer):
-    """The engine's transformer, with the attention that trains quickest on a CPU.
+class Denoiser(TrainedTransformer):
+    """diffusers' transformer, with the attention that trains quickest on a CPU.
 
     Flash attention's way back takes 253 ms of a step of 1.65 s there, plain matrices less (100 tokens, measured).
     """
@@ -96,7 +96,7 @@ class Denoiser(Transformer):
         if self.device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(*args, **kwargs)
         with sdpa_kernel(SDPBackend.MATH):
-            return HiDreamImageTransformer2DModel.forward(self, *args, **kwargs)
+            return super().forward(*args, **kwargs)
 
 
 def build(size: Size, seed: int) -> Denoiser:
@@ -155,7 +155,7 @@ def make_training(recipe: Recipe, shards: Shards, basis: Basis, text: Text, *, i
     return Training(network, optimiser, average, loss, recipe.batch, recipe.schedule, recipe.seed)
 
 
-def predict(network: Transformer, latents: Tensor, times: Tensor, states: Tensor, pooled: Tensor) -> Tensor:
+def predict(network: TrainedTransformer, latents: Tensor, times: Tensor, states: Tensor, pooled: Tensor) -> Tensor:
     """The velocity (B, C, H, W). `states` (B, layers, slots, D) and `pooled` (B, D) are `Text.embed`'s.
 
     HiDream's pipeline negates the network's output, so it is negated here.
@@ -173,7 +173,7 @@ def predict(network: Transformer, latents: Tensor, times: Tensor, states: Tensor
 
 @torch.inference_mode()
 def draw(
-    network: Transformer,
+    network: TrainedTransformer,
     text: Text,
     prompts: Sequence[str],
     seeds: Sequence[int],

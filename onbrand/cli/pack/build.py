@@ -26,6 +26,10 @@ def build(
     steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: the model's.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="Guidance scale. Default: the model's.")] = None,
     shift: Annotated[float | None, typer.Option(help="Shift of the scheduler's sigmas. Default: the model's.")] = None,
+    guidance_interval: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Guide only at these noise levels (1 to 0). Default: at all."),
+    ] = None,
     example: Annotated[
         list[str] | None, typer.Option(help="A prompt that the pack draws well. May be given several times.")
     ] = None,
@@ -51,6 +55,7 @@ def build(
         steps=steps,
         guidance_scale=guidance_scale,
         shift=shift,
+        guidance_interval=guidance_interval,
         examples=example or (),
     )
     typer.echo(f"{pack.manifest.name}, version {pack.manifest.version}: {pack.id}")

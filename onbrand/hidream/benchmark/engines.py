@@ -6,7 +6,7 @@ An engine is loaded by the same function as in the product, or in diffusers. `me
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -74,11 +74,14 @@ class OnbrandEngine:
         config, decoder = pipeline.transformer.config, pipeline.decoder
         size = IMAGE_SIZE // decoder.scale_factor
         latents = torch.zeros(1, config.in_channels, size, size, device=pipeline.transformer.device)
-        passes = 2 if manifest.guidance_scale > 1 else 1
+        passes = [1 + is_guided for is_guided in pipeline.guided_steps()]
+        step = {
+            count: roofline.flops_of_step(asdict(config), images * count, size, embeddings) for count in set(passes)
+        }
         with torch.inference_mode():
             return FlopCounts(
                 steps=manifest.steps,
-                step=roofline.flops_of_step(config, images * passes, size, embeddings),
+                step=sum(step[count] for count in passes) // len(passes),
                 reading=roofline.flops(lambda: pipeline.text_encoder.encode(prompt, manifest.prompt_suffix)),
                 decoding=images * roofline.flops(lambda: decoder.decode(latents)),
             )
@@ -86,7 +89,7 @@ class OnbrandEngine:
 
 @dataclass(frozen=True)
 class FlopCounts:
-    """Floating-point operations of one call. `step` is the count of one of the `steps`."""
+    """Floating-point operations of one call. `step` is the mean count of the `steps`."""
 
     steps: int
     step: int

@@ -69,10 +69,16 @@ def to_pixels(images: Tensor) -> np.ndarray:
     Raises:
         BadImage: a picture is not finite or has a single colour.
     """
-    images = images.float()
-    if not torch.isfinite(images).all():
+    lowest, highest = torch.aminmax(images)  # one of them is not finite if any value isn't
+    if not torch.isfinite(lowest + highest):
         raise BadImage
-    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    if any((picture == picture[0, 0]).all() for picture in pixels):
+    levels = images.float().clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+    pixels = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    if any(_has_one_colour(picture) for picture in pixels):
         raise BadImage
     return pixels
+
+
+def _has_one_colour(picture: np.ndarray) -> bool:
+    first = picture[0, 0]
+    return bool((picture[0] == first).all() and (picture == first).all())

@@ -70,9 +70,20 @@ class PcaVae(nn.Module):
         small = self.preview(latents)
         features = self.c2(self.c1(self.c0(latents)))
         features = self.c2b(torch.cat([features, small], dim=1))
-        large = F.interpolate(small, scale_factor=8, mode="bicubic", align_corners=False)
+        large = enlarge(small, 8)
         detail: Tensor = self.c3(features)
         return large + detail
+
+
+def enlarge(pictures: Tensor, factor: int) -> Tensor:
+    """(B, C, N, N) to (B, C, factor·N, factor·N), bicubic.
+
+    Two matrix products, which on a CPU take a quarter of the time of `F.interpolate`. The results differ by rounding.
+    """
+    side = pictures.shape[-1]
+    identity = torch.eye(side, dtype=pictures.dtype, device=pictures.device)[None, None]
+    weights = F.interpolate(identity, (factor * side, side), mode="bicubic", align_corners=False)[0, 0]
+    return weights @ pictures @ weights.T
 
 
 def linear_part(vae: PcaVae) -> Projection:

@@ -1,1 +1,1 @@
-"""HiDream's transformer, with our own routed experts and 8-bit matrices in place of diffusers'."""
+"""HiDream's transformer as diffusers computes it, with routed experts and 8-bit matrices of our own."""

@@ -1,27 +1,40 @@
-"""diffusers' HiDream transformer, built without memory, and with nothing that makes the host wait for the GPU.
+"""HiDream's transformer, built without memory, and with nothing that makes the host wait for the GPU.
 
-The modules are diffusers', except the routed experts (`moe.py`) and, at 8 bit, the blocks' matrices (`int8.py`).
-`load_state` fills the network; `load.py` chooses its device and its weights.
+It computes what diffusers' `HiDreamImageTransformer2DModel` computes, from the same weights under the same names.
+`layers.py` has its layers, `moe.py` the routed experts. `load_state` fills the network; `load.py` chooses its device
+and its weights. Training uses diffusers' own class (`training/transformer.py`).
 
-Two things that diffusers repeats at each step stay as they are, because a cache would save little. For four pictures of
-1024², projecting the 49 text inputs takes 0.5 of a step's 311 TFLOP, and the position embeddings are 2 million sines
-and cosines (counted).
+Two things are repeated at each step as in diffusers, because a cache would save little. For four pictures of 1024²,
+projecting the 49 text inputs takes 0.5 of a step's 311 TFLOP, and the position embeddings are 2 million sines and
+cosines (counted).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import torch
-from diffusers import HiDreamImageTransformer2DModel
-from diffusers.models.transformers.transformer_hidream_image import MOEFeedForwardSwiGLU
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from onbrand.errors import NetworkConfigInvalid
 from onbrand.hidream.models import Precision
+from onbrand.hidream.network.blank import allocate
 from onbrand.hidream.network.int8 import quantize_linears
+from onbrand.hidream.network.layers import (
+    DoubleBlock,
+    Named,
+    Output,
+    PatchEmbedding,
+    PooledEmbedding,
+    SingleBlock,
+    TextProjection,
+    TimeEmbedding,
+    rotations,
+)
 from onbrand.hidream.network.moe import RoutedExperts
 
 # In order of preference; torch skips a backend that the device does not support. cuDNN is up to 75 % faster than
@@ -36,33 +49,153 @@ _ATTENTION = [
 _MAX_SHAPES = 16  # compiled variants in one process: block kinds × batch sizes × text lengths
 
 
-class Transformer(HiDreamImageTransformer2DModel):  # type: ignore[misc]  # diffusers has no types
-    """diffusers' transformer for square latents only, which need no padding and no masks."""
+@dataclass(frozen=True)
+class Config:
+    """The network's `config.json`, with diffusers' names and default values."""
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As in diffusers, with the fastest attention that the device supports."""
-        with sdpa_kernel(_ATTENTION, set_priority=True):
-            return super().forward(*args, **kwargs)
+    patch_size: int
+    caption_channels: tuple[int, int]  # width of T5 and of Llama
+    llama_layers: tuple[int, ...]  # the text layer of each block, and last the one that all double blocks share
+    in_channels: int = 64
+    out_channels: int | None = None
+    num_layers: int = 16
+    num_single_layers: int = 32
+    attention_head_dim: int = 128
+    num_attention_heads: int = 20
+    text_emb_dim: int = 2048
+    num_routed_experts: int = 4
+    num_activated_experts: int = 2
+    axes_dims_rope: tuple[int, ...] = (32, 32)
+    max_resolution: tuple[int, int] = (128, 128)
 
-    def patchify(self, latents: Tensor) -> tuple[Tensor, None, list[tuple[int, int]], Tensor]:
-        """(B, C, N, N) latents to (B, S, p²C) patches, no masks, B sizes and (B, S, 3) positions.
-
-        diffusers returns the sizes as a tensor on the device, and reads it back for each picture at the end of a step.
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Config:
+        """Take the fields out of a `config.json`; what else is in it says nothing about the network.
 
         Raises:
-            ValueError: the latents are not square.
+            TypeError, LookupError, ValueError: a field is missing, or is of another type.
         """
+        known = {field.name for field in fields(cls)}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list | tuple) else value
+            for name, value in document.items()
+            if name in known
+        }
+        numbers = [number for value in values.values() for number in (value if isinstance(value, tuple) else (value,))]
+        if not all(isinstance(number, int) or number is None for number in numbers):
+            raise TypeError("a field is not a whole number")
+        return cls(**values)
+
+
+class Transformer(nn.Module):
+    """HiDream's transformer for square latents only, which need no padding and no masks."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        heads, head_width, experts = config.num_attention_heads, config.attention_head_dim, config.num_routed_experts
+        width, shape = heads * head_width, (heads, head_width, experts, config.num_activated_experts)
+        patch = config.patch_size**2
+        t5_width, llama_width = config.caption_channels
+        blocks = config.num_layers + config.num_single_layers
+        if len(config.llama_layers) != blocks:
+            raise ValueError("each block needs its text layer")
+        self.t_embedder = TimeEmbedding(width)
+        self.p_embedder = PooledEmbedding(config.text_emb_dim, width)
+        self.x_embedder = PatchEmbedding(patch * config.in_channels, width)
+        self.double_stream_blocks = nn.ModuleList([Named(DoubleBlock(*shape)) for _ in range(config.num_layers)])
+        self.single_stream_blocks = nn.ModuleList([Named(SingleBlock(*shape)) for _ in range(config.num_single_layers)])
+        self.final_layer = Output(width, patch * (config.out_channels or config.in_channels))
+        text_widths = [*[llama_width] * blocks, t5_width]
+        self.caption_projection = nn.ModuleList([TextProjection(each, width) for each in text_widths])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of inputs and products."""
+        return next(parameter.dtype for parameter in self.parameters() if parameter.is_floating_point())
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """As `nn.Module.to_empty`, in less time (`blank.py`)."""
+        del recurse
+        allocate(self, torch.device(device))
+        return self
+
+    def forward(
+        self,
+        *,
+        hidden_states: Tensor,
+        timesteps: Tensor,
+        encoder_hidden_states_llama3: Tensor,
+        encoder_hidden_states_t5: Tensor,
+        pooled_embeds: Tensor,
+        return_dict: bool = False,
+    ) -> tuple[Tensor]:
+        """(B, C, N, N) latents, (B,) timesteps and text to the negative velocity, (B, C, N, N).
+
+        Texts: (L, B, S, W) layers of Llama, (B, S, W) of T5, (B, W) pooled. The arguments have diffusers' names. The
+        fastest attention that the device supports is used.
+
+        Raises:
+            ValueError: the latents are not square; or `return_dict`, which only diffusers has.
+        """
+        if return_dict:
+            raise ValueError("the result is a tuple")
+        with sdpa_kernel(_ATTENTION, set_priority=True):
+            return (
+                self._velocity(
+                    hidden_states, timesteps, encoder_hidden_states_llama3, encoder_hidden_states_t5, pooled_embeds
+                ),
+            )
+
+    def _velocity(self, latents: Tensor, timesteps: Tensor, llama3: Tensor, t5: Tensor, pooled: Tensor) -> Tensor:
+        image = self.x_embedder(self._patchify(latents))
+        modulation = self.t_embedder(timesteps, latents.dtype) + self.p_embedder(pooled)
+        *layers, shared = (
+            project(text)
+            for project, text in zip(
+                self.caption_projection, [*(llama3[layer] for layer in self.config.llama_layers), t5], strict=True
+            )
+        )
+        text = torch.cat([shared, layers[-1]], dim=1)
+        rotation = rotations(self._positions(latents, text.shape[1] + layers[0].shape[1]), self.config.axes_dims_rope)
+        doubles = len(self.double_stream_blocks)
+        image_tokens, text_tokens = image.shape[1], text.shape[1]
+        for block, layer in zip(self.double_stream_blocks, layers[:doubles], strict=True):
+            image, text = block(image, torch.cat([text, layer], dim=1), modulation, rotation)
+            text = text[:, :text_tokens]
+        tokens = torch.cat([image, text], dim=1)
+        for block, layer in zip(self.single_stream_blocks, layers[doubles:], strict=True):
+            tokens = block(torch.cat([tokens, layer], dim=1), modulation, rotation)[:, : image_tokens + text_tokens]
+        return self._unpatchify(self.final_layer(tokens[:, :image_tokens], modulation))
+
+    def _patchify(self, latents: Tensor) -> Tensor:
+        """(B, C, N, N) latents to (B, S, p²C) patches."""
         batch, channels, height, width = latents.shape
         if height != width:
             raise ValueError("only square pictures can be drawn")
         patch = self.config.patch_size
         side = height // patch
         grid = latents.reshape(batch, channels, side, patch, side, patch).permute(0, 2, 4, 3, 5, 1)
+        return grid.reshape(batch, side * side, patch * patch * channels)
+
+    def _unpatchify(self, patches: Tensor) -> Tensor:
+        """(B, S, p²C) patches to (B, C, N, N)."""
+        patch, side = self.config.patch_size, math.isqrt(patches.shape[1])
+        grid = patches.reshape(len(patches), side, side, patch, patch, -1).permute(0, 5, 1, 3, 2, 4)
+        return grid.reshape(len(patches), -1, side * patch, side * patch)
+
+    def _positions(self, latents: Tensor, text_tokens: int) -> Tensor:
+        """(1, S + T, 3): row and column of each patch, the same for all pictures; zeros for the text."""
+        side = latents.shape[-1] // self.config.patch_size
         line = torch.arange(side, device=latents.device, dtype=torch.float32)
         rows, columns = torch.meshgrid(line, line, indexing="ij")
-        positions = torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(1, -1, 3)
-        patches = grid.reshape(batch, side * side, patch * patch * channels)
-        return patches, None, [(side, side)] * batch, positions.repeat(batch, 1, 1)
+        of_image = torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3)
+        return torch.cat([of_image, of_image.new_zeros(text_tokens, 3)])[None]
 
 
 def empty_transformer(config: Mapping[str, Any], precision: Precision, dtype: torch.dtype | None = None) -> Transformer:
@@ -77,22 +210,19 @@ def empty_transformer(config: Mapping[str, Any], precision: Precision, dtype: to
         NetworkConfigInvalid: the configuration is not a HiDream transformer's.
     """
     dtype = dtype or (torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16)
-    is_int8 = precision is Precision.INT8
     try:
         with torch.device("meta"):
-            transformer: Transformer = Transformer.from_config(dict(config))
-        nn.Module.to(transformer, dtype)  # diffusers' `to` logs a needless warning
-        for name, module in list(transformer.named_modules()):
-            if isinstance(module, MOEFeedForwardSwiGLU):
-                transformer.set_submodule(name, RoutedExperts(module, is_int8=is_int8))
+            transformer = Transformer(Config.of(config)).to(dtype)
     except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
         raise NetworkConfigInvalid(
             "The transformer's config.json is not a HiDream transformer's. Fetch it again."
         ) from error
-    if is_int8:
+    if precision is Precision.INT8:
+        for module in transformer.modules():
+            if isinstance(module, RoutedExperts):
+                module.quantize()
         quantize_linears(transformer, is_excluded=lambda name: ".attn1." not in name and ".ff_" not in name)
-    transformer.requires_grad_(False).eval()
-    return transformer
+    return transformer.requires_grad_(False).eval()
 
 
 def compile_blocks(transformer: Any, backend: str = "inductor") -> None:

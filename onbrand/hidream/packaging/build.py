@@ -37,6 +37,7 @@ _LIMITS = {
     "prompt_suffix": "at most 200 characters",
     "steps": "1 to 200",
     "guidance_scale": "0 to 30",
+    "guidance_interval": "two noise levels from 0 to 1, the lower one first",
     "shift": "above 0 and at most 20",
     "lora.alpha": "above 0 and at most 100000",
     "lora.scale": "above 0 and at most 4",
@@ -60,11 +61,13 @@ def build_pack(
     steps: int | None = None,
     guidance_scale: float | None = None,
     shift: float | None = None,
+    guidance_interval: tuple[float, float] | None = None,
     examples: Sequence[str] = (),
 ) -> BrandPack:
     """Write a new pack into `destination`, and read it back. The directory appears only when it is complete.
 
-    Steps, guidance and shift that are not given are the model's defaults. `probe` fuses the LoRA with the base, which
+    Steps, guidance and shift that are not given are the model's defaults. Without `guidance_interval`, all steps are
+    guided. `probe` fuses the LoRA with the base, which
     fails if they do not fit, and records the outputs with which every loaded model is compared.
 
     Raises:
@@ -80,6 +83,8 @@ def build_pack(
         raise ConfigError(
             f"{destination} exists, and a brand pack never changes: name a folder that does not exist yet."
         )
+    if guidance_interval is not None and guidance_interval[0] >= guidance_interval[1]:
+        raise _not_allowed("guidance_interval")
     described = describe(lora_file)
     manifest = _validated(
         Manifest(
@@ -97,6 +102,7 @@ def build_pack(
             probe=_PLACEHOLDER,
             files=(ManifestFile(LORA, 0, "0" * 64),),
             examples=tuple(examples),
+            guidance_interval=guidance_interval,
         )
     )
     above = next(folder for folder in destination.absolute().parents if folder.exists())

@@ -46,7 +46,7 @@ A brand pack for Onbrand: a LoRA for {MODELS[manifest.base_model].title} and its
 | added to every prompt | `{_quoted(manifest.prompt_suffix)}` |
 | prompt | {manifest.prompt_token_limit} tokens at most, including the text above |
 | steps | {manifest.steps} |
-| guidance scale | {manifest.guidance_scale:g} |
+| guidance scale | {manifest.guidance_scale:g}{_interval(manifest)} |
 | shift | {manifest.shift:g} |
 | LoRA | `{lora.file}`: rank {lora.rank}, alpha {lora.alpha:g}, applied at scale {lora.scale:g} |
 | modules it adapts | {len(lora.adapted_modules)}: {", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds))} |
@@ -54,6 +54,13 @@ A brand pack for Onbrand: a LoRA for {MODELS[manifest.base_model].title} and its
     if manifest.examples:
         yield "\n## Prompts that it draws well\n"
         yield from (f"* {example}" for example in manifest.examples)
+
+
+def _interval(manifest: Manifest) -> str:
+    if manifest.guidance_interval is None:
+        return ""
+    low, high = manifest.guidance_interval
+    return f", at noise levels from {high:g} to {low:g} only"
 
 
 def _origin(manifest: Manifest, base: BaseManifest) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""diffusers' schedulers as the table of models names them, with a seed of its own for each image.
+"""The schedulers that the table of models names: the mini's Euler steps, and diffusers' for HiDream-I1.
 
-diffusers computes the steps. This module only gives each image its own noise.
+A scheduler says at which noise levels the transformer is asked, and computes each step.
 """
 
 from __future__ import annotations
@@ -8,46 +8,65 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
-from diffusers.schedulers.scheduling_flow_match_lcm import FlowMatchLCMScheduler
-from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor
 
 from onbrand.hidream.models import Model
 
+_TRAIN_TIMESTEPS = 1000
 
-class SeededLCMScheduler(FlowMatchLCMScheduler):  # type: ignore[misc]  # diffusers has no types
-    """Adds new noise at each step, for each image from its own generator.
 
-    diffusers' HiDream pipeline passes no generator to `step`. There the noise of Dev and Fast comes from torch's global
-    generator, and the same seed gives another picture each time.
+class EulerScheduler:
+    """Euler steps of rectified flow (arXiv 2209.03003): what diffusers' FlowMatchEulerDiscreteScheduler computes.
+
+    It is here because importing diffusers takes longer than importing torch. Derived from diffusers (Apache-2.0),
+    schedulers/scheduling_flow_match_euler_discrete.py; every number is equal to diffusers'.
     """
 
-    generators: Sequence[torch.Generator] = ()  # one for each image, on the CPU; `set_timesteps` sets them
+    def __init__(self, *, shift: float) -> None:
+        self.shift = shift
+        self.sigmas = self.timesteps = torch.zeros(0)
+        self._next = 0
 
-    def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, *, return_dict: bool = True) -> Any:
-        """As in diffusers, with the images' generators.
+    @property
+    def step_index(self) -> int:
+        """The steps that were taken."""
+        return self._next
 
-        Raises:
-            ValueError: there is not one generator for each image.
-        """
-        if len(self.generators) != len(sample):
-            raise ValueError("each image needs its own generator")
-        return super().step(model_output, timestep, sample, list(self.generators), return_dict)
+    def set_timesteps(self, steps: int, device: torch.device) -> None:
+        """Begin anew with `steps` noise levels, the highest first. As in diffusers, they are shifted twice."""
+        levels = [self._shifted(level) for level in (np.float32(1), np.float32(1 / _TRAIN_TIMESTEPS))]
+        first, last = (float(np.float32(level)) * _TRAIN_TIMESTEPS for level in levels)
+        sigmas = self._shifted(np.linspace(first, last, steps) / _TRAIN_TIMESTEPS)
+        self.sigmas = torch.from_numpy(sigmas).to(device, torch.float32)
+        self.timesteps = self.sigmas * _TRAIN_TIMESTEPS
+        self.sigmas = torch.cat([self.sigmas, self.sigmas.new_zeros(1)])
+        self._next = 0
 
+    def set_begin_index(self, index: int) -> None:
+        """Take the step `index` next."""
+        self._next = index
 
-_CLASSES = {
-    "FlowMatchEulerDiscreteScheduler": FlowMatchEulerDiscreteScheduler,
-    "FlowMatchLCMScheduler": SeededLCMScheduler,
-    "UniPCMultistepScheduler": UniPCMultistepScheduler,
-}
+    def step(self, velocity: Tensor, timestep: Tensor, latents: Tensor, *, return_dict: bool = False) -> tuple[Tensor]:
+        """Go to the next noise level. `timestep` and `return_dict` are there for diffusers' loop."""
+        del timestep, return_dict
+        sigma, sigma_next = self.sigmas[self._next], self.sigmas[self._next + 1]
+        self._next += 1
+        return (latents.float() + (sigma_next - sigma) * velocity,)
+
+    def _shifted(self, sigmas: Any) -> Any:
+        return self.shift * sigmas / (1 + (self.shift - 1) * sigmas)
 
 
 def make_scheduler(model: Model, shift: float) -> Any:
     """Make the model's scheduler with the pack's `shift`. Above 1, more of the steps are at high noise levels."""
     row = model.scheduler
-    return _CLASSES[row.class_name](**{row.shift_argument: shift}, **row.settings)
+    if row.class_name == "FlowMatchEulerDiscreteScheduler":
+        return EulerScheduler(shift=shift)
+    from onbrand.hidream.sampling.diffusers_schedulers import CLASSES
+
+    return CLASSES[row.class_name](**{row.shift_argument: shift}, **row.settings)
 
 
 def set_timesteps(scheduler: Any, steps: int, generators: Sequence[torch.Generator], device: torch.device) -> Tensor:
@@ -56,10 +75,9 @@ def set_timesteps(scheduler: Any, steps: int, generators: Sequence[torch.Generat
     diffusers' pipeline also passes `mu`. Only schedulers that shift by the picture's size use it, and ours do not. The
     pipeline lets the scheduler search for the index of the first timestep, and UniPC rounds timesteps to integers: if
     the first two are equal (200 steps with shift 20), it begins at the second and runs out of steps. Here the first
-    index is always 0.
+    index is always 0. Only stochastic schedulers use the generators.
     """
     scheduler.set_timesteps(steps, device=device)
     scheduler.set_begin_index(0)
-    if isinstance(scheduler, SeededLCMScheduler):
-        scheduler.generators = tuple(generators)
+    scheduler.generators = tuple(generators)
     return torch.as_tensor(scheduler.timesteps)

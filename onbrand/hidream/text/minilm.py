@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from onbrand.errors import NetworkConfigInvalid, TokenizerInvalid
+from onbrand.hidream.network.blank import Matrix, Table
 from onbrand.hidream.text.encode import (
     Embeddings,
     EncodedPrompt,
@@ -31,20 +32,6 @@ from onbrand.packs.base import Base
 from onbrand.storage.files import REMEDY
 
 FOLDER = "text_encoder"
-
-
-class Matrix(nn.Linear):
-    """Skips the random initialisation, because `load_state` fills it."""
-
-    def reset_parameters(self) -> None:
-        """Do nothing."""
-
-
-class Table(nn.Embedding):
-    """Skips the random initialisation, because `load_state` fills it."""
-
-    def reset_parameters(self) -> None:
-        """Do nothing."""
 
 
 class MiniLm(nn.Module):
@@ -168,7 +155,7 @@ def load_minilm(
         config = json.loads(document)
         if config["hidden_act"] != "gelu" or config["max_position_embeddings"] < token_limit:
             raise ValueError("another kind of BERT")
-        # Not on the meta device: random numbers there, and `to_empty`, import a compiler, which takes a second.
+        # Not on the meta device: it is small, and has no random numbers to save.
         network = MiniLm(config).to(device)
     except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
         raise NetworkConfigInvalid(f"The files of {FOLDER} in {base.folder} are not MiniLM's: {REMEDY}.") from error

@@ -30,7 +30,7 @@ from onbrand.packs.manifest import canonical
 from onbrand.storage import local_disk
 from onbrand.storage.files import STRICT, Folder, LocalFolder, ManifestFile, Sha256
 
-LAYOUT = 1  # add 1 if `moe.py`, `int8.py` or diffusers change the name, shape or scale of a stored tensor
+LAYOUT = 1  # add 1 if `network/` changes the name, shape or scale of a stored tensor
 MANIFEST = "artefact.json"
 SHARD_BYTES = 2 * 1024**3  # several files can be read in parallel
 

@@ -24,7 +24,11 @@ def make_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     """Settings on a free port and in a folder of their own, whatever the environment says."""
 
     def make(**settings: Any) -> Settings:
-        defaults: dict[str, Any] = {"port": free_port(), "data_dir": tmp_path_factory.mktemp("service")}
+        defaults: dict[str, Any] = {
+            "port": free_port(),
+            "data_dir": tmp_path_factory.mktemp("service"),
+            "max_requests_per_second": 100_000,  # all tests call from one address
+        }
         return Settings(**defaults | settings)
 
     with pytest.MonkeyPatch.context() as environment:
@@ -40,6 +44,7 @@ def web_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("index.html", "auth.html"):
         (directory / name).write_text(f"<!doctype html><title>{name}</title>")
     (directory / "favicon.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (directory / "favicon.ico").write_bytes(b"\0\0\1\0")
     (directory / "assets").mkdir()
     (directory / "assets" / "app-0123abcd.js").write_text("export {};")
     (directory / "assets" / "app-0123abcd.js.gz").write_bytes(gzip.compress(b"export {};"))

@@ -12,6 +12,8 @@ import time
 import pytest
 
 from onbrand.api import body
+from onbrand.config import LOCAL_TENANT_ID
+from onbrand.local import oauth
 from tests.integration.api.service import Answer, Person, Service, assert_problem
 from tests.system import wait_until
 
@@ -110,3 +112,11 @@ async def test_the_connection_goes_on_after_a_body_that_was_refused_unread(servi
         assert_problem(Answer.read(connection), 401, "token_invalid")
         connection.sendall(member.head("Content-Length: 22") + PROMPT)
         assert Answer.read(connection).status_code == 202
+
+
+def test_a_form_of_the_local_sign_in_that_is_shorter_than_it_says_is_not_waited_for(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oauth, "PATIENCE_SECONDS", 0.2)
+    head = f"POST /{LOCAL_TENANT_ID}/oauth2/v2.0/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+    assert service.exchange(head.encode() + b"grant_type=").status_code == 400

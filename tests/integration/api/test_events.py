@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from onbrand.api import watching
+from onbrand.identity.tokens import LEEWAY_SECONDS
 from onbrand.jobs import attempts
+from onbrand.jobs import service as jobs_service
 from onbrand.jobs.models import Phase, Progress
 from tests.integration.api.service import Person, Service, assert_problem
 from tests.system import wait_until
@@ -88,6 +93,50 @@ async def test_a_reader_who_leaves_ends_the_stream(member: Person, caplog: pytes
         caplog.clear()
         assert _answered(caplog) == 0
     wait_until(lambda: _answered(caplog) == 1, 5)
+
+
+async def test_sixty_streams_of_a_job_look_at_it_together(member: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, find, versions = {"find": 0, "versions": 0}, jobs_service.find, jobs_service.versions
+
+    async def counted_find(*arguments: Any) -> Any:
+        looks["find"] += 1
+        return await find(*arguments)
+
+    async def counted_versions(*arguments: Any) -> Any:
+        looks["versions"] += 1
+        return await versions(*arguments)
+
+    job_id = await member.submit()
+    monkeypatch.setattr(jobs_service, "find", counted_find)
+    monkeypatch.setattr(jobs_service, "versions", counted_versions)
+    async with AsyncExitStack() as held:
+        opening = [member.http.stream("GET", f"/jobs/{job_id}/events") for _ in range(60)]
+        streams = await asyncio.gather(*[held.enter_async_context(stream) for stream in opening])
+        seen = [jobs_in(stream) for stream in streams]
+        for jobs in seen:
+            assert (await anext(jobs))["status"] == "queued"
+        assert looks["find"] < 30  # also while they were opened
+        looks.update(find=0, versions=0)
+        began = time.monotonic()
+        await asyncio.to_thread(wait_until, lambda: looks["versions"] > 8, 20)
+        assert looks["find"] <= looks["versions"] + 1
+        assert looks["versions"] - 2 <= (time.monotonic() - began) / watching._LOOK_SECONDS  # one task looks
+        await member.http.delete(f"/jobs/{job_id}")
+        for jobs in seen:
+            assert [job["status"] async for job in jobs][-1] == "failed"
+
+
+async def test_a_stream_ends_when_its_token_does_and_a_fresh_one_takes_it_up(service: Service, member: Person) -> None:
+    job_id = await member.submit()
+    now = int(time.time())
+    claims = service.issuer.access_claims("member") | {"oid": str(member.owner.user_id)}
+    token = service.issuer.sign(claims | {"iat": now - 100, "nbf": now - 100, "exp": now - LEEWAY_SECONDS + 3})
+    headers = {"Authorization": f"Bearer {token}"}
+    async with asyncio.timeout(20), member.http.stream("GET", f"/jobs/{job_id}/events", headers=headers) as stream:
+        assert [job["status"] async for job in jobs_in(stream)] == ["queued"]
+    assert_problem(await member.http.get(f"/jobs/{job_id}", headers=headers), 401, "token_expired")
+    async with asyncio.timeout(10), member.http.stream("GET", f"/jobs/{job_id}/events") as stream:
+        assert (await anext(jobs_in(stream)))["status"] == "queued"
 
 
 def _answered(caplog: pytest.LogCaptureFixture) -> int:

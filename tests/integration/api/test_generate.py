@@ -146,6 +146,8 @@ async def test_a_wrong_body_is_refused_by_name_and_never_repeated(
         "application/json; charset=latin-1",
         "application/json; charset=",
         "application/json; charset*=utf-16''x",
+        "application/json;1*1*;1*",
+        "application/json;charset*0=u;charset*=x",
         "application/jsonx",
         "text/json",
         "application/problem+json",

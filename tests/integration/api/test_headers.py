@@ -46,7 +46,8 @@ async def test_every_answer_has_the_headers_that_keep_it_what_it_is(service: Ser
     job_id, _ = await member.complete()
     image = f"/jobs/{job_id}/images/1"
     for method, path in [
-        *[("GET", path) for path in ("/", "/auth.html", "/favicon.svg", "/assets/app-0123abcd.js", "/config.json")],
+        *[("GET", path) for path in ("/", "/auth.html", "/favicon.svg", "/favicon.ico", "/config.json")],
+        ("GET", "/assets/app-0123abcd.js"),
         *[("GET", path) for path in ("/me", f"/jobs/{job_id}", image, "/nowhere", "/readyz", "/metrics")],
         *[("POST", "/generate"), ("POST", "/warm"), ("PUT", "/me"), ("HEAD", image), ("DELETE", f"/jobs/{job_id}")],
     ]:
@@ -135,7 +136,7 @@ async def test_a_build_without_its_parts_serves_those_it_has(
     with running(settings, service.database_url, web_dir=page) as other:
         async with other.client() as client:
             assert (await client.get("/")).status_code == 200
-            for path in ("/auth.html", "/favicon.svg", "/assets/app.js"):
+            for path in ("/auth.html", "/favicon.svg", "/favicon.ico", "/assets/app.js"):
                 assert_problem(await client.get(path), 404, "not_found")
 
 

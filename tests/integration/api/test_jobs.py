@@ -22,6 +22,7 @@ FIELDS = {
     "prompt_ignored",
     "status",
     "created_at",
+    "started_at",
     "completed_at",
     "expires_at",
     "images",
@@ -46,13 +47,8 @@ async def test_a_waiting_job_says_its_place_and_what_it_waits_for(member: Person
         "queued",
         str(member.owner.user_id),
     )
-    assert (job["images"], job["error"], job["pack"], job["completed_at"], job["expires_at"]) == (
-        [],
-        None,
-        None,
-        None,
-        None,
-    )
+    assert (job["images"], job["error"]) == ([], None)
+    assert {job[field] for field in ("pack", "started_at", "completed_at", "expires_at")} == {None}
     assert datetime.fromisoformat(job["created_at"]).utcoffset() == timedelta(0)
 
 
@@ -75,6 +71,8 @@ async def test_a_complete_job_names_four_images_that_can_be_fetched(member: Pers
     assert (job["status"], job["progress"]["percent"], job["progress"]["phase"]) == ("complete", 100, None)
     assert job["images"] == [f"/jobs/{job_id}/images/{n}" for n in (1, 2, 3, 4)]
     assert {(await member.http.get(path)).status_code for path in job["images"]} == {200}
+    began, ended = (datetime.fromisoformat(job[field]) for field in ("started_at", "completed_at"))
+    assert datetime.fromisoformat(job["created_at"]) < began < ended
     kept = datetime.fromisoformat(job["expires_at"]) - datetime.fromisoformat(job["completed_at"])
     assert kept == timedelta(hours=720)
 

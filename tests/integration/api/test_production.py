@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from onbrand.config import LOCAL_TENANT_ID, Environment, Settings, SignIn
+from onbrand.config import LOCAL_TENANT_ID, Environment, ModelName, Settings, SignIn
 from tests.integration.api.service import Person, Service, assert_problem, running
 from tests.system import free_port
 
@@ -15,12 +15,16 @@ TENANT = UUID("0c1b7f5e-3a44-4f0e-9a6e-52a8b7a0d9c3")  # fixed: processes that s
 
 
 @pytest.fixture(scope="module")
-def production(service: Service, make_settings: Callable[..., Settings]) -> Iterator[Service]:
+def production(
+    service: Service, make_settings: Callable[..., Settings], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """A service in production whose identity provider cannot be reached."""
     settings = make_settings(
         env=Environment.PRODUCTION,
         auth=SignIn.ENTRA,
         database_url=service.database_url,
+        storage_url=tmp_path_factory.mktemp("production").as_uri(),
+        model=ModelName.MINI,
         entra_tenant_id=TENANT,
         entra_api_client_id=uuid4(),
         entra_spa_client_id=uuid4(),

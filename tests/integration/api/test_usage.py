@@ -13,6 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
+from onbrand.api import middleware
 from onbrand.config import Settings
 from onbrand.local.postgres import EmbeddedPostgres
 from tests.integration.api.service import Person, Service, assert_problem, running
@@ -20,8 +21,9 @@ from tests.integration.api.service import Person, Service, assert_problem, runni
 CANARY = "a teapot canary7f3a91"
 
 
-async def ask(person: Person, job_id: str) -> bool:
-    answer = await person.http.post(f"/jobs/{job_id}/question")
+async def ask(person: Person, job_id: str, *, instead_of: str | None = None) -> bool:
+    parameters = {} if instead_of is None else {"instead_of": instead_of}
+    answer = await person.http.post(f"/jobs/{job_id}/question", params=parameters)
     assert answer.status_code == 200, answer.text
     granted: bool = answer.json()["ask"]
     return granted
@@ -68,6 +70,26 @@ async def test_of_twenty_tabs_that_ask_at_once_one_may(member: Person) -> None:
     assert granted.count(True) == 1
     again = await asyncio.gather(*(ask(member, job_id) for job_id in jobs))
     assert again == granted
+
+
+async def test_a_question_without_an_answer_moves_to_a_newer_run(service: Service, member: Person) -> None:
+    first, second, third = [(await member.complete())[0] for _ in range(3)]
+    assert await ask(member, first)
+    assert not await ask(member, third, instead_of=second)  # nobody was asked about that one
+    assert await ask(member, second, instead_of=first)
+    assert not await ask(member, first)
+    assert_problem(await answer(member, first, useful=True), 409, "not_asked")
+    assert (await answer(member, second, useful=True)).status_code == 204
+    assert not await ask(member, third, instead_of=second)  # answered
+    assert await kept(service, second) == (True, None)
+
+
+async def test_somebody_elses_question_cannot_be_moved(service: Service, member: Person, stranger: Person) -> None:
+    (mine, _), (theirs, _) = await member.complete(), await stranger.complete()
+    assert await ask(member, mine)
+    await ask(stranger, theirs, instead_of=mine)
+    assert await kept(service, mine) == (None, None)
+    assert (await answer(member, mine, useful=True)).status_code == 204
 
 
 async def test_one_persons_question_is_not_anothers(member: Person, stranger: Person) -> None:
@@ -229,6 +251,13 @@ async def test_what_cannot_be_noted_is_given_all_the_same(
             assert (await person.http.get("/me")).status_code == 200
             assert (await person.http.get(f"/jobs/{job_id}/images/1?download=1")).status_code == 200
             assert_problem(await person.http.post(f"/jobs/{job_id}/question"), 503, "database_unavailable")
+
+
+async def test_answers_without_end_are_refused(member: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "FLOOD_SECONDS", 0.0)
+    job_id, _ = await member.complete()
+    await ask(member, job_id)
+    assert {(await answer(member, job_id, useful=True)).status_code for _ in range(30)} == {204, 429}
 
 
 # --- no prompts ------------------------------------------------------------------------------------------------------

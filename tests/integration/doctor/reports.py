@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,8 +24,14 @@ PRODUCTION: dict[str, Any] = {
     "ENTRA_API_CLIENT_ID": TENANT,
     "ENTRA_SPA_CLIENT_ID": TENANT,
     "ENTRA_GROUP_ID": TENANT,
+    "MODEL": "mini",
     "ENTRA_METADATA_URL": "https://127.0.0.1:1/",  # nothing answers there, and nothing leaves this machine
 }
+
+
+def production(chosen: dict[str, str]) -> dict[str, Any]:
+    """Settings of a production that keeps its images in a folder of this machine."""
+    return PRODUCTION | {"STORAGE_URL": Path(chosen["DATA_DIR"], "images").as_uri()}
 
 
 class Told:

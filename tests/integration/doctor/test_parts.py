@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from onbrand.config import REPOSITORY
 from tests.azurite import Azurite
-from tests.integration.doctor.reports import PRODUCTION, examined
+from tests.integration.doctor.reports import examined, production
 from tests.system import free_port
 
 
@@ -113,11 +113,11 @@ def provider(document: dict[str, Any]) -> Iterator[str]:
 def test_another_tenants_identity_provider_is_a_problem(chosen: dict[str, str]) -> None:
     document = {"issuer": f"https://login.example.com/{uuid4()}/v2.0", "jwks_uri": "https://127.0.0.1:1/keys"}
     with provider(document) as url:
-        told = examined(chosen, **PRODUCTION | {"ENV": "local", "ENTRA_METADATA_URL": url})
+        told = examined(chosen, **production(chosen) | {"ENV": "local", "ENTRA_METADATA_URL": url})
     assert (told.problems(), "not the configured tenant's" in told.says("sign_in")) == (["sign_in"], True)
 
 
 def test_an_identity_provider_that_does_not_answer_is_a_problem(chosen: dict[str, str]) -> None:
-    told = examined(chosen, **PRODUCTION)
+    told = examined(chosen, **production(chosen))
     assert "sign_in" in told.problems()
     assert "Connection refused" in told.says("sign_in")

@@ -16,7 +16,7 @@ from psycopg.sql import SQL, Identifier
 
 from onbrand.doctor import server
 from onbrand.local.postgres import EmbeddedPostgres
-from tests.integration.doctor.reports import CANARY, PRODUCTION, command, examined, execute
+from tests.integration.doctor.reports import CANARY, command, examined, execute, production
 
 
 def test_a_wrong_password_is_named_and_not_shown(chosen: dict[str, str]) -> None:
@@ -89,9 +89,9 @@ def role(url: str) -> Iterator[str]:
 
 
 def test_in_production_a_superuser_is_a_problem(chosen: dict[str, str], database_url: str) -> None:
-    assert examined(chosen, **PRODUCTION).state("role") == "problem"
+    assert examined(chosen, **production(chosen)).state("role") == "problem"
     with role(database_url) as poorer:
-        assert examined(chosen, **PRODUCTION | {"DATABASE_URL": poorer}).state("role") == "ok"
+        assert examined(chosen, **production(chosen) | {"DATABASE_URL": poorer}).state("role") == "ok"
 
 
 def test_each_table_that_the_role_may_not_use_is_named(chosen: dict[str, str], database_url: str) -> None:

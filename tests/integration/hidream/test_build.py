@@ -95,6 +95,16 @@ def test_the_same_inputs_give_the_same_bytes_and_another_input_another_id(
 def test_given_settings_override_the_models_defaults(base: Base, lora_file: Path, tmp_path: Path) -> None:
     manifest = built(base, lora_file, tmp_path / "x", steps=9, guidance_scale=2.5, shift=4.0).manifest
     assert (manifest.steps, manifest.guidance_scale, manifest.shift) == (9, 2.5, 4.0)
+    assert manifest.guidance_interval is None
+
+
+def test_a_pack_may_be_guided_at_some_noise_levels_only(base: Base, lora_file: Path, tmp_path: Path) -> None:
+    pack = built(base, lora_file, tmp_path / "x", guidance_scale=2.5, guidance_interval=(0.2, 0.9))
+    assert load_pack(pack.directory).manifest.guidance_interval == (0.2, 0.9)
+    assert hashlib.sha256(pack.path(MANIFEST).read_bytes()).hexdigest() == pack.id
+    assert "| guidance scale | 2.5, at noise levels from 0.9 to 0.2 only |" in pack.path("README.md").read_text()
+    with pytest.raises(ConfigError, match=r"guidance_interval .*lower one first"):
+        built(base, lora_file, tmp_path / "y", guidance_interval=(0.9, 0.2))
 
 
 def test_the_card_describes_the_pack(pack: BrandPack) -> None:

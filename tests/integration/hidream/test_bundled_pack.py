@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,3 +183,26 @@ def test_weights_that_are_not_those_of_the_probe_are_noticed(
     update_checksums(copy, file)
     with pytest.raises(ProbeMismatch, match="LoRA may not be in effect"):
         load(copy)
+
+
+def test_drawing_with_the_mini_imports_only_torch() -> None:
+    """The other libraries take two thirds of a start's imports, and the mini uses none of them."""
+    program = f"""
+import sys
+from dataclasses import replace
+from pathlib import Path
+import onbrand.worker.child
+from onbrand.hidream.load import load_pipeline
+from onbrand.packs.base import load_base
+from onbrand.packs.manifest import load_pack
+from onbrand.storage.files import LocalFolder
+
+mini = Path({str(MINI)!r})
+pipeline = load_pipeline(load_base(LocalFolder(mini)), load_pack(mini / {SAMPLE!r}))
+pipeline.manifest = replace(pipeline.manifest, steps=1)
+assert pipeline.draw("a kettle", [1], lambda _: None, lambda: False).pixels.any()
+names = {{"transformers", "diffusers", "peft", "accelerate", "huggingface_hub", "torch._dynamo", "sympy"}}
+print(sorted(names & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

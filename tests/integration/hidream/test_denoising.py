@@ -56,6 +56,7 @@ def ours(
     seeds: Sequence[int] = SEEDS,
     *,
     scheduler: Any = None,
+    guidance_interval: tuple[float, float] | None = None,
     on_step: Callable[[int, Callable[[], Tensor]], None] = lambda *_: None,
 ) -> Tensor:
     model = MODELS[name]
@@ -69,6 +70,7 @@ def ours(
         NEGATIVE,
         steps=STEPS,
         guidance_scale=model.guidance_scale,
+        guidance_interval=guidance_interval,
         on_step=on_step,
     )
 
@@ -101,8 +103,10 @@ def by_diffusers(pipeline: Any, name: str, scheduler: Any, latents: Tensor) -> T
 def by_diffusers_with_our_seeds(pipeline: Any, name: str) -> Tensor:
     """The pipeline's latents with our scheduler, which gives each image of the batch its own noise."""
     latents, generators = prepare_latents(SEEDS, 4, SIZE)
-    scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
-    scheduler.generators = generators
+    scheduler = DIFFUSERS_SCHEDULERS[name]()
+    if isinstance(scheduler, FlowMatchLCMScheduler):
+        scheduler = make_scheduler(MODELS[name], MODELS[name].shift)
+        scheduler.generators = generators
     return by_diffusers(pipeline, name, scheduler, latents)
 
 
@@ -119,6 +123,51 @@ def test_four_images_are_those_that_diffusers_draws_with_our_seeds(pipeline: Any
     expected = by_diffusers_with_our_seeds(pipeline, name)
     assert torch.allclose(ours(pipeline.transformer, name), expected, rtol=0, atol=1e-5)
     assert (expected[0] - expected[1]).abs().mean() > 0.1
+
+
+@torch.inference_mode()
+def by_a_plain_loop(transformer: Any, name: str, interval: tuple[float, float]) -> Tensor:
+    """Each text in a pass of its own, and guidance where the noise level is in the interval."""
+    scheduler = DIFFUSERS_SCHEDULERS[name]()
+    scheduler.set_timesteps(STEPS)
+    latents, _ = prepare_latents(SEEDS, 4, SIZE)
+    for sigma, timestep in zip(scheduler.sigmas, scheduler.timesteps, strict=False):
+        velocities = []
+        for texts in (NEGATIVE, PROMPT):
+            (output,) = transformer(
+                hidden_states=latents,
+                timesteps=timestep.expand(len(SEEDS)),
+                encoder_hidden_states_llama3=texts.llama3.expand(-1, len(SEEDS), -1, -1),
+                encoder_hidden_states_t5=texts.t5.expand(len(SEEDS), -1, -1),
+                pooled_embeds=texts.pooled.expand(len(SEEDS), -1),
+                return_dict=False,
+            )
+            velocities.append(-output)
+        without, velocity = velocities
+        if interval[0] <= sigma <= interval[1]:
+            velocity = without + MODELS[name].guidance_scale * (velocity - without)
+        (latents,) = scheduler.step(velocity, timestep, latents, return_dict=False)
+    return latents
+
+
+@pytest.mark.parametrize("name", ["mini", "hidream-i1-full"])
+@pytest.mark.parametrize("interval", [(0.0, 1.0), (0.3, 0.9), (0.0, 0.5)])
+def test_guidance_in_an_interval_is_that_of_a_plain_loop(
+    pipeline: Any, name: str, interval: tuple[float, float]
+) -> None:
+    expected = by_a_plain_loop(pipeline.transformer, name, interval)
+    batches: list[int] = []
+    hook = pipeline.transformer.register_forward_pre_hook(
+        lambda _module, _args, inputs: batches.append(len(inputs["hidden_states"])), with_kwargs=True
+    )
+    try:
+        drawn = ours(pipeline.transformer, name, guidance_interval=interval)
+    finally:
+        hook.remove()
+    assert torch.allclose(drawn, expected, rtol=0, atol=1e-5)
+    guided = ours(pipeline.transformer, name)
+    assert torch.equal(drawn, guided) == (interval == (0.0, 1.0))
+    assert (len(SEEDS) in batches) == (interval != (0.0, 1.0))  # one pass where guidance isn't computed
 
 
 @every_model

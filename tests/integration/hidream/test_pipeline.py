@@ -174,9 +174,17 @@ def test_the_ignored_part_of_a_long_prompt_is_reported(pipeline: Pipeline, outpu
     assert 0 < ignored < 500
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_single_value_that_is_not_a_number_is_refused(value: float) -> None:
+    """Without the check, a NaN would become black without an error."""
+    images = torch.rand(2, 3, 8, 8)
+    images[1, 2, 3, 4] = value
+    with pytest.raises(BadImage):
+        to_pixels(images)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_latents_that_are_not_numbers_are_refused(pipeline: Pipeline, value: float) -> None:
-    """Without the check, a NaN would become black without an error."""
     latents = torch.zeros(2, 32, 16, 16)
     latents[1, 0, 8, 8] = value
     with torch.inference_mode(), pytest.raises(BadImage):

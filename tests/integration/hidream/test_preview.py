@@ -26,6 +26,7 @@ from onbrand.hidream.decoding.preview import (
     smooth_latents,
     to_jpegs,
 )
+from onbrand.hidream.decoding.vae import enlarge
 from onbrand.hidream.load import load_pipeline
 from onbrand.hidream.pipeline import Pipeline, PipelineOutput
 from onbrand.jobs.models import Progress
@@ -226,3 +227,9 @@ def test_values_that_are_not_finite_give_no_jpeg(value: float) -> None:
     pictures = torch.zeros(2, 3, 8, 8)
     pictures[1, 0, 0, 0] = value
     assert to_jpegs(pictures) == ()
+
+
+def test_a_picture_is_enlarged_as_by_torch() -> None:
+    pictures = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    expected = F.interpolate(pictures, scale_factor=8, mode="bicubic", align_corners=False)
+    assert torch.allclose(enlarge(pictures, 8), expected, rtol=0, atol=1e-5)

@@ -8,7 +8,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchLCMScheduler, Un
 from torch import Tensor
 
 from onbrand.hidream.models import MODELS
-from onbrand.hidream.sampling.schedule import SeededLCMScheduler, make_scheduler, set_timesteps
+from onbrand.hidream.sampling.diffusers_schedulers import SeededLCMScheduler
+from onbrand.hidream.sampling.schedule import EulerScheduler, make_scheduler, set_timesteps
 
 CPU = torch.device("cpu")
 STOCHASTIC = ("hidream-i1-fast", "hidream-i1-dev")
@@ -28,7 +29,6 @@ def stepped(scheduler: SeededLCMScheduler, *seeds: int) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "kind", "settings"),
     [
-        ("mini", FlowMatchEulerDiscreteScheduler, {"shift": 2.5, "stochastic_sampling": False}),
         ("hidream-i1-fast", FlowMatchLCMScheduler, {"shift": 2.5}),
         ("hidream-i1-dev", FlowMatchLCMScheduler, {"shift": 2.5}),
         (
@@ -43,6 +43,21 @@ def test_each_model_has_its_scheduler_with_the_packs_shift(name: str, kind: type
     assert issubclass(type(scheduler), kind)
     assert {key: scheduler.config[key] for key in settings} == settings
     assert not scheduler.config.use_dynamic_shifting  # otherwise `set_timesteps` would have to pass `mu`
+
+
+def test_the_minis_steps_are_those_of_diffusers() -> None:
+    velocities = torch.randn(200, 1, 4, 8, 8, generator=generators(3)[0])
+    for steps, shift in [(1, 1.0), (2, 1.0), (12, 1.0), (12, 2.5), (30, 0.4), (200, 20.0)]:
+        theirs, mine = FlowMatchEulerDiscreteScheduler(shift=shift), make_scheduler(MODELS["mini"], shift)
+        assert isinstance(mine, EulerScheduler)
+        timesteps = [set_timesteps(each, steps, generators(1), CPU) for each in (theirs, mine)]
+        assert torch.equal(timesteps[0], timesteps[1])
+        assert torch.equal(theirs.sigmas, mine.sigmas)
+        expected = latents = torch.randn(1, 4, 8, 8, generator=generators(1)[0])
+        for timestep, velocity in zip(timesteps[0], velocities, strict=False):
+            (expected,) = theirs.step(velocity, timestep, expected, return_dict=False)
+            (latents,) = mine.step(velocity, timestep, latents, return_dict=False)
+        assert torch.equal(latents, expected)
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)

@@ -39,7 +39,7 @@ def experts(gate: Tensor | None = None) -> tuple[MOEFeedForwardSwiGLU, RoutedExp
     if gate is not None:
         layer.gate.weight.copy_(gate)
     weights = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
-    mine = RoutedExperts(layer, is_int8=False)
+    mine = RoutedExperts(WIDTH, 4 * WIDTH, 4, 2).requires_grad_(False)
     load_state(mine, weights.items())
     return layer, mine
 
@@ -130,6 +130,8 @@ def test_latents_that_are_not_square_are_refused(theirs: Any) -> None:
     [
         {"caption_channels": None},
         {"attention_head_dim": "wide"},
+        {"num_layers": 2.5},
+        {"llama_layers": [0, 1]},
         {"num_attention_heads": 1, "attention_head_dim": 12},  # a width that the grouped product does not support
     ],
 )

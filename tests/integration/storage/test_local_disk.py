@@ -247,3 +247,8 @@ async def test_the_folders_of_deleted_images_go_with_them_or_a_while_later(disk:
         age(path, hours=2)
     await disk.images.sweep_leftovers(HOUR)
     assert folders(folder) == {"jobs", "jobs/foreign"}
+
+
+def test_other_users_of_the_machine_may_not_look_at_pictures(tmp_path: Path) -> None:
+    ImageStore.open(Settings(data_dir=tmp_path))
+    assert (tmp_path / "images").stat().st_mode & 0o077 == 0

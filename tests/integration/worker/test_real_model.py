@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from PIL import Image
 
 from onbrand.images.png import check
 from onbrand.jobs.models import Phase, Status, image_key
+from onbrand.worker.frames import read
 from onbrand.worker.model_process import model_command
 from onbrand.worker.run import run_worker
 from tests.integration.worker.harness import WorkerHarness, until
@@ -67,6 +69,24 @@ async def test_a_model_ends_with_its_standard_input_even_while_it_loads() -> Non
         assert model.stdin is not None
         model.stdin.close()
         assert await asyncio.to_thread(model.wait, 10) == 0
+
+
+async def test_without_a_gpu_a_model_lets_the_other_processes_go_first() -> None:
+    command = model_command(SAMPLE.directory)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as model:
+        assert model.stdin is not None
+        assert model.stdout is not None
+        while (
+            frame := await asyncio.to_thread(read, cast(BinaryIO, model.stdout))
+        ) is not None and frame.kind != "ready":
+            pass
+        assert frame is not None
+        assert os.getpriority(os.PRIO_PROCESS, model.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+        assert os.getsid(model.pid) == model.pid
+        autogroup = Path(f"/proc/{model.pid}/autogroup")
+        if autogroup.exists():
+            assert autogroup.read_text().endswith(" nice 10\n")
+        model.stdin.close()
 
 
 async def test_a_model_that_cannot_notice_the_end_of_its_worker_ends_with_it() -> None:

@@ -57,7 +57,9 @@ export interface paths {
         };
         /**
          * Get Job Events
-         * @description The job each time it changes, until it has ended. If the database does not answer the stream ends: poll then.
+         * @description The job each time it changes, until it has ended.
+         *
+         *     The stream also ends when the token expires, and if the database does not answer: connect again, or poll.
          */
         get: operations["get_job_events"];
         put?: never;
@@ -323,6 +325,11 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+            /**
+             * Started At
+             * @description when the latest attempt began; null before the first
+             */
+            started_at: string | null;
             /** Completed At */
             completed_at: string | null;
             /**
@@ -834,6 +841,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -946,6 +962,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -1050,6 +1075,15 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1193,6 +1227,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -1312,6 +1355,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -1342,7 +1394,10 @@ export interface operations {
     };
     ask_question: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description a job they were asked about and have not answered */
+                instead_of?: string | null;
+            };
             header?: never;
             path: {
                 job_id: string;
@@ -1416,6 +1471,24 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1574,6 +1647,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -1656,6 +1738,15 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1756,6 +1847,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -1822,6 +1922,15 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1904,6 +2013,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -1970,6 +2088,15 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

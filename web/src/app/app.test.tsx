@@ -94,6 +94,13 @@ test('if the browser refuses to copy, the page asks the person to select the tex
   await expectAnnounced(/Select the text and copy it/);
 });
 
+test('the text to send says what the administrator has to do, and the page itself does not', async () => {
+  const refusal = { ...REFUSAL, code: 'group_overage', detail: 'Ask your administrator for access.' };
+  onbrand.me = { ...MEMBER, may_generate: false, refusal, style: null };
+  await renderApp();
+  expect(await screen.findByText(/^Please give .* access .*emit only the groups assigned to it/)).toBeInTheDocument();
+});
+
 test('a 403 from any call shows the same page, and the prompt is kept', async () => {
   onbrand.answerNext('POST', /generate/, () => problem(403, REFUSAL.code, REFUSAL.title, REFUSAL.detail));
   const { user } = await renderApp();

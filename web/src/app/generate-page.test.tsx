@@ -59,6 +59,13 @@ test('a complete job shows its own four pictures', async () => {
   expect(document.title).toBe('Ready · Onbrand');
 });
 
+test('the waiting in line is told apart from the time that the drawing took', async () => {
+  const { id } = await generateJob(onbrand, PROMPT);
+  onbrand.update(id, { created_at: '2026-01-28T14:01:12Z', started_at: '2026-01-28T14:01:48Z' });
+  onbrand.complete(id);
+  expect(await screen.findByText(/took 18 s · waited 36 s · kept until/)).toBeInTheDocument();
+});
+
 test('the progress shows phase, step, percent and seconds, and the title shows the percent', async () => {
   const { id } = await generateJob(onbrand, PROMPT);
   expect(await screen.findByText('2nd in line')).toBeInTheDocument();

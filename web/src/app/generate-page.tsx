@@ -11,12 +11,14 @@ import { NotificationOffer } from '../feedback/notification-offer';
 import { notify } from '../feedback/notifications';
 import { UsefulnessQuestion } from '../feedback/usefulness-question';
 import { useUsefulnessQuestion } from '../feedback/use-usefulness-question';
+import { closeEnlarged, useEnlargedRun } from '../lightbox/enlarged';
 import type { RunActions } from '../runs/run-actions';
 import { RunCard } from '../runs/run-card';
 import type { LiveRun } from '../runs/run-view';
 import { usePageTitle } from '../runs/use-page-title';
 import { useRunAnnouncements } from '../runs/use-run-announcements';
 import { useRuns } from '../runs/use-runs';
+import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import { useFocusFallback } from '../ui/use-focus-fallback';
 import styles from './generate-page.module.css';
@@ -36,6 +38,12 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
   const input = useRef<HTMLTextAreaElement>(null);
   useFocusFallback(main, ({ card }) => firstHeading(card?.isConnected ? card : main.current) ?? input.current);
   const isEmpty = runs.length === 0;
+  // What the tab's history says may be gone: the pictures were deleted, or the run was removed.
+  const enlarged = useEnlargedRun();
+  const hasEnlarged = runs.some(({ run, view }) => run.key === enlarged && 'job' in view);
+  useEffect(() => {
+    if (enlarged !== null && !hasEnlarged) closeEnlarged();
+  }, [enlarged, hasEnlarged]);
   useEffect(() => {
     if (isEmpty) input.current?.focus();
   }, [isEmpty]);
@@ -60,7 +68,7 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
   const hasWaited = runs.some(({ view }) => view.kind === 'complete' || view.kind === 'failed');
 
   return (
-    <main ref={main} className={isEmpty ? undefined : styles['withRuns']}>
+    <main ref={main} className={classes(styles['page'], !isEmpty && styles['withRuns'])}>
       <VisuallyHidden asChild>
         <h1>{strings.product}</h1>
       </VisuallyHidden>
@@ -69,13 +77,13 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
         onDraftChange={changeDraft}
         onGenerate={startAndShow}
         justStarted={justStarted}
-        isCollapsed={!isEmpty}
+        isCompact={!isEmpty}
         inputRef={input}
       />
       {isEmpty ? (
         <EmptyState me={me} usualDuration={usualDuration} retentionHours={retentionHours} onExample={editPrompt} />
       ) : (
-        <section aria-label={strings.run.list}>
+        <section className={styles['list']} aria-label={strings.run.list}>
           {runs.map((live) => (
             <RunCard
               key={live.run.key}

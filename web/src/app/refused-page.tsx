@@ -15,7 +15,8 @@ type RefusedPageProps = {
 export function RefusedPage({ session, refusal, onSignOut }: RefusedPageProps) {
   const { username } = session.account;
   const text = strings.refused;
-  const request = text.request(username, refusal.title, refusal.code);
+  const remedy = text.remedies[refusal.code];
+  const request = [text.request(username, refusal.title, refusal.code), remedy].filter(Boolean).join(' ');
   return (
     <>
       <Header account={session.account} onSignOut={onSignOut} />

@@ -13,7 +13,8 @@ import { useDraftText, type Draft } from './use-draft';
 const COUNTED_FROM = 400;
 /** How many characters are left when a screen reader hears about it. */
 const ANNOUNCED_LEFT = [100, 50, 10];
-const MAX_HEIGHT_PX = 200;
+/** Of the field, above and below together. */
+const BORDERS_PX = 2;
 
 type ComposerProps = {
   draft: Draft;
@@ -21,12 +22,12 @@ type ComposerProps = {
   onGenerate: (prompt: string) => void;
   /** The prompt of the run that was started a moment ago. A second press for it is a double press. */
   justStarted: string | null;
-  /** The field has one line until the person writes in it, because the page shows runs. */
-  isCollapsed: boolean;
+  /** The page shows runs, so the composer takes less room where it stands above or below them. */
+  isCompact: boolean;
   inputRef: RefObject<HTMLTextAreaElement | null>;
 };
 
-export function Composer({ draft, onDraftChange, onGenerate, justStarted, isCollapsed, inputRef }: ComposerProps) {
+export function Composer({ draft, onDraftChange, onGenerate, justStarted, isCompact, inputRef }: ComposerProps) {
   const id = useId();
   const isOnline = useIsOnline();
   const text = useDraftText(draft);
@@ -35,7 +36,7 @@ export function Composer({ draft, onDraftChange, onGenerate, justStarted, isColl
   const reason = reasonToWait(checked, isOnline, isSent);
   const isCounted = checked.length >= COUNTED_FROM;
   const [isExpanded, setIsExpanded] = useState(false);
-  useAutoHeight(inputRef, text, isCollapsed && !isExpanded);
+  useContentHeight(inputRef, text, isExpanded);
   useCountAnnouncement(checked.length);
 
   function submit(): void {
@@ -54,7 +55,7 @@ export function Composer({ draft, onDraftChange, onGenerate, justStarted, isColl
   }
 
   return (
-    <section className={classes(styles['composer'], isCollapsed && styles['collapsed'])}>
+    <section className={classes(styles['composer'], isCompact && styles['compact'])}>
       <label className={styles['label']} htmlFor={`${id}-prompt`}>
         {strings.composer.label}
       </label>
@@ -78,6 +79,9 @@ export function Composer({ draft, onDraftChange, onGenerate, justStarted, isColl
           onBlur={() => setIsExpanded(false)}
           onKeyDown={onKeyDown}
         />
+        <span className={styles['more']} aria-hidden="true">
+          …
+        </span>
         {isCounted && (
           <p className={classes(styles['count'], checked.length > MAX_CODE_POINTS && styles['over'])}>
             {strings.composer.count(checked.length, MAX_CODE_POINTS)}
@@ -119,15 +123,24 @@ function reasonToWait(checked: CheckedPrompt, isOnline: boolean, isSent: boolean
   }
 }
 
-/** Makes the field as high as its text, up to a limit, unless it is collapsed to one line. */
-function useAutoHeight(inputRef: RefObject<HTMLTextAreaElement | null>, text: string, isOneLine: boolean): void {
+/**
+ * Tells the style sheet how high the text is, which decides from it and from the window how high the field is. Marks a
+ * field that shows only a part of its text.
+ */
+function useContentHeight(inputRef: RefObject<HTMLTextAreaElement | null>, text: string, isExpanded: boolean): void {
   useLayoutEffect(() => {
     const input = inputRef.current;
-    if (input === null) return;
-    input.style.height = '';
-    if (isOneLine) input.scrollTop = 0;
-    else input.style.height = `${Math.min(input.scrollHeight + 2, MAX_HEIGHT_PX)}px`;
-  }, [inputRef, text, isOneLine]);
+    if (input === null) return undefined;
+    const measure = () => {
+      input.style.setProperty('--content', '0px');
+      input.style.setProperty('--content', `${input.scrollHeight + BORDERS_PX}px`);
+      input.toggleAttribute('data-clipped', input.scrollHeight > input.clientHeight);
+      if (!isExpanded) input.scrollTop = 0;
+    };
+    measure();
+    window.addEventListener('resize', measure);
+    return () => window.removeEventListener('resize', measure);
+  }, [inputRef, text, isExpanded]);
 }
 
 function useCountAnnouncement(length: number): void {

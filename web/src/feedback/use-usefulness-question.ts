@@ -1,12 +1,12 @@
 /**
  * Decides when to ask "Was this useful?": after a person saved a picture for the first time, or after their third
- * complete run.
+ * complete run. Until it is answered it goes along with the work: when a newer run is complete, it is about that one.
  *
  * The server decides whether it may be asked at all (once in 14 days a person, in one tab only). The tab stores which
  * job the question is about, so that a refresh doesn't lose it.
  */
 import { useQueryClient } from '@tanstack/react-query';
-import { useCallback, useEffect, useState } from 'react';
+import { useCallback, useEffect, useEffectEvent, useState } from 'react';
 import { useApi } from '../api/api-context';
 import { askQuestion } from '../api/ask-question';
 import { reportSaved } from '../api/report-saved';
@@ -35,6 +35,7 @@ export function useUsefulnessQuestion(accountId: string, completeJobIds: string[
     const stored = loadFromTab(storageKey);
     return typeof stored === 'string' ? stored : null;
   });
+  const [answeredId, setAnsweredId] = useState<string | null>(null);
   const show = useCallback(
     (id: string | null) => {
       saveToTab(storageKey, id);
@@ -63,11 +64,26 @@ export function useUsefulnessQuestion(accountId: string, completeJobIds: string[
     [api, queryClient, ask],
   );
 
+  const latest = completeJobIds[0];
+  const follow = useEffectEvent((newerId: string) => {
+    if (jobId === null || jobId === answeredId || completeJobIds.indexOf(jobId) < 1) return;
+    void queryClient
+      .query({ ...ONCE, queryKey: ['question', newerId], queryFn: () => askQuestion(api, newerId, jobId) })
+      .then((answer) => answer.isAllowed && show(newerId))
+      .catch(() => undefined);
+  });
+  useEffect(() => {
+    if (latest !== undefined) follow(latest);
+  }, [latest]);
+
   const newest = completeJobIds.length >= RUNS_BEFORE_ASKING ? completeJobIds[0] : undefined;
   useEffect(() => {
     if (newest !== undefined) ask(newest);
   }, [newest, ask]);
 
-  const onAnswered = useCallback(() => saveToTab(storageKey, null), [storageKey]);
+  const onAnswered = useCallback(() => {
+    saveToTab(storageKey, null);
+    setAnsweredId(jobId);
+  }, [storageKey, jobId]);
   return { jobId, onSaved, onAnswered, close: useCallback(() => show(null), [show]) };
 }

@@ -100,6 +100,20 @@ test('after the third complete run the question is about that run, and about no 
   expect(onbrand.asked).toEqual([onbrand.job(2).id]);
 });
 
+test('a question without an answer goes along with the work, and one with an answer stays', async () => {
+  const { user } = await askedRun();
+  await generateMore(1);
+  const newest = () => within(screen.getAllByRole('article')[0] ?? document.body);
+  await waitFor(() => expect(newest().getByText(TITLE)).toBeInTheDocument());
+  expect(screen.getAllByText(TITLE)).toHaveLength(1);
+  press('Useful');
+  await user.type(await newest().findByLabelText('What worked? (optional)'), 'The light');
+  await generateMore(2);
+  expect(screen.getByLabelText('What worked? (optional)')).toHaveValue('The light');
+  expect(newest().queryByText(TITLE)).not.toBeInTheDocument();
+  expect(onbrand.verdicts).toEqual([{ jobId: onbrand.job(1).id, useful: true, comment: null }]);
+});
+
 test('if pictures of two runs are saved at the same time, the question is about one of them', async () => {
   await completeRun();
   await generateMore(1);

@@ -1,13 +1,13 @@
 /** The facts beside a large picture: its prompt, and how and when it was made. */
 import type { Job } from '../api/get-job';
+import { durationTexts } from '../api/job-times';
 import { CopyText } from '../ui/copy-text';
-import { formatDay, formatTime, secondsBetween } from '../ui/dates';
+import { formatDay, formatTime } from '../ui/dates';
 import { strings } from '../ui/strings';
 import styles from './lightbox.module.css';
 
 export function LightboxDetails({ job, n, titleId }: { job: Job; n: number; titleId: string }) {
   const seed = job.seeds[n - 1];
-  const seconds = secondsBetween(job.created_at, job.completed_at);
   return (
     <section className={styles['details']} aria-labelledby={titleId}>
       <h2 id={titleId} className={styles['prompt']} dir="auto">
@@ -19,7 +19,9 @@ export function LightboxDetails({ job, n, titleId }: { job: Job; n: number; titl
         <li>
           {formatDay(job.created_at)}, {formatTime(job.created_at)}
         </li>
-        {seconds !== null && <li>{strings.run.took(seconds)}</li>}
+        {durationTexts(job).map((text) => (
+          <li key={text}>{text}</li>
+        ))}
         {job.expires_at !== null && <li>{strings.run.keptUntil(formatDay(job.expires_at))}</li>}
         {seed !== undefined && <li>{strings.lightbox.seed(seed)}</li>}
         <li>{strings.lightbox.size}</li>

@@ -1,5 +1,5 @@
 /** The lightbox, through the rendered page. The browser handles Esc and keeps the focus inside; jsdom doesn't. */
-import { fireEvent, screen, waitFor, within } from '@testing-library/react';
+import { act, fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { settle } from '../test/clock';
 import { liveUrls } from '../test/object-urls';
@@ -57,6 +57,58 @@ test('Close closes the lightbox, and the focus returns to the picture', async ()
   await user.click(inside().getByRole('button', { name: 'Close' }));
   expect(screen.queryByRole('dialog')).not.toBeInTheDocument();
   expect(opener(3)).toHaveFocus();
+});
+
+/** Does something that makes the browser go to another entry, and waits until it is there, a moment later. */
+async function travelling(start: () => unknown): Promise<void> {
+  const arrived = new Promise((resolve) => {
+    window.addEventListener('popstate', resolve, { once: true });
+  });
+  start();
+  await act(() => arrived);
+}
+const travel = (direction: 'back' | 'forward') => travelling(() => window.history[direction]());
+const close = () => fireEvent.click(inside().getByRole('button', { name: 'Close' }));
+
+test('Back closes the lightbox, Forward opens it again, and the focus returns to the picture', async () => {
+  await openPicture(3);
+  await travel('back');
+  expect(screen.queryByRole('dialog')).not.toBeInTheDocument();
+  expect(opener(3)).toHaveFocus();
+  await travel('forward');
+  expect(position()).toBe('3 of 4');
+});
+
+test('however often pictures are opened, turned and closed, the tab has one entry more, not one each', async () => {
+  const { user } = await openPicture(1);
+  const before = window.history.length;
+  await user.keyboard('{ArrowRight}{ArrowRight}');
+  for (const n of [4, 2, 3]) {
+    await travelling(close);
+    expect(window.history.state).toBeNull();
+    await user.click(opener(n));
+  }
+  expect(window.history.length).toBe(before);
+});
+
+test('a picture that is opened while the browser still leaves the last one has an entry, too', async () => {
+  await openPicture(1);
+  await travelling(() => {
+    close();
+    fireEvent.click(opener(2));
+  });
+  expect(position()).toBe('2 of 4');
+  await travel('back');
+  expect(screen.queryByRole('dialog')).not.toBeInTheDocument();
+});
+
+test('a refresh keeps the large picture', async () => {
+  const { user, unmount } = await openPicture(1);
+  await user.keyboard('{ArrowRight}');
+  unmount();
+  await renderApp();
+  await waitFor(() => expect(screen.queryByRole('dialog')).toBeInTheDocument());
+  expect(position()).toBe('2 of 4');
 });
 
 test('Esc only closes the lightbox', async () => {

@@ -24,8 +24,9 @@ const text = strings.lightbox;
 type LightboxProps = {
   /** A complete job. */
   job: Job;
-  /** The number (1–4) of the picture to show first. */
-  start: number;
+  /** The number (1–4) of the picture that is shown. */
+  n: number;
+  onShow: (n: number) => void;
   onClose: () => void;
   onExpired: () => void;
   onSaved: () => void;
@@ -43,9 +44,8 @@ export function Lightbox(props: LightboxProps) {
   );
 }
 
-function Content({ job, start, onClose, onExpired, onSaved, titleId }: LightboxProps & { titleId: string }) {
+function Content({ job, n, onShow, onClose, onExpired, onSaved, titleId }: LightboxProps & { titleId: string }) {
   const announce = useAnnounce();
-  const [n, setN] = useState(start);
   const [isFullSize, setIsFullSize] = useState(false);
   const path = job.images[n - 1] ?? '';
   const savePicture = useSavePicture(path, onSaved, onExpired);
@@ -53,7 +53,7 @@ function Content({ job, start, onClose, onExpired, onSaved, titleId }: LightboxP
 
   function show(next: number): void {
     if (next < 1 || next > last || next === n) return;
-    setN(next);
+    onShow(next);
     announce(text.position(next));
   }
   const toggleZoom = () => setIsFullSize(!isFullSize);

@@ -1,9 +1,10 @@
 /** The texts and buttons beside four finished pictures. */
 import type { Job } from '../api/get-job';
+import { durationTexts } from '../api/job-times';
 import { DownloadAllButton } from '../saving/download-all-button';
 import { Button, firstClick } from '../ui/button';
 import { CopyText } from '../ui/copy-text';
-import { formatDay, formatTime, secondsBetween } from '../ui/dates';
+import { formatDay, formatTime } from '../ui/dates';
 import { strings } from '../ui/strings';
 import type { RunActions } from './run-actions';
 import styles from './run-card.module.css';
@@ -27,19 +28,18 @@ export function CompleteRun({ job, prompt, selected, onSaved, onExpired, actions
           {strings.run.generateMore}
         </Button>
         <DownloadAllButton job={job} selected={selected} onSaved={onSaved} onExpired={onExpired} />
-      </div>
-      <div className={styles['quietly']}>
-        <CopyText text={prompt} label={strings.run.copyPrompt} />
+        <div className={styles['quietly']}>
+          <CopyText text={prompt} label={strings.run.copyPrompt} />
+        </div>
       </div>
     </>
   );
 }
 
-function facts({ created_at, completed_at, expires_at }: Job): string[] {
-  const seconds = secondsBetween(created_at, completed_at);
+function facts(job: Job): string[] {
   return [
-    formatTime(created_at),
-    ...(seconds === null ? [] : [strings.run.took(seconds)]),
-    ...(expires_at === null ? [] : [strings.run.keptUntil(formatDay(expires_at))]),
+    formatTime(job.created_at),
+    ...durationTexts(job),
+    ...(job.expires_at === null ? [] : [strings.run.keptUntil(formatDay(job.expires_at))]),
   ];
 }

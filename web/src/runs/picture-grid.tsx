@@ -12,7 +12,7 @@ import { PictureTile, type TileActions } from './picture-tile';
 const NUMBERS = [1, 2, 3, 4];
 const COLUMNS = 2;
 
-/** How many pictures an arrow key moves the focus. A phone shows one column, where up and down move by one as well. */
+/** How far an arrow key moves the focus. The smallest phones show one column: there up and down move by one, too. */
 const MOVES: Record<string, (columns: number) => number> = {
   ArrowLeft: () => -1,
   ArrowRight: () => 1,

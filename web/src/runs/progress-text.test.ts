@@ -11,6 +11,7 @@ function job(status: Job['status'], progress: Partial<Job['progress']>): Job {
     prompt_ignored: null,
     status,
     created_at: '2026-01-28T14:02:00Z',
+    started_at: status === 'queued' ? null : '2026-01-28T14:02:00Z',
     completed_at: null,
     expires_at: null,
     images: [],
@@ -65,6 +66,12 @@ describe('the text about an unfinished run', () => {
     expect(line(job('queued', { phase: 'starting_gpu', is_late: true }), 95)).toBe(
       'Waiting for a machine · longer than usual, 1 min 35 s so far',
     );
+  });
+
+  test('once drawing has begun, the seconds are those of the drawing, without the waiting in line', () => {
+    const drawing = job('processing', { phase: 'drawing', step: 3, steps: 12, is_late: true });
+    const waited = { ...drawing, started_at: '2026-01-28T14:02:36Z' };
+    expect(line(waited, 76)).toBe('Drawing · step 3 of 12 · longer than usual, 40 s so far');
   });
 
   test('the seconds count down between two messages, and the text says when they are over', () => {

@@ -1,5 +1,6 @@
 /** The two texts about an unfinished run: what is happening now, and how far it is or how long it will take. */
 import type { Job } from '../api/get-job';
+import { waitedMs } from '../api/job-times';
 import { formatTime } from '../ui/dates';
 import { strings } from '../ui/strings';
 
@@ -48,10 +49,14 @@ function stageText({ status, progress }: Job): string {
   }
 }
 
-function timeText({ progress }: Job, { now, receivedAt, pressedAt, isConnected }: Circumstances): string {
+function timeText(job: Job, { now, receivedAt, pressedAt, isConnected }: Circumstances): string {
   const { run } = strings;
+  const { progress } = job;
   if (!isConnected) return run.lastKnown(formatTime(new Date(receivedAt).toISOString()));
-  const elapsed = Math.max(0, Math.floor((now - pressedAt) / 1000));
+  // Of the drawing, if it has begun: only that compares with what is usual. The two clocks may differ, so the service's
+  // two times are subtracted from each other, and so are this machine's.
+  const waited = job.status === 'processing' ? waitedMs(job) : 0;
+  const elapsed = Math.max(0, Math.floor((now - pressedAt - waited) / 1000));
   if (progress.is_late) return run.longer(elapsed);
   if (progress.eta_seconds === null) return run.soFar(elapsed);
   const left = progress.eta_seconds - Math.floor((now - receivedAt) / 1000);

@@ -100,6 +100,24 @@ test('if the stream breaks, the page polls, and the run completes', async () => 
   await fourPictures();
 });
 
+test('a stream that ends with its token is taken up by another, and nobody sees it', async () => {
+  const { id } = await generateJob(onbrand);
+  onbrand.draw(id, 6, 48);
+  await waitFor(() => expect(percent()).toBe(48));
+  onbrand.dropStreams(id); // the server ends a stream in good order when the token of its request expires
+  await waitFor(() => expect(onbrand.isStreamed(id)).toBe(false));
+  await passTime(1_000);
+  expect(percent()).toBe(48);
+  expect(screen.queryByRole('complementary')).not.toBeInTheDocument();
+  expect(screen.queryByRole('alert')).not.toBeInTheDocument();
+  await passTime(1_000);
+  await waitFor(() => expect(onbrand.isStreamed(id)).toBe(true));
+  onbrand.draw(id, 7, 56);
+  await waitFor(() => expect(percent()).toBe(56));
+  onbrand.complete(id);
+  await fourPictures();
+});
+
 test('the page does not poll while the stream reports, nor after the end', async () => {
   const { id } = await generateJob(onbrand);
   onbrand.draw(id, 1, 11);

@@ -1,6 +1,7 @@
 /** The card of one run: its prompt, its state, and its four pictures or the reason why there are none. */
 import { useId, useState, type ReactNode } from 'react';
 import type { Job } from '../api/get-job';
+import { closeEnlarged, enlarge, useEnlarged } from '../lightbox/enlarged';
 import { Lightbox } from '../lightbox/lightbox';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
@@ -32,14 +33,15 @@ export function RunCard(props: RunCardProps) {
   const id = useId();
   const hasPictures = view.kind === 'unfinished' || view.kind === 'complete';
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
-  const [enlarged, setEnlarged] = useState<number | null>(null);
+  const enlarged = useEnlarged(run.key);
 
   function select(n: number, isSelected: boolean): void {
     setSelected((before) => new Set(isSelected ? [...before, n] : [...before].filter((other) => other !== n)));
   }
   const onSaved = () => run.jobId !== null && props.onSaved(run.jobId);
   const onExpired = () => run.jobId !== null && actions.recheckJob(run.jobId);
-  const tileActions = { enlarge: setEnlarged, selected, select, onSaved, onExpired };
+  const enlargeHere = (n: number) => enlarge(run.key, n);
+  const tileActions = { enlarge: enlargeHere, selected, select, onSaved, onExpired };
 
   return (
     <article
@@ -48,45 +50,48 @@ export function RunCard(props: RunCardProps) {
       aria-busy={view.kind === 'unfinished'}
       data-state={view.kind}
     >
-      <div className={classes(styles['about'], !hasPictures && styles['ended'])}>
-        <h2 id={id} tabIndex={-1} className={styles['prompt']} dir="auto" title={run.prompt}>
-          {run.prompt}
-        </h2>
-        {view.kind === 'unfinished' && (
-          <div className={styles['status']}>
-            <RunProgress live={live} job={view.job} usualDuration={usualDuration} actions={actions}>
-              {notificationOffer}
-            </RunProgress>
-          </div>
-        )}
-        {view.kind === 'complete' && (
-          <div className={styles['status']}>
-            <CompleteRun
-              job={view.job}
-              prompt={run.prompt}
-              selected={selected}
-              onSaved={onSaved}
-              onExpired={onExpired}
-              actions={actions}
-            />
-          </div>
-        )}
-        {!hasPictures && <EndedRun view={view} run={run} retentionHours={retentionHours} actions={actions} />}
-        {hasPictures && view.job?.prompt_truncated === true && (
-          <p className={styles['note']}>{strings.run.truncated(ignoredEnd(view.job))}</p>
-        )}
+      <div className={classes(styles['side'], !hasPictures && styles['ended'])}>
+        <div className={styles['about']}>
+          <h2 id={id} tabIndex={-1} className={styles['prompt']} dir="auto" title={run.prompt}>
+            {run.prompt}
+          </h2>
+          {view.kind === 'unfinished' && (
+            <div className={styles['status']}>
+              <RunProgress live={live} job={view.job} usualDuration={usualDuration} actions={actions}>
+                {notificationOffer}
+              </RunProgress>
+            </div>
+          )}
+          {view.kind === 'complete' && (
+            <div className={styles['status']}>
+              <CompleteRun
+                job={view.job}
+                prompt={run.prompt}
+                selected={selected}
+                onSaved={onSaved}
+                onExpired={onExpired}
+                actions={actions}
+              />
+            </div>
+          )}
+          {!hasPictures && <EndedRun view={view} run={run} retentionHours={retentionHours} actions={actions} />}
+          {hasPictures && view.job?.prompt_truncated === true && (
+            <p className={styles['note']}>{strings.run.truncated(ignoredEnd(view.job))}</p>
+          )}
+        </div>
+        {view.kind === 'complete' && question !== null && <div className={styles['question']}>{question}</div>}
       </div>
       {hasPictures && (
         <div className={styles['pictures']}>
           <PictureGrid job={view.job} prompt={run.prompt} actions={tileActions} />
         </div>
       )}
-      {view.kind === 'complete' && question !== null && <div>{question}</div>}
       {view.kind === 'complete' && enlarged !== null && (
         <Lightbox
           job={view.job}
-          start={enlarged}
-          onClose={() => setEnlarged(null)}
+          n={enlarged}
+          onShow={enlargeHere}
+          onClose={closeEnlarged}
           onSaved={onSaved}
           onExpired={onExpired}
         />

@@ -73,6 +73,7 @@ const views: fc.Arbitrary<Job> = fc
     prompt_truncated: null,
     prompt_ignored: null,
     created_at: '2026-01-28T14:02:00Z',
+    started_at: null,
     completed_at: null,
     expires_at: null,
     images: [],

@@ -1,6 +1,6 @@
 /** Copy and Download for one picture. An error is shown above the buttons, so that nothing moves. */
 import { Button } from '../ui/button';
-import { CloseIcon, CopyIcon, DownloadIcon } from '../ui/icons';
+import { CheckIcon, CloseIcon, CopyIcon, DownloadIcon } from '../ui/icons';
 import { strings } from '../ui/strings';
 import styles from './saving.module.css';
 import type { SavePicture } from './use-save-picture';
@@ -11,8 +11,8 @@ export function PictureButtons({ savePicture, n }: { savePicture: SavePicture; n
   return (
     <div className={styles['buttons']}>
       <Button look="quiet" aria-label={text.label(copyLabel, n)} onClick={savePicture.copy}>
-        <CopyIcon />
-        {copyLabel}
+        {savePicture.isCopied ? <CheckIcon /> : <CopyIcon />}
+        <span className={styles['word']}>{copyLabel}</span>
       </Button>
       <Button
         look="quiet"
@@ -21,7 +21,7 @@ export function PictureButtons({ savePicture, n }: { savePicture: SavePicture; n
         onClick={savePicture.download}
       >
         <DownloadIcon />
-        {text.download}
+        <span className={styles['word']}>{text.download}</span>
       </Button>
       {savePicture.errorText !== null && (
         <div className={styles['note']}>

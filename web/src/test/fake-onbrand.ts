@@ -58,11 +58,12 @@ export class FakeOnbrand {
   readonly requests: string[] = [];
   readonly jobs = new Map<string, Job>();
   me: Me = MEMBER;
-  /** Whether the page may ask "Was this useful?". It is allowed for the first job only. */
+  /** Whether the page may ask "Was this useful?": about the first job, or about one that takes its place. */
   mayAsk = false;
   /** The jobs that the page wanted to ask about, and the answers of the person. */
   readonly asked: string[] = [];
   readonly verdicts: Verdict[] = [];
+  private askedAbout: string | null = null;
   private readonly jobOfKey = new Map<string | null, string>();
   /** Answers for the next requests with this method and path, in place of the usual answer. */
   private readonly overrides: { method: string; path: RegExp; times: number; answer: Answer }[] = [];
@@ -98,7 +99,8 @@ export class FakeOnbrand {
     if (job === undefined) throw new Error(`No job ${id}`);
     const startsDrawing = job.status === 'queued' && change.status === 'processing';
     const attempt = startsDrawing ? job.attempt + 1 : job.attempt;
-    const next = { ...job, attempt, ...change, progress: { ...job.progress, ...change.progress } };
+    const started_at = (change.status ?? job.status) === 'queued' ? null : (job.started_at ?? job.created_at);
+    const next = { ...job, attempt, started_at, ...change, progress: { ...job.progress, ...change.progress } };
     this.jobs.set(id, next);
     this.send(id, next);
     if (late !== undefined) this.send(id, late);
@@ -161,11 +163,8 @@ export class FakeOnbrand {
       http.delete(`${ORIGIN}/jobs/:id`, ({ params }) =>
         this.withJob(params['id'], (job) => HttpResponse.json(this.cancel(job))),
       ),
-      http.post(`${ORIGIN}/jobs/:id/question`, ({ params }) =>
-        this.withJob(params['id'], ({ id }) => {
-          this.asked.push(id);
-          return HttpResponse.json({ ask: this.mayAsk && this.asked[0] === id });
-        }),
+      http.post(`${ORIGIN}/jobs/:id/question`, ({ params, request }) =>
+        this.withJob(params['id'], ({ id }) => HttpResponse.json({ ask: this.ask(id, request) })),
       ),
       http.put(`${ORIGIN}/jobs/:id/answer`, async ({ params, request }) => {
         this.verdicts.push({ jobId: String(params['id']), ...((await request.json()) as Omit<Verdict, 'jobId'>) });
@@ -187,6 +186,14 @@ export class FakeOnbrand {
     this.jobs.set(job.id, job);
     this.jobOfKey.set(key, job.id);
     return HttpResponse.json({ job_id: job.id, estimated_seconds: 8, prompt_truncated: null }, { status: 202 });
+  }
+
+  private ask(id: string, request: Request): boolean {
+    this.asked.push(id);
+    const isAnswered = this.verdicts.some(({ jobId }) => jobId === this.askedAbout);
+    const isMoved = new URL(request.url).searchParams.get('instead_of') === this.askedAbout && !isAnswered;
+    if (this.askedAbout === null || isMoved) this.askedAbout = id;
+    return this.mayAsk && this.askedAbout === id && !isAnswered;
   }
 
   private cancel(job: Job): Job {
@@ -257,6 +264,7 @@ function queuedJob(index: number, prompt: string): Job {
     prompt_ignored: null,
     status: 'queued',
     created_at: '2026-01-28T14:02:00Z',
+    started_at: null,
     completed_at: null,
     expires_at: null,
     images: [],

@@ -33,6 +33,9 @@ beforeEach(() => {
   sessionStorage.clear();
   localStorage.clear();
   document.title = '';
+  // The tab's history outlives a test: no picture is large when one begins.
+  window.history.replaceState(null, '');
+  window.dispatchEvent(new PopStateEvent('popstate', { state: null }));
   liveUrls.clear();
   vi.stubGlobal('scrollTo', vi.fn());
 });

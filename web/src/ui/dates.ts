@@ -12,9 +12,3 @@ export function formatDay(timestamp: string): string {
 export function formatTime(timestamp: string): string {
   return TIME.format(new Date(timestamp));
 }
-
-/** Whole seconds between two timestamps, at least 1. Null while there is no end. */
-export function secondsBetween(start: string, end: string | null): number | null {
-  if (end === null) return null;
-  return Math.max(1, Math.round((Date.parse(end) - Date.parse(start)) / 1000));
-}

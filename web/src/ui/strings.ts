@@ -60,6 +60,11 @@ export const strings = {
     askFor: 'To get access, send this text to the person who manages Onbrand:',
     request: (username: string, title: string, code: string) =>
       `Please give ${username} access to Onbrand. The page says: "${title}" (${code}).`,
+    /** What the administrator does about it, added to the text to send. */
+    remedies: {
+      group_claim_missing: 'To do: add the groups claim to the app registration.',
+      group_overage: 'To do: let the application emit only the groups assigned to it, or an app role.',
+    } as Record<string, string>,
     copy: 'Copy request text',
     otherAccount: 'Use another account',
   },
@@ -128,7 +133,8 @@ export const strings = {
     copyPrompt: 'Copy prompt',
     editPrompt: 'Edit prompt',
     remove: 'Remove',
-    took: (count: number) => `took ${seconds(count)}`,
+    took: (ms: number) => `took ${seconds(Math.max(1, Math.round(ms / 1_000)))}`,
+    waited: (ms: number) => `waited ${seconds(Math.round(ms / 1_000))}`,
     keptUntil: (date: string) => `kept until ${date}`,
     truncated: (ignored: string) =>
       ignored === ''
