@@ -38,6 +38,7 @@ _UNSUPPORTED = {
     ".arw",
     ".ico",
 }
+_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # with WebP and AVIF, all that is read
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin"}
 
 
@@ -74,8 +75,13 @@ def key(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
+def begins_as_picture(head: bytes) -> bool:
+    """Whether the first 12 bytes of a file are those of a picture that can be read here."""
+    return head.startswith(_BEGINNINGS) or head[8:12] == b"WEBP" or head[4:12] in (b"ftypavif", b"ftypavis")
+
+
 def look_into(folder: Path) -> Contents:
-    """Sort the files of a folder by what they are. No file is opened.
+    """Sort the files of a folder by their names. Only of a file without an ending the first bytes are read.
 
     Raises:
         DatasetRefused: it is no folder, it cannot be read, or it has more files than a data set ever has.
@@ -98,8 +104,8 @@ def look_into(folder: Path) -> Contents:
             contents.pictures.append(entry)
         elif entry.ending in _VECTORS | _SOURCES | _UNSUPPORTED:
             sources.append(entry)
-        elif entry.ending == "" or entry.ending[1:].isdigit():
-            contents.pictures.append(entry)  # its content says whether it is one
+        elif (entry.ending == "" or entry.ending[1:].isdigit()) and begins_as_picture(_head(entry.path)):
+            contents.pictures.append(entry)  # `mug` and `mug v1.2` are pictures, `LICENSE` is none
         elif kind != REPORT:
             ignored.append(entry.name)
     stems = {key(picture.stem) for picture in contents.pictures}
@@ -177,6 +183,15 @@ def _entry(folder: Path, name: str, path: Path, contents: Contents) -> Entry | N
         contents.findings.append(Finding("file_unreadable", name, cause, "Remove it from the folder."))
         return None
     return Entry(name, real)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(12)
+    except OSError:
+        return b""
 
 
 def _no_pixels(entry: Entry) -> Finding:

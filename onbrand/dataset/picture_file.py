@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from onbrand.dataset.colour_profile import Unconvertible, to_srgb
 from onbrand.dataset.findings import Finding
-from onbrand.dataset.folder import MOST_BYTES, Entry
+from onbrand.dataset.folder import MOST_BYTES, Entry, begins_as_picture
 
 SIDE = 1024  # pixels of what the model draws and learns from
 MOST_PIXELS = 40_000_000  # 6,300 by 6,300: decoded it takes 160 MB
@@ -160,13 +160,11 @@ def _what_it_is(entry: Entry, head: bytes) -> Finding:
     if b"<svg" in start[:2048] or start.startswith((b"%pdf", b"%!ps", b"\xc5\xd0\xd3\xc6")):
         cause = f"It is named {entry.ending or 'without an ending'}, but it is a vector file, which has no pixels yet."
         return Finding("vector", entry.name, cause, f"Export it as PNG in sRGB, with {SIDE} pixels or more.")
-    if head[4:12] in (b"ftypavif", b"ftypavis"):
+    if begins_as_picture(head):
         return _damaged(entry).finding
     if head[4:8] == b"ftyp" or head.startswith(b"8BPS") or head[:12].endswith(b"JXL \r\n\x87\n"):
         cause = "Its content is of a kind that can't be read here, such as HEIC or a Photoshop file."
         return Finding("format_unsupported", entry.name, cause, f"{EXPORT}.")
-    if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")) or head[8:12] == b"WEBP":
-        return _damaged(entry).finding
     if start.startswith(b"version https://git-lfs"):
         cause = "It is a pointer of Git LFS: the picture itself was not fetched."
         return Finding("not_a_picture", entry.name, cause, "Run `git lfs pull`, then copy the picture.")

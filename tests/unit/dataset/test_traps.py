@@ -133,7 +133,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{one}.txt").write_text("a twin", "utf-8")
     (folder / "alone.png").write_bytes(png(50))
     (folder / "nobody.txt").write_text("a caption for nobody", "utf-8")
-    for system in (".DS_Store", "Thumbs.db", "._mug.png", "notes.docx"):
+    for system in (".DS_Store", "Thumbs.db", "._mug.png", "notes.docx", "LICENSE"):
         (folder / system).write_bytes(b"x")
     (folder / "older").mkdir()
     outside = folder.parent / "outside.png"
@@ -203,7 +203,7 @@ def test_a_trap_in_the_folder_is_named(file: str, kind: str, checked: Checked) -
 
 def test_what_belongs_to_the_system_is_left_out_with_one_note(checked: Checked) -> None:
     (note,) = [finding for finding in checked.findings if finding.kind == "ignored_files"]
-    assert note.others == (".DS_Store", "._mug.png", "Thumbs.db", "notes.docx")
+    assert note.others == (".DS_Store", "._mug.png", "LICENSE", "Thumbs.db", "notes.docx")
     assert note.severity is Severity.NOTE
 
 
