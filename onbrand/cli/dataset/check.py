@@ -123,9 +123,9 @@ def _show(checked: Checked, report: Path, fix: Path | None, is_fixed: bool) -> N
     for severity in Severity:
         findings = [finding for finding in checked.findings if finding.severity is severity]
         for finding in findings:
-            line = Text(f"{_MARKS[severity]} ", style=colours[severity])
-            line.append(f"{severity}  ").append(f"{finding.file or 'the folder'}: ", style="bold")
-            screen.print(line.append(_cause_and_remedy(finding), style="default"))
+            line = Text().append(f"{_MARKS[severity]} {severity}  ", style=colours[severity])
+            line.append(f"{finding.file or 'the folder'}: ", style="bold")
+            screen.print(line.append(_cause_and_remedy(finding)))
     count = len(checked.survey.entries)
     told = ", ".join(
         f"{number} {severity}{'' if number == 1 else 's'}"
