@@ -1094,8 +1094,10 @@ export interface operations {
     get_image: {
         parameters: {
             query?: {
-                /** @description 1: the browser saves the image instead of showing it */
+                /** @description 1: the browser saves the PNG instead of showing it; `size` is ignored */
                 download?: string | null;
+                /** @description 512: a WebP of 512 × 512 pixels for tiles; the PNG if there is none */
+                size?: "512" | null;
             };
             header?: {
                 "if-none-match"?: string | null;
@@ -1109,13 +1111,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The PNG */
+            /** @description The PNG, or its rendition */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "image/png": unknown;
+                    "image/webp": unknown;
                 };
             };
             /** @description Unchanged */

@@ -18,6 +18,7 @@ import type { LiveRun } from '../runs/run-view';
 import { usePageTitle } from '../runs/use-page-title';
 import { useRunAnnouncements } from '../runs/use-run-announcements';
 import { useRuns } from '../runs/use-runs';
+import { useLoadAhead } from '../saving/use-load-ahead';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import { useFocusFallback } from '../ui/use-focus-fallback';
@@ -31,6 +32,7 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
   const isOnline = useIsOnline();
   const { runs, justStarted, start, ...runActions } = useRuns(accountId);
   const question = useUsefulnessQuestion(accountId, completeJobIds(runs));
+  useLoadAhead(runs.flatMap(({ view }) => (view.kind === 'complete' ? view.job.images : [])));
   usePageTitle(runs);
   useRunAnnouncements(runs, (text, key) => notify(accountId, text, key));
 

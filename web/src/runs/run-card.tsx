@@ -1,5 +1,5 @@
 /** The card of one run: its prompt, its state, and its four pictures or the reason why there are none. */
-import { useId, useState, type ReactNode } from 'react';
+import { useCallback, useEffect, useEffectEvent, useId, useState, type ReactNode } from 'react';
 import type { Job } from '../api/get-job';
 import { closeEnlarged, enlarge, useEnlarged } from '../lightbox/enlarged';
 import { Lightbox } from '../lightbox/lightbox';
@@ -12,6 +12,8 @@ import type { RunActions } from './run-actions';
 import styles from './run-card.module.css';
 import { RunProgress } from './run-progress';
 import type { LiveRun } from './run-view';
+
+const IMAGES = 4;
 
 type RunCardProps = {
   live: LiveRun;
@@ -31,23 +33,25 @@ export function RunCard(props: RunCardProps) {
   const { live, actions, retentionHours, usualDuration, notificationOffer, question } = props;
   const { run, view } = live;
   const id = useId();
-  const hasPictures = view.kind === 'unfinished' || view.kind === 'complete';
+  const isComplete = view.kind === 'arriving' || view.kind === 'complete';
+  const hasPictures = view.kind === 'unfinished' || isComplete;
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
   const enlarged = useEnlarged(run.key);
 
   function select(n: number, isSelected: boolean): void {
     setSelected((before) => new Set(isSelected ? [...before, n] : [...before].filter((other) => other !== n)));
   }
+  const { shownCount, settle } = useSettledPictures(() => actions.markShown(run.key));
   const onSaved = () => run.jobId !== null && props.onSaved(run.jobId);
   const onExpired = () => run.jobId !== null && actions.recheckJob(run.jobId);
   const enlargeHere = (n: number) => enlarge(run.key, n);
-  const tileActions = { enlarge: enlargeHere, selected, select, onSaved, onExpired };
+  const tileActions = { enlarge: enlargeHere, selected, select, settle, onSaved, onExpired };
 
   return (
     <article
       className={styles['card']}
       aria-labelledby={id}
-      aria-busy={view.kind === 'unfinished'}
+      aria-busy={view.kind === 'unfinished' || view.kind === 'arriving'}
       data-state={view.kind}
     >
       <div className={classes(styles['side'], !hasPictures && styles['ended'])}>
@@ -62,11 +66,13 @@ export function RunCard(props: RunCardProps) {
               </RunProgress>
             </div>
           )}
-          {view.kind === 'complete' && (
+          {isComplete && (
             <div className={styles['status']}>
               <CompleteRun
                 job={view.job}
                 prompt={run.prompt}
+                isShown={view.kind === 'complete'}
+                shownCount={shownCount}
                 selected={selected}
                 onSaved={onSaved}
                 onExpired={onExpired}
@@ -86,7 +92,7 @@ export function RunCard(props: RunCardProps) {
           <PictureGrid job={view.job} prompt={run.prompt} actions={tileActions} />
         </div>
       )}
-      {view.kind === 'complete' && enlarged !== null && (
+      {isComplete && enlarged !== null && (
         <Lightbox
           job={view.job}
           n={enlarged}
@@ -98,6 +104,21 @@ export function RunCard(props: RunCardProps) {
       )}
     </article>
   );
+}
+
+/** Which tiles show their picture or say that they can't. `onAll` is called once all four do one of the two. */
+function useSettledPictures(onAll: () => void) {
+  const [pictures, setPictures] = useState<ReadonlyMap<number, boolean>>(new Map());
+  const reportAll = useEffectEvent(onAll);
+  const areSettled = pictures.size === IMAGES;
+  useEffect(() => {
+    if (areSettled) reportAll();
+  }, [areSettled]);
+  const settle = useCallback(
+    (n: number, isShown: boolean) => setPictures((before) => new Map(before).set(n, isShown)),
+    [],
+  );
+  return { shownCount: [...pictures.values()].filter(Boolean).length, settle };
 }
 
 /** The end of the prompt that the model did not read. Counted in Unicode code points, as the service does. */
