@@ -7,6 +7,8 @@ import { Composer } from '../composer/composer';
 import { EmptyState } from '../composer/empty-state';
 import { useDraft } from '../composer/use-draft';
 import { useWarmUp } from '../composer/use-warm-up';
+import { LimitsBefore, LimitsNote } from '../limits/limits-note';
+import { useKnown } from '../limits/use-known';
 import { NotificationOffer } from '../feedback/notification-offer';
 import { notify } from '../feedback/notifications';
 import { UsefulnessQuestion } from '../feedback/usefulness-question';
@@ -22,6 +24,7 @@ import { useLoadAhead } from '../saving/use-load-ahead';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import { useFocusFallback } from '../ui/use-focus-fallback';
+import { DraftLimits } from './draft-limits';
 import styles from './generate-page.module.css';
 
 type GeneratePageProps = { accountId: string; me: Me; retentionHours: number };
@@ -29,6 +32,7 @@ type GeneratePageProps = { accountId: string; me: Me; retentionHours: number };
 export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProps) {
   const draft = useDraft(accountId);
   const warmUp = useWarmUp();
+  const known = useKnown(me.style);
   const isOnline = useIsOnline();
   const { runs, justStarted, start, ...runActions } = useRuns(accountId);
   const question = useUsefulnessQuestion(accountId, completeJobIds(runs));
@@ -82,6 +86,8 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
         isCompact={!isEmpty}
         inputRef={input}
       />
+      {known !== null && <DraftLimits draft={draft} known={known} onTry={editPrompt} />}
+      {known !== null && isEmpty && <LimitsBefore known={known} />}
       {isEmpty ? (
         <EmptyState me={me} usualDuration={usualDuration} retentionHours={retentionHours} onExample={editPrompt} />
       ) : (
@@ -94,6 +100,7 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
               onSaved={question.onSaved}
               retentionHours={retentionHours}
               usualDuration={usualDuration}
+              limits={known !== null && <LimitsNote known={known} prompt={live.run.prompt} onTry={editPrompt} />}
               notificationOffer={hasWaited && <NotificationOffer accountId={accountId} />}
               question={
                 question.jobId !== null && question.jobId === live.run.jobId ? (

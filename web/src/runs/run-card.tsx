@@ -23,6 +23,8 @@ type RunCardProps = {
   retentionHours: number;
   /** "drawing usually takes 35–45 s"; empty until the service has measured it. */
   usualDuration: string;
+  /** What the model doesn't know of the prompt. Shown beside progress and pictures. */
+  limits: ReactNode;
   /** Shown beside Cancel while the run is unfinished. */
   notificationOffer: ReactNode;
   /** Shown below the pictures when the run is complete. */
@@ -30,7 +32,7 @@ type RunCardProps = {
 };
 
 export function RunCard(props: RunCardProps) {
-  const { live, actions, retentionHours, usualDuration, notificationOffer, question } = props;
+  const { live, actions, retentionHours, usualDuration, limits, notificationOffer, question } = props;
   const { run, view } = live;
   const id = useId();
   const isComplete = view.kind === 'arriving' || view.kind === 'complete';
@@ -80,6 +82,7 @@ export function RunCard(props: RunCardProps) {
               />
             </div>
           )}
+          {hasPictures && limits}
           {!hasPictures && <EndedRun view={view} run={run} retentionHours={retentionHours} actions={actions} />}
           {hasPictures && view.job?.prompt_truncated === true && (
             <p className={styles['note']}>{strings.run.truncated(ignoredEnd(view.job))}</p>

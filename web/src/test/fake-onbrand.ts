@@ -5,6 +5,7 @@
 import { http, HttpResponse, type HttpHandler } from 'msw';
 import type { Job } from '../api/get-job';
 import type { Me } from '../api/get-me';
+import type { Known } from '../api/get-style-limits';
 import type { PageConfig } from '../api/get-page-config';
 import { isFinal } from '../runs/newer-job';
 import { server } from './server';
@@ -62,6 +63,8 @@ export class FakeOnbrand {
   mayAsk = false;
   /** Jobs of an older version have no renditions. */
   hasRenditions = true;
+  /** What the model knows; null for a model without such a list. */
+  known: Known | null = null;
   /** The jobs that the page wanted to ask about, and the answers of the person. */
   readonly asked: string[] = [];
   readonly verdicts: Verdict[] = [];
@@ -159,6 +162,7 @@ export class FakeOnbrand {
         return override.answer();
       }),
       http.get(`${ORIGIN}/me`, () => HttpResponse.json(this.me)),
+      http.get(`${ORIGIN}/style/limits`, () => HttpResponse.json({ known: this.known })),
       http.post(`${ORIGIN}/warm`, () => new HttpResponse(null, { status: 204 })),
       http.post(`${ORIGIN}/generate`, async ({ request }) => this.accept(request)),
       http.get(`${ORIGIN}/jobs/:id`, ({ params }) => this.withJob(params['id'], (job) => HttpResponse.json(job))),

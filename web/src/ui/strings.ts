@@ -106,6 +106,14 @@ export const strings = {
     detail: (hours: number) => `1024 × 1024 PNG, kept for ${duration(hours)}.`,
   },
 
+  limits: {
+    before: (count: number, most: number | null) =>
+      `This small model knows ${count} things${most === 1 ? ', one in a picture' : ''}.`,
+    unknown: "This small model hasn't learned what you describe. Its pictures will probably not show it.",
+    tooMany: (most: number) => `This small model draws ${most === 1 ? 'one thing' : `${most} things`} in a picture.`,
+    instead: 'Try instead:',
+  },
+
   run: {
     list: 'Generations',
     sending: 'Sending…',
