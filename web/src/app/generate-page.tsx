@@ -33,6 +33,7 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
   const draft = useDraft(accountId);
   const warmUp = useWarmUp();
   const known = useKnown(me.style);
+  const examples = me.style?.examples ?? [];
   const isOnline = useIsOnline();
   const { runs, justStarted, start, ...runActions } = useRuns(accountId);
   const question = useUsefulnessQuestion(accountId, completeJobIds(runs));
@@ -86,7 +87,15 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
         isCompact={!isEmpty}
         inputRef={input}
       />
-      {known !== null && <DraftLimits draft={draft} known={known} onTry={editPrompt} />}
+      {known !== null && (
+        <DraftLimits
+          draft={draft}
+          known={known}
+          examples={examples}
+          saidAbout={runs[0]?.run.prompt}
+          onTry={editPrompt}
+        />
+      )}
       {known !== null && isEmpty && <LimitsBefore known={known} />}
       {isEmpty ? (
         <EmptyState me={me} usualDuration={usualDuration} retentionHours={retentionHours} onExample={editPrompt} />
@@ -100,7 +109,11 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
               onSaved={question.onSaved}
               retentionHours={retentionHours}
               usualDuration={usualDuration}
-              limits={known !== null && <LimitsNote known={known} prompt={live.run.prompt} onTry={editPrompt} />}
+              limits={
+                known !== null && (
+                  <LimitsNote known={known} prompt={live.run.prompt} examples={examples} onTry={editPrompt} />
+                )
+              }
               notificationOffer={hasWaited && <NotificationOffer accountId={accountId} />}
               question={
                 question.jobId !== null && question.jobId === live.run.jobId ? (

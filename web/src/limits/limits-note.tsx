@@ -8,15 +8,18 @@ import styles from './limits.module.css';
 type LimitsNoteProps = {
   known: Known;
   prompt: string;
+  /** Prompts that the style draws well, to try if nothing known is near. */
+  examples: string[];
   /** Puts a thing into the composer. It sends nothing. */
   onTry: (text: string) => void;
 };
 
-export function LimitsNote({ known, prompt, onTry }: LimitsNoteProps) {
+export function LimitsNote({ known, prompt, examples, onTry }: LimitsNoteProps) {
   const { named, nearest } = useMemo(() => checkThings(known, prompt), [known, prompt]);
   const isTooMany = known.most_things !== null && named.length > known.most_things;
   if (prompt.trim() === '' || (named.length > 0 && !isTooMany)) return null;
-  const suggestions = isTooMany ? named : nearest;
+  const near = nearest.length > 0 ? nearest : examples;
+  const suggestions = isTooMany ? named : near;
   return (
     <div className={styles['note']}>
       <p>{isTooMany ? strings.limits.tooMany(known.most_things ?? 0) : strings.limits.unknown}</p>

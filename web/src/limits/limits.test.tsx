@@ -69,6 +69,14 @@ test('a prompt that names nothing known is noticed before it is sent, and a near
   expect(onbrand.submissions).toEqual([]);
 });
 
+test('if nothing known is near, the examples of the style are offered', async () => {
+  onbrand.known = KNOWN;
+  const { user } = await renderApp();
+  await user.type(await promptField(), 'zeitgeist');
+  const note = await screen.findByRole('note');
+  expect(within(note).getByRole('button', { name: 'An umbrella' })).toBeInTheDocument();
+});
+
 test('more things than the model can draw are noticed, too', async () => {
   onbrand.known = KNOWN;
   const { user } = await renderApp();
@@ -82,6 +90,7 @@ test('beside pictures that cannot be good there is a sentence why', async () => 
   onbrand.complete(id);
   await waitFor(() => expect(screen.getByRole('article')).toHaveAttribute('data-state', 'complete'));
   expect(within(screen.getByRole('article')).getByText(UNKNOWN)).toBeInTheDocument();
+  expect(screen.getAllByText(UNKNOWN)).toHaveLength(1); // not below the field, too, while it still holds the prompt
 });
 
 test('nothing of this shows for a model without such a list, or if the list cannot be had', async () => {
