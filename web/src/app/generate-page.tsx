@@ -86,17 +86,18 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
         justStarted={justStarted}
         isCompact={!isEmpty}
         inputRef={input}
-      />
-      {known !== null && (
-        <DraftLimits
-          draft={draft}
-          known={known}
-          examples={examples}
-          saidAbout={runs[0]?.run.prompt}
-          onTry={editPrompt}
-        />
-      )}
-      {known !== null && isEmpty && <LimitsBefore known={known} />}
+      >
+        {known !== null && (
+          <DraftLimits
+            draft={draft}
+            known={known}
+            examples={examples}
+            saidAbout={runs[0]?.run.prompt}
+            onTry={editPrompt}
+          />
+        )}
+        {known !== null && isEmpty && <LimitsBefore known={known} />}
+      </Composer>
       {isEmpty ? (
         <EmptyState me={me} usualDuration={usualDuration} retentionHours={retentionHours} onExample={editPrompt} />
       ) : (
