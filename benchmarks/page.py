@@ -19,7 +19,7 @@ WARM_RUNS = 7
 _UNTIL_ALL_VISIBLE = """card => new Promise(done => {
   const look = () => {
     const pictures = [...card.querySelectorAll('img')];
-    const visible = pictures.filter(picture => picture.complete && picture.naturalWidth === 1024);
+    const visible = pictures.filter(picture => picture.complete && picture.naturalWidth === 512);
     if (visible.length === 4) done(); else requestAnimationFrame(look);
   };
   look();

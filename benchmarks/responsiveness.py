@@ -50,7 +50,7 @@ _RECORDER = """
   };
   mark('ready', () => document.querySelector('textarea'));
   const cards = () => [...document.querySelectorAll('article')];
-  const isShown = (picture) => picture.complete && picture.naturalWidth === 1024;
+  const isShown = (picture) => picture.complete && picture.naturalWidth === 512;
   const hasAll = (card) => [...card.querySelectorAll('figure img')].filter(isShown).length === 4;
   const isMoving = (card) => Number(card.querySelector('[role=progressbar]')?.ariaValueNow) > 0;
   const expected = Number(sessionStorage.getItem('expected runs'));

@@ -50,6 +50,7 @@ ACTIONS = {
     "model_start": "a model process was started",
     "pack_refused": "a worker could not change to the live brand pack, and goes on drawing with the one before",
     "publish_job": "four images became a job's result",
+    "rendition_failed": "a picture has no rendition: it could not be made, or is damaged in the store",
     "restart": "the supervisor starts a process again",
     "start": "a process starts",
     "stop": "a process stops",

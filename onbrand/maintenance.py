@@ -17,9 +17,11 @@ from uuid import UUID
 from onbrand.config import Settings
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageStoreUnavailable
-from onbrand.images.store import ImageStore, StoredKey
+from onbrand.images.keys import StoredKey
+from onbrand.images.store import ImageStore
 from onbrand.jobs import retention, scrub, usage
 from onbrand.jobs.attempts import Rules
+from onbrand.jobs.models import image_keys
 from onbrand.jobs.sweep import Swept, sweep_jobs
 
 logger = logging.getLogger(__name__)
@@ -156,7 +158,7 @@ class Maintenance:
         """
         orphans: list[StoredKey] = []
         without_job = total = 0
-        seen: set[tuple[UUID, int, int]] = set()
+        seen: set[str] = set()
         # This machine's clock, not the database's; two hours are more than its error.
         before = datetime.now(UTC) - timedelta(hours=retention.ORPHAN_HOURS)
         async with self._database.transaction() as connection:
@@ -165,7 +167,7 @@ class Maintenance:
             async with self._database.transaction() as connection:
                 kept_attempts = await retention.attempts_to_keep(connection, {key.job_id for key in batch})
             for key in batch:
-                seen.add((key.job_id, key.attempt, key.n))
+                seen.add(key.key)
                 kept = kept_attempts.get(key.job_id)
                 if key.modified < before and (kept is None or kept.attempt != key.attempt):
                     orphans.append(key)
@@ -194,7 +196,7 @@ class Maintenance:
             )
         return Collected(deleted, leftovers, missing, is_held)
 
-    async def _note_missing(self, seen: set[tuple[UUID, int, int]], began: datetime) -> int:
+    async def _note_missing(self, seen: set[str], began: datetime) -> int:
         missing: list[tuple[UUID, int]] = []
         after: UUID | None = None
         while True:
@@ -202,7 +204,9 @@ class Maintenance:
                 published = await retention.published_images(connection, began, after, _BATCH)
             if not published:
                 break
-            missing += [(job_id, image.n) for job_id, n, image in published if (job_id, n, image.n) not in seen]
+            for job_id, attempt, image in published:
+                if not seen.issuperset(image_keys(job_id, attempt, image)):
+                    missing.append((job_id, image.n))
             after = published[-1][0]
         async with self._database.transaction() as connection:
             await retention.note_missing(connection, missing)
@@ -236,7 +240,7 @@ class Maintenance:
         damaged: list[scrub.Published] = []
         for published in images:
             try:
-                await self._images.get(published.job_id, published.attempt, published.image)
+                await self._images.require_whole(published.job_id, published.attempt, published.image)
             except ImageCorrupt:
                 damaged.append(published)
         async with self._database.transaction() as connection:

@@ -13,6 +13,7 @@ from tests.rules import LIMITS
 
 OWNER = Owner(uuid4(), uuid4())
 PNG = b"four of these make a result"
+WEBP = b"and four of these"
 _PACK = Pack("a" * 64, "Sample brand", "1")
 
 
@@ -30,7 +31,7 @@ async def complete_job_in(images: ImageStore, url: str) -> UUID:
             submitted = await service.submit(connection, OWNER, "a teapot", idempotency_key=None, limits=LIMITS)
             held = await attempts.claim(connection, submitted.job_id, "worker", pack=_PACK, lease_seconds=45)
             assert held is not None
-            stored = [await images.put(held.job_id, held.attempt, n, PNG) for n in (1, 2, 3, 4)]
+            stored = [await images.put(held.job_id, held.attempt, n, PNG, WEBP) for n in (1, 2, 3, 4)]
             assert await attempts.publish(connection, held, stored, prompt_ignored=0, retention_hours=720)
         return held.job_id
     finally:

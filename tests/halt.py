@@ -6,7 +6,8 @@ Production code does not know of it: the test's own program wraps the functions.
     fetched                    a delivery is taken, nothing is claimed
     drawing                    in the middle of the steps
     stored K                   K of the four images are in the store
-    half stored                one image is stored, the second is half written
+    half stored                one image is stored, the second's PNG is half written
+    half rendered              one image is stored, and the PNG of the second; its rendition is half written
     NAME uncommitted           a function of `attempts`, `service` or `workers` has run, its transaction is still open
     NAME committed             the same after its commit, before the caller gets the answer
 
@@ -30,7 +31,7 @@ from onbrand.config import Settings
 from onbrand.database.pool import Connection, Database
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, service, workers
-from onbrand.jobs.models import StoredImage, image_key
+from onbrand.jobs.models import StoredImage, image_key, rendition_key
 from onbrand.worker.job_runner import JobRunner
 
 _OWNERS = {
@@ -60,6 +61,8 @@ def install(point: str) -> None:
             _instead(ImageStore, "put", _one_by_one(_after(int(images))))
         case ["half", "stored"]:
             _instead(ImageStore, "put", _one_by_one(_half_of_the_second))
+        case ["half", "rendered"]:
+            _instead(ImageStore, "put", _one_by_one(_half_of_the_second_rendition))
         case [name, "uncommitted"]:
             _instead(_OWNERS[name], name, _after(1))
         case [name, "committed"]:
@@ -117,24 +120,44 @@ def _one_by_one(wrap: Callable[[_Function], _Function]) -> Callable[[_Function],
 
 
 def _half_of_the_second(function: _Function) -> _Function:
-    folder = LocalStore(Settings().data_dir / "images", mkdir=True)
-
     begun = 0
 
-    async def wrapped(images: ImageStore, job_id: UUID, attempt: int, n: int, png: bytes) -> StoredImage:
+    async def wrapped(
+        images: ImageStore, job_id: UUID, attempt: int, n: int, png: bytes, rendition: bytes
+    ) -> StoredImage:
         nonlocal begun
         begun += 1
         if begun == 2:
-
-            async def pieces() -> AsyncIterator[bytes]:
-                yield png[: len(png) // 2]
-                halt()
-
-            await folder.put_async(image_key(job_id, attempt, n), pieces(), chunk_size=16)
-        stored: StoredImage = await function(images, job_id, attempt, n, png)
+            await _write_half(image_key(job_id, attempt, n), png)
+        stored: StoredImage = await function(images, job_id, attempt, n, png, rendition)
         return stored
 
     return wrapped
+
+
+def _half_of_the_second_rendition(function: _Function) -> _Function:
+    begun = 0
+
+    async def wrapped(
+        images: ImageStore, job_id: UUID, attempt: int, n: int, png: bytes, rendition: bytes
+    ) -> StoredImage:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            await function(images, job_id, attempt, n, png)
+            await _write_half(rendition_key(job_id, attempt, n), rendition)
+        stored: StoredImage = await function(images, job_id, attempt, n, png, rendition)
+        return stored
+
+    return wrapped
+
+
+async def _write_half(key: str, content: bytes) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content[: len(content) // 2]
+        halt()
+
+    await LocalStore(Settings().data_dir / "images", mkdir=True).put_async(key, pieces(), chunk_size=16)
 
 
 def _when_committed(owner: Any, name: str) -> None:

@@ -29,6 +29,7 @@ from onbrand.database.migrations import migrate
 from onbrand.local.cluster import DATABASE, USER, open_cluster
 from onbrand.local.issuer import Issuer
 from tests.integration.worker.stub_worker import STUB_MODEL
+from tests.jobs import FILES
 from tests.network import SUBNET, Network, tool
 from tests.system import environment, wait_until
 
@@ -128,7 +129,7 @@ class Studio:
         for n in (1, 2, 3, 4):
             status, png = self.request("GET", f"/jobs/{job_id}/images/{n}")
             assert (status, png) == (200, self.folder.joinpath(f"images/jobs/{job_id}/{attempt}/{n}.png").read_bytes())
-        wait_until(lambda: self.stored(job_id) == [f"{attempt}/{n}.png" for n in (1, 2, 3, 4)], 30)
+        wait_until(lambda: self.stored(job_id) == [f"{attempt}/{name}" for name in FILES], 30)
         rows = self.database.execute("select from image where job_id = %s", [job_id])
         assert rows.rowcount == 4
 

@@ -16,6 +16,7 @@ ANNA = Owner(uuid4(), uuid4())
 BERT = Owner(ANNA.tenant_id, uuid4())
 NAMESAKE = Owner(uuid4(), ANNA.user_id)  # the same object id in another tenant
 PACK = Pack("a" * 64, "Sample brand", "1")
+FILES = sorted(f"{n}{ending}" for n in (1, 2, 3, 4) for ending in (".png", "-512.webp"))  # of an attempt, stored
 IMAGES = [StoredImage(n, f"{n:064x}", 100) for n in (1, 2, 3, 4)]
 
 

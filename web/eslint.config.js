@@ -15,12 +15,13 @@ const ROOMS = {
   api: { rooms: ['ui'], packages: ['react', '@tanstack/react-query', 'openapi-fetch', 'eventsource-client'] },
   auth: { rooms: ['ui', 'api'], packages: ['@azure/msal-browser'] },
   composer: { rooms: ['ui', 'api'], packages: ['react'] },
+  limits: { rooms: ['ui', 'api'], packages: ['react', '@tanstack/react-query'] },
   feedback: { rooms: ['ui', 'api'], packages: ['react', '@tanstack/react-query'] },
   saving: { rooms: ['ui', 'api'], packages: ['react', '@tanstack/react-query', 'client-zip'] },
   lightbox: { rooms: ['ui', 'api', 'saving'], packages: ['react'] },
   runs: { rooms: ['ui', 'api', 'saving', 'lightbox'], packages: ['react', '@tanstack/react-query'] },
   app: {
-    rooms: ['ui', 'api', 'auth', 'composer', 'feedback', 'saving', 'lightbox', 'runs'],
+    rooms: ['ui', 'api', 'auth', 'composer', 'limits', 'feedback', 'saving', 'lightbox', 'runs'],
     packages: ['react', 'react-dom', '@radix-ui/*', '@tanstack/react-query'],
   },
 };

@@ -81,6 +81,6 @@ async function generate(tab) {
   await tab.locator('main ::-p-text(Generate)').click();
   await tab.waitForFunction(() => {
     const pictures = [...document.querySelectorAll('article figure img')];
-    return pictures.filter(({ complete, naturalWidth }) => complete && naturalWidth === 1024).length === 4;
+    return pictures.filter(({ complete, naturalWidth }) => complete && naturalWidth === 512).length === 4;
   });
 }

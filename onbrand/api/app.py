@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from onbrand import __version__
-from onbrand.api import health, page, page_config, problems, routes
+from onbrand.api import health, page, page_config, problems, routes, style
 from onbrand.api.cors import Cors
 from onbrand.api.dependencies import Services, State
 from onbrand.api.metrics import Metrics
@@ -105,6 +105,7 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
     app.state.sign_in = page_config.sign_in_config(settings, stand_in.metadata if stand_in else None)
     problems.install(app)
     app.include_router(routes.router)
+    app.include_router(style.router)
     app.include_router(page_config.router)
     app.include_router(health.router)
     if not production:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -15,6 +15,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from onbrand.api.body import read_json
 from onbrand.api.dependencies import IdempotencyKey, ImageNumber, JobId, Member, Services, ServicesOfProcess, SignedIn
+from onbrand.api.image_answers import answer_png, answer_rendition
 from onbrand.api.problems import documented
 from onbrand.api.schemas import (
     AnswerRequest,
@@ -29,10 +30,9 @@ from onbrand.api.schemas import (
     present_usual,
 )
 from onbrand.database.pool import Connection
-from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageNotReady
+from onbrand.errors import DatabaseUnavailable, ImageNotReady
 from onbrand.identity.tokens import LEEWAY_SECONDS, Identity
 from onbrand.jobs import eta, prompt, service, usage, workers
-from onbrand.jobs import models as jobs
 from onbrand.jobs.limits import Limits
 from onbrand.jobs.models import Status
 
@@ -120,8 +120,11 @@ async def get_job_events(
 @router.get(
     "/jobs/{job_id}/images/{n}",
     response_class=Response,
-    responses=problems(404, 409, 410)
-    | {200: {"description": "The PNG", "content": {"image/png": {}}}, 304: {"description": "Unchanged"}},
+    responses=problems(404, 409, 410, 422)
+    | {
+        200: {"description": "The PNG, or its rendition", "content": {"image/png": {}, "image/webp": {}}},
+        304: {"description": "Unchanged"},
+    },
 )
 async def get_image(
     identity: Member,
@@ -129,32 +132,26 @@ async def get_image(
     n: ImageNumber,
     services: ServicesOfProcess,
     request: Request,
-    download: Annotated[str | None, Query(description="1: the browser saves the image instead of showing it")] = None,
+    download: Annotated[
+        str | None, Query(description="1: the browser saves the PNG instead of showing it; `size` is ignored")
+    ] = None,
+    size: Annotated[
+        Literal["512"] | None,
+        Query(description="512: a WebP of 512 × 512 pixels for tiles; the PNG if there is none"),
+    ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Image `n` of a complete job. Its checksum is compared before the first byte is sent."""
     async with services.database.transaction() as connection:
         job = await service.find(connection, identity.owner, job_id)
         image = await service.find_image(connection, job_id, n)
-    if job.result_attempt is None or image is None:
+    if image is None:
         raise ImageNotReady
-    etag = f'"{image.sha256}"'
-    name = jobs.download_name(job.prompt, job.created_at, job_id, n)
-    disposition = "attachment" if download == "1" else "inline"
-    headers = {
-        "ETag": etag,
-        "Cache-Control": "private, no-cache",
-        "Content-Disposition": f'{disposition}; filename="{name}"',
-    }
-    response = Response(status_code=304, headers=headers)
-    if not _matches(if_none_match, etag):
-        try:
-            png = await services.images.get(job_id, job.result_attempt, image)
-        except ImageCorrupt:
-            logger.error("A stored image is damaged", extra={"action": "image_corrupt", "job_id": str(job_id), "n": n})
-            raise
-        response = Response(png, media_type="image/png", headers=headers)
-    if download == "1" and request.method == "GET":
+    is_download = download == "1"
+    if size is not None and not is_download:
+        return await answer_rendition(services.images, job, image, if_none_match=if_none_match)
+    response = await answer_png(services.images, job, image, if_none_match=if_none_match, is_download=is_download)
+    if is_download and request.method == "GET":
         await _note(services, partial(usage.note_saved, job_id=job_id))
     return response
 
@@ -243,12 +240,6 @@ async def _note(services: Services, note: Callable[[Connection], Awaitable[None]
     with suppress(DatabaseUnavailable):
         async with services.database.transaction() as connection:
             await note(connection)
-
-
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether the client already has the image (RFC 9110 §13.1.2: weak comparison; `*` matches any)."""
-    tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
-    return bool(tags & {etag, "*"})
 
 
 async def _view(services: Services, identity: Identity, job_id: Any) -> JobView:

@@ -41,8 +41,8 @@ def backup_command(
         )
     if lost := [*written.missing, *written.damaged]:
         typer.echo(
-            f"The image store had lost {len(written.missing)} pictures and damaged {len(written.damaged)} before,"
-            f" such as {lost[0]}. `onbrand doctor` says more.",
+            f"The image store had lost {len(written.missing)} files of pictures and damaged {len(written.damaged)}"
+            f" before, such as {lost[0]}. `onbrand doctor` says more.",
             err=True,
         )
         raise typer.Exit(1)

@@ -91,10 +91,13 @@ def write(url: str, folder: Path, tell: Callable[[str], None]) -> tuple[Dump, li
             tables.append(Table(name, tuple(columns), digest.hexdigest()))
         sequences = {name: last for name, last in connection.execute(_SEQUENCES).fetchall() if last is not None}
         images = connection.execute(
-            "select format('jobs/%%s/%%s/%%s.png', job.id, job.result_attempt, image.n) as key, image.sha256,"
-            " extract(epoch from job.expires_at)::float8 from image join job on job.id = image.job_id"
+            "select format('jobs/%%s/%%s/%%s%%s', job.id, job.result_attempt, image.n, file.ending) as key,"
+            " file.sha256, extract(epoch from job.expires_at)::float8 from image join job on job.id = image.job_id,"
+            " lateral (values ('.png', image.sha256),"
+            # A database of an older version has no such column, and can be backed up all the same.
+            "  ('-512.webp', to_jsonb(image) ->> 'rendition_sha256')) as file (ending, sha256)"
             " where job.status = 'complete' and job.expiring_at is null and job.expires_at > now()"
-            " order by key",
+            " and file.sha256 is not null order by key",
             [],
         ).fetchall()
     return Dump(step, tuple(tables), sequences), [PublishedImage(*image) for image in images]

@@ -1,1 +1,1 @@
-"""The finished images: the PNG file, and its place in the object store."""
+"""The finished images: the PNG file, its rendition for tiles, and their places in the object store."""

@@ -89,8 +89,8 @@ def encode(pixels: np.ndarray, provenance: Provenance) -> bytes:
     return buffer.getvalue()
 
 
-def check(data: bytes) -> None:
-    """Check that the bytes are one complete PNG of 1024×1024 RGB pixels with more than one colour.
+def check(data: bytes) -> np.ndarray:
+    """Check that the bytes are one complete PNG of 1024×1024 RGB pixels with more than one colour. Returns the pixels.
 
     Raises:
         BadImage: the check fails, so the file must not be published.
@@ -98,6 +98,7 @@ def check(data: bytes) -> None:
     pixels = decode(data)
     if (pixels == pixels[0, 0]).all():
         raise BadImage("The picture is a single colour.")
+    return pixels
 
 
 def decode(data: bytes) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""The finished PNGs in the object store: written whole or not at all, and checked before they are shown.
+"""The finished images in the object store: written whole or not at all, and checked before they are shown.
 
-Keys are `jobs/{job id}/{attempt}/{n}.png` (`jobs.models.image_key`). The job row says which attempt counts, and
-`maintenance` decides what is deleted. Every other object in the store belongs to somebody else: this module neither
+An image is a PNG and, beside it, its rendition for tiles: `jobs/{job id}/{attempt}/{n}.png` and `{n}-512.webp`
+(`jobs.models.image_key`, `rendition_key`). The job row says which attempt counts, and `maintenance` decides what is
+deleted. Every other object in the store belongs to somebody else: this module neither
 lists nor changes it.
 """
 
@@ -14,14 +15,14 @@ import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 from onbrand.config import AzureContainer, Settings
 from onbrand.errors import ImageCorrupt, ImageStoreUnavailable, ObjectStoreUnreachable
-from onbrand.jobs.models import IMAGES_PER_JOB, StoredImage, image_key
+from onbrand.images.keys import FOLDER, HALF_WRITTEN, KEY, UUID_PATTERN, StoredKey, parse
+from onbrand.jobs.models import IMAGES_PER_JOB, StoredImage, StoredRendition, image_key, rendition_key
 from onbrand.storage import local_disk
 from onbrand.storage.check import PROBES, check
 from onbrand.storage.container import create_container
@@ -37,26 +38,7 @@ _AT_ONCE = 32  # calls, and with them connections and images in memory
 _DELETED_AT_ONCE = 256  # https://learn.microsoft.com/rest/api/storageservices/blob-batch
 _LONGEST_PAUSE_SECONDS = 2.0
 _RETRY_AFTER_SECONDS = 5
-_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_KEY = re.compile(rf"jobs/({_UUID})/([1-9][0-9]{{0,8}})/([1-{IMAGES_PER_JOB}])\.png")
-_HALF_WRITTEN = re.compile(rf"{_KEY.pattern}#[0-9]+")  # obstore renames or links this file once it is complete
-_PROBE = re.compile(rf"{PROBES}/{_UUID}")  # a process was killed in `check`
-_FOLDER = re.compile(rf"jobs/{_UUID}(/[1-9][0-9]{{0,8}})?")
-
-
-@dataclass(frozen=True)
-class StoredKey:
-    """One image in the store, whether or not it is a job's result."""
-
-    job_id: UUID
-    attempt: int
-    n: int  # 1–4
-    modified: datetime  # when it was stored, by the store's clock
-
-    @property
-    def key(self) -> str:
-        """The object's key."""
-        return image_key(self.job_id, self.attempt, self.n)
+_PROBE = re.compile(rf"{PROBES}/{UUID_PATTERN}")  # a process was killed in `check`
 
 
 class ImageStore:
@@ -107,30 +89,39 @@ class ImageStore:
             self._is_lost = True
             logger.warning("%s", error.message, extra={"action": "store_lost"})
 
-    async def put(self, job_id: UUID, attempt: int, n: int, png: bytes) -> StoredImage:
-        """Store image `n` of an attempt, durably. Storing the same bytes again is no error.
+    async def put(self, job_id: UUID, attempt: int, n: int, png: bytes, rendition: bytes | None = None) -> StoredImage:
+        """Store image `n` of an attempt, durably, with its rendition if there is one.
+
+        Storing the same bytes again is no error.
 
         Raises:
             ImageCorrupt: other bytes are stored under this key. They are not replaced.
             ImageStoreUnavailable: the store did not take the image in time.
         """
-        stored = StoredImage(n, hashlib.sha256(png).hexdigest(), len(png))
-        key = image_key(job_id, attempt, n)
+        sha256 = await self._store(image_key(job_id, attempt, n), png)
+        if rendition is None:
+            return StoredImage(n, sha256, len(png))
+        beside = StoredRendition(await self._store(rendition_key(job_id, attempt, n), rendition), len(rendition))
+        return StoredImage(n, sha256, len(png), beside)
+
+    async def _store(self, key: str, content: bytes) -> str:
+        """Store these bytes under a new key, durably; their SHA-256."""
+        sha256 = hashlib.sha256(content).hexdigest()
         try:
             async with self._within(WRITE_SECONDS):
-                await self._put(key, png)
+                await self._put(key, content)
         except ObjectExists:  # perhaps we stored it, and the reply was lost
-            await self.get(job_id, attempt, stored)
+            await self._get(key, sha256, len(content))
         if self._objects.folder is not None:
             async with self._within(WRITE_SECONDS):
                 await self._objects.make_durable(key)
-        return stored
+        return sha256
 
-    async def _put(self, key: str, png: bytes) -> None:
+    async def _put(self, key: str, content: bytes) -> None:
         deadline, pause = time.monotonic() + WRITE_SECONDS, 0.25
         while True:
             try:
-                await self._objects.put(key, png, is_new=True)
+                await self._objects.put(key, content, is_new=True)
                 return
             except ContainerMissing:
                 if not await create_container(self._objects.place):
@@ -150,14 +141,29 @@ class ImageStore:
             ImageCorrupt: missing, incomplete or altered.
             ImageStoreUnavailable: no answer in time, or the whole container or folder is missing.
         """
+        return await self._get(image_key(job_id, attempt, image.n), image.sha256, image.size)
+
+    async def get_rendition(self, job_id: UUID, attempt: int, image: StoredImage) -> bytes | None:
+        """The whole rendition, checked as `get` checks the PNG; None if there is none. Raises what `get` does."""
+        if image.rendition is None:
+            return None
+        key = rendition_key(job_id, attempt, image.n)
+        return await self._get(key, image.rendition.sha256, image.rendition.size)
+
+    async def require_whole(self, job_id: UUID, attempt: int, image: StoredImage) -> None:
+        """Read all that is stored of an image, and raise what `get` does if it is not whole."""
+        await self.get(job_id, attempt, image)
+        await self.get_rendition(job_id, attempt, image)
+
+    async def _get(self, key: str, sha256: str, size: int) -> bytes:
         try:
             async with self._within(READ_SECONDS):
-                png = await self._objects.get(image_key(job_id, attempt, image.n))
+                content = await self._objects.get(key)
         except ObjectMissing:
             raise ImageCorrupt from None
-        if len(png) != image.size or hashlib.sha256(png).hexdigest() != image.sha256:
+        if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
             raise ImageCorrupt
-        return png
+        return content
 
     async def discard(self, job_id: UUID, attempt: int) -> None:
         """Delete the images of an attempt that is not the result. Images that are not there are no error.
@@ -165,16 +171,17 @@ class ImageStore:
         Raises:
             ImageStoreUnavailable: the store did not do it in time.
         """
-        await self._delete([image_key(job_id, attempt, n) for n in range(1, IMAGES_PER_JOB + 1)])
+        numbers = range(1, IMAGES_PER_JOB + 1)
+        await self._delete([key(job_id, attempt, n) for key in (image_key, rendition_key) for n in numbers])
 
     async def stored(self) -> AsyncIterator[list[StoredKey]]:
-        """All images in the store, in batches of at most 1,000, in no order. Foreign objects are left out.
+        """All PNGs and renditions in the store, in batches of at most 1,000, in no order, without foreign objects.
 
         Raises:
             ImageStoreUnavailable: the list is not complete. An image that was not listed may still be in the store.
         """
         async for batch in self._list("jobs"):
-            if found := [key for listed in batch if (key := _parse(listed)) is not None]:
+            if found := [key for listed in batch if (key := parse(listed)) is not None]:
                 yield found
 
     async def delete(self, keys: Sequence[StoredKey]) -> int:
@@ -197,7 +204,7 @@ class ImageStore:
         found: list[str] = []
         async for batch in self._list(f"jobs/{job_id}"):
             keys = (listed.key for listed in batch)
-            found += [key for key in keys if _KEY.fullmatch(key) or _HALF_WRITTEN.fullmatch(key)]
+            found += [key for key in keys if KEY.fullmatch(key) or HALF_WRITTEN.fullmatch(key)]
         await self._delete(found)
         if self._objects.folder is not None:
             await asyncio.to_thread(_remove_empty_folders, self._objects.folder, f"jobs/{job_id}", None)
@@ -216,7 +223,7 @@ class ImageStore:
         before = time.time() - older_than.total_seconds()
         deleted = await self._delete_old(PROBES, _PROBE, before)
         if self._objects.folder is not None:
-            deleted += await self._delete_old("jobs", _HALF_WRITTEN, before)
+            deleted += await self._delete_old("jobs", HALF_WRITTEN, before)
             await asyncio.to_thread(_remove_empty_folders, self._objects.folder, "jobs", before)
         return deleted
 
@@ -279,11 +286,5 @@ class ImageStore:
 def _remove_empty_folders(root: Path, folder: str, before: float | None) -> None:
     """Remove the empty folders of jobs below `folder`, but not young ones: a writer may be about to use them."""
     for key, modified in local_disk.empty_folders(root, folder):
-        if _FOLDER.fullmatch(key) and (before is None or modified < before):
+        if FOLDER.fullmatch(key) and (before is None or modified < before):
             local_disk.remove_empty(root / key)
-
-
-def _parse(listed: Listed) -> StoredKey | None:
-    """The image that a key names; None if the key is not exactly as we write it."""
-    found = _KEY.fullmatch(listed.key)
-    return StoredKey(UUID(found[1]), int(found[2]), int(found[3]), listed.modified) if found else None

@@ -161,8 +161,16 @@ async def publish(
         return cursor.rowcount == 1
     for image in images:
         await connection.execute(
-            "insert into image (job_id, n, sha256, size) values (%s, %s, %s, %s)",
-            [claim.job_id, image.n, image.sha256, image.size],
+            "insert into image (job_id, n, sha256, size, rendition_sha256, rendition_size)"
+            " values (%s, %s, %s, %s, %s, %s)",
+            [
+                claim.job_id,
+                image.n,
+                image.sha256,
+                image.size,
+                image.rendition and image.rendition.sha256,
+                image.rendition and image.rendition.size,
+            ],
         )
     return True
 

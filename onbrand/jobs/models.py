@@ -9,13 +9,16 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 IMAGES_PER_JOB = 4
 IMAGE_SIZE = 1024
+RENDITION_SIZE = 512
 MAX_SEED = 2**53 - 1  # exact in a JSON number
 _SHARE_OF_ENCODING = 4  # percent when drawing starts
 _SHARE_OF_DRAWING = 92  # percent when saving starts
@@ -117,12 +120,28 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class StoredRendition:
+    """The rendition of a published image: `sha256` in hexadecimal, `size` in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
 class StoredImage:
-    """One published image: `n` is 1–4, `sha256` in hexadecimal, `size` in bytes."""
+    """One published image: `n` is 1–4, `sha256` in hexadecimal and `size` in bytes are those of the PNG."""
 
     n: int
     sha256: str
     size: int
+    rendition: StoredRendition | None = None  # None: drawn by an older version, or it could not be made
+
+
+def stored_image(row: Mapping[str, Any]) -> StoredImage:
+    """The image that a row of the table `image` names."""
+    sha256, size = row["rendition_sha256"], row["rendition_size"]
+    rendition = None if sha256 is None else StoredRendition(sha256, size)
+    return StoredImage(row["n"], row["sha256"], row["size"], rendition)
 
 
 def new_seed() -> int:
@@ -151,9 +170,28 @@ def image_key(job_id: UUID, attempt: int, n: int) -> str:
     Raises:
         ValueError: `n` is not 1 to 4, or `attempt` is not at least 1.
     """
+    return f"{_key(job_id, attempt, n)}.png"
+
+
+def rendition_key(job_id: UUID, attempt: int, n: int) -> str:
+    """The object store's key of an image's rendition, beside its PNG: `jobs/{id}/{attempt}/{n}-512.webp`.
+
+    Raises:
+        ValueError: `n` is not 1 to 4, or `attempt` is not at least 1.
+    """
+    return f"{_key(job_id, attempt, n)}-{RENDITION_SIZE}.webp"
+
+
+def image_keys(job_id: UUID, attempt: int, image: StoredImage) -> list[str]:
+    """The keys of all that is stored of a published image."""
+    found = [image_key(job_id, attempt, image.n)]
+    return found if image.rendition is None else [*found, rendition_key(job_id, attempt, image.n)]
+
+
+def _key(job_id: UUID, attempt: int, n: int) -> str:
     if not 1 <= n <= IMAGES_PER_JOB or attempt < 1:
         raise ValueError("n is 1 to 4 and attempt at least 1")
-    return f"jobs/{job_id}/{attempt}/{n}.png"
+    return f"jobs/{job_id}/{attempt}/{n}"
 
 
 def download_name(prompt: str, created_at: datetime, job_id: UUID, n: int) -> str:

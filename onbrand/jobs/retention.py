@@ -16,7 +16,7 @@ from datetime import datetime
 from uuid import UUID
 
 from onbrand.database.pool import Connection
-from onbrand.jobs.models import StoredImage
+from onbrand.jobs.models import StoredImage, stored_image
 
 # When more jobs than this, and more than this share of all jobs, are due at once, the clock is probably wrong.
 _MANY_JOBS = 100
@@ -166,7 +166,8 @@ async def published_images(
     images are stored. So a list of the store that begins at `before` or later has every one of them.
     """
     cursor = await connection.execute(
-        "select job.id, job.result_attempt, image.n, image.sha256, image.size from ("
+        "select job.id, job.result_attempt, image.n, image.sha256, image.size,"
+        " image.rendition_sha256, image.rendition_size from ("
         " select id, result_attempt from job where status = 'complete' and expiring_at is null and expires_at > now()"
         " and completed_at < %(before)s"
         " and (%(after)s::uuid is null or id > %(after)s) order by id limit %(limit)s) as job"
@@ -174,11 +175,11 @@ async def published_images(
         {"before": before, "after": after, "limit": limit},
     )
     rows = await cursor.fetchall()
-    return [(row["id"], row["result_attempt"], StoredImage(row["n"], row["sha256"], row["size"])) for row in rows]
+    return [(row["id"], row["result_attempt"], stored_image(row)) for row in rows]
 
 
 async def note_missing(connection: Connection, missing: Sequence[tuple[UUID, int]]) -> None:
-    """Note which published images (job and number) the store no longer has; those not named here are there again."""
+    """Note which published images have lost their PNG or rendition; those not named here are whole again."""
     job_ids, numbers = [job_id for job_id, _ in missing], [n for _, n in missing]
     await connection.execute(
         "update image set missing_since = now() from unnest(%s::uuid[], %s::int[]) as gone (job_id, n)"

@@ -1,7 +1,8 @@
 """Which stored images are read next and compared with their checksums, and what came of it.
 
-A disk may change a picture without anybody touching it. So each picture is read within a week, whether or not a person
-opens it. Here are only the statements; `maintenance` reads the images. The database's clock is the only one.
+A disk may change a picture without anybody touching it. So each picture, its PNG and its rendition, is read within a
+week, whether or not a person opens it. Here are only the statements; `maintenance` reads the images. The database's
+clock is the only one.
 
 The pace is even: a round each minute reads so many that all are read in six days, and at least four. None is read twice
 on one day. With 30 jobs a day, that is four pictures (about 6 MB) in some minutes of the day; with 3,000 a day, 42 a
@@ -14,15 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from psycopg.rows import DictRow
+
 from onbrand.database.pool import Connection
-from onbrand.jobs.models import StoredImage
+from onbrand.jobs.models import StoredImage, stored_image
 
 ROUND_SECONDS = 60
 _ROUNDS = 6 * 24 * 60  # in six days
 _FEWEST = 4  # images in a round
 _REST_HOURS = 24  # before an image is read once more
 _SELECT = (
-    "select job.id, job.result_attempt, image.n, image.sha256, image.size from image join job on job.id = image.job_id"
+    "select job.id, job.result_attempt, image.n, image.sha256, image.size,"
+    " image.rendition_sha256, image.rendition_size from image join job on job.id = image.job_id"
     " where job.status = 'complete' and job.expiring_at is null and job.expires_at > now()"
 )
 
@@ -86,6 +90,5 @@ async def note_read(connection: Connection, read: Sequence[Published], damaged: 
     return [row["job_id"] for row in await cursor.fetchall()]
 
 
-def _published(row: dict[str, object]) -> Published:
-    job_id, attempt, n, sha256, size = row.values()
-    return Published(job_id, attempt, StoredImage(n, sha256, size))  # type: ignore[arg-type]
+def _published(row: DictRow) -> Published:
+    return Published(row["id"], row["result_attempt"], stored_image(row))

@@ -22,7 +22,18 @@ from onbrand.errors import (
     JobNotFound,
 )
 from onbrand.jobs.limits import CLOCK, Limits, check_limits
-from onbrand.jobs.models import Job, Owner, Pack, Phase, Progress, Status, StoredImage, image_seeds, new_seed
+from onbrand.jobs.models import (
+    Job,
+    Owner,
+    Pack,
+    Phase,
+    Progress,
+    Status,
+    StoredImage,
+    image_seeds,
+    new_seed,
+    stored_image,
+)
 from onbrand.jobs.queue import deliver
 
 # Not `select *`: once a migration adds a column, a prepared `select *` fails once on each open connection.
@@ -147,9 +158,11 @@ async def prompt_of(connection: Connection, job_id: UUID) -> str | None:
 
 async def find_image(connection: Connection, job_id: UUID, n: int) -> StoredImage | None:
     """The published image `n` of a job that `find` has returned; None if there is none."""
-    cursor = await connection.execute("select n, sha256, size from image where job_id = %s and n = %s", [job_id, n])
+    cursor = await connection.execute(
+        "select n, sha256, size, rendition_sha256, rendition_size from image where job_id = %s and n = %s", [job_id, n]
+    )
     row = await cursor.fetchone()
-    return StoredImage(row["n"], row["sha256"], row["size"]) if row else None
+    return stored_image(row) if row else None
 
 
 async def cancel(connection: Connection, owner: Owner, job_id: UUID, *, retention_hours: int) -> Job:

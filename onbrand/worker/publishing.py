@@ -9,6 +9,7 @@ from contextlib import suppress
 from onbrand.database.pool import Database
 from onbrand.errors import BadImage, DatabaseUnavailable, ImagesNotStored, ImageStoreUnavailable, OnbrandError
 from onbrand.images.png import check
+from onbrand.images.rendition import render
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts
 from onbrand.jobs.models import IMAGES_PER_JOB, Claim, StoredImage
@@ -81,13 +82,14 @@ class PublishingStage:
             await self._images.discard(claim.job_id, claim.attempt)
 
     async def _store(self, claim: Claim, n: int, png: bytes) -> StoredImage:
-        """Check an image, store it, and read it back to compare its checksum."""
-        await asyncio.to_thread(check, png)
+        """Check an image, store it with its rendition, and read both back to compare their checksums."""
+        pixels = await asyncio.to_thread(check, png)
+        rendition = await asyncio.to_thread(render, pixels)
         started = time.monotonic()
         while True:
             try:
-                image = await self._images.put(claim.job_id, claim.attempt, n, png)
-                await self._images.get(claim.job_id, claim.attempt, image)
+                image = await self._images.put(claim.job_id, claim.attempt, n, png, rendition)
+                await self._images.require_whole(claim.job_id, claim.attempt, image)
                 return image
             except ImageStoreUnavailable as error:
                 if time.monotonic() - started > _STORE_PATIENCE_SECONDS:

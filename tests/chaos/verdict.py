@@ -18,7 +18,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.people import CANARY, Fate, Ledger, Wish
 
 MAX_ATTEMPTS = 10
-_KEY = re.compile(r"jobs/([0-9a-f-]{36})/([0-9]+)/([1-4])\.png")
+_KEY = re.compile(r"jobs/([0-9a-f-]{36})/([0-9]+)/([1-4])(?:\.png|-512\.webp)")
 _RETRYABLE = {"timeout", "worker_lost", "model_failed", "bad_image", "gpu_memory", "storage_unavailable"}
 # How the last line of a process begins that cannot start; the supervisor starts it again.
 _SETUP_ERROR = "onbrand: "
@@ -115,6 +115,10 @@ def _judge_images(
         if (digest, len(png)) != (row["sha256"], row["size"]) or not _is_whole(png):
             verdict.torn += 1
             verdict.say(f"image {row['n']} of {wish.job_id} is not what its row says")
+        webp = files.get(f"jobs/{wish.job_id}/{job['result_attempt']}/{row['n']}-512.webp", b"")
+        if (hashlib.sha256(webp).hexdigest(), len(webp)) != (row["rendition_sha256"], row["rendition_size"]):
+            verdict.torn += 1
+            verdict.say(f"the rendition of image {row['n']} of {wish.job_id} is not what its row says")
         if wish.sha256.get(row["n"]) not in (None, digest):
             verdict.torn += 1
             verdict.say(f"image {row['n']} of {wish.job_id} is not what was downloaded")

@@ -26,6 +26,8 @@ from psycopg.sql import SQL, Identifier
 from onbrand.config import LOCAL_TENANT_ID, Settings
 from onbrand.database.migrations import migrate
 from onbrand.errors import JobFailure
+from onbrand.images.png import check
+from onbrand.images.rendition import render
 from onbrand.jobs import attempts, service, workers
 from onbrand.jobs.attempts import Rules
 from onbrand.jobs.models import Claim, Owner, Phase, Progress
@@ -151,7 +153,10 @@ class Stage:
 
         async def publish() -> None:
             put = self.service.images.put
-            stored = [await put(held.job_id, held.attempt, n, png) for n, png in enumerate(drawn.pngs, start=1)]
+            stored = [
+                await put(held.job_id, held.attempt, n, png, render(check(png)))
+                for n, png in enumerate(drawn.pngs, start=1)
+            ]
             async with self.service.transaction() as connection:
                 assert await attempts.publish(
                     connection, held, stored, prompt_ignored=prompt_ignored, retention_hours=720

@@ -59,4 +59,4 @@ def expect_four_pictures(card: Locator) -> None:
     expect(pictures(card)).to_have_count(4)
     for index in range(4):
         expect(pictures(card).nth(index)).to_be_visible()
-        expect(pictures(card).nth(index)).to_have_js_property("naturalWidth", 1024)
+        expect(pictures(card).nth(index)).to_have_js_property("naturalWidth", 512)

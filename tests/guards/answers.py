@@ -79,7 +79,7 @@ GUARDS = (
     ),
     Guard(
         "an image says what it is",
-        "get_image",
+        "answer_png",
         '"image/png",',
         '"text/html",',
         (f"{_API}/test_images.py",),

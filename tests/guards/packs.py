@@ -231,4 +231,11 @@ GUARDS = (
             "::test_runs_of_another_pack_count_only_until_there_are_a_few_of_the_live_one",
         ),
     ),
+    Guard(
+        "a list of known things names only what is in it",
+        "Known.__post_init__",
+        "not 0 <= index < len(self.things)",
+        "False",
+        ("tests/integration/api/test_style_limits.py::test_a_list_that_names_a_thing_which_is_not_there_is_not_used",),
+    ),
 )

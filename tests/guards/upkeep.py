@@ -85,7 +85,7 @@ GUARDS = (
     # --- comparing rows and stored images ----------------------------------------------------------------------------
     Guard(
         "a foreign object is never one of our images",
-        "images.store._parse",
+        "images.keys.parse",
         "fullmatch",
         "match",
         (f"{_IMAGES}::test_a_foreign_object_is_never_found_and_never_deleted",),
@@ -93,7 +93,7 @@ GUARDS = (
     Guard(
         "a job's deletion spares foreign files",
         "delete_job",
-        "if _KEY.fullmatch(key) or _HALF_WRITTEN.fullmatch(key)",
+        "if KEY.fullmatch(key) or HALF_WRITTEN.fullmatch(key)",
         "",
         (_IMAGES, "tests/integration/storage/test_local_disk.py"),
     ),

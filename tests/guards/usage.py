@@ -100,8 +100,8 @@ GUARDS = (
     Guard(
         "a look at the headers is no download",
         "get_image",
-        '"1" and request.method == "GET"',
-        '"1"',
+        'is_download and request.method == "GET"',
+        "is_download",
         (f"{_API}::test_a_run_is_saved_once_a_picture_of_it_was_saved",),
     ),
     Guard(

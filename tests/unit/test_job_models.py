@@ -20,6 +20,7 @@ from onbrand.jobs.models import (
     image_key,
     image_seeds,
     new_seed,
+    rendition_key,
 )
 
 JOB_ID = UUID("7f3a91c2-0000-4000-8000-000000000001")
@@ -76,12 +77,15 @@ def test_percent_is_defined_before_the_number_of_steps_is_known() -> None:
 
 def test_an_images_key_names_its_job_attempt_and_number() -> None:
     assert image_key(JOB_ID, 2, 3) == f"jobs/{JOB_ID}/2/3.png"
+    assert rendition_key(JOB_ID, 2, 3) == f"jobs/{JOB_ID}/2/3-512.webp"
 
 
 @pytest.mark.parametrize(("attempt", "n"), [(1, 0), (1, 5), (1, -1), (0, 1), (-1, 1)])
 def test_there_is_no_key_for_any_other_image(attempt: int, n: int) -> None:
     with pytest.raises(ValueError, match="n is 1 to 4"):
         image_key(JOB_ID, attempt, n)
+    with pytest.raises(ValueError, match="n is 1 to 4"):
+        rendition_key(JOB_ID, attempt, n)
 
 
 places = st.tuples(st.uuids(), st.integers(1, 1000), st.integers(1, IMAGES_PER_JOB))

@@ -32,6 +32,7 @@ from tests.system import wait_until
 PACK = Pack("a" * 64, "Sample brand", "1.2.0")
 # The service hands images on as they are; drawing real ones is the model's tests' business.
 PNGS = {n: b"\x89PNG\r\n\x1a\n" + bytes([n]) * 3000 for n in (1, 2, 3, 4)}
+WEBPS = {n: b"RIFF" + bytes([n]) * 500 for n in PNGS}
 _START_SECONDS = 10.0
 
 
@@ -88,9 +89,10 @@ class Service:
         assert held is not None
         return held
 
-    async def publish(self, held: Claim, *, prompt_ignored: int = 0) -> list[StoredImage]:
-        """Store `PNGS` and make them the job's result."""
-        stored = [await self.images.put(held.job_id, held.attempt, n, png) for n, png in PNGS.items()]
+    async def publish(self, held: Claim, *, prompt_ignored: int = 0, with_renditions: bool = True) -> list[StoredImage]:
+        """Store `PNGS` and `WEBPS` and make them the job's result."""
+        put, webps = self.images.put, WEBPS if with_renditions else {}
+        stored = [await put(held.job_id, held.attempt, n, png, webps.get(n)) for n, png in PNGS.items()]
         async with self.transaction() as connection:
             assert await attempts.publish(connection, held, stored, prompt_ignored=prompt_ignored, retention_hours=720)
         return stored

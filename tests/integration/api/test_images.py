@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.integration.api.service import PNGS, Person, Service, assert_problem
+from tests.integration.api.service import PNGS, WEBPS, Person, Service, assert_problem
 
 
 async def test_an_image_is_served_as_it_was_stored(member: Person) -> None:
@@ -133,3 +133,64 @@ async def test_a_damaged_image_is_never_shown(service: Service, member: Person, 
         assert not {"etag", "content-disposition"} & set(answer.headers)
     assert_problem(await member.http.get(f"/jobs/{job_id}/images/1"), 500, "image_corrupt")
     assert (await member.http.get(f"/jobs/{job_id}/images/2")).status_code == 200
+
+
+# --- renditions ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_rendition_is_served_for_a_tile_and_kept_by_the_browser_for_the_jobs_life(member: Person) -> None:
+    job_id, images = await member.complete()
+    for image in images:
+        assert image.rendition is not None
+        answer = await member.http.get(f"/jobs/{job_id}/images/{image.n}?size=512")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+        assert answer.content == WEBPS[image.n]
+        assert answer.headers["etag"] == f'"{image.rendition.sha256}"'
+        name = f"onbrand_a-teapot_{await created_on(member, job_id)}_{job_id[:4]}_{image.n}.webp"
+        assert answer.headers["content-disposition"] == f'inline; filename="{name}"'
+        kept = re.fullmatch(r"private, max-age=(\d+), immutable", answer.headers["cache-control"])
+        assert kept is not None
+        assert 719 * 3600 < int(kept[1]) <= 720 * 3600  # no longer than the job is kept
+        assert "Authorization" in answer.headers["vary"]  # the next person in this browser has another token
+        asked = {"If-None-Match": answer.headers["etag"]}
+        again = await member.http.get(f"/jobs/{job_id}/images/{image.n}?size=512", headers=asked)
+        assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_a_picture_without_a_rendition_is_sent_as_its_png(service: Service, member: Person) -> None:
+    job_id = await member.submit()
+    await service.publish(await service.claim(job_id), with_renditions=False)
+    answer = await member.http.get(f"/jobs/{job_id}/images/1?size=512")
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/png", PNGS[1])
+    assert answer.headers["cache-control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+async def test_for_a_damaged_rendition_the_png_is_sent(service: Service, member: Person, damage: str) -> None:
+    job_id, _ = await member.complete()
+    path = service.settings.data_dir / "images" / "jobs" / job_id / "1" / "1-512.webp"
+    if damage == "changed":
+        path.write_bytes(WEBPS[1][:-1] + b"x")
+    else:
+        path.unlink()
+    answer = await member.http.get(f"/jobs/{job_id}/images/1?size=512")
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/png", PNGS[1])
+    assert answer.headers["cache-control"] == "private, no-cache"
+
+
+async def test_a_download_is_always_the_png(member: Person) -> None:
+    job_id, _ = await member.complete()
+    answer = await member.http.get(f"/jobs/{job_id}/images/1?download=1&size=512")
+    assert (answer.headers["content-type"], answer.content) == ("image/png", PNGS[1])
+    assert answer.headers["content-disposition"].endswith('.png"')
+
+
+@pytest.mark.parametrize("size", ["", "0", "256", "1024", "512.0", "x"])
+async def test_any_other_size_is_refused(member: Person, size: str) -> None:
+    job_id, _ = await member.complete()
+    assert_problem(await member.http.get(f"/jobs/{job_id}/images/1?size={size}"), 422, "request_invalid")
+
+
+async def test_a_job_without_images_has_no_rendition_either(member: Person) -> None:
+    job_id = await member.submit()
+    assert_problem(await member.http.get(f"/jobs/{job_id}/images/1?size=512"), 409, "image_not_ready")

@@ -15,6 +15,7 @@ _JOB = "/jobs/5f0c2a57-9c1e-4f0b-8d55-0a6d3c3f9b11"  # fixed: processes that sha
 MEMBERS_ROUTES = [
     ("POST", "/generate"),
     ("POST", "/warm"),
+    ("GET", "/style/limits"),
     ("GET", _JOB),
     ("DELETE", _JOB),
     ("GET", f"{_JOB}/events"),

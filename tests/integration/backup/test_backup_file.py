@@ -17,10 +17,10 @@ from psycopg.conninfo import make_conninfo
 
 from onbrand.database.migrations import migrate, migrations
 from onbrand.database.pool import Database
-from onbrand.jobs.models import image_key
+from onbrand.jobs.models import image_key, rendition_key
 from onbrand.jobs.queue import deliveries_waiting
 from onbrand.local.postgres import EmbeddedPostgres
-from tests.complete import PNG, complete_job
+from tests.complete import PNG, WEBP, complete_job
 from tests.integration.database.test_backup import documented, found, run
 from tests.system import environment
 
@@ -58,6 +58,7 @@ def test_a_backup_beside_a_running_database_comes_back_in_a_new_data_directory(f
         assert file.stat().st_mode & 0o777 == 0o600
         listed = run(documented("look"), DATA_DIR=str(first), BACKUP=str(backup))
         assert image_key(job_id, 1, 4) in listed
+        assert rendition_key(job_id, 1, 4) in listed
         assert "a teapot" in listed
         refused = onbrand("restore", str(file), DATA_DIR=str(first))
         assert "holds something already" in refused.stderr
@@ -66,6 +67,7 @@ def test_a_backup_beside_a_running_database_comes_back_in_a_new_data_directory(f
     run(documented("restore"), DATA_DIR=str(second), BACKUP=str(backup))
     assert {path.name for path in folder.iterdir()} == {"data", "second", "backup"}
     assert (second / "images" / PACK_FILE).read_bytes() == b"weights"
+    assert (second / "images" / rendition_key(job_id, 1, 4)).read_bytes() == WEBP
     with EmbeddedPostgres(second) as server:
         assert asyncio.run(found(server.url, second, job_id)).prompt == "a teapot"
         commands = documented("look after a restore").replace("doctor", "doctor --skip-weights --skip-gpu")
@@ -124,8 +126,10 @@ def test_a_lost_and_a_damaged_picture_are_told_and_the_rest_is_backed_up(folder:
     job_id = asyncio.run(complete_job(database_url, data_dir))
     (data_dir / "images" / image_key(job_id, 1, 1)).unlink()
     (data_dir / "images" / image_key(job_id, 1, 2)).write_bytes(PNG[:-1] + b"?")
+    (data_dir / "images" / rendition_key(job_id, 1, 3)).unlink()
+    (data_dir / "images" / rendition_key(job_id, 1, 4)).write_bytes(b"?")
     done = onbrand("backup", str(file), DATA_DIR=str(data_dir), DATABASE_URL=database_url)
-    assert (done.returncode, "had lost 1 pictures and damaged 1" in done.stderr) == (1, True)
+    assert (done.returncode, "had lost 2 files of pictures and damaged 2" in done.stderr) == (1, True)
     with tarfile.open(file) as tar:
         assert len([name for name in tar.getnames() if name.endswith(".png")]) == 3
 

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from onbrand.errors import ImageStoreUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs import attempts, service
-from onbrand.jobs.models import Claim, Job, Owner, Pack, StoredImage, image_key
+from onbrand.jobs.models import Claim, Job, Owner, Pack, StoredImage, image_key, image_keys, rendition_key
 from onbrand.maintenance import Maintenance
 from tests.clock import Clock
 from tests.rules import LIMITS
@@ -60,21 +60,23 @@ class MaintenanceHarness:
         assert held is not None
         return held
 
-    async def store(self, held: Claim, *, hours_old: float = 0) -> list[StoredImage]:
+    async def store(self, held: Claim, *, hours_old: float = 0, with_renditions: bool = False) -> list[StoredImage]:
         """Store the four images of an attempt."""
-        stored = [await self.images.put(held.job_id, held.attempt, n, os.urandom(64)) for n in (1, 2, 3, 4)]
-        for n in (1, 2, 3, 4):
-            self.age(self.path(held.job_id, held.attempt, n), hours_old)
+        webp = os.urandom(32) if with_renditions else None
+        stored = [await self.images.put(held.job_id, held.attempt, n, os.urandom(64), webp) for n in (1, 2, 3, 4)]
+        for image in stored:
+            for key in image_keys(held.job_id, held.attempt, image):
+                self.age(self.folder / key, hours_old)
         return stored
 
     async def publish(self, held: Claim, images: list[StoredImage]) -> None:
         async with self.clock.database.transaction() as connection:
             assert await attempts.publish(connection, held, images, prompt_ignored=0, retention_hours=720)
 
-    async def complete(self, *, hours_old: float = 0) -> UUID:
-        """Make a complete job with its four files."""
+    async def complete(self, *, hours_old: float = 0, with_renditions: bool = False) -> UUID:
+        """Make a complete job with its four files, or eight."""
         held = await self.claimed()
-        await self.publish(held, await self.store(held, hours_old=hours_old))
+        await self.publish(held, await self.store(held, hours_old=hours_old, with_renditions=with_renditions))
         return held.job_id
 
     async def failed(self) -> UUID:
@@ -89,6 +91,9 @@ class MaintenanceHarness:
 
     def path(self, job_id: UUID, attempt: int, n: int) -> Path:
         return self.folder / image_key(job_id, attempt, n)
+
+    def rendition_path(self, job_id: UUID, attempt: int, n: int) -> Path:
+        return self.folder / rendition_key(job_id, attempt, n)
 
     def age(self, path: Path, hours: float) -> None:
         at = time.time() - hours * 3600

@@ -13,11 +13,13 @@ from uuid import UUID
 import obstore
 
 from onbrand.config import Settings
-from onbrand.images.store import ImageStore, StoredKey
+from onbrand.images.keys import StoredKey
+from onbrand.images.store import ImageStore
 from onbrand.storage.object_store import ObjectStore, open_storage
 
 JOB = UUID("c0ffee00-15bd-4abc-8def-1b0cad0fface")
 PNG = b"\x89PNG" + os.urandom(100_000)
+WEBP = b"RIFF" + os.urandom(10_000)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import pytest
 from onbrand.config import Settings
 from onbrand.errors import ImageStoreUnavailable, ObjectStoreRefused, ObjectStoreUnreachable
 from onbrand.images import store
-from onbrand.images.store import ImageStore, StoredKey
+from onbrand.images.keys import StoredKey
+from onbrand.images.store import ImageStore
 from onbrand.jobs.models import StoredImage
 from tests.azurite import ACCOUNT, KEY, Azurite, settings_with
 from tests.integration.storage.places import JOB, PNG, Place, Proxy, put_job

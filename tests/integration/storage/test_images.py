@@ -11,12 +11,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from onbrand.errors import ImageCorrupt
-from onbrand.images.store import ImageStore, StoredKey
-from onbrand.jobs.models import StoredImage, image_key
+from onbrand.images.keys import StoredKey
+from onbrand.images.store import ImageStore
+from onbrand.jobs.models import StoredImage, StoredRendition, image_key, image_keys, rendition_key
 from onbrand.storage.object_store import BATCH, ObjectStore
-from tests.integration.storage.places import JOB, PNG, Place, put_job
+from tests.integration.storage.places import JOB, PNG, WEBP, Place, put_job
 
 KEY = image_key(JOB, 1, 2)
+RENDITION_KEY = rendition_key(JOB, 1, 2)
 FOREIGN = [
     *("notes.txt", "jobs/notes.txt", f"jobs/{JOB}/notes.txt", f"jobs/{JOB}/1/notes.txt", f"jobs/{JOB}/1/1.png/x"),
     *(
@@ -30,6 +32,10 @@ FOREIGN = [
     *(
         f"jobs/{JOB}/2/{name}"
         for name in ("0.png", "5.png", "01.png", "1.PNG", "1.png.bak", "1.jpg", "x1.png", "11.png")
+    ),
+    *(
+        f"jobs/{JOB}/2/{name}"
+        for name in ("5-512.webp", "1-256.webp", "1.webp", "1-512.png", "1-512.webp.bak", "01-512.webp", "1-512webp")
     ),
     *(f"other/jobs/{JOB}/1/1.png", f"jobs/{JOB}/1/1/1.png", f"packs/{JOB}/1/1.png", f"jobs2/{JOB}/1/1.png"),
     f"jobs/{JOB}x/1/1.png",
@@ -83,6 +89,35 @@ async def test_a_damaged_image_is_never_given_out(place: Place, damaged: bytes |
         await place.images.get(JOB, 1, stored)
 
 
+async def test_a_rendition_is_stored_beside_its_png_and_given_out_whole(place: Place) -> None:
+    stored = await place.images.put(JOB, 1, 2, PNG, WEBP)
+    assert stored.rendition == StoredRendition(hashlib.sha256(WEBP).hexdigest(), len(WEBP))
+    assert await place.keys() == set(image_keys(JOB, 1, stored)) == {KEY, RENDITION_KEY}
+    assert await place.images.get(JOB, 1, stored) == PNG
+    assert await place.images.get_rendition(JOB, 1, stored) == WEBP
+    assert await place.images.put(JOB, 1, 2, PNG, WEBP) == stored  # again
+    await place.images.require_whole(JOB, 1, stored)
+
+
+async def test_an_image_without_a_rendition_is_whole(place: Place) -> None:
+    stored = await place.images.put(JOB, 1, 2, PNG)
+    assert await place.images.get_rendition(JOB, 1, stored) is None
+    await place.images.require_whole(JOB, 1, stored)
+
+
+@pytest.mark.parametrize("damaged", [WEBP[:-1], WEBP[:-1] + b"?", None], ids=["cut", "changed", "missing"])
+async def test_a_damaged_rendition_is_never_given_out_and_its_png_is(place: Place, damaged: bytes | None) -> None:
+    stored = await place.images.put(JOB, 1, 2, PNG, WEBP)
+    if damaged is None:
+        await place.delete(RENDITION_KEY)
+    else:
+        await place.put(RENDITION_KEY, damaged)
+    for call in (place.images.get_rendition(JOB, 1, stored), place.images.require_whole(JOB, 1, stored)):
+        with pytest.raises(ImageCorrupt):
+            await call
+    assert await place.images.get(JOB, 1, stored) == PNG
+
+
 # --- finding ---------------------------------------------------------------------------------------------------------
 
 
@@ -96,6 +131,21 @@ async def test_every_image_in_the_store_is_found_with_its_time(place: Place) -> 
     assert {key.key for key in found} == await place.keys()
     assert {(key.attempt, key.n) for key in found if key.job_id == jobs[0]} == {(1, 1), (1, 2), (1, 3), (1, 4), (12, 3)}
     assert all(abs(key.modified - datetime.now(UTC)) < timedelta(minutes=1) for key in found)
+
+
+async def test_renditions_are_found_and_deleted_as_pictures_are(place: Place) -> None:
+    for attempt in (1, 2, 3):
+        for n in (1, 2, 3, 4):
+            await place.images.put(JOB, attempt, n, PNG, WEBP)
+    found = await place.stored()
+    assert {key.key for key in found} == await place.keys()
+    assert sum(key.is_rendition for key in found) == 12
+    await place.images.discard(JOB, 1)
+    assert await place.images.delete([key for key in found if key.attempt == 2]) == 8
+    left = [key(JOB, 3, n) for key in (image_key, rendition_key) for n in (1, 2, 3, 4)]
+    assert await place.keys() == set(left)
+    await place.images.delete_job(JOB)
+    assert await place.keys() == set()
 
 
 async def test_an_empty_store_has_no_images(place: Place) -> None:

@@ -19,6 +19,7 @@ from tests.integration.api.service import PNGS, Person, Service, assert_problem,
 from tests.integration.storage.places import Place
 from tests.integration.storage.test_azure import WRONG_KEY
 from tests.integration.worker.harness import WorkerHarness, until
+from tests.jobs import FILES
 from tests.system import free_port, onbrand
 
 
@@ -62,7 +63,7 @@ async def test_a_prompt_becomes_four_pictures_by_way_of_azure(harness: WorkerHar
         found = await pictures(person, job_id)
     rows = await harness.query("select n, sha256 from image where job_id = %s", job_id)
     assert {row["n"]: row["sha256"] for row in rows} == {n: hashlib.sha256(png).hexdigest() for n, png in found.items()}
-    assert await Place.of(harness.settings).keys() == {f"jobs/{job_id}/1/{n}.png" for n in (1, 2, 3, 4)}
+    assert await Place.of(harness.settings).keys() == {f"jobs/{job_id}/1/{name}" for name in FILES}
     assert not harness.images_dir.exists()
 
 
@@ -95,7 +96,7 @@ async def test_a_worker_keeps_its_pictures_through_a_short_outage(harness: Worke
             await until(is_saving)
         job = await harness.ended(job_id)
     assert (job.status, job.attempt) == (Status.COMPLETE, 1)
-    assert await Place.of(harness.settings).keys() == {f"jobs/{job_id}/1/{n}.png" for n in (1, 2, 3, 4)}
+    assert await Place.of(harness.settings).keys() == {f"jobs/{job_id}/1/{name}" for name in FILES}
 
 
 async def test_a_job_that_cannot_be_stored_waits_for_the_store_and_is_then_drawn(

@@ -25,7 +25,7 @@ from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
 from onbrand.jobs import service
-from onbrand.jobs.models import Job, Owner, Status, image_key
+from onbrand.jobs.models import Job, Owner, Status, image_key, rendition_key
 from onbrand.jobs.sweep import Swept, sweep_jobs
 from onbrand.packs.store import PackStore
 from onbrand.worker import run
@@ -33,6 +33,7 @@ from onbrand.worker.job_runner import JobRunner
 from onbrand.worker.model_process import ModelProcess
 from onbrand.worker.switching import PackInUse
 from tests.integration.worker.stub_worker import STUB_MODEL
+from tests.jobs import FILES
 from tests.packs import MINI
 from tests.rules import LIMITS, RULES
 from tests.system import environment, is_alive
@@ -177,15 +178,20 @@ class WorkerHarness:
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
     async def check_result(self, job_id: UUID, attempt: int) -> None:
-        """The job is complete with exactly the four images of one attempt, each as its row says, and no other file."""
+        """The job is complete with exactly the four images of one attempt, each as its row says, and no other file.
+
+        Each has its rendition beside it.
+        """
         job = await self.find(job_id)
         assert (job.status, job.result_attempt, job.percent) == (Status.COMPLETE, attempt, 100)
-        rows = await self.query("select n, sha256, size from image where job_id = %s order by n", job_id)
+        rows = await self.query("select * from image where job_id = %s order by n", job_id)
         assert [row["n"] for row in rows] == [1, 2, 3, 4]
         for row in rows:
             png = (self.images_dir / image_key(job_id, attempt, row["n"])).read_bytes()
             assert (hashlib.sha256(png).hexdigest(), len(png)) == (row["sha256"], row["size"])
-        assert self.stored(job_id) == [f"{attempt}/{n}.png" for n in (1, 2, 3, 4)]
+            webp = (self.images_dir / rendition_key(job_id, attempt, row["n"])).read_bytes()
+            assert (hashlib.sha256(webp).hexdigest(), len(webp)) == (row["rendition_sha256"], row["rendition_size"])
+        assert self.stored(job_id) == [f"{attempt}/{name}" for name in FILES]
 
     async def check_nothing_published(self, job_id: UUID) -> None:
         """There is neither an image row nor a file of the job."""

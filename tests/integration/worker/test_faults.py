@@ -24,6 +24,7 @@ from onbrand.jobs import service
 from onbrand.jobs.models import Status
 from tests.clock import Clock
 from tests.integration.worker.harness import WorkerHarness, until
+from tests.jobs import FILES
 from tests.proxy import Proxy
 from tests.rules import LIMITS, RULES
 
@@ -122,7 +123,7 @@ async def test_a_frozen_worker_with_four_stored_images_publishes_none_and_remove
         job_id = await harness.submit("pace=0.3")
 
         async def has_frozen() -> bool:
-            return len(harness.stored(job_id)) == 4 and is_stopped(frozen.process.pid)
+            return len(harness.stored(job_id)) == len(FILES) and is_stopped(frozen.process.pid)
 
         await until(has_frozen)
         os.kill(harness.model_pids[0], STOP)
@@ -132,7 +133,7 @@ async def test_a_frozen_worker_with_four_stored_images_publishes_none_and_remove
             frozen.signal(CONTINUE)  # it tries to publish while the other worker still draws
 
             async def has_deleted_its_images() -> bool:
-                return harness.stored(job_id) == [f"2/{n}.png" for n in (1, 2, 3, 4)]
+                return harness.stored(job_id) == [f"2/{name}" for name in FILES]
 
             await until(has_deleted_its_images)
             await harness.ended(job_id)

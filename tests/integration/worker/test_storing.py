@@ -10,6 +10,7 @@ from uuid import UUID
 from obstore.store import LocalStore
 
 from onbrand.errors import ImagesNotStored
+from onbrand.images import rendition
 from onbrand.images.store import ImageStore
 from onbrand.jobs.models import Status
 from onbrand.storage.object_store import ObjectStore
@@ -168,7 +169,8 @@ async def test_images_that_were_still_being_written_when_one_failed_are_removed_
             raise OSError
         await asyncio.sleep(0.2)  # it is slow
         await write(path, file)
-        written.append(path)
+        if path.endswith(".png"):
+            written.append(path)
         return None
 
     async def has_written() -> bool:
@@ -195,3 +197,30 @@ async def test_a_store_that_can_be_written_again_costs_no_more_than_the_attempts
         await harness.ended(following)
     assert (job.status, job.error_code, job.attempt) == (Status.FAILED, ImagesNotStored.code, 2)
     await harness.check_result(following, attempt=1)
+
+
+async def test_pictures_whose_renditions_cannot_be_made_are_published_without(harness: WorkerHarness) -> None:
+    def fail(_: object) -> bytes:
+        raise OSError("encoder error -2")
+
+    harness.monkeypatch.setattr(rendition, "_encode", fail)
+    job_id = await harness.submit()
+    async with harness.runner("worker") as runner:
+        await runner.run_next_job()
+    assert (await harness.find(job_id)).status is Status.COMPLETE
+    assert harness.stored(job_id) == [f"1/{n}.png" for n in (1, 2, 3, 4)]
+    assert await harness.query("select from image where rendition_sha256 is not null") == []
+
+
+async def test_a_job_is_not_complete_while_a_rendition_is_not_stored(harness: WorkerHarness) -> None:
+    async def put(path: str, file: bytes, write: Write) -> object:
+        if path.endswith("3-512.webp"):
+            raise OSError
+        return await write(path, file)
+
+    harness.monkeypatch.setattr(publishing, "_STORE_PATIENCE_SECONDS", 0)
+    job_id = await harness.submit()
+    async with harness.runner("worker", faulty_store(harness, put), max_attempts=1) as runner:
+        await runner.run_next_job()
+    assert (await harness.find(job_id)).error_code == ImagesNotStored.code
+    await harness.check_nothing_published(job_id)

@@ -1,4 +1,4 @@
-/** Downloads one picture as a File: the stored bytes, under the file name that the API gives. */
+/** Downloads one picture as a File: the stored bytes, under the file name and with the type that the API gives. */
 import { ApiProblem, ConnectionLost, isOutOfSpace } from './problem';
 import type { Api } from './client';
 
@@ -7,17 +7,23 @@ const SILENCE_MS = 20_000;
 
 export type DownloadOptions = {
   signal?: AbortSignal | undefined;
+  /** Called with the size of the whole file in bytes, before its first byte, if the API says it. */
+  onSize?: ((bytes: number) => void) | undefined;
   /** Called with the number of bytes that have just arrived. */
   onBytes?: ((count: number) => void) | undefined;
+  /** 'low' for what nobody waits for. */
+  priority?: RequestPriority | undefined;
 };
 
 /**
- * `path` is one of the job's `images`, relative to the API. The file name comes with the bytes. So a picture on the
+ * `path` is one of the job's `images`, relative to the API, for the PNG; with `?size=512` it is a WebP for a tile, or
+ * the PNG of a job that has none. The file name comes with the bytes. So a picture on the
  * page can be saved, zipped and dragged out at once, even without a connection.
  *
  * The request doesn't use `?download=1`, because the server would count the picture as saved.
  */
-export async function getImage(api: Api, path: string, { signal, onBytes }: DownloadOptions): Promise<File> {
+export async function getImage(api: Api, path: string, options: DownloadOptions): Promise<File> {
+  const { signal, onSize, onBytes, priority = 'auto' } = options;
   const silence = new AbortController();
   let timer = 0;
   const restartTimer = () => {
@@ -27,12 +33,15 @@ export async function getImage(api: Api, path: string, { signal, onBytes }: Down
   restartTimer();
   try {
     const signals = signal === undefined ? [silence.signal] : [signal, silence.signal];
-    const response = await api.fetch(new Request(api.origin + path, { signal: AbortSignal.any(signals) }));
+    const response = await api.fetch(new Request(api.origin + path, { signal: AbortSignal.any(signals), priority }));
+    const size = Number(response.headers.get('Content-Length'));
+    if (size > 0) onSize?.(size);
     const parts = await readBody(response, (count) => {
       restartTimer();
       onBytes?.(count);
     });
-    return new File(parts, fileName(response) ?? fallbackName(path), { type: 'image/png' });
+    const type = response.headers.get('Content-Type') === 'image/webp' ? 'image/webp' : 'image/png';
+    return new File(parts, fileName(response) ?? fallbackName(path), { type });
   } catch (error) {
     if (silence.signal.aborted) throw new ConnectionLost(error);
     if (signal?.aborted || error instanceof ApiProblem || error instanceof ConnectionLost || isOutOfSpace(error)) {
@@ -72,6 +81,6 @@ function fileName(response: Response): string | undefined {
 
 /** The file name if a proxy removed the header: `onbrand_7f3a91c2_2.png`, unique among the pictures of a job. */
 function fallbackName(path: string): string {
-  const [, job = 'illustration', n = '1'] = /([0-9a-f]{8})[^/]*\/images\/(\d+)$/.exec(path) ?? [];
+  const [, job = 'illustration', n = '1'] = /([0-9a-f]{8})[^/]*\/images\/(\d+)/.exec(path) ?? [];
   return `onbrand_${job}_${n}.png`;
 }

@@ -191,6 +191,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/style/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Style Limits
+         * @description What the model behind the live style knows. The list comes with its weights, and changes with them.
+         */
+        get: operations["get_style_limits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/config.json": {
         parameters: {
             query?: never;
@@ -362,6 +382,26 @@ export interface components {
             pack: components["schemas"]["PackView"] | null;
         };
         /**
+         * KnownView
+         * @description The limits of a small model. Whoever shows them compares a prompt with them before it is sent.
+         */
+        KnownView: {
+            /**
+             * Most Things
+             * @description how many things one picture can hold; null: any number
+             */
+            most_things: number | null;
+            /** Things */
+            things: components["schemas"]["ThingView"][];
+            /**
+             * Near
+             * @description a word that names nothing known, to the nearest things by their places in `things`
+             */
+            near: {
+                [key: string]: number[];
+            };
+        };
+        /**
          * Me
          * @description Who is signed in, and whether they may generate.
          */
@@ -529,6 +569,14 @@ export interface components {
          */
         Status: "queued" | "processing" | "complete" | "failed";
         /**
+         * StyleLimits
+         * @description What the live style's model can draw.
+         */
+        StyleLimits: {
+            /** @description null: the model has no list of what it knows, as HiDream has none */
+            known: components["schemas"]["KnownView"] | null;
+        };
+        /**
          * StyleView
          * @description The live style: the brand pack that draws new jobs.
          */
@@ -544,6 +592,19 @@ export interface components {
              * @description prompts that this style draws well
              */
             examples: string[];
+        };
+        /**
+         * ThingView
+         * @description A thing that the model has learned to draw.
+         */
+        ThingView: {
+            /** Name */
+            name: string;
+            /**
+             * Words
+             * @description other words for it
+             */
+            words: string[];
         };
         /**
          * UsualSeconds
@@ -1123,8 +1184,10 @@ export interface operations {
     get_image: {
         parameters: {
             query?: {
-                /** @description 1: the browser saves the image instead of showing it */
+                /** @description 1: the browser saves the PNG instead of showing it; `size` is ignored */
                 download?: string | null;
+                /** @description 512: a WebP of 512 × 512 pixels for tiles; the PNG if there is none */
+                size?: "512" | null;
             };
             header?: {
                 "if-none-match"?: string | null;
@@ -1138,13 +1201,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The PNG */
+            /** @description The PNG, or its rendition */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "image/png": unknown;
+                    "image/webp": unknown;
                 };
             };
             /** @description Unchanged */
@@ -1219,6 +1283,15 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1799,6 +1872,107 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_style_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StyleLimits"];
                 };
             };
             /** @description Problem */

@@ -7,6 +7,8 @@ import { Composer } from '../composer/composer';
 import { EmptyState } from '../composer/empty-state';
 import { useDraft } from '../composer/use-draft';
 import { useWarmUp } from '../composer/use-warm-up';
+import { LimitsBefore, LimitsNote } from '../limits/limits-note';
+import { useKnown } from '../limits/use-known';
 import { NotificationOffer } from '../feedback/notification-offer';
 import { notify } from '../feedback/notifications';
 import { UsefulnessQuestion } from '../feedback/usefulness-question';
@@ -18,9 +20,11 @@ import type { LiveRun } from '../runs/run-view';
 import { usePageTitle } from '../runs/use-page-title';
 import { useRunAnnouncements } from '../runs/use-run-announcements';
 import { useRuns } from '../runs/use-runs';
+import { useLoadAhead } from '../saving/use-load-ahead';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import { useFocusFallback } from '../ui/use-focus-fallback';
+import { DraftLimits } from './draft-limits';
 import styles from './generate-page.module.css';
 
 type GeneratePageProps = { accountId: string; me: Me; retentionHours: number };
@@ -28,9 +32,12 @@ type GeneratePageProps = { accountId: string; me: Me; retentionHours: number };
 export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProps) {
   const draft = useDraft(accountId);
   const warmUp = useWarmUp();
+  const known = useKnown(me.style);
+  const examples = me.style?.examples ?? [];
   const isOnline = useIsOnline();
   const { runs, justStarted, start, ...runActions } = useRuns(accountId);
   const question = useUsefulnessQuestion(accountId, completeJobIds(runs));
+  useLoadAhead(runs.flatMap(({ view }) => (view.kind === 'complete' ? view.job.images : [])));
   usePageTitle(runs);
   useRunAnnouncements(runs, (text, key) => notify(accountId, text, key));
 
@@ -79,7 +86,18 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
         justStarted={justStarted}
         isCompact={!isEmpty}
         inputRef={input}
-      />
+      >
+        {known !== null && (
+          <DraftLimits
+            draft={draft}
+            known={known}
+            examples={examples}
+            saidAbout={runs[0]?.run.prompt}
+            onTry={editPrompt}
+          />
+        )}
+        {known !== null && isEmpty && <LimitsBefore known={known} />}
+      </Composer>
       {isEmpty ? (
         <EmptyState me={me} usualDuration={usualDuration} retentionHours={retentionHours} onExample={editPrompt} />
       ) : (
@@ -92,6 +110,11 @@ export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProp
               onSaved={question.onSaved}
               retentionHours={retentionHours}
               usualDuration={usualDuration}
+              limits={
+                known !== null && (
+                  <LimitsNote known={known} prompt={live.run.prompt} examples={examples} onTry={editPrompt} />
+                )
+              }
               notificationOffer={hasWaited && <NotificationOffer accountId={accountId} />}
               question={
                 question.jobId !== null && question.jobId === live.run.jobId ? (

@@ -1,5 +1,5 @@
 /** The field for the prompt, and the Generate button. If the button is off, the composer says why. */
-import { useEffect, useId, useLayoutEffect, useState, type KeyboardEvent, type RefObject } from 'react';
+import { useEffect, useId, useLayoutEffect, useState, type KeyboardEvent, type ReactNode, type RefObject } from 'react';
 import { useIsOnline } from '../api/use-is-online';
 import { useAnnounce } from '../ui/announcer';
 import { Button, firstClick } from '../ui/button';
@@ -25,9 +25,12 @@ type ComposerProps = {
   /** The page shows runs, so the composer takes less room where it stands above or below them. */
   isCompact: boolean;
   inputRef: RefObject<HTMLTextAreaElement | null>;
+  /** Notes about the prompt, below the button. */
+  children: ReactNode;
 };
 
-export function Composer({ draft, onDraftChange, onGenerate, justStarted, isCompact, inputRef }: ComposerProps) {
+export function Composer(props: ComposerProps) {
+  const { draft, onDraftChange, onGenerate, justStarted, isCompact, inputRef, children } = props;
   const id = useId();
   const isOnline = useIsOnline();
   const text = useDraftText(draft);
@@ -103,6 +106,7 @@ export function Composer({ draft, onDraftChange, onGenerate, justStarted, isComp
           {strings.composer.keys}
         </kbd>
       </Button>
+      {children}
     </section>
   );
 }

@@ -3,7 +3,7 @@
  * screen. At 100 % a person moves it by dragging, by scrolling or with the arrow keys.
  */
 import { useLayoutEffect, useRef, useSyncExternalStore, type PointerEvent, type RefObject } from 'react';
-import { useImage } from '../api/use-image';
+import { useImage, useTile } from '../api/use-image';
 import { useDragOut } from '../saving/use-drag-out';
 import { BlobImage } from '../ui/blob-image';
 import { Button } from '../ui/button';
@@ -40,15 +40,19 @@ export function pan(viewport: HTMLDivElement | null, across: number, down: numbe
 
 export function LightboxPicture({ path, alt, isFullSize, onExpired, onSaved, viewport }: LightboxPictureProps) {
   const image = useImage(path, onExpired);
+  const tile = useTile(path, onExpired);
+  // The tile's rendition, enlarged, until the PNG has come.
+  const shown = image.file ?? (image.isFailed ? undefined : tile.file);
   return (
     <div className={styles['stage']}>
-      {image.file !== undefined && (
+      {shown !== undefined && (
         <Viewport
           ref={viewport}
-          file={image.file}
+          file={shown}
+          png={image.file}
           alt={alt}
           isFullSize={isFullSize}
-          onBroken={image.markBroken}
+          onBroken={image.file === undefined ? tile.markBroken : image.markBroken}
           onSaved={onSaved}
         />
       )}
@@ -65,14 +69,16 @@ export function LightboxPicture({ path, alt, isFullSize, onExpired, onSaved, vie
 type ViewportProps = {
   ref: RefObject<HTMLDivElement | null>;
   file: File;
+  /** What a person can drag out of the page, once it is loaded. */
+  png: File | undefined;
   alt: string;
   isFullSize: boolean;
   onBroken: () => void;
   onSaved: () => void;
 };
 
-function Viewport({ ref, file, alt, isFullSize, onBroken, onSaved }: ViewportProps) {
-  const dragOut = useDragOut(file, onSaved);
+function Viewport({ ref, file, png, alt, isFullSize, onBroken, onSaved }: ViewportProps) {
+  const dragOut = useDragOut(png, onSaved);
   const pixelRatio = useSyncExternalStore(subscribeToResize, () => window.devicePixelRatio);
   const dragPoint = useRef<{ x: number; y: number } | null>(null);
 
@@ -121,7 +127,7 @@ function Viewport({ ref, file, alt, isFullSize, onBroken, onSaved }: ViewportPro
         style={isFullSize ? { width: `${SIZE_PX / pixelRatio}px` } : undefined}
         onError={onBroken}
         {...dragOut}
-        draggable={!isFullSize}
+        draggable={dragOut.draggable && !isFullSize}
       />
     </div>
   );

@@ -35,6 +35,7 @@ async function openPicture(n: number) {
   onbrand.update(job.id, { pack: { id: 'sha256:1', name: 'House style', version: 'v3' } });
   onbrand.complete(job.id);
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
+  await waitFor(() => expect(screen.getAllByRole('img').filter(({ draggable }) => draggable)).toHaveLength(4));
   await page.user.click(opener(n));
   return { ...page, job };
 }
@@ -49,7 +50,7 @@ test('a picture opens in the lightbox, which has the prompt as its name and gets
 
 test('a picture that is on the page is not loaded again', async () => {
   const { job } = await openPicture(2);
-  expect(onbrand.requests.filter((request) => request.includes(`${job.id}/images/2`))).toHaveLength(1);
+  expect(onbrand.requests.filter((request) => request.endsWith(`${job.id}/images/2`))).toHaveLength(1);
 });
 
 test('Close closes the lightbox, and the focus returns to the picture', async () => {

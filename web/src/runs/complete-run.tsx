@@ -1,8 +1,10 @@
-/** The texts and buttons beside four finished pictures. */
+/** The texts and buttons beside four finished pictures, also while they are on their way to the page. */
 import type { Job } from '../api/get-job';
 import { durationTexts } from '../api/job-times';
+import { useArrival } from '../api/use-image';
 import { DownloadAllButton } from '../saving/download-all-button';
 import { Button, firstClick } from '../ui/button';
+import { classes } from '../ui/classes';
 import { CopyText } from '../ui/copy-text';
 import { formatDay, formatTime } from '../ui/dates';
 import { strings } from '../ui/strings';
@@ -12,6 +14,9 @@ import styles from './run-card.module.css';
 type CompleteRunProps = {
   job: Job;
   prompt: string;
+  /** The page shows the pictures that it could load. Before, `shownCount` of them. */
+  isShown: boolean;
+  shownCount: number;
   /** The numbers (1–4) of the selected pictures. */
   selected: ReadonlySet<number>;
   onSaved: () => void;
@@ -19,10 +24,15 @@ type CompleteRunProps = {
   actions: RunActions;
 };
 
-export function CompleteRun({ job, prompt, selected, onSaved, onExpired, actions }: CompleteRunProps) {
+export function CompleteRun(props: CompleteRunProps) {
+  const { job, prompt, isShown, shownCount, selected, onSaved, onExpired, actions } = props;
   return (
     <>
-      <p className={styles['meta']}>{facts(job).join(' · ')}</p>
+      {isShown ? (
+        <p className={styles['meta']}>{facts(job).join(' · ')}</p>
+      ) : (
+        <Arriving job={job} shownCount={shownCount} />
+      )}
       <div className={styles['actions']}>
         <Button isUnavailable={!actions.canStart(prompt)} onClick={firstClick(() => actions.start(prompt))}>
           {strings.run.generateMore}
@@ -34,6 +44,11 @@ export function CompleteRun({ job, prompt, selected, onSaved, onExpired, actions
       </div>
     </>
   );
+}
+
+function Arriving({ job, shownCount }: { job: Job; shownCount: number }) {
+  const { bytes, size } = useArrival(job.images);
+  return <p className={classes(styles['meta'], styles['arriving'])}>{strings.run.arriving(shownCount, bytes, size)}</p>;
 }
 
 function facts(job: Job): string[] {

@@ -8,7 +8,7 @@ import type { RunActions } from './run-actions';
 import styles from './run-card.module.css';
 import type { RunView } from './run-view';
 
-type EndedView = Exclude<RunView, { kind: 'unfinished' | 'complete' }>;
+type EndedView = Exclude<RunView, { kind: 'unfinished' | 'arriving' | 'complete' }>;
 type EndedRunProps = { view: EndedView; run: Run; retentionHours: number; actions: RunActions };
 
 export function EndedRun({ view, run, retentionHours, actions }: EndedRunProps) {

@@ -1,7 +1,7 @@
 /** One of the four tiles of a run: first empty, then a preview, then the picture with its buttons. */
-import { useState, type KeyboardEvent } from 'react';
+import { useEffect, useState, type KeyboardEvent } from 'react';
 import type { Job } from '../api/get-job';
-import { useImage } from '../api/use-image';
+import { useLoadedImage, useTile } from '../api/use-image';
 import { PictureButtons } from '../saving/picture-buttons';
 import { useDragOut } from '../saving/use-drag-out';
 import { useSavePicture } from '../saving/use-save-picture';
@@ -17,6 +17,8 @@ export type TileActions = {
   enlarge: (n: number) => void;
   selected: ReadonlySet<number>;
   select: (n: number, isSelected: boolean) => void;
+  /** Picture `n` is shown; or it isn't, because it couldn't be loaded. */
+  settle: (n: number, isShown: boolean) => void;
   onExpired: () => void;
   /** A picture was saved or copied. */
   onSaved: () => void;
@@ -56,8 +58,15 @@ export function PictureTile({ job, n, prompt, actions, onArrow }: PictureTilePro
 type PictureProps = Omit<PictureTileProps, 'job'> & { path: string };
 
 function Picture({ path, n, prompt, actions, onArrow }: PictureProps) {
-  const { enlarge, selected, select, onSaved, onExpired } = actions;
-  const image = useImage(path, onExpired);
+  const { enlarge, selected, select, settle, onSaved, onExpired } = actions;
+  const image = useTile(path, onExpired);
+  const png = useLoadedImage(path);
+  const [brokenPng, setBrokenPng] = useState<File>();
+  const file = image.file ?? (png === brokenPng ? undefined : png);
+  const isFailed = image.isFailed && file === undefined;
+  useEffect(() => {
+    if (isFailed) settle(n, false);
+  }, [isFailed, settle, n]);
   const savePicture = useSavePicture(path, onSaved, onExpired);
 
   function onKeyDown(event: KeyboardEvent<HTMLElement>): void {
@@ -70,14 +79,14 @@ function Picture({ path, n, prompt, actions, onArrow }: PictureProps) {
 
   return (
     <>
-      {image.isFailed && (
+      {isFailed && (
         <div className={styles['failed']}>
           <p>{strings.picture.failed}</p>
           <Button onClick={image.retry}>{strings.retry}</Button>
         </div>
       )}
-      {image.file === undefined && !image.isFailed && <p className={styles['loading']}>{strings.picture.loading}</p>}
-      {image.file !== undefined && (
+      {file === undefined && !isFailed && <p className={styles['loading']}>{strings.picture.loading}</p>}
+      {file !== undefined && (
         <button
           type="button"
           className={styles['open']}
@@ -88,9 +97,11 @@ function Picture({ path, n, prompt, actions, onArrow }: PictureProps) {
           onKeyDown={onKeyDown}
         >
           <FadeInImage
-            file={image.file}
+            file={file}
+            png={png}
             alt={strings.picture.alt(n, prompt)}
-            onBroken={image.markBroken}
+            onShown={() => settle(n, true)}
+            onBroken={image.file === undefined ? () => setBrokenPng(png) : image.markBroken}
             onSaved={onSaved}
           />
         </button>
@@ -111,21 +122,35 @@ function Picture({ path, n, prompt, actions, onArrow }: PictureProps) {
   );
 }
 
-type FadeInImageProps = { file: File; alt: string; onBroken: () => void; onSaved: () => void };
+type FadeInImageProps = {
+  file: File;
+  /** What a person can drag out of the page, or save with the browser's own menu, once it is loaded. */
+  png: File | undefined;
+  alt: string;
+  onShown: () => void;
+  onBroken: () => void;
+  onSaved: () => void;
+};
 
-function FadeInImage({ file, alt, onBroken, onSaved }: FadeInImageProps) {
+function FadeInImage({ file, png, alt, onShown, onBroken, onSaved }: FadeInImageProps) {
   const [isLoaded, setIsLoaded] = useState(false);
-  const dragOut = useDragOut(file, onSaved);
+  // The browser drags, copies and saves what an <img> shows. So from the first touch on that is the PNG.
+  const [isTouched, setIsTouched] = useState(false);
+  const dragOut = useDragOut(png, onSaved);
   return (
     <BlobImage
-      blob={file}
+      blob={isTouched && png !== undefined ? png : file}
       alt={alt}
-      width={1024}
-      height={1024}
-      decoding="async"
+      width={512}
+      height={512}
+      decoding="sync" // 3 ms; so a loaded picture is a visible one
       className={classes(styles['picture'], isLoaded && styles['shown'])}
-      onLoad={() => setIsLoaded(true)}
+      onLoad={() => {
+        setIsLoaded(true);
+        onShown();
+      }}
       onError={onBroken}
+      onPointerDown={() => setIsTouched(true)}
       {...dragOut}
     />
   );

@@ -17,6 +17,8 @@ export type RunActions = {
   takeBack: (run: Run) => void;
   /** Removes a run from the page. `key` is the run's key. */
   remove: (key: string) => void;
+  /** The page shows all pictures of this run that it could load. `key` is the run's key. */
+  markShown: (key: string) => void;
   /** Puts a prompt into the composer. */
   editPrompt: (prompt: string) => void;
   /** Shows a newer state of a job that came with another call, such as the answer to a cancel. */

@@ -6,6 +6,8 @@ import type { Run } from './run';
 
 export type RunView =
   | { kind: 'unfinished'; job: Job | null }
+  /** The job is complete, and its pictures are on their way to this page. */
+  | { kind: 'arriving'; job: Job }
   | { kind: 'complete'; job: Job }
   | { kind: 'cancelled' }
   | { kind: 'failed'; title: string; detail: string; reference: string }
@@ -25,8 +27,11 @@ export type LiveRun = {
 /** Long enough to find the line in the log, and short enough to read out on the phone. */
 const REFERENCE_LENGTH = 8;
 
-/** `problem` is the API's last answer about the job, if that was an error (404, 410). */
-export function viewOf(run: Run, job: Job | null, problem: Problem | null): RunView {
+/**
+ * `problem` is the API's last answer about the job, if that was an error (404, 410). `isShown`: the page shows the
+ * job's pictures.
+ */
+export function viewOf(run: Run, job: Job | null, problem: Problem | null, isShown: boolean): RunView {
   if (run.refusal !== null) {
     return { kind: 'failed', ...run.refusal, reference: run.refusal.requestId.slice(0, REFERENCE_LENGTH) };
   }
@@ -35,7 +40,7 @@ export function viewOf(run: Run, job: Job | null, problem: Problem | null): RunV
   if (problem?.status === 404) return { kind: 'missing' };
   switch (job?.status) {
     case 'complete':
-      return { kind: 'complete', job };
+      return { kind: isShown ? 'complete' : 'arriving', job };
     case 'failed':
       return failedView(job);
     default:

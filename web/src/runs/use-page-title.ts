@@ -18,6 +18,8 @@ function pageTitle(runs: LiveRun[]): string {
       return view.job?.status === 'processing'
         ? strings.title.progress(view.job.progress.percent)
         : strings.title.waiting;
+    case 'arriving':
+      return strings.title.waiting;
     case 'complete':
       return strings.title.ready;
     case 'failed':

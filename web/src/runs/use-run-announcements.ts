@@ -16,7 +16,8 @@ export function useRunAnnouncements(runs: LiveRun[], onEnd: (text: string, key: 
       const before = previous.current.get(run.key);
       // After a refresh the page doesn't know the job until the first answer. That answer is not a change.
       const isUnknown = view.kind === 'unfinished' && view.job === null && run.jobId !== null;
-      const after = isUnknown ? before : view;
+      // Nobody is told that pictures are ready before the page shows them.
+      const after = isUnknown || view.kind === 'arriving' ? before : view;
       if (after === undefined) continue;
       current.set(run.key, after);
       const text = announcement(before, after);

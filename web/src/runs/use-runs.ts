@@ -17,7 +17,7 @@ import { useJobStream } from './use-job-stream';
 /** Two presses for the same prompt within this time are one. The answer may come between the two. */
 const DOUBLE_PRESS_MS = 1_000;
 
-export type Runs = Pick<RunActions, 'start' | 'takeBack' | 'remove' | 'updateJob' | 'recheckJob'> & {
+export type Runs = Pick<RunActions, 'start' | 'takeBack' | 'remove' | 'markShown' | 'updateJob' | 'recheckJob'> & {
   /** Newest first. */
   runs: LiveRun[];
   /** The prompt of the run that was started a moment ago, otherwise null. */
@@ -51,12 +51,15 @@ export function useRuns(accountId: string): Runs {
   const jobs = useQueries({ queries: accepted.map(({ jobId }) => jobQuery(api, jobId ?? '', jobId === streamedId)) });
 
   const sent = submissions.at(-1);
+  const [shown, setShown] = useState<ReadonlySet<string>>(new Set());
+  const markShown = useCallback((key: string) => setShown((before) => new Set([...before, key])), []);
   const isWaitingForNetwork = sent !== undefined && (sent.failureCount > 0 || sent.fetchStatus === 'paused');
   const live = runs.map((run): LiveRun => {
     const { data, error, dataUpdatedAt } = jobs[accepted.indexOf(run)] ?? {};
     const problem = error instanceof ApiProblem ? error.problem : null;
+    const view = viewOf(run, data ?? null, problem, shown.has(run.key));
     const isRetrying = isWaitingForNetwork && isUnanswered(run);
-    return { run, view: viewOf(run, data ?? null, problem), receivedAt: dataUpdatedAt ?? 0, isRetrying };
+    return { run, view, receivedAt: dataUpdatedAt ?? 0, isRetrying };
   });
   // Only the oldest unfinished job gets a stream, because it is drawn first. A browser opens six connections to a
   // server, and the pictures of all tabs need connections too.
@@ -90,5 +93,5 @@ export function useRuns(accountId: string): Runs {
     (jobId: string) => void queryClient.invalidateQueries({ queryKey: jobKey(jobId) }),
     [queryClient],
   );
-  return { runs: live, justStarted, start, takeBack, remove, updateJob, recheckJob };
+  return { runs: live, justStarted, start, takeBack, remove, markShown, updateJob, recheckJob };
 }

@@ -37,10 +37,14 @@ async function completeRun({ loaded = 4 } = {}) {
   await page.user.click(generateButton());
   await waitFor(() => expect(onbrand.isStreamed(onbrand.job(0).id)).toBe(true));
   const { id } = onbrand.job(0);
-  for (let n = loaded + 1; n <= 4; n += 1) onbrand.answerNext('GET', new RegExp(`images/${n}$`), damaged);
+  // Neither as a tile nor as a PNG that is loaded ahead.
+  for (let n = loaded + 1; n <= 4; n += 1) onbrand.answerNext('GET', new RegExp(`images/${n}$`), damaged, 2);
   onbrand.complete(id);
   await waitFor(() => expect(screen.queryAllByRole('img')).toHaveLength(loaded));
   await waitFor(() => expect(screen.queryAllByText("This picture couldn't be loaded.")).toHaveLength(4 - loaded));
+  await waitFor(() => expect(screen.queryAllByRole('img').filter(({ draggable }) => draggable)).toHaveLength(loaded));
+  if (loaded < 4) await waitFor(() => expect(onbrand.requests).toContain(`GET /jobs/${id}/images/4`));
+  await settle();
   return { ...page, id };
 }
 
@@ -71,7 +75,7 @@ test('a picture on the page is saved without a connection', async () => {
 });
 
 test('a picture without a file name from the API gets a readable name that no other picture has', async () => {
-  onbrand.answerNext('GET', /images/, () => new HttpResponse('PNG'), 4);
+  onbrand.answerNext('GET', /images/, () => new HttpResponse('PNG'), 8);
   const { user } = await completeRun();
   for (const n of [1, 2]) await user.click(await button(`Download illustration ${n}`));
   await waitFor(() => expect(saved).toHaveLength(2));
@@ -279,7 +283,7 @@ test('the page writes to the clipboard within the click, before the bytes have a
   const { write } = clipboard();
   fireEvent.click(await button('Copy illustration 4'));
   expect(write).toHaveBeenCalledTimes(1);
-  await waitFor(() => expect(onbrand.requests.filter((request) => request.includes('images/4'))).toHaveLength(2));
+  await waitFor(() => expect(onbrand.requests.filter((request) => request.endsWith('images/4'))).toHaveLength(2));
   expect(screen.queryByRole('button', { name: 'Copied illustration 4' })).not.toBeInTheDocument();
   fourth.finish();
   expect(await button('Copied illustration 4')).toBeInTheDocument();

@@ -8,10 +8,14 @@
 import { useCallback, type DragEvent } from 'react';
 import { temporaryUrl } from './save-file';
 
-/** Returns props for the <img> that shows `picture`. `onSaved` is called when a program has taken the picture. */
-export function useDragOut(picture: File, onSaved: () => void) {
+/**
+ * Returns props for the <img> that shows `picture` or its rendition. Until the PNG is loaded, the <img> can't be
+ * dragged. `onSaved` is called when a program has taken the picture.
+ */
+export function useDragOut(picture: File | undefined, onSaved: () => void) {
   const onDragStart = useCallback(
     ({ dataTransfer }: DragEvent<HTMLImageElement>) => {
+      if (picture === undefined) return;
       for (const type of ['text/uri-list', 'text/html', 'text/plain']) dataTransfer.clearData(type);
       dataTransfer.setData('DownloadURL', `image/png:${picture.name}:${temporaryUrl(picture)}`);
       dataTransfer.effectAllowed = 'copy';
@@ -21,5 +25,5 @@ export function useDragOut(picture: File, onSaved: () => void) {
   const onDragEnd = ({ dataTransfer }: DragEvent<HTMLImageElement>) => {
     if (dataTransfer.dropEffect !== 'none') onSaved();
   };
-  return { draggable: true, onDragStart, onDragEnd };
+  return { draggable: picture !== undefined, onDragStart, onDragEnd };
 }

@@ -5,6 +5,7 @@
 import { http, HttpResponse, type HttpHandler } from 'msw';
 import type { Job } from '../api/get-job';
 import type { Me } from '../api/get-me';
+import type { Known } from '../api/get-style-limits';
 import type { PageConfig } from '../api/get-page-config';
 import { isFinal } from '../runs/newer-job';
 import { server } from './server';
@@ -60,6 +61,10 @@ export class FakeOnbrand {
   me: Me = MEMBER;
   /** Whether the page may ask "Was this useful?": about the first job, or about one that takes its place. */
   mayAsk = false;
+  /** Jobs of an older version have no renditions. */
+  hasRenditions = true;
+  /** What the model knows; null for a model without such a list. */
+  known: Known | null = null;
   /** The jobs that the page wanted to ask about, and the answers of the person. */
   readonly asked: string[] = [];
   readonly verdicts: Verdict[] = [];
@@ -157,6 +162,7 @@ export class FakeOnbrand {
         return override.answer();
       }),
       http.get(`${ORIGIN}/me`, () => HttpResponse.json(this.me)),
+      http.get(`${ORIGIN}/style/limits`, () => HttpResponse.json({ known: this.known })),
       http.post(`${ORIGIN}/warm`, () => new HttpResponse(null, { status: 204 })),
       http.post(`${ORIGIN}/generate`, async ({ request }) => this.accept(request)),
       http.get(`${ORIGIN}/jobs/:id`, ({ params }) => this.withJob(params['id'], (job) => HttpResponse.json(job))),
@@ -172,9 +178,10 @@ export class FakeOnbrand {
       }),
       http.put(`${ORIGIN}/jobs/:id/saved`, () => new HttpResponse(null, { status: 204 })),
       http.get(`${ORIGIN}/jobs/:id/events`, ({ params }) => this.withJob(params['id'], (job) => this.stream(job))),
-      http.get(`${ORIGIN}/jobs/:id/images/:n`, ({ params }) =>
-        this.withJob(params['id'], (job) => imageOf(job, Number(params['n']))),
-      ),
+      http.get(`${ORIGIN}/jobs/:id/images/:n`, ({ params, request }) => {
+        const isTile = this.hasRenditions && new URL(request.url).searchParams.get('size') === '512';
+        return this.withJob(params['id'], (job) => (isTile ? renditionOf : imageOf)(job, Number(params['n'])));
+      }),
     ];
   }
 
@@ -244,6 +251,11 @@ export function previewsOf(id: string, step: number): string[] {
   return [1, 2, 3, 4].map((n) => btoa(`preview of ${id} ${n} at ${step}`));
 }
 
+/** The bytes of the rendition of picture `n` of a job. */
+export function renditionBytes(job: Job, n: number): string {
+  return `WebP of ${job.id} ${n}`;
+}
+
 /** The bytes of picture `n` of a job. */
 export function pictureBytes(job: Job, n: number): string {
   return `PNG of ${job.id} ${n}`;
@@ -253,6 +265,12 @@ function imageOf(job: Job, n: number): Response {
   const name = `onbrand_a-teapot_2026-01-28_${job.id.slice(0, 4)}_${n}.png`;
   return new HttpResponse(pictureBytes(job, n), {
     headers: { 'Content-Type': 'image/png', 'Content-Disposition': `inline; filename="${name}"` },
+  });
+}
+
+function renditionOf(job: Job, n: number): Response {
+  return new HttpResponse(renditionBytes(job, n), {
+    headers: { 'Content-Type': 'image/webp', 'Content-Length': String(renditionBytes(job, n).length) },
   });
 }
 

@@ -8,6 +8,10 @@ const range = (from: number, to: number): string =>
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
+const kilobytes = (bytes: number): string => `${Math.round(bytes / 1000)} kB`;
+
+const arrived = (bytes: number, size: number): string => `${Math.round(bytes / 1000)} of ${kilobytes(size)}`;
+
 const duration = (hours: number): string =>
   hours % 24 === 0 ? plural(hours / 24, 'day') : plural(hours, 'hour');
 
@@ -102,6 +106,14 @@ export const strings = {
     detail: (hours: number) => `1024 × 1024 PNG, kept for ${duration(hours)}.`,
   },
 
+  limits: {
+    before: (count: number, most: number | null) =>
+      `This small model knows ${count} things${most === 1 ? ', one in a picture' : ''}.`,
+    unknown: "This small model hasn't learned what you describe. Its pictures will probably not show it.",
+    tooMany: (most: number) => `This small model draws ${most === 1 ? 'one thing' : `${most} things`} in a picture.`,
+    instead: 'Try instead:',
+  },
+
   run: {
     list: 'Generations',
     sending: 'Sending…',
@@ -133,6 +145,8 @@ export const strings = {
     copyPrompt: 'Copy prompt',
     editPrompt: 'Edit prompt',
     remove: 'Remove',
+    arriving: (shown: number, bytes: number, size: number | null) =>
+      [`${shown} of 4 pictures`, size === null ? kilobytes(bytes) : arrived(bytes, size)].join(' · '),
     took: (ms: number) => `took ${seconds(Math.max(1, Math.round(ms / 1_000)))}`,
     waited: (ms: number) => `waited ${seconds(Math.round(ms / 1_000))}`,
     keptUntil: (date: string) => `kept until ${date}`,
