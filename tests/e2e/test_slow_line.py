@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.drawings import BACKPACK, draw
+from tests.e2e.scenes import finish
 from tests.e2e.stage import Stage
 from tests.e2e.visitor import expect_four_pictures, generate, pictures, run, sign_in
 
@@ -43,3 +45,18 @@ def test_over_a_slow_line_pictures_are_counted_and_ready_is_said_when_they_are_s
         run(page).get_by_role("button", name="Download illustration 2").click()
     saved = download.value.path().read_bytes()
     assert hashlib.sha256(saved).hexdigest() == hashlib.sha256(drawn.pngs[1]).hexdigest()
+
+
+@pytest.mark.parametrize(("width", "height", "pixels"), [(1366, 768, 512), (2560, 1440, 1024)])
+def test_a_tile_that_is_larger_than_its_rendition_gets_the_png(
+    stage: Stage, stage_page: Page, width: int, height: int, pixels: int
+) -> None:
+    page = stage_page
+    page.set_viewport_size({"width": width, "height": height})
+    sign_in(page)
+    generate(page, BACKPACK)
+    finish(stage, BACKPACK)
+    expect_four_pictures(run(page))
+    expect(pictures(run(page)).nth(3)).to_have_js_property("draggable", True)  # its PNG, the last one, is loaded
+    for n in range(4):
+        expect(pictures(run(page)).nth(n)).to_have_js_property("naturalWidth", pixels)

@@ -12,6 +12,9 @@ import { strings } from '../ui/strings';
 import styles from './picture-grid.module.css';
 import { Preview } from './preview';
 
+/** The rendition's pixels one way. */
+const RENDITION_SIDE = 512;
+
 export type TileActions = {
   /** Shows picture `n` in the lightbox. */
   enlarge: (n: number) => void;
@@ -134,22 +137,27 @@ type FadeInImageProps = {
 
 function FadeInImage({ file, png, alt, onShown, onBroken, onSaved }: FadeInImageProps) {
   const [isLoaded, setIsLoaded] = useState(false);
+  // A large window or a screen of fine pixels shows more than the rendition has.
+  const [isLarge, setIsLarge] = useState(false);
   // The browser drags, copies and saves what an <img> shows. So from the first touch on that is the PNG.
   const [isTouched, setIsTouched] = useState(false);
+  const [badPng, setBadPng] = useState<File>();
   const dragOut = useDragOut(png, onSaved);
+  const shown = (isTouched || isLarge) && png !== undefined && png !== badPng ? png : file;
   return (
     <BlobImage
-      blob={isTouched && png !== undefined ? png : file}
+      blob={shown}
       alt={alt}
-      width={512}
-      height={512}
+      width={RENDITION_SIDE}
+      height={RENDITION_SIDE}
       decoding="sync" // 3 ms; so a loaded picture is a visible one
       className={classes(styles['picture'], isLoaded && styles['shown'])}
-      onLoad={() => {
+      onLoad={({ currentTarget }) => {
         setIsLoaded(true);
+        setIsLarge(currentTarget.clientWidth * window.devicePixelRatio > RENDITION_SIDE);
         onShown();
       }}
-      onError={onBroken}
+      onError={() => (shown === file ? onBroken() : setBadPng(png))}
       onPointerDown={() => setIsTouched(true)}
       {...dragOut}
     />

@@ -5,6 +5,9 @@
 import { useEffect, useEffectEvent, useRef } from 'react';
 import { useLoadImage } from '../api/use-image';
 
+/** The pictures that a person came for are painted first, and the page answers; only then is more of it loaded. */
+const BEGIN_AFTER_MS = 1_000;
+
 /** `paths` are in the order in which they are loaded. */
 export function useLoadAhead(paths: string[]): void {
   const loadImage = useLoadImage();
@@ -30,7 +33,9 @@ export function useLoadAhead(paths: string[]): void {
   }, []);
   const count = paths.length;
   useEffect(() => {
-    if (count > 0) void loadAll();
+    if (count === 0) return;
+    const timer = window.setTimeout(() => void loadAll(), BEGIN_AFTER_MS);
+    return () => window.clearTimeout(timer);
   }, [count]);
 }
 
