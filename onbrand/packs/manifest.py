@@ -68,6 +68,45 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A prompt without the brand's suffix, and the seed that it is drawn with."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    prompt: Annotated[str, Field(min_length=1, max_length=500)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What evaluation measured of the samples, beside the brand's own pictures. Shares are from 0 to 1."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    held_out_loss: Number
+    inside: dict[str, Number]  # share of samples inside the brand's own range, by criterion
+    own_inside: dict[str, Number]  # the same of the brand's own pictures, each compared with the others
+    possible_copies: Annotated[int, Field(ge=0)]  # samples
+    diversity: Number
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where a LoRA came from, if `onbrand train` made it: digests and figures, no pixel and no caption of the brand."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    base_model: Line  # what it was trained on; a pack for a faster form of the same model has another base
+    base: Sha256
+    dataset: Sha256  # digest of the illustrations and their captions
+    illustrations: Annotated[int, Field(ge=1)]
+    run: Sha256  # of the run's `run.json`
+    step: Annotated[int, Field(ge=1)]
+    samples: tuple[Sample, ...]  # fixed before the training; the review draws them
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All of `pack.json`."""
 
@@ -89,6 +128,7 @@ class Manifest:
     examples: Annotated[tuple[Line, ...], Field(max_length=6)] = ()  # prompts that the pack is known to draw well
     # The noise levels, from 1 to 0, at which guidance is computed; None: at all (arXiv 2404.07724).
     guidance_interval: tuple[NoiseLevel, NoiseLevel] | None = None
+    training: Training | None = None
 
     def __post_init__(self) -> None:
         require_distinct_paths(self.files)
@@ -167,6 +207,8 @@ def pack_id(manifest: Manifest) -> str:
 def document_of(manifest: Manifest) -> bytes:
     """The manifest as canonical JSON. What was added later is left out where it is not set, so packs keep their ids."""
     fields = asdict(manifest)
+    if manifest.training is None:
+        del fields["training"]
     if manifest.probe.precision is None:
         del fields["probe"]["precision"]
     if manifest.guidance_interval is None:

@@ -24,7 +24,7 @@ from onbrand.hidream.packaging.unfinished import unfinished_folder
 from onbrand.hidream.weights.lora import describe
 from onbrand.packs.base import Base
 from onbrand.packs.lora import Description
-from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, document_of, load_pack
+from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, Training, document_of, load_pack
 from onbrand.storage import local_disk
 from onbrand.storage.files import ManifestFile
 
@@ -63,6 +63,7 @@ def build_pack(
     shift: float | None = None,
     guidance_interval: tuple[float, float] | None = None,
     examples: Sequence[str] = (),
+    training: Training | None = None,
 ) -> BrandPack:
     """Write a new pack into `destination`, and read it back. The directory appears only when it is complete.
 
@@ -103,6 +104,7 @@ def build_pack(
             files=(ManifestFile(LORA, 0, "0" * 64),),
             examples=tuple(examples),
             guidance_interval=guidance_interval,
+            training=training,
         )
     )
     above = next(folder for folder in destination.absolute().parents if folder.exists())

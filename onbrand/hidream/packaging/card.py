@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from onbrand.hidream.models import MODELS
 from onbrand.packs.base import BaseManifest
-from onbrand.packs.manifest import Manifest
+from onbrand.packs.manifest import Manifest, Training
 
 
 def render_card(manifest: Manifest, base: BaseManifest) -> str:
@@ -51,6 +51,8 @@ A brand pack for Onbrand: a LoRA for {MODELS[manifest.base_model].title} and its
 | LoRA | `{lora.file}`: rank {lora.rank}, alpha {lora.alpha:g}, applied at scale {lora.scale:g} |
 | modules it adapts | {len(lora.adapted_modules)}: {", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds))} |
 | of these, routed experts and gates | {routed} |"""
+    if manifest.training is not None:
+        yield from _training(manifest.training)
     if manifest.examples:
         yield "\n## Prompts that it draws well\n"
         yield from (f"* {example}" for example in manifest.examples)
@@ -61,6 +63,19 @@ def _interval(manifest: Manifest) -> str:
         return ""
     low, high = manifest.guidance_interval
     return f", at noise levels from {high:g} to {low:g} only"
+
+
+def _training(training: Training) -> Iterator[str]:
+    yield f"""
+## Training
+
+{training.illustrations} illustrations (digest `{training.dataset}`), {training.step} steps on `{training.base_model}`
+with the id `{training.base}`. Pictures within the range of the brand's own work:
+
+| criterion | samples | own pictures |
+|---|---|---|"""
+    for criterion, share in sorted(training.metrics.inside.items()):
+        yield f"| {criterion} | {share:.0%} | {training.metrics.own_inside.get(criterion, 0.0):.0%} |"
 
 
 def _origin(manifest: Manifest, base: BaseManifest) -> Iterator[str]:
