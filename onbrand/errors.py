@@ -15,7 +15,7 @@
     │   │   ├── LoraInvalid  LoraManifestMismatch  LoraBaseMismatch  LoraWithoutEffect
     │   │   ├── PromptSuffixTooLong  ModelOutputInvalid  ProbeMismatch
     │   │   └── PreparedWeightsDamaged  StoredPackDamaged
-    │   ├── DatasetRefused  DatasetChanged
+    │   ├── DatasetRefused  DatasetChanged  TrainingRefused  TrainingDiverged  RunUnusable  RunChanged
     │   └── PackNotFound  PackUnfit  NotSignedOff  NotReproducible
     ├── ProblemError                an HTTP request cannot be served: RFC 9457 problem+json
     │   ├── 401  TokenMissing  TokenInvalid  TokenExpired
@@ -236,6 +236,28 @@ class DatasetRefused(SetupError):
 
 class DatasetChanged(SetupError):
     """Raised when a picture of a data set has other pixels than when the data set was read."""
+
+
+class TrainingRefused(SetupError):
+    """Raised when a training cannot begin: its folder is in use, or the model or the illustrations do not allow it."""
+
+    exit_code = 78
+
+
+class TrainingDiverged(SetupError):
+    """Raised when the loss of a training is no longer a number."""
+
+
+class RunUnusable(SetupError):
+    """Raised when a folder is not a training run, or a file of the run is missing or damaged."""
+
+    exit_code = 78
+
+
+class RunChanged(SetupError):
+    """Raised when a run would go on with other illustrations, another base or other settings than it began with."""
+
+    exit_code = 78
 
 
 class PackNotFound(SetupError):

@@ -18,6 +18,11 @@ class Telling:
         self._task = self._progress.add_task("Starting", total=None)
         self._told = ("", -1)
 
+    @property
+    def is_bar(self) -> bool:
+        """Whether a person looks at a bar, so it may change often."""
+        return self._console.is_terminal
+
     def __enter__(self) -> Self:
         self._progress.start()
         return self

@@ -22,6 +22,7 @@ from onbrand.cli.reproduce import reproduce_command
 from onbrand.cli.restore import restore_command
 from onbrand.cli.stats import stats_command
 from onbrand.cli.token import token
+from onbrand.cli.train import train_command
 from onbrand.cli.up import up
 from onbrand.cli.worker import worker
 from onbrand.errors import DatabaseUnavailable, ImageStoreUnavailable, OnbrandError, SetupError
@@ -34,6 +35,7 @@ app.command()(worker)
 app.command()(migrate)
 app.command("generate")(generate_command)
 app.command("reproduce")(reproduce_command)
+app.command("train")(train_command)
 app.command()(token)
 app.command()(doctor)
 app.command("bench")(bench_command)

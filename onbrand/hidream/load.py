@@ -18,12 +18,13 @@ from typing import Any
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from onbrand.config import PrecisionChoice
 from onbrand.errors import ModelUnknown, NotEnoughMemory, PrecisionUnsupported
 from onbrand.hidream import health
 from onbrand.hidream.decoding.decode import Decoder, KlDecoder, decode_kl
+from onbrand.hidream.decoding.load_vae import load_vae, scale_factor
 from onbrand.hidream.decoding.preview import fit_decoder_projection
 from onbrand.hidream.decoding.vae import PcaDecoder, PcaVae
 from onbrand.hidream.memory import Placement, Plan, Sizes, plan
@@ -189,8 +190,12 @@ def plan_for_device(base: Base, model: Model, device: torch.device, precision: P
             f"{model.title} does not support the precision {wanted[0]}: set ONBRAND_PRECISION to one of"
             f" {', '.join(known)}."
         )
-    free = torch.cuda.mem_get_info()[0] if on_gpu else int(_USABLE_SHARE * _free_host_memory())
-    return plan(Sizes.of(base), free, wanted, can_offload=on_gpu)
+    return plan(Sizes.of(base), free_memory(device), wanted, can_offload=on_gpu)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a model may take on the device."""
+    return torch.cuda.mem_get_info()[0] if device.type == "cuda" else int(_USABLE_SHARE * _free_host_memory())
 
 
 def _free_host_memory() -> int:
@@ -254,23 +259,9 @@ def load_decoder(
     base: Base, model: Model, precision: Precision, device: torch.device, on_bytes: Callable[[int], None]
 ) -> Decoder:
     """Load the base's decoder. Raises the errors of `load_pipeline`."""
-    config = _config(base, "vae")
-    stream = stream_tensors(base.folder, base.within("vae"), on_bytes=on_bytes)
-    if model.decoder == "pca":
-        # Not on the meta device, whose random numbers import sympy: it is small.
-        network = PcaVae(config["latent_channels"], config["w16"], config["w128"], config["w256"]).to(device)
-        load_state(network, stream)
-        return PcaDecoder(network.eval(), 2 ** (len(config["block_out_channels"]) - 1))
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    dtype = torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16
-    with torch.device("meta"):
-        vae = nn.Module.to(AutoencoderKL.from_config(config), dtype)  # diffusers' `to` logs a needless warning
-    vae.encoder = vae.quant_conv = None  # they turn pictures into latents, which nothing here does
-    load_state(
-        vae.to_empty(device=device), stream, is_ignored=lambda name: name.startswith(("encoder.", "quant_conv."))
-    )
-    vae.eval()
+    vae = load_vae(base, model, precision, device, on_bytes)
+    if isinstance(vae, PcaVae):
+        return PcaDecoder(vae, scale_factor(base))
     return KlDecoder(vae, fit_decoder_projection(lambda latents: decode_kl(vae, latents), vae.config.latent_channels))
 
 

@@ -47,6 +47,23 @@ class Scheduler:
 
 
 @dataclass(frozen=True)
+class LoraTraining:
+    """Where a brand's LoRA goes, and how it is trained unless somebody says otherwise (`onbrand train`)."""
+
+    targets: str  # a pattern of the names of all modules that are adapted
+    learning_rate: float
+    batch: int  # pictures of one step
+    at_once: int  # of them in one pass; the gradients of the passes are added up
+    steps_per_picture: int
+    least_steps: int
+    most_steps: int
+    checkpoint_every: int  # steps
+    warmup: int  # steps
+    time_shift: float  # above 1: more of the training at high noise; as a scheduler's shift
+    average_window: float  # steps that count for the weights that are drawn with
+
+
+@dataclass(frozen=True)
 class Model:
     """One model. `text` and `decoder` name the families of text encoders and decoders that `load.py` knows."""
 
@@ -61,13 +78,53 @@ class Model:
     prompt_token_limit: int  # for each text encoder, including the brand's suffix and special tokens
     text_slots: int  # text positions per encoder with which the transformer was trained
     precisions: tuple[Precision, ...]  # the best first
+    training: LoraTraining | None  # None: a distilled model; training it undoes the distillation
 
 
 _ALL = (Precision.BFLOAT16, Precision.INT8, Precision.FLOAT32)
 _LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
-def _hidream_i1(variant: str, scheduler: Scheduler, steps: int, guidance_scale: float, shift: float) -> Model:
+# Attention of both streams, the text's feed-forward and the shared experts: 448 modules. Routed experts are 60 % of the
+# weights and see only some tokens each; routers decide which (notes of ai-toolkit, SimpleTuner and diffusion-pipe).
+# Steps: 30 for each illustration. Rates and time shift: what the published recipes for HiDream-I1-Full agree on.
+_I1_TRAINING = LoraTraining(
+    targets=r".*_blocks\.\d+\.block\.(attn1\.to_(q|k|v|out)(_t)?|(ff_t|ff_i\.shared_experts)\.w[123])",
+    learning_rate=1e-4,
+    batch=4,
+    at_once=1,
+    steps_per_picture=30,
+    least_steps=800,
+    most_steps=2000,
+    checkpoint_every=100,
+    warmup=50,
+    time_shift=3.0,
+    average_window=100,
+)
+# The text's own attention stays as it is: the mini has only 17 positions of text. 55 modules.
+MINI_TRAINING = LoraTraining(
+    targets=r".*_blocks\.\d+\.block\.(attn1\.to_(q|k|v|out)|ff_[it]\.w[123])",
+    learning_rate=1e-3,
+    batch=8,
+    at_once=8,
+    steps_per_picture=12,
+    least_steps=320,
+    most_steps=600,
+    checkpoint_every=80,
+    warmup=20,
+    time_shift=1.5,
+    average_window=50,
+)
+
+
+def _hidream_i1(
+    variant: str,
+    scheduler: Scheduler,
+    steps: int,
+    guidance_scale: float,
+    shift: float,
+    training: LoraTraining | None = None,
+) -> Model:
     # The parameters were counted on the meta device (docs/models.md). The repositories are those of the model cards.
     repository = f"HiDream-ai/HiDream-I1-{variant}"
     return Model(
@@ -91,6 +148,7 @@ def _hidream_i1(variant: str, scheduler: Scheduler, steps: int, guidance_scale: 
         prompt_token_limit=128,
         text_slots=128,
         precisions=_ALL,
+        training=training,
     )
 
 
@@ -124,9 +182,10 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             prompt_token_limit=128,
             text_slots=16,
             precisions=(Precision.FLOAT32,),
+            training=MINI_TRAINING,
         ),
         "hidream-i1-fast": _hidream_i1("Fast", _FLASH, steps=16, guidance_scale=0.0, shift=3.0),
         "hidream-i1-dev": _hidream_i1("Dev", _FLASH, steps=28, guidance_scale=0.0, shift=6.0),
-        "hidream-i1-full": _hidream_i1("Full", _UNIPC, steps=50, guidance_scale=5.0, shift=3.0),
+        "hidream-i1-full": _hidream_i1("Full", _UNIPC, 50, guidance_scale=5.0, shift=3.0, training=_I1_TRAINING),
     }
 )

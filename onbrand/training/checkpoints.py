@@ -6,15 +6,15 @@ run, and the same state gives the same bytes.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from onbrand.training.whole_files import put_whole
 
 _NAME = "step-{step:09d}.safetensors"
 _STATE = "state"  # the header's entry with everything that isn't a tensor
@@ -23,22 +23,32 @@ _STATE = "state"  # the header's entry with everything that isn't a tensor
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
     """Write the state after `step` steps and remove all but the newest `keep` checkpoints.
 
-    `state` may hold dicts, lists, tuples, tensors, numbers, texts, truth values and None. The file is written under
-    another name, forced to the disk and then renamed, which on one file system either happens or doesn't.
+    Raises:
+        OSError: it can't be written; the checkpoints before are still there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / _NAME.format(step=step)
-    partly = path.with_suffix(".partial")
-    tensors: dict[str, Tensor] = {}
-    document = _taken_apart(state, "", tensors)
-    save_file(tensors, partly, metadata={_STATE: json.dumps(document)})
-    with partly.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(partly, path)
-    _sync_folder(folder)
+    save_state(path, state)
     for old in checkpoints(folder)[:-keep]:
         old.unlink()
     return path
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a state whole or not at all: dicts, lists, tuples, tensors, numbers, texts, truth values and None.
+
+    Raises:
+        OSError: it can't be written; what was there still is.
+    """
+    tensors: dict[str, Tensor] = {}
+    document = _taken_apart(state, "", tensors)
+
+    def write(partly: Path) -> None:
+        try:
+            save_file(tensors, partly, metadata={_STATE: json.dumps(document)})
+        except SafetensorError as error:  # it wraps what the operating system said
+            raise OSError(str(error)) from error
+
+    put_whole(path, write)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -88,13 +98,3 @@ def _put_together(document: Any, tensors: dict[str, Tensor]) -> Any:
         return {key: _put_together(one, tensors) for key, one in content}
     items = [_put_together(one, tensors) for one in content]
     return tuple(items) if kind == "tuple" else items
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the folder's list of files to the disk, where the system can (Windows can't open a folder)."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

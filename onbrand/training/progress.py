@@ -7,6 +7,9 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 _WINDOW = 200  # steps that count for the pace
 _SMOOTHING = 0.995
@@ -22,6 +25,7 @@ class Line:
     loss: float
     seconds: float
     seconds_to_go: float | None
+    steps: int | None = None  # in all
 
     def text(self) -> str:
         """For people."""
@@ -31,20 +35,27 @@ class Line:
 
 
 class Progress:
-    """Counts steps; `smoothed` is kept in checkpoints, so the loss goes on where it was."""
+    """Counts steps. What a checkpoint keeps of it is the loss of each step, so a curve goes on where it was."""
 
-    def __init__(self, file: Path, last_step: int | None, smoothed: tuple[float, float] = (0.0, 0.0)) -> None:
+    def __init__(self, file: Path, last_step: int | None, kept: dict[str, Any] | None = None) -> None:
         self._file = file
         self._last_step = last_step
         self._started = time.monotonic()
         self._times: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
-        self.smoothed = smoothed  # sum and weight of past losses, each fading
+        self.losses: list[float] = kept["losses"].tolist() if kept else []
+        smoothed: list[float] = kept["smoothed"] if kept else [0.0, 0.0]
+        self._sum, self._weight = smoothed  # of past losses, each fading
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        losses = torch.tensor(self.losses, dtype=torch.float64)
+        return {"losses": losses, "smoothed": [self._sum, self._weight]}
 
     def step(self, samples: int, loss: float) -> None:
         """One more step is done; `samples` are all that were seen so far."""
         self._times.append((time.monotonic(), samples))
-        total, weight = self.smoothed
-        self.smoothed = (_SMOOTHING * total + loss, _SMOOTHING * weight + 1)
+        self.losses.append(loss)
+        self._sum, self._weight = _SMOOTHING * self._sum + loss, _SMOOTHING * self._weight + 1
 
     def line(self, step: int, samples: int) -> Line:
         """Where the run stands."""
@@ -54,9 +65,16 @@ class Progress:
             pace = (samples_now - samples_then) / max(last - first, 1e-9)
             step_seconds = (last - first) / (len(self._times) - 1)
         left = None if self._last_step is None else (self._last_step - step) * step_seconds
-        total, weight = self.smoothed
-        loss = total / weight if weight else 0.0
-        return Line(step, samples, round(pace, 2), round(loss, 5), round(time.monotonic() - self._started, 1), left)
+        loss = self._sum / self._weight if self._weight else 0.0
+        return Line(
+            step,
+            samples,
+            round(pace, 2),
+            round(loss, 5),
+            round(time.monotonic() - self._started, 1),
+            left,
+            self._last_step,
+        )
 
     def write(self, line: Line) -> None:
         """Add the line to the run's file."""

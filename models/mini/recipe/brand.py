@@ -26,12 +26,14 @@ from models.mini.recipe.pictures import Cast, Sample, sample
 from models.mini.recipe.scenes import Ground, Picture, Style, paint
 from models.mini.recipe.text import SLOTS, Text
 from models.mini.recipe.wording import with_ground
+from onbrand.hidream.models import MINI_TRAINING
 from onbrand.training.ema import Average, trained
 from onbrand.training.flow import flow_loss
 from onbrand.training.loop import Training
 from onbrand.training.lora import add_lora
 from onbrand.training.optimiser import Optimiser
 from onbrand.training.schedule import Schedule
+from onbrand.training.velocity import training_attention
 
 COUNT = 40  # illustrations, as many as a studio would bring
 SUFFIX = ", onbrand style"
@@ -158,8 +160,7 @@ def make_training(
 ) -> Training:
     """The LoRA's training on (N, 128, 128, 3) pictures with captions, on top of a denoiser's averaged weights."""
     network = averaged(recipe.size, weights)
-    add_lora(network, lora.rank, lora.alpha, lora.seed)
-    network.train()
+    add_lora(network, MINI_TRAINING.targets, lora.rank, lora.alpha, lora.seed)
     divisor = scales(basis, recipe.size.channels, recipe.spread).view(-1, 1, 1)
     clean = basis.encode(brand[0])[:, : recipe.size.channels] / divisor
     states, pooled = (torch.from_numpy(part).float() for part in text.embed([one + SUFFIX for one in brand[1]]))
@@ -181,10 +182,11 @@ def make_training(
         noise = torch.randn(latents.shape, generator=generator)
         times = recipe.times.times(len(latents), generator)
 
-        def velocity(noised: Tensor, at: Tensor) -> Tensor:
+        def at_times(noised: Tensor, at: Tensor) -> Tensor:
             with torch.autocast("cpu", torch.bfloat16, enabled=recipe.is_bf16):
                 return predict(network, noised, at, all_states, all_pooled)
 
-        return flow_loss(velocity, latents, noise, times).mean()
+        with training_attention(network.device):
+            return flow_loss(at_times, latents, noise, times).mean()
 
     return Training(network, optimiser, Average(network, 50), loss, lora.batch, lora.schedule, lora.seed)

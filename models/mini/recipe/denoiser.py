@@ -8,18 +8,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.mini.recipe.autoencoder import Basis
 from models.mini.recipe.data import Shards
 from models.mini.recipe.text import LAYERS, SLOTS, Text
 from onbrand.hidream.network.transformer import compile_blocks
+from onbrand.hidream.text.encode import Embeddings
 from onbrand.training.ema import Average
 from onbrand.training.flow import TimeSampling, flow_loss
 from onbrand.training.loop import Training
 from onbrand.training.optimiser import Optimiser
 from onbrand.training.schedule import Schedule
 from onbrand.training.transformer import TrainedTransformer
+from onbrand.training.velocity import training_attention, velocity
 
 TEXT_WIDTH = 384
 GRID = 16  # latents one way
@@ -85,24 +86,10 @@ def scales(basis: Basis, channels: int, spread: float) -> Tensor:
     return deviations**spread * scaled.square().mean().sqrt()
 
 
-class Denoiser(TrainedTransformer):
-    """diffusers' transformer, with the attention that trains quickest on a CPU.
-
-    Flash attention's way back takes 253 ms of a step of 1.65 s there, plain matrices less (100 tokens, measured).
-    """
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As diffusers'."""
-        if self.device.type != "cpu" or not torch.is_grad_enabled():
-            return super().forward(*args, **kwargs)
-        with sdpa_kernel(SDPBackend.MATH):
-            return super().forward(*args, **kwargs)
-
-
-def build(size: Size, seed: int) -> Denoiser:
+def build(size: Size, seed: int) -> TrainedTransformer:
     """A network with random weights, in float32. Modulation and the last layer begin at zero (arXiv 2212.09748)."""
     torch.manual_seed(seed)
-    network: Denoiser = Denoiser.from_config(size.config())
+    network: TrainedTransformer = TrainedTransformer.from_config(size.config())
     for name, parameter in network.named_parameters():
         if "adaLN_modulation" in name or name.startswith("final_layer.linear"):
             nn.init.zeros_(parameter)
@@ -146,29 +133,19 @@ def make_training(recipe: Recipe, shards: Shards, basis: Basis, text: Text, *, i
         noise = torch.randn(latents.shape, generator=generator)
         times = recipe.times.times(recipe.batch, generator)
 
-        def velocity(noised: Tensor, at: Tensor) -> Tensor:
+        def at_times(noised: Tensor, at: Tensor) -> Tensor:
             with torch.autocast("cpu", torch.bfloat16, enabled=recipe.is_bf16):
                 return predict(network, noised, at, states, pooled)
 
-        return flow_loss(velocity, latents, noise, times).mean()
+        with training_attention(network.device):
+            return flow_loss(at_times, latents, noise, times).mean()
 
     return Training(network, optimiser, average, loss, recipe.batch, recipe.schedule, recipe.seed)
 
 
 def predict(network: TrainedTransformer, latents: Tensor, times: Tensor, states: Tensor, pooled: Tensor) -> Tensor:
-    """The velocity (B, C, H, W). `states` (B, layers, slots, D) and `pooled` (B, D) are `Text.embed`'s.
-
-    HiDream's pipeline negates the network's output, so it is negated here.
-    """
-    output: Tensor = network(
-        hidden_states=latents,
-        timesteps=times * 1000,
-        encoder_hidden_states_t5=pooled[:, None],
-        encoder_hidden_states_llama3=states.transpose(0, 1),
-        pooled_embeds=pooled,
-        return_dict=False,
-    )[0]
-    return -output
+    """The velocity (B, C, H, W). `states` (B, layers, slots, D) and `pooled` (B, D) are `Text.embed`'s."""
+    return velocity(network, latents, times, Embeddings(states.transpose(0, 1), pooled[:, None], pooled))
 
 
 @torch.inference_mode()
@@ -208,7 +185,7 @@ def draw(
     return torch.cat(drawn)
 
 
-def averaged(size: Size, weights: Mapping[str, Tensor]) -> Denoiser:
+def averaged(size: Size, weights: Mapping[str, Tensor]) -> TrainedTransformer:
     """A network for drawing, with averaged weights."""
     network = build(size, 0)
     network.load_state_dict(dict(weights))

@@ -2,7 +2,7 @@
 
 It computes what diffusers' `HiDreamImageTransformer2DModel` computes, from the same weights under the same names.
 `layers.py` has its layers, `moe.py` the routed experts. `load_state` fills the network; `load.py` chooses its device
-and its weights. Training uses diffusers' own class (`training/transformer.py`).
+and its weights. A brand's LoRA is trained on it; the mini's recipe uses diffusers' class (`training/transformer.py`).
 
 Two things are repeated at each step as in diffusers, because a cache would save little. For four pictures of 1024²,
 projecting the 49 text inputs takes 0.5 of a step's 311 TFLOP, and the position embeddings are 2 million sines and
@@ -40,7 +40,7 @@ from onbrand.hidream.network.moe import RoutedExperts
 # In order of preference; torch skips a backend that the device does not support. cuDNN is up to 75 % faster than
 # FlashAttention v2 on an H100 (release notes of PyTorch 2.5). From 2.11 on, torch itself prefers cuDNN on SM 9.0 and
 # 10.0 (cuDNN above 9.15); the list does so on other GPUs too.
-_ATTENTION = [
+ATTENTION = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
     SDPBackend.EFFICIENT_ATTENTION,
@@ -93,6 +93,7 @@ class Transformer(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self._is_checkpointed = False
         heads, head_width, experts = config.num_attention_heads, config.attention_head_dim, config.num_routed_experts
         width, shape = heads * head_width, (heads, head_width, experts, config.num_activated_experts)
         patch = config.patch_size**2
@@ -145,12 +146,22 @@ class Transformer(nn.Module):
         """
         if return_dict:
             raise ValueError("the result is a tuple")
-        with sdpa_kernel(_ATTENTION, set_priority=True):
-            return (
-                self._velocity(
-                    hidden_states, timesteps, encoder_hidden_states_llama3, encoder_hidden_states_t5, pooled_embeds
-                ),
-            )
+        inputs = (hidden_states, timesteps, encoder_hidden_states_llama3, encoder_hidden_states_t5, pooled_embeds)
+        if torch.is_grad_enabled():  # who trains chooses the attention for the way back, too: `training/velocity.py`
+            return (self._velocity(*inputs),)
+        with sdpa_kernel(ATTENTION, set_priority=True):
+            return (self._velocity(*inputs),)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """In training keep only each block's input, and compute the block again on the way back."""
+        self._is_checkpointed = True
+
+    def _run(self, block: nn.Module, *inputs: Tensor) -> Any:
+        if self._is_checkpointed and torch.is_grad_enabled():
+            from torch.utils.checkpoint import checkpoint  # only training needs it
+
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)
 
     def _velocity(self, latents: Tensor, timesteps: Tensor, llama3: Tensor, t5: Tensor, pooled: Tensor) -> Tensor:
         image = self.x_embedder(self._patchify(latents))
@@ -166,11 +177,12 @@ class Transformer(nn.Module):
         doubles = len(self.double_stream_blocks)
         image_tokens, text_tokens = image.shape[1], text.shape[1]
         for block, layer in zip(self.double_stream_blocks, layers[:doubles], strict=True):
-            image, text = block(image, torch.cat([text, layer], dim=1), modulation, rotation)
+            image, text = self._run(block, image, torch.cat([text, layer], dim=1), modulation, rotation)
             text = text[:, :text_tokens]
         tokens = torch.cat([image, text], dim=1)
         for block, layer in zip(self.single_stream_blocks, layers[doubles:], strict=True):
-            tokens = block(torch.cat([tokens, layer], dim=1), modulation, rotation)[:, : image_tokens + text_tokens]
+            tokens = self._run(block, torch.cat([tokens, layer], dim=1), modulation, rotation)
+            tokens = tokens[:, : image_tokens + text_tokens]
         return self._unpatchify(self.final_layer(tokens[:, :image_tokens], modulation))
 
     def _patchify(self, latents: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from onbrand.errors import TrainingDiverged
 from onbrand.training.checkpoints import checkpoints, load_checkpoint, load_newest, save_checkpoint
 from onbrand.training.ema import Average
 from onbrand.training.flow import TimeSampling, flow_loss, noisy
@@ -91,6 +92,35 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_a_checkpoint_refuses_what_it_can_t_hold(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="Path"):
         save_checkpoint(tmp_path, 1, {"path": tmp_path})
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was(tmp_path: Path) -> None:
+    training = tiny_training()
+    usual = training.loss
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        found = usual(step, generator)
+        assert isinstance(found, Tensor)
+        return found * torch.nan if step == 5 else found
+
+    training.loss = loss
+    with pytest.raises(TrainingDiverged, match="no longer a number in step 6"):
+        run(training, tmp_path, pace=EVERY_STEP)
+    left = load_newest(tmp_path)
+    assert left is not None
+    assert left["step"] == 5
+    assert all(torch.isfinite(weight).all() for weight in left["weights"].values())
+
+
+def test_a_milestone_comes_at_each_multiple_and_at_the_end_before_its_checkpoint(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def note(step: int, _average: Average, progress: Progress) -> None:
+        seen.append((step, len(progress.losses)))
+        assert not [path for path in checkpoints(tmp_path) if f"{step:09d}" in path.name]
+
+    run(tiny_training(), tmp_path, pace=Pace(1e9, 1e9, 1e9, milestone=5), on_milestone=note)
+    assert seen == [(5, 5), (10, 10), (12, 12)]
 
 
 def test_old_checkpoints_go(tmp_path: Path) -> None:
