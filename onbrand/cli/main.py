@@ -14,6 +14,7 @@ from onbrand.cli.bench import bench_command
 from onbrand.cli.clean import clean_command
 from onbrand.cli.dataset.app import app as dataset_app
 from onbrand.cli.doctor import doctor
+from onbrand.cli.evaluate import evaluate_command
 from onbrand.cli.generate import generate_command
 from onbrand.cli.migrate import migrate
 from onbrand.cli.openapi import openapi
@@ -36,6 +37,7 @@ app.command()(migrate)
 app.command("generate")(generate_command)
 app.command("reproduce")(reproduce_command)
 app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
 app.command()(token)
 app.command()(doctor)
 app.command("bench")(bench_command)

@@ -18,11 +18,12 @@ _STYLE = """
 body { margin: 0 auto; padding: 1.5rem; max-width: 68rem; background: var(--page); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-p { margin: .5rem 0; } .soft { color: var(--soft); } .good { color: var(--good); } .bad { color: var(--bad); }
+p { margin: .5rem 0; overflow-wrap: anywhere; }
+.soft { color: var(--soft); } .good { color: var(--good); } .bad { color: var(--bad); }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; } td.wide { overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; } .scroll table { min-width: 34rem; }
 .curve { width: 100%; height: auto; font-size: 12px; } .curve text { fill: var(--soft); }
 .curve .grid { stroke: var(--line); } .curve .marked { stroke: var(--soft); stroke-dasharray: 4 4; }
 .curve polyline { fill: none; stroke-width: 2; }
@@ -31,12 +32,12 @@ th { font-weight: 600; } td.wide { overflow-wrap: anywhere; }
 .legend { display: flex; gap: 1.5rem; font-size: .92rem; } .legend span::before { content: ""; display: inline-block;
   width: 1.2em; height: .25em; margin-right: .4em; vertical-align: middle; background: var(--one); }
 .legend .key1::before { background: var(--two); }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(13rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; background: var(--card); border-radius: 8px; padding: .6rem; }
 figure img, .sheet img { width: 100%; height: auto; border-radius: 4px; display: block; }
 figcaption { font-size: .88rem; margin-top: .4rem; overflow-wrap: anywhere; }
-.cards.wide { grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: .4rem; }
+.cards.wide { grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); }
+.pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: .4rem; }
 .sheet { margin: .75rem 0; }
 """
 

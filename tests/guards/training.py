@@ -1,0 +1,104 @@
+"""Guards of training: the true gradient, the right pairs, a run that goes on as it began, a set that is only read."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Guard
+
+_LAYERS = "tests/integration/training/test_lora_layers.py"
+_EXAMPLES = "tests/integration/training/test_examples.py"
+_TRAIN = "tests/integration/training/test_train.py"
+_CHOOSING = "tests/unit/training/test_choosing.py"
+
+GUARDS = (
+    Guard(
+        "gradients pass through routed experts",
+        "RoutedExperts.forward",
+        "rows = tokens[order // self.active]",
+        "rows = tokens[order // self.active].detach()",
+        (f"{_LAYERS}::test_the_gradient_is_that_of_finite_differences_through_routed_experts_too",),
+    ),
+    Guard(
+        "the LoRA is in float32",
+        "add_lora",
+        "down.to(device)",
+        "down.to(device, torch.bfloat16)",
+        (f"{_LAYERS}::test_the_lora_alone_is_trained_and_in_float32",),
+    ),
+    Guard(
+        "a picture is trained with its own caption",
+        "example_loss",
+        "else examples.captions[name]",
+        "else examples.captions[max(names)]",
+        (f"{_EXAMPLES}::test_each_picture_is_trained_with_its_own_caption_in_every_order",),
+    ),
+    Guard(
+        "passes add up to a step",
+        "example_loss",
+        "errors.sum() / len(names)",
+        "errors.mean()",
+        (f"{_EXAMPLES}::test_four_passes_of_one_picture_train_what_one_pass_of_four_does",),
+    ),
+    Guard(
+        "a run goes on with what it began with",
+        "training.train.train",
+        "require_same(record, base, dataset, choices)",
+        "pass",
+        (f"{_TRAIN}::test_a_changed_caption_is_named",),
+    ),
+    Guard(
+        "only one process works in a run",
+        "training.record.locked",
+        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        (f"{_TRAIN}::test_two_processes_don_t_work_in_one_run",),
+    ),
+    Guard(
+        "the folder of the illustrations is not written to",
+        "training.train.train",
+        "_require_apart(folder, dataset)",
+        "pass",
+        (f"{_TRAIN}::test_a_run_within_the_illustrations_folder_is_refused",),
+    ),
+    Guard(
+        "a folder with something else is not trained in",
+        "has_begun",
+        'raise TrainingRefused(f"{folder} is there already',
+        'str(f"{folder} is there already',
+        (f"{_TRAIN}::test_a_folder_with_something_else_is_left_alone",),
+    ),
+    Guard(
+        "what won't fit is refused",
+        "plan_training",
+        "if plan.needed <= free:",
+        "if True:",
+        (f"{_TRAIN}::test_what_won_t_fit_is_refused_before_anything_is_loaded",),
+    ),
+    Guard(
+        "a loss that is no number is not trained on",
+        "training.loop.run",
+        "if not math.isfinite(loss):",
+        "if False:",
+        ("tests/unit/training/test_training_loop.py::test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was",),
+    ),
+    Guard(
+        "a file that could not be written leaves nothing half-made",
+        "put_whole",
+        "partly.unlink()",
+        "pass",
+        (f"{_TRAIN}::test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room",),
+    ),
+    Guard(
+        "a checkpoint that copies is left out",
+        "Candidate.is_left_out",
+        "self.flagged > MOST_FLAGGED or",
+        "",
+        (f"{_CHOOSING}::test_copies_and_four_equal_pictures_leave_a_checkpoint_out",),
+    ),
+    Guard(
+        "a pack from before keeps its id",
+        "document_of",
+        "if manifest.training is None:",
+        "if False:",
+        ("tests/unit/test_manifest.py",),
+    ),
+)
