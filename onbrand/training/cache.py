@@ -69,11 +69,15 @@ class Encoders:
         self._free()
         encoder = self._text_encoder()
         wanted = [(NO_TEXT, ""), *((prompt, suffix) for prompt in dict.fromkeys(prompts))]
-        texts = {}
+        texts, cut = {}, 0
         for number, (prompt, end) in enumerate(wanted, 1):
             # Through the cache of the pipeline, which leaves copies on the CPU.
-            texts[prompt] = EmbeddingCache(0).get_or_encode(encoder, prompt, end).embeddings
+            encoded = EmbeddingCache(0).get_or_encode(encoder, prompt, end)
+            texts[prompt] = encoded.embeddings
+            cut += encoded.ignored > 0
             tell("Encoding the captions", number, len(wanted))
+        if cut:
+            tell(f"The ends of {cut} captions were left out: they are longer than the model reads", 0, 0)
         del encoder
         self._free()
         return Cache(latents, texts)

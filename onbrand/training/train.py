@@ -30,7 +30,7 @@ from onbrand.training.loop import Pace, Training, run
 from onbrand.training.lora import write_lora
 from onbrand.training.optimiser import Optimiser
 from onbrand.training.progress import Line, Progress
-from onbrand.training.record import STATE, Record, has_begun, locked, read_record
+from onbrand.training.record import STATE, Record, has_begun, locked, read_record, versions
 from onbrand.training.report import write_report
 from onbrand.training.samples import Sampler, averaged
 from onbrand.training.schedule import Schedule
@@ -105,6 +105,10 @@ def _train(
     if record is None:
         record = begin(folder, place.base, dataset, replace(settings, precision=plan.precision), plan)
     tell(f"Plan: {plan}; {plan.free / GIB:.1f} free", 0, 0)
+    for name, version in versions().items():
+        if record.versions.get(name) != version:
+            began = record.versions.get(name)
+            tell(f"{name} was {began} and is now {version}: the last digits of the end may differ", 0, 0)
     cache = encoded(folder, record, place, plan, tell)
     return _loop(folder, record, place, cache, on_line, pace), record.settings.steps
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from onbrand.config import PrecisionChoice
-from onbrand.errors import NotEnoughMemory, PrecisionUnsupported, TrainingRefused
+from onbrand.errors import NotEnoughMemory, PrecisionUnsupported, RunChanged, TrainingRefused
 from onbrand.hidream.decoding.load_vae import scale_factor
 from onbrand.hidream.load import free_memory
 from onbrand.hidream.memory import Sizes
@@ -83,8 +83,19 @@ def plan_for(place: Place, precisions: list[Precision], settings: TrainingSettin
 
 
 def precisions(model: Model, choice: PrecisionChoice, record: Record | None) -> list[Precision]:
+    """The base's precisions to be tried, the best first; a run that goes on has the one it began with.
+
+    Raises:
+        PrecisionUnsupported: the model does not support the chosen one.
+        RunChanged: the run began with another one than the chosen one.
+    """
     if record is not None:
-        return [record.settings.precision]
+        began = record.settings.precision
+        if choice is not PrecisionChoice.AUTO and choice.value != began.value:
+            raise RunChanged(
+                f"The run can't go on, because it began in {began} and ONBRAND_PRECISION is {choice.value}: unset it."
+            )
+        return [began]
     if choice is not PrecisionChoice.AUTO:
         wanted = Precision(choice.value)
         if wanted not in model.precisions:

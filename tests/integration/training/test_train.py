@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from onbrand.config import PrecisionChoice
 from onbrand.dataset.reader import Dataset, read_dataset
 from onbrand.errors import (
     ConfigError,
@@ -186,6 +187,20 @@ def test_another_picture_a_new_one_and_a_missing_one_are_named(base: Base, begun
 def test_other_settings_are_named(base: Base, dataset: Dataset, begun: Path) -> None:
     with pytest.raises(RunChanged, match=r"--learning-rate was 0\.05 and is now 0\.5; --rank was 16 and is now 8"):
         train(base, dataset, begun, replace(QUICK, learning_rate=0.5, rank=8), is_resumed=True)
+
+
+def test_another_precision_is_refused(base: Base, dataset: Dataset, begun: Path) -> None:
+    with pytest.raises(RunChanged, match="it began in float32 and ONBRAND_PRECISION is int8: unset it"):
+        train(base, dataset, begun, QUICK, is_resumed=True, precision=PrecisionChoice.INT8)
+
+
+def test_another_version_of_a_library_is_said(base: Base, dataset: Dataset, begun: Path) -> None:
+    document = json.loads((begun / "run.json").read_text("utf-8"))
+    document["versions"]["torch"] = "1.0"
+    (begun / "run.json").write_text(json.dumps(document), "utf-8")
+    told: list[str] = []
+    train(base, dataset, begun, QUICK, is_resumed=True, tell=lambda what, _done, _of: told.append(what))
+    assert [what for what in told if what.startswith("torch was 1.0 and is now 2.")]
 
 
 def test_another_base_is_named(dataset: Dataset, begun: Path, tmp_path: Path) -> None:
