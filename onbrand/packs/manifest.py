@@ -69,7 +69,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Sample:
-    """A prompt without the brand's suffix, and the seed that it is drawn with."""
+    """A prompt without the brand's suffix, and the seed that it is drawn with: in a pack's `eval_prompts.json`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -102,7 +102,6 @@ class Training:
     illustrations: Annotated[int, Field(ge=1)]
     run: Sha256  # of the run's `run.json`
     step: Annotated[int, Field(ge=1)]
-    samples: tuple[Sample, ...]  # fixed before the training; the review draws them
     metrics: Metrics
 
 
@@ -221,7 +220,7 @@ def digest(fields: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(fields)).hexdigest()
 
 
-def canonical(fields: dict[str, Any]) -> bytes:
+def canonical(fields: dict[str, Any] | list[Any]) -> bytes:
     """JSON with sorted keys, without spaces, in UTF-8."""
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -19,6 +19,7 @@ from onbrand.training import split
 from onbrand.training.plan import TrainingPlan
 from onbrand.training.prompts import sample_prompts
 from onbrand.training.record import (
+    HELD_OUT,
     PICTURES,
     PictureRecord,
     Record,
@@ -51,6 +52,10 @@ def begin(folder: Path, base: Base, dataset: Dataset, settings: TrainingSettings
         small[one.name] = np.asarray(Image.fromarray(pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX))
         pictures.append((one, file))
     out = split.held_out(small, settings.seed)
+    for number, (one, file) in enumerate(pictures, 1):
+        if one.name in out:  # a folder as a designer would hand it in: the review takes its originals from it
+            write_whole(folder / HELD_OUT / f"{number:03d}.png", (folder / file).read_bytes())
+            write_whole(folder / HELD_OUT / f"{number:03d}.txt", f"{one.caption}\n")
     record = Record(
         schema=1,
         onbrand=onbrand_version(),

@@ -155,6 +155,7 @@ def _pack(base: Base, run: Path, evaluation: Evaluation, name: str, version: str
         probe=probe_lora,
         scale=chosen.scale,
         training=training,
+        samples=[Sample(one.prompt, one.seed) for one in record.samples],
     )
 
 
@@ -168,7 +169,6 @@ def training_of(run: Path, evaluation: Evaluation) -> Training:
         illustrations=len(record.pictures),
         run=hashlib.sha256((run / RECORD).read_bytes()).hexdigest(),
         step=chosen.step,
-        samples=tuple(Sample(one.prompt, one.seed) for one in record.samples),
         metrics=Metrics(
             held_out_loss=round(evaluation.checkpoint.held_out_mean, 6),
             inside={name: round(share, 4) for name, share in chosen.inside.items()},

@@ -27,6 +27,7 @@ from onbrand.training.whole_files import write_whole
 RECORD = "run.json"
 STATE = "state"  # what a killed run goes on from
 PICTURES = "pictures"
+HELD_OUT = "held-out"  # those of them that a review may show
 CHECKPOINTS = "checkpoints"
 CACHE = "cache.safetensors"
 REPORT = "report.html"
@@ -126,7 +127,7 @@ def has_begun(folder: Path) -> bool:
     """
     if (folder / RECORD).exists():
         return True
-    ours = {PICTURES, LOCK, f"{RECORD}.partial"}  # of a run that was killed in its first moments
+    ours = {PICTURES, HELD_OUT, LOCK, f"{RECORD}.partial"}  # of a run that was killed in its first moments
     if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - ours):
         raise TrainingRefused(f"{folder} is there already and is no training run: name a new folder with --out.")
     return False

@@ -12,7 +12,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,12 +24,24 @@ from onbrand.hidream.packaging.unfinished import unfinished_folder
 from onbrand.hidream.weights.lora import describe
 from onbrand.packs.base import Base
 from onbrand.packs.lora import Description
-from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Manifest, Probe, Training, document_of, load_pack
+from onbrand.packs.manifest import (
+    MANIFEST,
+    BrandPack,
+    Lora,
+    Manifest,
+    Probe,
+    Sample,
+    Training,
+    canonical,
+    document_of,
+    load_pack,
+)
 from onbrand.storage import local_disk
 from onbrand.storage.files import ManifestFile
 
 LORA = "lora.safetensors"
 CARD = "README.md"
+SAMPLES = "eval_prompts.json"
 # What a manifest takes, in words: the limits are those of `packs.manifest`.
 _LIMITS = {
     "name": "1 to 100 characters in one line",
@@ -64,12 +76,13 @@ def build_pack(
     guidance_interval: tuple[float, float] | None = None,
     examples: Sequence[str] = (),
     training: Training | None = None,
+    samples: Sequence[Sample] = (),
 ) -> BrandPack:
     """Write a new pack into `destination`, and read it back. The directory appears only when it is complete.
 
-    Steps, guidance and shift that are not given are the model's defaults. Without `guidance_interval`, all steps are
-    guided. `probe` fuses the LoRA with the base, which
-    fails if they do not fit, and records the outputs with which every loaded model is compared.
+    `samples` are the prompts that a review draws; they were fixed before the training. Steps, guidance and shift that
+    are not given are the model's defaults. Without `guidance_interval`, all steps are guided. `probe` fuses the LoRA
+    with the base, which fails if they do not fit, and records the outputs with which every loaded model is compared.
 
     Raises:
         ConfigError: the destination exists, a manifest cannot have a setting, or alpha is missing or differs from the
@@ -114,8 +127,10 @@ def build_pack(
             shutil.copyfile(lora_file, partial / LORA)
         measured = probe(base, partial / LORA, manifest.lora)
         with _explain_write_errors(destination):
+            if samples:
+                (partial / SAMPLES).write_bytes(canonical([asdict(one) for one in samples]))
             _write(partial, replace(manifest, probe=measured), base)
-            for path in (CARD, LORA, MANIFEST):
+            for path in (CARD, LORA, *([SAMPLES] if samples else []), MANIFEST):
                 local_disk.sync(partial, path)
             partial.rename(destination)
             local_disk.sync(above, destination.absolute().relative_to(above).as_posix())
@@ -163,7 +178,7 @@ def _explain_write_errors(destination: Path) -> Iterator[None]:
 def _write(partial: Path, manifest: Manifest, base: Base) -> None:
     """Write the card, then the manifest. The manifest is canonical JSON: its SHA-256 is the pack's id."""
     (partial / CARD).write_text(render_card(manifest, base.manifest), encoding="utf-8", newline="\n")
-    files = tuple(_file_entry(partial / path) for path in (CARD, LORA))
+    files = tuple(_file_entry(partial / path) for path in (CARD, LORA, SAMPLES) if (partial / path).exists())
     (partial / MANIFEST).write_bytes(document_of(replace(manifest, files=files)))
 
 

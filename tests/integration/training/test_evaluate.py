@@ -50,7 +50,8 @@ def test_the_pack_says_where_it_comes_from_and_is_drawn_with(evaluated: Result, 
     assert training is not None
     assert (training.base, training.dataset) == (base.id, read_record(run).dataset)
     assert (training.step, pack.manifest.lora.scale) == (evaluation.chosen.step, evaluation.chosen.scale)
-    assert [one.prompt for one in training.samples] == [one.prompt for one in read_record(run).samples]
+    samples = json.loads((pack.directory / "eval_prompts.json").read_text("utf-8"))
+    assert samples == [{"prompt": one.prompt, "seed": one.seed} for one in read_record(run).samples]
     assert training.metrics.inside.keys() == training.metrics.own_inside.keys()
     pipeline = load_pipeline(base, load_pack(pack.directory))
     assert pipeline.manifest.training == training
@@ -58,7 +59,8 @@ def test_the_pack_says_where_it_comes_from_and_is_drawn_with(evaluated: Result, 
 
 def test_the_pack_holds_no_picture_and_no_caption_of_the_brand(evaluated: Result, dataset: Dataset) -> None:
     _, _, pack = evaluated
-    assert {path.name for path in pack.directory.iterdir()} == {"README.md", "lora.safetensors", "pack.json"}
+    files = {path.name for path in pack.directory.iterdir()}
+    assert files == {"README.md", "eval_prompts.json", "lora.safetensors", "pack.json"}
     texts = (pack.directory / "pack.json").read_text("utf-8") + (pack.directory / "README.md").read_text("utf-8")
     for one in dataset.illustrations:
         assert one.caption not in texts

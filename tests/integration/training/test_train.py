@@ -89,6 +89,12 @@ def test_held_out_illustrations_are_never_trained_on(run: Path) -> None:
     assert len(trained_on) + len(held_out) == len(record.pictures)
 
 
+def test_the_held_out_illustrations_are_a_folder_of_their_own(run: Path) -> None:
+    held_out = [one for one in read_record(run).pictures if one.is_held_out]
+    found = read_dataset(run / "held-out").illustrations
+    assert [(one.caption, one.digest) for one in found] == [(one.caption, one.digest) for one in held_out]
+
+
 def test_the_report_is_one_page_that_loads_nothing(run: Path) -> None:
     page = (run / "report.html").read_text("utf-8")
     assert "Step 6 of 6." in page
