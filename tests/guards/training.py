@@ -85,7 +85,7 @@ GUARDS = (
         "put_whole",
         "partly.unlink()",
         "pass",
-        (f"{_TRAIN}::test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room",),
+        ("tests/unit/training/test_whole_files.py",),
     ),
     Guard(
         "a checkpoint that copies is left out",
