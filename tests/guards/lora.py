@@ -91,7 +91,7 @@ GUARDS = (
         "a pack names every file that it has",
         "build._write",
         "CARD, LORA",
-        "LORA,",
+        "LORA",
         (f"{_OF_BUILD}::test_a_pack_with_any_single_byte_changed_is_refused_or_is_another_pack",),
     ),
     Guard(
