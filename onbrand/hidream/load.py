@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from onbrand.hidream.weights.lora import read_adapter
 from onbrand.hidream.weights.prepared import load_prepared
 from onbrand.hidream.weights.stream import stream_tensors
 from onbrand.packs.base import Base
-from onbrand.packs.manifest import BrandPack, Lora, Probe
+from onbrand.packs.manifest import BrandPack, Lora, Manifest, Probe
 from onbrand.storage.files import Folder
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -97,6 +97,7 @@ def load_pipeline(
     precision: PrecisionChoice = PrecisionChoice.AUTO,
     prepared_folder: Folder | None = None,
     cache: Path | None = None,
+    with_lora: bool = True,
     on_plan: Callable[[str], None] = lambda _: None,
     on_stage: Callable[[Stage], None] = lambda _: None,
     on_encoder: Callable[[Callable[[str], object]], None] = lambda _: None,
@@ -104,9 +105,10 @@ def load_pipeline(
     """Load the base's weights with the pack's LoRA, onto a GPU if there is one, and check the transformer's output.
 
     `prepared_folder` may contain prepared weights (`weights/prepared.py`); they are used if they are there. `cache` is
-    a directory for the small files of a base that is in the object store. `on_plan` is called with the chosen plan as
-    text, `on_stage` after each part. `on_encoder` is called before the transformer is loaded, with a function that
-    encodes a prompt and stores the embeddings in the pipeline's cache.
+    a directory for the small files of a base that is in the object store. Without `with_lora`, the pipeline draws as
+    the bare base does: with the pack's steps and guidance, but with neither its LoRA nor its suffix. `on_plan` is
+    called with the chosen plan as text, `on_stage` after each part. `on_encoder` is called before the transformer is
+    loaded, with a function that encodes a prompt and stores the embeddings in the pipeline's cache.
 
     Raises:
         WeightsMissing: a file does not exist.
@@ -121,7 +123,7 @@ def load_pipeline(
         PrecisionUnsupported: the model does not know the precision.
     """
     base.require_fit(pack.manifest)
-    manifest, model = pack.manifest, _model(base)
+    manifest, model = pack.manifest if with_lora else _without_lora(pack.manifest), _model(base)
     device = find_device()
     chosen = plan_for_device(base, model, device, precision)
     on_plan(f"{model.title} on {_name(device)}: {chosen}")
@@ -143,8 +145,10 @@ def load_pipeline(
     prompts = EmbeddingCache()
     on_encoder(lambda prompt: prompts.get_or_encode(encoder, prompt, manifest.prompt_suffix))
     with stages.stage("transformer"):
-        adapter = (pack.path(manifest.lora.file), manifest.lora)
-        transformer = _prepared_transformer(prepared_folder, pack.id, base, chosen, device, stages.count)
+        adapter = (pack.path(manifest.lora.file), manifest.lora) if with_lora else None
+        transformer = None
+        if with_lora:
+            transformer = _prepared_transformer(prepared_folder, pack.id, base, chosen, device, stages.count)
         if transformer is None:
             transformer = load_transformer(base, adapter, chosen, device, stages.count)
     with stages.stage("decoder"):
@@ -152,6 +156,11 @@ def load_pipeline(
     with stages.stage("check"):
         health.check_probe(health.probe_output(transformer), manifest.probe, chosen.precision)
     return Pipeline(pack.pack, manifest, transformer, encoder, decoder, chosen, prompts)
+
+
+def _without_lora(manifest: Manifest) -> Manifest:
+    """The settings of the bare base: no suffix, and the output that the probe records without the LoRA is expected."""
+    return replace(manifest, prompt_suffix="", probe=Probe(base=manifest.probe.fused, fused=manifest.probe.base))
 
 
 def probe_lora(base: Base, lora_file: Path, lora: Lora) -> Probe:

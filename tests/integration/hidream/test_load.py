@@ -85,26 +85,28 @@ def draw(pipeline: Pipeline, prompt: str = PROMPT, seeds: tuple[int, ...] = SEED
     return pipeline.draw(prompt, seeds, lambda _: None, lambda: False)
 
 
-def diffusers_pipeline(brand: Brand) -> Any:
+def diffusers_pipeline(brand: Brand, *, with_lora: bool = True) -> Any:
     """diffusers' pipeline from the same files. peft loads the LoRA and does not fuse it."""
     directory, manifest = brand.directory / "base", brand.pack.manifest
     pipeline = tiny.tiny_pipeline()  # the same seed: the same encoders and tokenizers as on disk
     pipeline.transformer = HiDreamImageTransformer2DModel.from_pretrained(directory / "transformer").float().eval()
     pipeline.vae = AutoencoderKL.from_pretrained(directory / "vae").eval()
     pipeline.scheduler = make_scheduler(MODELS[manifest.base_model], manifest.shift)
+    if not with_lora:
+        return pipeline
     pipeline.load_lora_weights(brand.pack.directory, weight_name="lora.safetensors", adapter_name="brand")
     # diffusers reads no alpha from such a file and uses the scale 1 instead of alpha / rank.
     pipeline.set_adapters("brand", manifest.lora.scale * manifest.lora.alpha / manifest.lora.rank)
     return pipeline
 
 
-def diffusers_pictures(pipeline: HiDreamImagePipeline, brand: Brand) -> np.ndarray:
+def diffusers_pictures(pipeline: HiDreamImagePipeline, brand: Brand, suffix: str | None = None) -> np.ndarray:
     manifest = brand.pack.manifest
     latents, generators = prepare_latents(SEEDS, 4, tiny.SIZE)
     if hasattr(pipeline.scheduler, "generators"):
         pipeline.scheduler.generators = generators
     pictures = pipeline(
-        PROMPT + manifest.prompt_suffix,
+        PROMPT + (manifest.prompt_suffix if suffix is None else suffix),
         height=1024,
         width=1024,
         num_images_per_prompt=len(SEEDS),
@@ -123,6 +125,13 @@ def test_pictures_equal_those_of_diffusers_with_an_unfused_lora(variant: Brand) 
     theirs = diffusers_pictures(diffusers_pipeline(variant), variant)
     assert np.abs(ours - theirs).max() <= 1
     assert len({picture.tobytes() for picture in ours}) == len(SEEDS)
+
+
+def test_without_the_lora_pictures_equal_those_that_diffusers_draws_with_the_bare_base(brand: Brand) -> None:
+    ours = draw(brand.load(with_lora=False), seeds=SEEDS).pixels.astype(int)
+    theirs = diffusers_pictures(diffusers_pipeline(brand, with_lora=False), brand, suffix="")
+    assert np.abs(ours - theirs).max() <= 1
+    assert np.abs(ours - draw(brand.load(), seeds=SEEDS).pixels.astype(int)).max() > 1
 
 
 def test_an_image_alone_is_the_image_of_the_batch(variant: Brand) -> None:
