@@ -26,6 +26,7 @@ LOCAL_TENANT_ID = UUID("11111111-1111-4111-8111-111111111111")
 LOCAL_SPA_CLIENT_ID = UUID("22222222-2222-4222-8222-222222222222")
 LOCAL_API_CLIENT_ID = UUID("33333333-3333-4333-8333-333333333333")
 LOCAL_GROUP_ID = UUID("44444444-4444-4444-8444-444444444444")
+LOCAL_REVIEWER_ROLE = "Onbrand.Review"
 # For errors where pydantic's own text speaks of parsing, or quotes a part of the value.
 _WORDS = {
     "bool_parsing": "must be true or false",
@@ -87,6 +88,7 @@ class Directory:
     allow_guests: bool
     metadata_url: str  # the OpenID configuration
     denied_users: frozenset[UUID] = frozenset()  # object ids; these people are refused, whatever their token says
+    reviewer_role: str | None = None  # None: nobody may review
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class Settings(BaseSettings):
     entra_spa_client_id: UUID | None = None
     entra_group_id: UUID | None = None
     entra_role: str | None = None
+    entra_reviewer_role: str | None = None
     entra_metadata_url: str | None = None
     entra_allow_guests: bool = False
     denied_users: Annotated[tuple[UUID, ...], NoDecode] = ()
@@ -159,7 +162,7 @@ class Settings(BaseSettings):
     def _split_at_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("entra_role")
+    @field_validator("entra_role", "entra_reviewer_role")
     @classmethod
     def _named_role(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
@@ -230,13 +233,13 @@ class Settings(BaseSettings):
         if self.auth is SignIn.LOCAL:
             tenant, api, spa, group = LOCAL_TENANT_ID, LOCAL_API_CLIENT_ID, LOCAL_SPA_CLIENT_ID, LOCAL_GROUP_ID
             url = f"http://127.0.0.1:{self.port}/{tenant}/v2.0/.well-known/openid-configuration"
-            return Directory(tenant, api, spa, group, None, False, url, denied)
+            return Directory(tenant, api, spa, group, None, False, url, denied, LOCAL_REVIEWER_ROLE)
         entra_tenant, entra_api, entra_spa = self.entra_tenant_id, self.entra_api_client_id, self.entra_spa_client_id
         if entra_tenant is None or entra_api is None or entra_spa is None:
             raise ConfigError("ONBRAND_AUTH=entra needs the tenant's and both applications' ids")
         url = self.entra_metadata_url or MICROSOFT_METADATA_URL.format(tenant=entra_tenant)
-        role, guests = self.entra_role, self.entra_allow_guests
-        return Directory(entra_tenant, entra_api, entra_spa, self.entra_group_id, role, guests, url, denied)
+        role, guests, reviewer = self.entra_role, self.entra_allow_guests, self.entra_reviewer_role
+        return Directory(entra_tenant, entra_api, entra_spa, self.entra_group_id, role, guests, url, denied, reviewer)
 
     def _storage_problems(self) -> list[str]:
         url, problems = _split(self.storage_url or ""), []

@@ -16,20 +16,22 @@
     │   │   ├── PromptSuffixTooLong  ModelOutputInvalid  ProbeMismatch
     │   │   └── PreparedWeightsDamaged  StoredPackDamaged
     │   ├── DatasetRefused  DatasetChanged  TrainingRefused  TrainingDiverged  RunUnusable  RunChanged
-    │   └── PackNotFound  PackUnfit  NotSignedOff  NotReproducible
+    │   └── PackNotFound  PackUnfit  NotSignedOff  NotReproducible  OriginalsRefused
     ├── ProblemError                an HTTP request cannot be served: RFC 9457 problem+json
     │   ├── 401  TokenMissing  TokenInvalid  TokenExpired
     │   ├── 403  ClientNotAllowed  AppOnlyToken  ScopeMissing  AccessRevoked
     │   │        GuestRefused  GroupClaimMissing  GroupOverage  NotInGroup
+    │   │        NotReviewer
     │   ├── 400  HttpInvalid  JsonInvalid  PreflightRefused
-    │   ├── 404  NotFound  JobNotFound           405  MethodNotAllowed           408  HeadTooSlow  BodyTooSlow
-    │   ├── 409  ImageNotReady  IdempotencyKeyReused  NotAsked
+    │   ├── 404  NotFound  JobNotFound  ReviewNotFound
+    │   ├── 405  MethodNotAllowed   408  HeadTooSlow  BodyTooSlow
+    │   ├── 409  ImageNotReady  IdempotencyKeyReused  NotAsked  ReviewAnswered
     │   ├── 410  JobExpired
     │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   421  HostNotAllowed   431  HeadersTooLarge
     │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
     │   │        CommentTooLong  CommentInvalid
     │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull  TooManyRequests
-    │   ├── 500  InternalError  ImageCorrupt
+    │   ├── 500  InternalError  ImageCorrupt  CardDamaged
     │   └── 503  DatabaseUnavailable  ImageStoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job failed: the job stores it as `error.code`
         ├── Cancelled  NoCapacity  DeadlinePassed  GenerationTimedOut  WorkerLost
@@ -280,6 +282,10 @@ class NotReproducible(SetupError):
     """Raised when a file is not a complete picture of ours that says how it was drawn, or its prompt is not known."""
 
 
+class OriginalsRefused(SetupError):
+    """Raised when a folder doesn't have what a review needs of the brand's own pictures."""
+
+
 class PageNotBuilt(SetupError):
     """Raised when the web page was not built, so there is nothing to serve."""
 
@@ -378,6 +384,13 @@ class NotInGroup(ProblemError):
     detail = "You're signed in, but you aren't in the group that may use Onbrand. Ask the studio to add you."
 
 
+class NotReviewer(ProblemError):
+    """The person may generate, but does not hold the role that reviews styles (`ONBRAND_ENTRA_REVIEWER_ROLE`)."""
+
+    status, code, title = 403, "not_reviewer", "Only for reviewers"
+    detail = "You aren't one of the people who review the studio's styles. Ask the administrator for the reviewer role."
+
+
 class HttpInvalid(ProblemError):
     """The bytes are not one HTTP request that every reader understands in the same way."""
 
@@ -411,6 +424,13 @@ class JobNotFound(ProblemError):
 
     status, code, title = 404, "job_not_found", "No such job"
     detail = "There is no job with this id among yours."
+
+
+class ReviewNotFound(ProblemError):
+    """There is no review with this id."""
+
+    status, code, title = 404, "review_not_found", "No such review"
+    detail = "There is no review at this address. Ask for the link again."
 
 
 class MethodNotAllowed(ProblemError):
@@ -453,6 +473,13 @@ class NotAsked(ProblemError):
 
     status, code, title = 409, "not_asked", "Nothing was asked"
     detail = "Nobody asked whether this generation was useful, so there is nothing to answer."
+
+
+class ReviewAnswered(ProblemError):
+    """The person sent another verdict about a review that they have answered. Answers are stored once."""
+
+    status, code, title = 409, "review_answered", "Already answered"
+    detail = "You have answered this review before, and answers stay as they are. Ask for another review."
 
 
 class JobExpired(ProblemError):
@@ -579,6 +606,13 @@ class ImageCorrupt(ProblemError):
 
     status, code, title = 500, "image_corrupt", "The stored image is damaged"
     detail = "This image was damaged in storage and isn't shown. Generate it again."
+
+
+class CardDamaged(ProblemError):
+    """A picture of a review is missing or does not match its checksum. It is not shown, and no verdict is accepted."""
+
+    status, code, title = 500, "card_damaged", "A picture of this review is damaged"
+    detail = "A picture of this review was changed in storage, so nothing can be decided. Ask for another review."
 
 
 class DatabaseUnavailable(ProblemError):

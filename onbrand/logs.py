@@ -24,6 +24,7 @@ worker_id: ContextVar[str | None] = ContextVar("worker_id", default=None)
 ACTIONS = {
     "answer_error": "a request failed on our side",
     "answer_request": "a request was answered (debug)",
+    "card_damaged": "a picture of a review does not match its checksum",
     "claim_job": "a worker took the next attempt at a job",
     "collect": "stored images that belong to no result were deleted",
     "collect_held": "so many stored images belong to no job that none was deleted",
@@ -52,6 +53,7 @@ ACTIONS = {
     "publish_job": "four images became a job's result",
     "rendition_failed": "a picture has no rendition: it could not be made, or is damaged in the store",
     "restart": "the supervisor starts a process again",
+    "review_verdict": "a designer has answered a review of a brand pack",
     "start": "a process starts",
     "stop": "a process stops",
     "store_back": "the image store answers again",
@@ -61,6 +63,7 @@ ACTIONS = {
     "sweep": "jobs with a lapsed lease were requeued or failed",
     "sweep_failed": "a round of maintenance had an unforeseen error",
     "system_ready": "everything runs",
+    "take_back": "a designer rejected the live brand pack, so the one before it is live again",
     "worker_stale": "a worker noticed that its attempt is no longer its own",
 }
 

@@ -20,8 +20,9 @@ const ROOMS = {
   saving: { rooms: ['ui', 'api'], packages: ['react', '@tanstack/react-query', 'client-zip'] },
   lightbox: { rooms: ['ui', 'api', 'saving'], packages: ['react'] },
   runs: { rooms: ['ui', 'api', 'saving', 'lightbox'], packages: ['react', '@tanstack/react-query'] },
+  review: { rooms: ['ui', 'api'], packages: ['react', '@tanstack/react-query'] },
   app: {
-    rooms: ['ui', 'api', 'auth', 'composer', 'limits', 'feedback', 'saving', 'lightbox', 'runs'],
+    rooms: ['ui', 'api', 'auth', 'composer', 'limits', 'feedback', 'saving', 'lightbox', 'runs', 'review'],
     packages: ['react', 'react-dom', '@radix-ui/*', '@tanstack/react-query'],
   },
 };

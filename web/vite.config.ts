@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 // Everything that is not the page's own goes to the API, as when the API serves the built page itself.
 const API = 'http://127.0.0.1:8000';
-const API_PATHS = '^/(config\\.json|me|generate|jobs|warm|[0-9a-f-]{36})(/|\\?|$)';
+const API_PATHS = '^/(config\\.json|me|generate|jobs|warm|reviews|[0-9a-f-]{36})(/|\\?|$)';
 
 export default defineConfig({
   plugins: [react()],

@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from onbrand import __version__
-from onbrand.api import health, page, page_config, problems, routes, style
+from onbrand.api import health, page, page_config, problems, reviews, routes, style
 from onbrand.api.cors import Cors
 from onbrand.api.dependencies import Services, State
 from onbrand.api.metrics import Metrics
@@ -25,6 +25,7 @@ from onbrand.api.middleware import OuterMiddleware, UnexpectedErrors
 from onbrand.api.protocol import KEEP_ALIVE_SECONDS, Protocol
 from onbrand.api.rates import VISITORS, Rates
 from onbrand.api.readiness import ReadinessLook
+from onbrand.api.review_schemas import VerdictRequest
 from onbrand.api.schemas import AnswerRequest, GenerateRequest, Problem
 from onbrand.api.watching import JobWatch
 from onbrand.config import Environment, Settings, SignIn
@@ -33,6 +34,7 @@ from onbrand.errors import KeysUnavailable, PortBusy
 from onbrand.identity.tokens import TokenVerifier
 from onbrand.images.store import ImageStore
 from onbrand.maintenance import Maintenance
+from onbrand.reviews.pictures import CardStore
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
         settings=settings,
         database=database,
         images=ImageStore.open(settings),
+        cards=CardStore.open(settings),
         verifier=TokenVerifier(settings.directory),
         metrics=Metrics(),
         watch=JobWatch(database),
@@ -106,6 +109,7 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
     problems.install(app)
     app.include_router(routes.router)
     app.include_router(style.router)
+    app.include_router(reviews.router)
     app.include_router(page_config.router)
     app.include_router(health.router)
     if not production:
@@ -271,8 +275,11 @@ def _document_shapes(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = generate()
-        for model in (GenerateRequest, AnswerRequest, Problem):
-            document["components"]["schemas"][model.__name__] = model.model_json_schema()
+        shapes = document["components"]["schemas"]
+        for model in (GenerateRequest, AnswerRequest, VerdictRequest, Problem):
+            shape = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            shapes |= shape.pop("$defs", {})  # the shapes that it consists of
+            shapes[model.__name__] = shape
         document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         for path in document["paths"].values():
             for operation in path.values():

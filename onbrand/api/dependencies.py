@@ -16,13 +16,15 @@ from onbrand.api.readiness import ReadinessLook
 from onbrand.api.watching import JobWatch
 from onbrand.config import Settings
 from onbrand.database.pool import Database
-from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound, ProblemError
+from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound, ProblemError, ReviewNotFound
 from onbrand.identity.tokens import Identity, TokenVerifier, bearer_token
 from onbrand.images.store import ImageStore
+from onbrand.reviews.pictures import CardStore
 
 OWNER = "owner"  # key in the scope's state: whose valid token the request has shown
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _IMAGE_NUMBER = re.compile(r"[1-4]")
+_CARD_NUMBER = re.compile(r"[1-9]|1[0-6]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -33,6 +35,7 @@ class Services:
     settings: Settings
     database: Database
     images: ImageStore
+    cards: CardStore
     verifier: TokenVerifier
     metrics: Metrics
     watch: JobWatch
@@ -83,6 +86,17 @@ def member(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
     return identity
 
 
+def reviewer(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
+    """Who calls, if that person may review styles.
+
+    Raises:
+        NotReviewer: this person does not hold the reviewer role.
+        Also what `member` raises.
+    """
+    identity.require_reviewer()
+    return identity
+
+
 def _job_id(
     _identity: Annotated[Identity, Depends(member)],
     job_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
@@ -99,6 +113,24 @@ def _image_number(
 ) -> int:
     # int() also takes "01", "+1", " 1" and digits of other scripts.
     if not _IMAGE_NUMBER.fullmatch(n):
+        raise NotFound
+    return int(n)
+
+
+def _review_id(
+    _identity: Annotated[Identity, Depends(reviewer)],
+    review_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
+) -> UUID:
+    if not _UUID.fullmatch(review_id):
+        raise ReviewNotFound
+    return UUID(review_id)
+
+
+def _card_number(
+    _identity: Annotated[Identity, Depends(reviewer)],
+    n: Annotated[str, Path(description="1 to 16", json_schema_extra={"enum": [str(n) for n in range(1, 17)]})],
+) -> int:
+    if not _CARD_NUMBER.fullmatch(n):
         raise NotFound
     return int(n)
 
@@ -121,7 +153,10 @@ def _idempotency_key(
 
 SignedIn = Annotated[Identity, Depends(signed_in)]
 Member = Annotated[Identity, Depends(member)]
+Reviewer = Annotated[Identity, Depends(reviewer)]
 ServicesOfProcess = Annotated[Services, Depends(services)]
 JobId = Annotated[UUID, Depends(_job_id)]
 ImageNumber = Annotated[int, Depends(_image_number)]
+ReviewId = Annotated[UUID, Depends(_review_id)]
+CardNumber = Annotated[int, Depends(_card_number)]
 IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]

@@ -27,6 +27,7 @@ from onbrand.api.schemas import (
     present,
     present_refusal,
     present_style,
+    present_taken_back,
     present_usual,
 )
 from onbrand.database.pool import Connection
@@ -35,6 +36,7 @@ from onbrand.identity.tokens import LEEWAY_SECONDS, Identity
 from onbrand.jobs import eta, prompt, service, usage, workers
 from onbrand.jobs.limits import Limits
 from onbrand.jobs.models import Status
+from onbrand.packs import promotion
 
 logger = logging.getLogger(__name__)
 
@@ -221,6 +223,7 @@ async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
         style = await workers.live_style(connection) if identity.refusal is None else None
         is_ready = identity.refusal is None and await workers.ready_workers(connection) > 0
         usual = await eta.usual_drawing(connection) if identity.refusal is None else None
+        taken = await promotion.taken_back(connection) if identity.refusal is None else None
         is_new_today = identity.refusal is None and not await usage.has_signed_in_today(connection, identity.owner)
     if is_new_today:
         await _note(services, partial(usage.note_sign_in, owner=identity.owner))
@@ -232,6 +235,8 @@ async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
         style=present_style(style),
         is_ready=is_ready,
         usual_seconds=present_usual(usual),
+        may_review=identity.refusal is None and identity.is_reviewer,
+        taken_back=present_taken_back(taken),
     )
 
 

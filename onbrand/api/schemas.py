@@ -13,6 +13,7 @@ from onbrand.errors import ProblemError, job_failure
 from onbrand.jobs.eta import Outlook, UsualDrawing, round_seconds
 from onbrand.jobs.models import IMAGES_PER_JOB, Job, Phase, Status
 from onbrand.jobs.workers import LiveStyle
+from onbrand.packs.promotion import TakenBack
 
 
 class Body(BaseModel):
@@ -116,6 +117,19 @@ class StyleView(BaseModel):
     version: str
     reviewed: bool
     examples: list[str] = Field(description="prompts that this style draws well")
+    signed_by: str | None = Field(
+        description="the designer who approved it or, if it isn't `reviewed`, rejected it; null if nobody did either"
+    )
+    signed_at: datetime | None
+
+
+class TakenBackView(BaseModel):
+    """The style that a designer rejected while it was live. The style before it is live again."""
+
+    name: str
+    version: str
+    by: str = Field(description="the designer")
+    at: datetime
 
 
 class UsualSeconds(BaseModel):
@@ -143,6 +157,8 @@ class Me(BaseModel):
     style: StyleView | None = Field(description="null until a worker has started")
     is_ready: bool = Field(description="whether a worker with a loaded model is running")
     usual_seconds: UsualSeconds | None = Field(description="null until a job has been measured")
+    may_review: bool = Field(description="whether this person may review styles")
+    taken_back: TakenBackView | None = Field(description="null unless the latest change of the style was a rejection")
 
 
 class SignInConfig(BaseModel):
@@ -239,7 +255,19 @@ def present_style(style: LiveStyle | None) -> StyleView | None:
     if style is None:
         return None
     pack = style.pack
-    return StyleView(name=pack.name, version=pack.version, reviewed=style.reviewed, examples=list(style.examples))
+    return StyleView(
+        name=pack.name,
+        version=pack.version,
+        reviewed=style.reviewed,
+        examples=list(style.examples),
+        signed_by=style.signed_by,
+        signed_at=style.signed_at,
+    )
+
+
+def present_taken_back(taken: TakenBack | None) -> TakenBackView | None:
+    """The style that was taken back, or None."""
+    return None if taken is None else TakenBackView(name=taken.name, version=taken.version, by=taken.by, at=taken.at)
 
 
 def _present_error(code: str | None) -> JobError | None:

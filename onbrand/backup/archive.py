@@ -26,7 +26,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 BLOCK_BYTES = 8 * 2**20
 _IN_MEMORY_BYTES = 16 * 2**20
-_KEY = re.compile(r"(jobs|packs)(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._-]+)+")
+_KEY = re.compile(r"(jobs|packs|reviews)(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._-]+)+")
 
 
 class TableOf(BaseModel):

@@ -92,7 +92,7 @@ def _fill(archive: Archive, storage: Path | AzureContainer, url: str, tell: Tell
 
 async def _put_objects(archive: Archive, store: ObjectStore, tell: Tell) -> None:
     await check(store)
-    present = {key async for key in objects.keys(store, "jobs")} | {key async for key in objects.keys(store, "packs")}
+    present = {key for folder in ("jobs", "packs", "reviews") async for key in objects.keys(store, folder)}
     for done, one in enumerate(archive.manifest.objects):
         tell("pictures and packs", done, len(archive.manifest.objects))
         if one.key in present:

@@ -106,6 +106,10 @@ class _Added:
         for done, key in enumerate(pictures):
             self.tell("pictures", done, len(pictures))
             await self._add(store, key, published)
+        cards = sorted([key async for key in objects.keys(store, "reviews")])
+        for done, key in enumerate(cards):
+            self.tell("pictures of reviews", done, len(cards))
+            await self._add(store, key, published)
         packs = sorted([key async for key in objects.keys(store, "packs")], key=lambda key: (_is_manifest(key), key))
         for done, key in enumerate(packs):
             self.tell("packs", done, len(packs))

@@ -21,6 +21,7 @@ from onbrand.cli.openapi import openapi
 from onbrand.cli.pack.app import app as pack_app
 from onbrand.cli.reproduce import reproduce_command
 from onbrand.cli.restore import restore_command
+from onbrand.cli.review.app import app as review_app
 from onbrand.cli.stats import stats_command
 from onbrand.cli.token import token
 from onbrand.cli.train import train_command
@@ -48,6 +49,7 @@ app.command("stats")(stats_command)
 app.command(hidden=True)(openapi)
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(pack_app, name="pack")
+app.add_typer(review_app, name="review")
 
 
 def main() -> None:

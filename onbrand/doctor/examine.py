@@ -195,4 +195,5 @@ class _Looks:
     async def _review(self, connection: Connection) -> Findings:
         live = await promotion.resolve(connection, self._settings.pack)
         signed = (await promotion.sign_offs(connection)).get(live) if live else None
-        return {"review": work.review(live, signed, self._settings.env)}
+        taken = await promotion.taken_back(connection)
+        return {"review": work.review(live, signed, self._settings.env, taken)}

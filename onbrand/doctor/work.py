@@ -13,7 +13,7 @@ from onbrand.database.diagnostics import Endings, Missing
 from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
 from onbrand.jobs.metrics import Figures
 from onbrand.jobs.workers import RefusedPack
-from onbrand.packs.promotion import SignOff, short
+from onbrand.packs.promotion import SignOff, TakenBack, short
 from onbrand.packs.promotion import Verdict as PackVerdict
 
 _UNREAD_SECONDS = 8 * 86400.0  # each image is read within seven days
@@ -227,14 +227,28 @@ def _for_people(seconds: float) -> str:
     return f"{round(seconds / 3600)} hours"
 
 
-def review(live: str | None, signed: SignOff | None, env: Environment) -> Verdict:
-    """Whether a designer has approved the pack that is live. `live` is None if no pack was promoted yet."""
+def review(live: str | None, signed: SignOff | None, env: Environment, taken_back: TakenBack | None) -> Verdict:
+    """Whether a designer has approved the pack that is live. `live` is None if no pack was promoted yet.
+
+    `taken_back` is the pack that was live before, if a designer rejected it and nothing was promoted since.
+    """
+    if taken_back is not None:
+        return warning(
+            f"{taken_back.by} rejected {taken_back.name}, version {taken_back.version}, on {taken_back.at:%Y-%m-%d}, so"
+            " the pack before it is live again.",
+            "`onbrand review show ID` says what to change. Promoting a pack ends this notice.",
+        )
     which = (
         f"the brand pack {short(live)}" if live else "the pack that is bundled with the model (no other was promoted)"
     )
     if signed is not None and signed.verdict is PackVerdict.APPROVED:
         return ok(f"{signed.reviewer} has approved {which}.")
+    if signed is not None:
+        return warning(
+            f"{signed.reviewer} has rejected {which}, and there was no pack before it to go back to.",
+            "Promote another pack; `onbrand review show ID` says what to change in this one.",
+        )
     says = f"No designer has approved {which}; the page says so."
     if env is not Environment.PRODUCTION:
         return ok(says)
-    return warning(says, "Ask a designer to approve the style before people rely on it.")
+    return warning(says, "Open a review with `onbrand review open ID` before people rely on the style.")

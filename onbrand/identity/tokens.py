@@ -26,6 +26,7 @@ from onbrand.errors import (
     GroupOverage,
     GuestRefused,
     NotInGroup,
+    NotReviewer,
     ProblemError,
     ScopeMissing,
     TokenExpired,
@@ -54,6 +55,7 @@ class Identity:
     username: str
     refusal: ProblemError | None  # why they may not generate; None for a member
     expires_at: int  # Unix seconds; the token is accepted `LEEWAY_SECONDS` longer
+    is_reviewer: bool = False  # holds the reviewer role; `require_reviewer` also asks whether they are a member
 
     def require_member(self) -> None:
         """Do nothing if this person may generate, and raise the reason otherwise.
@@ -63,6 +65,17 @@ class Identity:
         """
         if self.refusal is not None:
             raise self.refusal
+
+    def require_reviewer(self) -> None:
+        """Do nothing if this person may review styles, and raise the reason otherwise.
+
+        Raises:
+            AccessRevoked | GuestRefused | GroupClaimMissing | GroupOverage | NotInGroup: they are no member.
+            NotReviewer: they do not hold the reviewer role, or no such role is configured.
+        """
+        self.require_member()
+        if not self.is_reviewer:
+            raise NotReviewer
 
 
 def bearer_token(authorization_headers: Sequence[str]) -> str:
@@ -147,6 +160,7 @@ def check_claims(claims: Mapping[str, Any], directory: Directory, issuer: str, n
         username=_text(claims, "preferred_username"),
         refusal=_refusal(claims, directory, issuer),
         expires_at=_seconds(claims, "exp"),
+        is_reviewer=directory.reviewer_role in _strings(claims.get("roles")),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from onbrand.database.pool import Connection
@@ -20,6 +21,8 @@ class LiveStyle:
     pack: Pack
     reviewed: bool
     examples: tuple[str, ...] = ()  # prompts that the pack is known to draw well
+    signed_by: str | None = None  # the designer of the latest sign-off, whatever it says; None if there is none
+    signed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,17 @@ def id_of(host: str, pid: int) -> str:
 async def live_style(connection: Connection) -> LiveStyle | None:
     """The pack of the worker that started last; None if no worker is alive."""
     cursor = await connection.execute(
-        "select pack_id, pack_name, pack_version, examples, coalesce((select verdict = 'approved' from sign_off"
-        " where sign_off.pack_id = live_worker.pack_id order by id desc limit 1), false) as reviewed"
-        " from live_worker order by started_at desc limit 1"
+        "select live_worker.pack_id, pack_name, pack_version, examples,"
+        " coalesce(verdict = 'approved', false) as reviewed, reviewer, signed_at"
+        " from live_worker left join lateral (select verdict, reviewer, signed_at from sign_off"
+        " where sign_off.pack_id = live_worker.pack_id order by id desc limit 1) as signed on true"
+        " order by started_at desc limit 1"
     )
     row = await cursor.fetchone()
     if row is None:
         return None
     pack = Pack(row["pack_id"], row["pack_name"], row["pack_version"])
-    return LiveStyle(pack, row["reviewed"], tuple(row["examples"]))
+    return LiveStyle(pack, row["reviewed"], tuple(row["examples"]), row["reviewer"], row["signed_at"])
 
 
 async def refused_packs(connection: Connection) -> dict[str, RefusedPack]:

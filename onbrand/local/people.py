@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from onbrand.config import LOCAL_GROUP_ID, LOCAL_TENANT_ID
+from onbrand.config import LOCAL_GROUP_ID, LOCAL_REVIEWER_ROLE, LOCAL_TENANT_ID
 
 _OTHER_GROUP_ID = UUID("55555555-5555-4555-8555-555555555555")
 _GUEST_HOME_TENANT_ID = UUID("99999999-9999-4999-8999-999999999999")
@@ -51,7 +51,13 @@ PEOPLE = {
         ),
         _person("second", 5, "Second member", "Is in the group, too: people take turns.", _MEMBER),
         _person("third", 6, "Third member", "Is in the group, too.", _MEMBER),
-        _person("designer", 7, "Designer", "Is in the group, and works on the brand's style.", _MEMBER),
+        _person(
+            "designer",
+            7,
+            "Designer",
+            "Is in the group, and may review styles.",
+            _MEMBER | {"roles": [LOCAL_REVIEWER_ROLE]},
+        ),
         _person(
             "outsider",
             2,

@@ -7,13 +7,18 @@ that is claimed after a promotion was committed is drawn with the new pack.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
 from onbrand.database.pool import Connection
 from onbrand.errors import NotSignedOff, PackNotFound, PackUnfit
-from onbrand.packs.manifest import Manifest
+from onbrand.jobs.models import Owner
+from onbrand.packs.manifest import Manifest, canonical
 
 _LOCK = 0x7061636B73  # "packs"
 
@@ -40,6 +45,25 @@ class SignOff:
     verdict: Verdict
     reviewer: str
     signed_at: datetime
+
+
+@dataclass(frozen=True)
+class SigningReviewer:
+    """Who signs a pack off: the person in Entra, the name that Entra told, and the review they answered."""
+
+    person: Owner
+    name: str
+    review_id: UUID
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """The pack that a designer rejected while it was live. Another one has been live since."""
+
+    name: str
+    version: str
+    by: str  # the designer
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -125,12 +149,19 @@ async def rollback(connection: Connection, *, by: str) -> Moved:
 
     Raises:
         PackNotFound: there is no previous pack.
+        NotSignedOff: a designer has rejected the previous pack.
     """
     await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
     pointed = await aliases(connection)
     live, previous = pointed.get(Alias.PRODUCTION), pointed.get(Alias.PREVIOUS)
     if live is None or previous is None:
         raise PackNotFound("There is no previous pack to go back to: no pack has replaced another as production yet.")
+    signed = (await sign_offs(connection)).get(previous)
+    if signed is not None and signed.verdict is Verdict.REJECTED:
+        raise NotSignedOff(
+            f"{signed.reviewer} has rejected the previous pack, {short(previous)}, so nothing was changed. Promote"
+            " another one with `onbrand pack promote ID`."
+        )
     await _point(connection, Alias.PRODUCTION, previous)
     await _point(connection, Alias.PREVIOUS, live)
     await _note(connection, "rollback", Alias.PRODUCTION, previous, live, by, None)
@@ -173,6 +204,49 @@ async def sign_offs(connection: Connection) -> dict[str, SignOff]:
     }
 
 
+async def sign_off(
+    connection: Connection, pack_id: str, verdict: Verdict, by: SigningReviewer, document: Mapping[str, Any]
+) -> Moved | None:
+    """Store a designer's decision about a registered pack. If it rejects the live pack, the one before is live again.
+
+    `document` is what the decision rests on. Returns how `production` was moved, and None if it was not.
+    """
+    await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+    text = canonical(
+        {"pack": pack_id, "verdict": verdict, "reviewer": str(by.person.user_id), "document": dict(document)}
+    )
+    await connection.execute(
+        "insert into sign_off (pack_id, verdict, reviewer, document, digest, tenant_id, user_id, review_id)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            pack_id,
+            verdict,
+            by.name,
+            text.decode(),
+            hashlib.sha256(text).hexdigest(),
+            by.person.tenant_id,
+            by.person.user_id,
+            by.review_id,
+        ],
+    )
+    if verdict is Verdict.REJECTED and (await aliases(connection)).get(Alias.PRODUCTION) == pack_id:
+        return await _take_back(connection, pack_id, by)
+    return None
+
+
+async def taken_back(connection: Connection) -> TakenBack | None:
+    """The pack that was taken back last, if nobody has changed `production` since."""
+    cursor = await connection.execute(
+        "select event.action, event.by_user, event.at, pack.name, pack.version"
+        " from pack_event as event left join brand_pack as pack on pack.id = event.from_pack_id"
+        " where event.alias = 'production' order by event.id desc limit 1"
+    )
+    row = await cursor.fetchone()
+    if row is None or row["action"] != "take_back":
+        return None
+    return TakenBack(row["name"], row["version"], row["by_user"], row["at"])
+
+
 def short(pack_id: str) -> str:
     """The first 12 digits of a pack id, which are shown to people and which they may type."""
     return pack_id[:12]
@@ -182,11 +256,35 @@ async def _require_sign_off(connection: Connection, pack_id: str) -> None:
     signed = (await sign_offs(connection)).get(pack_id)
     if signed is not None and signed.verdict is Verdict.APPROVED:
         return
-    found = "No designer has signed off" if signed is None else "A designer has rejected"
+    found = "No designer has approved" if signed is None else f"{signed.reviewer} has rejected"
     raise NotSignedOff(
-        f"{found} the pack {short(pack_id)}, so it can't become production. This version has no command for sign-offs"
-        ' yet. To promote the pack without one, add --without-sign-off "REASON"; the reason is stored with your name.'
+        f"{found} the pack {short(pack_id)}, so it can't become production. Open a review with `onbrand review open"
+        f' {short(pack_id)}`. To promote the pack without one, add --without-sign-off "REASON"; the reason is stored'
+        " with your name."
     )
+
+
+async def _take_back(connection: Connection, pack_id: str, by: SigningReviewer) -> Moved | None:
+    """Make the pack live again that was live before this one; None if there is none that could be."""
+    cursor = await connection.execute(
+        "select event.from_pack_id from pack_event as event"
+        " join brand_pack as pack on pack.id = event.from_pack_id"
+        " join brand_pack as live on live.id = %s and live.id <> pack.id and live.base = pack.base"
+        " where event.alias = 'production' and not exists (select from sign_off"
+        "  where sign_off.pack_id = pack.id and sign_off.verdict = 'rejected'"
+        "  and sign_off.id = (select max(id) from sign_off as other where other.pack_id = pack.id))"
+        " order by event.id desc limit 1",
+        [pack_id],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    before: str = row["from_pack_id"]
+    await _point(connection, Alias.PRODUCTION, before)
+    # A rollback must not bring the rejected pack back, nor swap the pack with itself.
+    await connection.execute("delete from pack_alias where name = %s", [Alias.PREVIOUS])
+    await _note(connection, "take_back", Alias.PRODUCTION, before, pack_id, by.name, f"review {by.review_id}")
+    return Moved(Alias.PRODUCTION, before, pack_id)
 
 
 async def _point(connection: Connection, alias: Alias, pack_id: str) -> None:

@@ -27,6 +27,8 @@ from onbrand.doctor.guard import guarded, guarded_together
 from onbrand.doctor.report import CHECKS, Report, State, Verdict, ok, problem, skipped, warning
 from onbrand.errors import WeightsMissing
 from onbrand.jobs.metrics import Figures
+from onbrand.packs.promotion import SignOff, TakenBack
+from onbrand.packs.promotion import Verdict as PackVerdict
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SERVER = Server(180004, NOW, "UTC", "5s", True, False, False, False, 10, 60, 47)
@@ -346,3 +348,29 @@ def test_settings_that_are_refused_are_the_one_problem() -> None:
     assert states.pop("settings") == State.PROBLEM
     assert states.pop("python") == State.OK
     assert set(states.values()) == {State.SKIPPED}
+
+
+# --- who reviewed the style ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verdict", "env", "state", "says"),
+    [
+        (PackVerdict.APPROVED, PRODUCTION, State.OK, "Ada has approved the brand pack"),
+        (None, PRODUCTION, State.WARNING, "No designer has approved"),
+        (None, LOCAL, State.OK, "No designer has approved"),
+        (PackVerdict.REJECTED, LOCAL, State.WARNING, "Ada has rejected the brand pack"),
+    ],
+)
+def test_a_live_style_should_have_a_designers_approval(
+    verdict: PackVerdict | None, env: Environment, state: State, says: str
+) -> None:
+    signed = None if verdict is None else SignOff(verdict, "Ada", NOW)
+    told = work.review("a" * 64, signed, env, None)
+    assert (told.state, says in told.says) == (state, True)
+
+
+def test_a_style_that_was_taken_back_is_told_until_something_is_promoted() -> None:
+    told = work.review("a" * 64, SignOff(PackVerdict.APPROVED, "Bo", NOW), LOCAL, TakenBack("Harbour", "4", "Ada", NOW))
+    assert told.state is State.WARNING
+    assert told.says.startswith("Ada rejected Harbour, version 4, on 2026-11-22")

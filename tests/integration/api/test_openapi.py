@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from onbrand.config import LOCAL_TENANT_ID, REPOSITORY, Settings
+from onbrand.config import LOCAL_REVIEWER_ROLE, LOCAL_TENANT_ID, REPOSITORY, Settings
 from onbrand.database.migrations import migrate
 from onbrand.jobs.models import Owner
 from onbrand.local.people import PEOPLE
@@ -46,8 +46,8 @@ def patient(postgres: EmbeddedPostgres, make_settings: Callable[..., Settings]) 
 
 @pytest.fixture(scope="module")
 def signed_in(patient: Service) -> dict[str, str]:
-    """The headers of a member's requests."""
-    claims = patient.issuer.access_claims("member")
+    """The headers of the requests of a member who may review, too."""
+    claims = patient.issuer.access_claims("member") | {"roles": [LOCAL_REVIEWER_ROLE]}
     return {"Authorization": f"Bearer {patient.issuer.sign(claims)}"}
 
 

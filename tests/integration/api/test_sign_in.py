@@ -12,6 +12,7 @@ from onbrand.errors import AccessRevoked, GroupOverage, GuestRefused, NotInGroup
 from tests.integration.api.service import Person, Service, assert_problem, running
 
 _JOB = "/jobs/5f0c2a57-9c1e-4f0b-8d55-0a6d3c3f9b11"  # fixed: processes that share the tests compare their names
+_REVIEW = "/reviews/5f0c2a57-9c1e-4f0b-8d55-0a6d3c3f9b11"
 MEMBERS_ROUTES = [
     ("POST", "/generate"),
     ("POST", "/warm"),
@@ -23,6 +24,10 @@ MEMBERS_ROUTES = [
     ("PUT", f"{_JOB}/saved"),
     ("POST", f"{_JOB}/question"),
     ("PUT", f"{_JOB}/answer"),
+    # Of these, a member who is no reviewer sees nothing either: `test_reviews.py`.
+    ("GET", _REVIEW),
+    ("GET", f"{_REVIEW}/cards/1"),
+    ("PUT", f"{_REVIEW}/verdict"),
     # What is wrong with a request is only said to those who may make it.
     ("GET", "/jobs/x"),
     ("GET", f"{_JOB}/images/9"),
@@ -35,7 +40,7 @@ async def test_every_documented_route_is_either_public_or_a_members(service: Ser
         paths = (await client.get("/openapi.json")).json()["paths"]
         for path, operations in paths.items():
             for method, operation in operations.items():
-                answer = await client.request(method, path.format(job_id=uuid4(), n=1))
+                answer = await client.request(method, path.format(job_id=uuid4(), review_id=uuid4(), n=1))
                 if path in PUBLIC:
                     assert answer.status_code == 200
                     assert "security" not in operation
@@ -110,6 +115,8 @@ async def test_me_says_who_is_signed_in_and_whether_they_may_generate(service: S
         "style": None,
         "is_ready": False,
         "usual_seconds": me["usual_seconds"],
+        "may_review": False,
+        "taken_back": None,
     }
     for key, refusal in (("outsider", NotInGroup), ("guest", GuestRefused), ("overage", GroupOverage)):
         async with service.client({"Authorization": f"Bearer {service.issuer.token_for(key)}"}) as client:

@@ -24,6 +24,7 @@ from tests.complete import PNG, WEBP, complete_job
 from tests.integration.database.test_backup import documented, found, run
 from tests.system import environment
 
+CARD_FILE = "reviews/12345678-0000-4000-8000-000000000000/16.png"
 PACK_FILE = f"packs/{'b' * 64}/lora.safetensors"
 
 
@@ -45,6 +46,13 @@ def pack_file(data_dir: Path) -> Path:
     return path
 
 
+def card_file(data_dir: Path) -> Path:
+    path = data_dir / "images" / CARD_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"a card")
+    return path
+
+
 def test_a_backup_beside_a_running_database_comes_back_in_a_new_data_directory(folder: Path) -> None:
     first, second, backup = folder / "data", folder / "second", folder / "backup"
     backup.mkdir()
@@ -52,6 +60,7 @@ def test_a_backup_beside_a_running_database_comes_back_in_a_new_data_directory(f
         migrate(server.url)
         job_id = asyncio.run(complete_job(server.url, first))
         pack_file(first)
+        card_file(first)
         run(documented("backup"), DATA_DIR=str(first), BACKUP=str(backup))
         file = backup / "onbrand.tar"
         assert os.listdir(backup) == ["onbrand.tar"]
@@ -68,6 +77,7 @@ def test_a_backup_beside_a_running_database_comes_back_in_a_new_data_directory(f
     assert {path.name for path in folder.iterdir()} == {"data", "second", "backup"}
     assert (second / "images" / PACK_FILE).read_bytes() == b"weights"
     assert (second / "images" / rendition_key(job_id, 1, 4)).read_bytes() == WEBP
+    assert (second / "images" / CARD_FILE).read_bytes() == b"a card"
     with EmbeddedPostgres(second) as server:
         assert asyncio.run(found(server.url, second, job_id)).prompt == "a teapot"
         commands = documented("look after a restore").replace("doctor", "doctor --skip-weights --skip-gpu")

@@ -63,7 +63,7 @@ def test_a_pack_is_added_promoted_and_taken_back(run: Run, pack: BrandPack, data
         f" ({MODULE.replace('blocks.0', 'blocks.1')}), and fits the base",
     ]
     refused = said(run("promote", pack.id[:6]), 1)
-    assert refused.startswith(f"onbrand: No designer has signed off the pack {pack.id[:12]}")
+    assert refused.startswith(f"onbrand: No designer has approved the pack {pack.id[:12]}")
     assert listed(run)[SAMPLE.id]["aliases"] == ["production"]
     moved = said(run("promote", pack.id[:12], *OVERRIDE))
     assert moved == f"production is {pack.id[:12]} from now on; before it was {SAMPLE.id[:12]}\n"

@@ -61,9 +61,9 @@ async def test_a_pack_that_no_designer_approves_does_not_become_production(
     await register_packs(database, pack)
     for verdict in verdicts:
         await sign_pack(database, pack.id, verdict)
-    with pytest.raises(NotSignedOff, match=r"no command for sign-offs.*--without-sign-off") as caught:
+    with pytest.raises(NotSignedOff, match=r"onbrand review open.*--without-sign-off") as caught:
         await promote(database, pack.id)
-    assert caught.value.message.startswith("A designer has rejected" if verdicts else "No designer has signed off")
+    assert caught.value.message.startswith("Ada has rejected" if verdicts else "No designer has approved")
     assert (await aliases(database), await events(database)) == ({}, [])
 
 

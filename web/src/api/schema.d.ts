@@ -211,6 +211,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/reviews/{review_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Review
+         * @description The rule, the sixteen cards without what they show and, once this person has answered, their verdict.
+         */
+        get: operations["get_review"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reviews/{review_id}/cards/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Card
+         * @description The picture of card `n`. Its checksum is compared before the first byte is sent.
+         */
+        get: operations["get_card"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reviews/{review_id}/verdict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Give Verdict
+         * @description Store all sixteen answers of this person, once, and what follows from them. The answer has the key.
+         */
+        put: operations["give_verdict"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/config.json": {
         parameters: {
             query?: never;
@@ -276,6 +336,41 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Answer
+         * @description What a designer says of one picture.
+         * @enum {string}
+         */
+        Answer: "as_is" | "small_fix" | "no";
+        /**
+         * CardView
+         * @description A card before the verdict: nothing but its place and what was asked for.
+         */
+        CardView: {
+            /** N */
+            n: number;
+            /** Prompt */
+            prompt: string;
+            /**
+             * Picture
+             * @description the picture's address, relative to this service
+             */
+            picture: string;
+        };
+        /**
+         * ChangeView
+         * @description What to change, because of one reason.
+         */
+        ChangeView: {
+            reason: components["schemas"]["Reason"];
+            /**
+             * Count
+             * @description how many of the style's pictures have it
+             */
+            count: number;
+            /** Advice */
+            advice: string;
+        };
+        /**
          * GenerateAccepted
          * @description The job is stored and will be drawn.
          */
@@ -307,6 +402,16 @@ export interface components {
              * @constant
              */
             status: "ok";
+        };
+        /**
+         * IntervalView
+         * @description The 95 % interval of the share of usable pictures, by Wilson.
+         */
+        IntervalView: {
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
         };
         /**
          * JobError
@@ -382,6 +487,12 @@ export interface components {
             pack: components["schemas"]["PackView"] | null;
         };
         /**
+         * Kind
+         * @description What a card shows. Together they are the key, which nobody gets before their own verdict.
+         * @enum {string}
+         */
+        Kind: "pack" | "original" | "base";
+        /**
          * KnownView
          * @description The limits of a small model. Whoever shows them compares a prompt with them before it is sent.
          */
@@ -422,7 +533,20 @@ export interface components {
             is_ready: boolean;
             /** @description null until a job has been measured */
             usual_seconds: components["schemas"]["UsualSeconds"] | null;
+            /**
+             * May Review
+             * @description whether this person may review styles
+             */
+            may_review: boolean;
+            /** @description null unless the latest change of the style was a rejection */
+            taken_back: components["schemas"]["TakenBackView"] | null;
         };
+        /**
+         * Outcome
+         * @description What follows from a verdict. It decides nothing if the reviewer's answers can't be told from chance.
+         * @enum {string}
+         */
+        Outcome: "approved" | "rejected" | "undecided";
         /**
          * PackView
          * @description The brand pack the job ran on.
@@ -524,6 +648,12 @@ export interface components {
             workers: number;
         };
         /**
+         * Reason
+         * @description Why a picture isn't used as it is.
+         * @enum {string}
+         */
+        Reason: "colour" | "line" | "shading" | "background" | "composition" | "wrong_object" | "artefact" | "copy";
+        /**
          * Refusal
          * @description Why a signed-in person may not generate.
          */
@@ -534,6 +664,65 @@ export interface components {
             title: string;
             /** Detail */
             detail: string;
+        };
+        /**
+         * RevealedCard
+         * @description A card after the verdict.
+         */
+        RevealedCard: {
+            /** N */
+            n: number;
+            /** @description pack: drawn in the style; original: the studio's own; base: drawn without the style */
+            kind: components["schemas"]["Kind"];
+            /** Prompt */
+            prompt: string;
+            /** Picture */
+            picture: string;
+            /**
+             * Seed
+             * @description null for an original
+             */
+            seed: number | null;
+            answer: components["schemas"]["Answer"];
+            /** Reasons */
+            reasons: components["schemas"]["Reason"][];
+        };
+        /**
+         * ReviewView
+         * @description A review, as somebody who may review sees it.
+         */
+        ReviewView: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Pack Id */
+            pack_id: string;
+            /** Pack Name */
+            pack_name: string;
+            /** Pack Version */
+            pack_version: string;
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            /**
+             * Rule
+             * @description the rule that decides, as sentences
+             */
+            rule: string[];
+            /**
+             * Samples
+             * @description how many of the cards are of the style
+             * @example 10
+             */
+            samples: number;
+            /** Cards */
+            cards: components["schemas"]["CardView"][];
+            /** @description null until this person has answered */
+            verdict: components["schemas"]["VerdictView"] | null;
         };
         /**
          * SignInConfig
@@ -592,6 +781,33 @@ export interface components {
              * @description prompts that this style draws well
              */
             examples: string[];
+            /**
+             * Signed By
+             * @description the designer who approved it or, if it isn't `reviewed`, rejected it; null if nobody did either
+             */
+            signed_by: string | null;
+            /** Signed At */
+            signed_at: string | null;
+        };
+        /**
+         * TakenBackView
+         * @description The style that a designer rejected while it was live. The style before it is live again.
+         */
+        TakenBackView: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: string;
+            /**
+             * By
+             * @description the designer
+             */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
         };
         /**
          * ThingView
@@ -615,6 +831,40 @@ export interface components {
             typical: number;
             /** Slow */
             slow: number;
+        };
+        /**
+         * VerdictView
+         * @description What the reviewer answered, what follows from it, and what was on the cards.
+         */
+        VerdictView: {
+            outcome: components["schemas"]["Outcome"];
+            /** Reviewer */
+            reviewer: string;
+            /**
+             * Given At
+             * Format: date-time
+             */
+            given_at: string;
+            /**
+             * Usable
+             * @description of the style's ten pictures
+             */
+            usable: number;
+            interval: components["schemas"]["IntervalView"];
+            /**
+             * Why
+             * @description each part of the rule with what was found, as sentences
+             */
+            why: string[];
+            /**
+             * Took Back
+             * @description whether this style was live and the one before is live again
+             */
+            took_back: boolean;
+            /** Changes */
+            changes: components["schemas"]["ChangeView"][];
+            /** Cards */
+            cards: components["schemas"]["RevealedCard"][];
         };
         /**
          * GenerateRequest
@@ -644,6 +894,23 @@ export interface components {
              * @default null
              */
             comment: string | null;
+        };
+        /**
+         * CardAnswerBody
+         * @description What the reviewer says of one card.
+         */
+        CardAnswerBody: {
+            answer: components["schemas"]["Answer"];
+            /** Reasons */
+            reasons: components["schemas"]["Reason"][];
+        };
+        /**
+         * VerdictRequest
+         * @description All answers of a reviewer, in the order of the cards. They are stored once, all together.
+         */
+        VerdictRequest: {
+            /** Answers */
+            answers: components["schemas"]["CardAnswerBody"][];
         };
         /**
          * Problem
@@ -2013,6 +2280,393 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_review: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                review_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewView"];
+                };
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_card: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-none-match"?: string | null;
+            };
+            path: {
+                review_id: string;
+                /** @description 1 to 16 */
+                n: "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "10" | "11" | "12" | "13" | "14" | "15" | "16";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The PNG */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                };
+            };
+            /** @description Unchanged */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    give_verdict: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                review_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerdictRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerdictView"];
+                };
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,5 +1,5 @@
 /** Signing in, being refused, and signing out. */
-import { screen, waitFor } from '@testing-library/react';
+import { screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { liveUrls } from '../test/object-urls';
 import { FakeOnbrand, MEMBER, PAGE_CONFIG, problem } from '../test/fake-onbrand';
@@ -61,10 +61,40 @@ test('without its configuration the page says that Onbrand cannot be reached', a
 });
 
 test('the header shows the current style, and whether it has been reviewed', async () => {
-  onbrand.me = { ...MEMBER, style: { name: 'Sample brand', version: '1', reviewed: false, examples: [] } };
+  const style = { name: 'Sample brand', version: '1', reviewed: false, examples: [], signed_by: null, signed_at: null };
+  onbrand.me = { ...MEMBER, style };
   await renderApp();
   expect(await screen.findByText('Sample brand v1')).toBeInTheDocument();
   expect(screen.getByText(/^not reviewed/)).toBeInTheDocument();
+});
+
+test('the header says who approved the style and when, or who rejected it', async () => {
+  const { unmount } = await renderApp();
+  expect(await screen.findByText('House style v3')).toBeInTheDocument();
+  expect(screen.getByText('approved 12 Jan by Mio Ito')).toBeInTheDocument();
+  unmount();
+  onbrand.me = { ...MEMBER, style: MEMBER.style && { ...MEMBER.style, reviewed: false } };
+  await renderApp();
+  const note = await screen.findByText(/^rejected/);
+  expect(note).toHaveTextContent('Mio Ito rejected this version of the style on 12 Jan.');
+});
+
+test('a style that was taken back is told until the notice is closed', async () => {
+  onbrand.me = {
+    ...MEMBER,
+    taken_back: { name: 'House style', version: '4', by: 'Mio Ito', at: '2026-01-20T09:00:00Z' },
+  };
+  const { user, unmount } = await renderApp();
+  const notice = await screen.findByRole('complementary', { name: 'Change of style' });
+  const told = 'Mio Ito rejected House style v4 on 20 Jan, so the style before it is used again.';
+  expect(notice).toHaveTextContent(told);
+  await expectAnnounced(told);
+  await user.click(within(notice).getByRole('button', { name: 'Close' }));
+  expect(notice).not.toBeInTheDocument();
+  unmount();
+  await renderApp();
+  expect(await promptField()).toBeInTheDocument();
+  expect(screen.queryByRole('complementary', { name: 'Change of style' })).not.toBeInTheDocument();
 });
 
 test('a person outside the group sees the reason and a text to send, and no composer', async () => {

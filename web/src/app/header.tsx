@@ -2,6 +2,7 @@
 import { VisuallyHidden } from '@radix-ui/react-visually-hidden';
 import type { Style } from '../api/get-me';
 import type { Session } from '../auth/session';
+import { formatDay } from '../ui/dates';
 import { Mark } from '../ui/icons';
 import { strings } from '../ui/strings';
 import { AccountMenu } from './account-menu';
@@ -22,17 +23,32 @@ export function Header({ style, account, version, onSignOut }: HeaderProps) {
           <Mark />
           {strings.product}
         </span>
-        {style && (
-          <p className={styles['style']}>
-            <span className={styles['name']}>{strings.style.live(style.name, style.version)}</span>
-            <span className={styles['note']} title={style.reviewed ? undefined : strings.style.notReviewedWhy}>
-              {style.reviewed ? strings.style.approved : strings.style.notReviewed}
-              {!style.reviewed && <VisuallyHidden>. {strings.style.notReviewedWhy}</VisuallyHidden>}
-            </span>
-          </p>
-        )}
+        {style && <LiveStyle style={style} />}
         {account && <AccountMenu account={account} version={version} onSignOut={onSignOut} />}
       </div>
     </header>
   );
+}
+
+function LiveStyle({ style }: { style: Style }) {
+  const { note, why } = signOff(style);
+  return (
+    <p className={styles['style']}>
+      <span className={styles['name']}>{strings.style.live(style.name, style.version)}</span>
+      <span className={styles['note']} title={why ?? note}>
+        {note}
+        {why !== null && <VisuallyHidden>. {why}</VisuallyHidden>}
+      </span>
+    </p>
+  );
+}
+
+/** What a designer said of the style, in a few words; `why` explains what isn't approved. */
+function signOff({ reviewed, signed_by: by, signed_at: at }: Style): { note: string; why: string | null } {
+  const text = strings.style;
+  if (by === null || at === null) return { note: text.notReviewed, why: text.notReviewedWhy };
+  const day = formatDay(at);
+  return reviewed
+    ? { note: text.approved(day, by), why: null }
+    : { note: text.rejected, why: text.rejectedWhy(day, by) };
 }

@@ -15,8 +15,11 @@ import { Header } from './header';
 import { NoticePage } from './notice-page';
 import { createQueryClient } from './query-client';
 import { RefusedPage } from './refused-page';
+import { ReviewRoom } from './review-room';
 import { SigningIn } from './signing-in';
 import { SigningOut } from './signing-out';
+import { StyleNotice } from './style-notice';
+import { wantedReview } from './wanted-review';
 
 /** How often to ask for the current style, whether a worker is ready, and how long drawing usually takes. */
 const POLL_MS = 30_000;
@@ -86,11 +89,17 @@ function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () 
     );
   }
   if (me.refusal !== null) return <RefusedPage session={session} refusal={me.refusal} onSignOut={onSignOut} />;
+  const review = wantedReview();
   return (
     <>
       <Header style={me.style} account={session.account} version={config.version} onSignOut={onSignOut} />
       <ConnectionBanner />
-      <GeneratePage accountId={session.account.id} me={me} retentionHours={config.retention_hours} />
+      <StyleNotice takenBack={me.taken_back} />
+      {review === null ? (
+        <GeneratePage accountId={session.account.id} me={me} retentionHours={config.retention_hours} />
+      ) : (
+        <ReviewRoom reviewId={review} accountId={session.account.id} />
+      )}
     </>
   );
 }

@@ -16,7 +16,7 @@ import styles from './lightbox.module.css';
 import { LightboxDetails } from './lightbox-details';
 import { LightboxPicture, pan } from './lightbox-picture';
 import { useSavePicture } from '../saving/use-save-picture';
-import { useShortcuts } from './use-shortcuts';
+import { useShortcuts } from '../ui/use-shortcuts';
 import { useModal } from './use-modal';
 
 const text = strings.lightbox;

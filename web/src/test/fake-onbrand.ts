@@ -31,9 +31,18 @@ export const MEMBER: Me = {
   username: 'member@studio.example',
   may_generate: true,
   refusal: null,
-  style: { name: 'House style', version: 'v3', reviewed: true, examples: ['A red backpack', 'An umbrella'] },
+  style: {
+    name: 'House style',
+    version: 'v3',
+    reviewed: true,
+    examples: ['A red backpack', 'An umbrella'],
+    signed_by: 'Mio Ito',
+    signed_at: '2026-01-12T09:00:00Z',
+  },
   is_ready: true,
   usual_seconds: { typical: 8, slow: 12 },
+  may_review: false,
+  taken_back: null,
 };
 
 export const NO_PROGRESS: Job['progress'] = {

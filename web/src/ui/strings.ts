@@ -54,7 +54,12 @@ export const strings = {
 
   style: {
     live: (name: string, version: string) => `${name} ${/^\d/.test(version) ? 'v' : ''}${version}`,
-    approved: 'approved',
+    approved: (day: string, by: string) => `approved ${day} by ${by}`,
+    rejected: 'rejected',
+    rejectedWhy: (day: string, by: string) => `${by} rejected this version of the style on ${day}.`,
+    takenBackLabel: 'Change of style',
+    takenBack: (style: string, day: string, by: string) =>
+      `${by} rejected ${style} on ${day}, so the style before it is used again.`,
     notReviewed: 'not reviewed',
     notReviewedWhy: 'No designer has approved this version of the style yet.',
   },
@@ -71,6 +76,7 @@ export const strings = {
     } as Record<string, string>,
     copy: 'Copy request text',
     otherAccount: 'Use another account',
+    home: 'Back to Onbrand',
   },
 
   connection: {

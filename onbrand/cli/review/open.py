@@ -1,0 +1,191 @@
+"""`onbrand review open`: draws what a designer judges, deals it as sixteen cards, and prints the link."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID, uuid4
+
+import typer
+
+from onbrand.cli.long_work import Telling
+from onbrand.cli.output import AsJson, silence_logs
+from onbrand.cli.pack.database import pack_transaction, user
+from onbrand.cli.pack.options import PackId
+from onbrand.cli.review.link import link
+from onbrand.config import Settings, load_settings
+from onbrand.errors import OriginalsRefused
+
+if TYPE_CHECKING:
+    from onbrand.packs.manifest import BrandPack
+    from onbrand.reviews.dealing import Face
+    from onbrand.reviews.prompts import Drawn
+
+_KEPT_UNOPENED = timedelta(days=1)  # pictures of a review that was killed before it was opened
+Tell = Callable[[str, int, int], None]
+
+
+def open_command(
+    pack: PackId,
+    originals: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="At least three of the brand's own illustrations with captions, which the pack was not trained on.",
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Draw ten pictures with a pack and three without, mix them with three originals, and print a reviewer's link."""
+    from onbrand.local.database_url import url_for_command
+
+    silence_logs()
+    settings = load_settings()
+    with Telling() as tell:
+        opened = open_review(settings, url_for_command(settings), pack, originals, tell)
+    if as_json:
+        typer.echo(json.dumps({"review": str(opened.id), "pack": opened.pack_id, "link": opened.link}))
+    else:
+        typer.echo(f"Sixteen cards of {opened.name} are ready. Send this link to a person with the reviewer role:")
+        typer.echo(opened.link)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A review that waits for its reviewers."""
+
+    id: UUID
+    pack_id: str
+    name: str  # of the pack, with its version
+    link: str
+
+
+def open_review(settings: Settings, database_url: str, beginning: str, originals: Path, tell: Tell) -> Opened:
+    """Draw, deal and open a review. After an error there is none.
+
+    Raises:
+        PackNotFound, PackUnfit, WeightsMissing, WeightsUnusable, NotEnoughMemory, PrecisionUnsupported: the pack or the
+            model cannot be loaded.
+        DatasetRefused, OriginalsRefused: the folder of originals cannot be used.
+        ManifestInvalid: the pack's own list of prompts is damaged.
+        DatabaseNotReady, DatabaseUnavailable: as for `database.pack_transaction`.
+        ObjectStoreRefused, ObjectStoreUnreachable, ImageStoreUnavailable: the object store does not take the pictures.
+    """
+    from onbrand.packs.store import PackStore
+    from onbrand.reviews.prompts import base_prompts
+
+    chance = SystemRandom()
+    tell("Looking at the pack and the originals", 0, 0)
+    asyncio.run(_require_places(settings, database_url))  # before minutes are spent on drawing
+    store = PackStore.open(settings)
+    pack = store.fetch(store.find(beginning).id)
+    own = _originals(originals, chance)
+    samples = _samples(pack)
+    bases = base_prompts([one.prompt for one in samples], chance)
+    faces = [*own, *_draw(settings, pack, samples, bases, tell)]
+    tell("Storing the cards", 0, 0)
+    review_id = uuid4()
+    asyncio.run(_open(settings, database_url, pack, review_id, faces, chance))
+    manifest = pack.manifest
+    return Opened(review_id, pack.id, f"{manifest.name}, version {manifest.version},", link(settings, review_id))
+
+
+async def _require_places(settings: Settings, database_url: str) -> None:
+    from onbrand.images.store import ImageStore
+    from onbrand.reviews import records
+    from onbrand.reviews.pictures import CardStore
+
+    async with pack_transaction(database_url) as connection:
+        opened = await records.all_ids(connection)
+    await ImageStore.open(settings).check()
+    await CardStore.open(settings).sweep(opened, _KEPT_UNOPENED)
+
+
+def _originals(folder: Path, chance: Random) -> list[Face]:
+    """Three illustrations of the folder, chosen by chance.
+
+    Raises:
+        DatasetRefused: a file of the folder is not a picture with a caption that can be used.
+        OriginalsRefused: there are fewer than three.
+    """
+    from onbrand.dataset.reader import read_dataset
+    from onbrand.reviews.dealing import Face
+    from onbrand.reviews.models import ORIGINALS, Kind
+
+    found = read_dataset(folder).illustrations
+    if len({one.digest for one in found}) < ORIGINALS:
+        raise OriginalsRefused(
+            f"The folder of originals has {len(found)} pictures, and a review needs {ORIGINALS} different ones that the"
+            " pack was not trained on. Add the missing ones, each with a caption in a .txt file of the same name."
+        )
+    distinct = list({one.digest: one for one in found}.values())
+    return [
+        Face(Kind.ORIGINAL, one.caption, None, one.name, one.pixels().tobytes())
+        for one in chance.sample(distinct, ORIGINALS)
+    ]
+
+
+def _samples(pack: BrandPack) -> tuple[Drawn, ...]:
+    """The ten prompts and seeds that the pack carries, or those that every pack without gets."""
+    from onbrand.reviews.prompts import DEFAULT_SAMPLES, SAMPLES_FILE, parse_samples
+
+    if SAMPLES_FILE not in {file.path for file in pack.manifest.files}:
+        return DEFAULT_SAMPLES
+    return parse_samples(pack.path(SAMPLES_FILE).read_bytes())
+
+
+def _draw(
+    settings: Settings, pack: BrandPack, samples: Sequence[Drawn], bases: Sequence[Drawn], tell: Tell
+) -> Iterator[Face]:
+    """The pictures of the pack, then those of the bare base. One model is in memory at a time."""
+    tell("Loading the model", 0, 0)
+    from onbrand.hidream.load import load_pipeline  # takes seconds
+    from onbrand.packs.base import configured_base
+    from onbrand.reviews.dealing import Face
+    from onbrand.reviews.models import Kind
+    from onbrand.storage.files import derived_folder
+
+    count, done = len(samples) + len(bases), 0
+    for kind, wanted in ((Kind.PACK, samples), (Kind.BASE, bases)):
+        pipeline = load_pipeline(
+            configured_base(settings),
+            pack,
+            precision=settings.precision,
+            prepared_folder=derived_folder(settings),
+            cache=settings.data_dir / "cache",
+            with_lora=kind is Kind.PACK,
+        )
+        for one in wanted:
+            tell("Drawing", done, count)
+            pixels = pipeline.draw(one.prompt, [one.seed], lambda _: None, lambda: False).pixels
+            yield Face(kind, one.prompt, one.seed, None, pixels[0].tobytes())
+            done += 1
+        del pipeline
+        gc.collect()  # a transformer with offloaded blocks is a reference cycle
+    tell("Drawing", done, count)
+
+
+async def _open(
+    settings: Settings, database_url: str, pack: BrandPack, review_id: UUID, faces: Sequence[Face], chance: Random
+) -> None:
+    from onbrand.packs import promotion
+    from onbrand.reviews import records
+    from onbrand.reviews.dealing import deal, discard
+    from onbrand.reviews.pictures import CardStore
+
+    store = CardStore.open(settings)
+    cards = await deal(store, review_id, faces, chance)
+    try:
+        async with pack_transaction(database_url) as connection:
+            await promotion.register(connection, pack.id, pack.manifest, by=user())
+            await records.open_review(connection, review_id, pack.id, user(), cards)
+    except BaseException:
+        await discard(store, review_id)
+        raise

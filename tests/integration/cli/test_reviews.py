@@ -1,0 +1,152 @@
+"""`onbrand review …` as an operator uses it, with the real mini model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from onbrand.config import LOCAL_TENANT_ID
+from onbrand.database.pool import Database
+from onbrand.images.png import decode
+from onbrand.jobs.models import Owner
+from onbrand.reviews import records
+from onbrand.reviews.models import Kind, Outcome
+from onbrand.reviews.pictures import CardStore
+from onbrand.storage.object_store import open_storage
+from tests.packs import SAMPLE, make_pack
+from tests.reviews import AS_IS, COPY, answers, open_review
+from tests.system import onbrand
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(database_url: str, tmp_path: Path) -> Run:
+    """`onbrand review` with a database and a data directory of its own."""
+
+    def run(*arguments: str, **settings: str) -> CompletedProcess[str]:
+        settings = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path / "data")} | settings
+        return onbrand("review", *arguments, **settings)
+
+    return run
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Path:
+    """Four illustrations with captions, of which a review takes three."""
+    folder = tmp_path / "originals"
+    folder.mkdir()
+    for n, colour in enumerate(("#d0503c", "#3c6ad0", "#3ca05a", "#c8a020"), start=1):
+        picture = Image.new("RGB", (1200, 1200), "#f6efe2")
+        ImageDraw.Draw(picture).ellipse((200 + 50 * n, 250, 900, 950), fill=colour, outline="#222244", width=24)
+        picture.save(folder / f"shape {n}.png")
+        (folder / f"shape {n}.txt").write_text(f"a round stone, number {n}")
+    return folder
+
+
+def ground_of(png: bytes) -> np.ndarray:
+    """The mean colour of a picture's four corners."""
+    pixels = decode(png).astype(float)
+    corners = [pixels[:64, :64], pixels[:64, -64:], pixels[-64:, :64], pixels[-64:, -64:]]
+    mean: np.ndarray = np.concatenate(corners).reshape(-1, 3).mean(axis=0)
+    return mean
+
+
+async def test_sixteen_cards_are_drawn_dealt_answered_and_shown(
+    run: Run, database: Database, originals: Path, tmp_path: Path
+) -> None:
+    opened = run("open", SAMPLE.id[:12], "--originals", str(originals), "--json", PORT="8123")
+    assert opened.returncode == 0, opened.stderr
+    told = json.loads(opened.stdout)
+    assert told["pack"] == SAMPLE.id
+    assert told["link"] == f"http://localhost:8123/?review={told['review']}"
+    folder = tmp_path / "data" / "images" / "reviews" / told["review"]
+    files = sorted(folder.iterdir(), key=lambda path: int(path.stem))
+    assert [path.name for path in files] == [f"{n}.png" for n in range(1, 17)]
+    pngs = [path.read_bytes() for path in files]
+    assert len({len(png) for png in pngs}) == 1
+    assert len({decode(png).tobytes() for png in pngs}) == 16
+    assert len({png[:43] for png in pngs}) == 1
+    stored = [path.stat().st_mtime_ns for path in files]
+    assert stored == sorted(stored)  # in the order of the cards, so that no time tells what was drawn when
+
+    async with database.transaction() as connection:
+        (review,) = await records.of_pack(connection, SAMPLE.id)
+        kinds = [card.kind for card in review.cards]
+        assert sorted(kinds) == [Kind.BASE] * 3 + [Kind.ORIGINAL] * 3 + [Kind.PACK] * 10
+        assert kinds != sorted(kinds)
+        by_kind = {kind: [card.n for card in review.cards if card.kind is kind] for kind in Kind}
+        assert "round stone" in review.cards[by_kind[Kind.ORIGINAL][0] - 1].prompt
+        cursor = await connection.execute("select count(*) as packs from brand_pack")
+        assert await cursor.fetchall() == [{"packs": 1}]
+    grounds = {kind: [ground_of(pngs[n - 1]) for n in numbers] for kind, numbers in by_kind.items()}
+    brand = np.median(grounds[Kind.PACK], axis=0)
+    distances = {kind: [float(np.abs(one - brand).sum()) for one in found] for kind, found in grounds.items()}
+    assert float(np.median(distances[Kind.BASE])) > 3 * float(np.median(distances[Kind.PACK])), distances
+
+    waiting = run("show", SAMPLE.id[:12], PORT="8123")
+    assert f"Nobody has answered it yet: {told['link']}" in waiting.stdout
+    async with database.transaction() as connection:
+        given = answers(review.cards, pack=[COPY, COPY, *[AS_IS] * 8])
+        await records.give_verdict(connection, review, Owner(LOCAL_TENANT_ID, review.id), "Ada", given)
+    shown = run("show", SAMPLE.id[:12]).stdout
+    assert "Rejected by Ada, 20" in shown
+    assert "between 49 and 94 in 100" in shown
+    assert "2× copy: The training went on too long" in shown
+    document = json.loads(run("show", SAMPLE.id, "--json").stdout)
+    (verdict,) = document["reviews"][0]["verdicts"]
+    assert (verdict["outcome"], verdict["usable"], verdict["user_id"]) == ("rejected", 8, str(review.id))
+    assert [card["kind"] for card in verdict["cards"]] == kinds
+
+
+def test_without_three_originals_nothing_is_drawn(run: Run, originals: Path, tmp_path: Path) -> None:
+    for n in (1, 2):
+        for ending in ("png", "txt"):
+            (originals / f"shape {n}.{ending}").unlink()
+    refused = run("open", SAMPLE.id, "--originals", str(originals))
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("onbrand: The folder of originals has 2 pictures, and a review")
+    (originals / "shape 3.txt").unlink()
+    refused = run("open", SAMPLE.id, "--originals", str(originals))
+    assert refused.returncode == 1
+    assert "shape 3" in refused.stderr
+    assert not (tmp_path / "data" / "images" / "reviews").exists()
+
+
+def test_a_pack_that_nobody_has_reviewed_says_how_to_begin(run: Run) -> None:
+    assert "onbrand review open" in run("show", SAMPLE.id[:12]).stdout
+    assert json.loads(run("show", SAMPLE.id, "--json").stdout) == {"pack": SAMPLE.id, "reviews": []}
+    assert run("show", "abcdef").returncode == 78
+
+
+@pytest.mark.parametrize("harm", ["altered", "removed"])
+async def test_a_pack_that_is_harmed_under_its_review_is_judged_and_not_promoted(
+    run: Run, database: Database, database_url: str, tmp_path: Path, harm: str
+) -> None:
+    """The verdict is about the id. A promotion reads every byte of the pack again."""
+    pack, settings = make_pack(tmp_path / "pack"), {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path / "data")}
+    assert onbrand("pack", "add", str(pack.directory), **settings).returncode == 0
+    store = CardStore(open_storage(tmp_path / "data" / "images"))
+    review_id = await open_review(store, database, pack)
+    stored = tmp_path / "data" / "images" / "packs" / pack.id
+    if harm == "removed":
+        shutil.rmtree(stored)
+    else:
+        lora = stored / "lora.safetensors"
+        lora.write_bytes(b"\0" + lora.read_bytes()[1:])
+    async with database.transaction() as connection:
+        review = await records.find(connection, review_id)
+        owner = Owner(LOCAL_TENANT_ID, review_id)
+        given = await records.give_verdict(connection, review, owner, "Ada", answers(review.cards))
+    assert given.verdict.outcome is Outcome.APPROVED
+    refused = onbrand("pack", "promote", pack.id, **settings)
+    assert refused.returncode == 78
+    assert ("is damaged" if harm == "altered" else "No pack has an id") in refused.stderr
+    assert "Approved by Ada" in run("show", pack.id).stdout
