@@ -20,7 +20,8 @@ from onbrand.config import REPOSITORY
 from onbrand.local.postgres import EmbeddedPostgres
 from tests.e2e.browser import ARGUMENTS, find_browser
 from tests.e2e.contact_sheet import make_sheet
-from tests.e2e.scenes import SCENES, Scene
+from tests.e2e.review_scenes import ALL_SCENES
+from tests.e2e.scenes import Scene
 from tests.e2e.screen import COMPUTER, SIZES, Screen
 from tests.e2e.stage import new_database, open_stage
 
@@ -32,7 +33,7 @@ _README = ("complete", "light", COMPUTER)
 
 def main() -> int:
     """Take the screenshots; 1 and a sentence when something to take them of is missing."""
-    names = [scene.name for scene in SCENES]
+    names = [scene.name for scene in ALL_SCENES]
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.screenshots", description=__doc__)
     parser.add_argument("states", nargs="*", metavar="STATE", help=f"only these: {', '.join(names)}")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "screenshots", help="where each goes")
@@ -41,7 +42,7 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := set(given.states) - set(names):
         parser.error(f"there is no state {min(unknown)}; there are {', '.join(names)}")
-    wanted = [scene for scene in SCENES if not given.states or scene.name in given.states]
+    wanted = [scene for scene in ALL_SCENES if not given.states or scene.name in given.states]
     if not (given.page / "index.html").is_file():
         sys.stderr.write("The page isn't built. Run: make check\n")
         return 1

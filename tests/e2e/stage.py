@@ -65,7 +65,7 @@ class Stage:
 
     def execute(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Run one statement; the rows it returns."""
-        return self._do(self.service.execute(sql, *values))
+        return self.do(self.service.execute(sql, *values))
 
     @property
     def member(self) -> Owner:
@@ -92,7 +92,7 @@ class Stage:
                 )
                 return submitted.job_id
 
-        return self._do(submit())
+        return self.do(submit())
 
     def announce(self, state: Literal["loading", "ready"]) -> None:
         """A worker is there; it need not be heard of again."""
@@ -103,7 +103,7 @@ class Stage:
                 await workers.announce(connection, "stage", state, _PACK, examples)
                 await connection.execute("update worker set seen_at = now() + interval '1 day'")
 
-        self._do(announce())
+        self.do(announce())
 
     def measure(self) -> None:
         """Others' runs and loads have been measured: from here on the page can say how long it takes."""
@@ -136,7 +136,7 @@ class Stage:
             assert held is not None
             return held
 
-        return self._do(claim())
+        return self.do(claim())
 
     def report(self, held: Claim, step: int, previews: tuple[bytes, ...] = ()) -> None:
         """So many steps are drawn."""
@@ -146,7 +146,7 @@ class Stage:
                 progress = Progress(Phase.DRAWING, step, STEPS, previews)
                 assert await attempts.record_progress(connection, held, progress, lease_seconds=_LEASE_SECONDS)
 
-        self._do(report())
+        self.do(report())
 
     def publish(self, held: Claim, drawn: Drawn, *, prompt_ignored: int = 0) -> None:
         """Store four pictures and make them the job's result."""
@@ -162,7 +162,7 @@ class Stage:
                     connection, held, stored, prompt_ignored=prompt_ignored, retention_hours=720
                 )
 
-        self._do(publish())
+        self.do(publish())
 
     def fail(self, held: Claim, failure: type[JobFailure]) -> None:
         """The attempt ends badly, and it was the last."""
@@ -171,7 +171,7 @@ class Stage:
             async with self.service.transaction() as connection:
                 assert await attempts.end_attempt(connection, held, failure, _FIRST_FAILURE_IS_FINAL) == "failed"
 
-        self._do(fail())
+        self.do(fail())
 
     def wait_in_vain(self, job_id: UUID) -> None:
         """No worker took the job in time."""
@@ -204,13 +204,14 @@ class Stage:
                 await sweep_jobs(connection, Rules.of(self.service.settings))
 
         def is_failed() -> bool:
-            self._do(sweep())
+            self.do(sweep())
             status: str = self.execute("select status from job where id = %s", job_id)[0]["status"]
             return status == "failed"
 
         wait_until(is_failed, _ACTION_SECONDS)
 
-    def _do(self, action: Coroutine[Any, Any, Answer]) -> Answer:
+    def do(self, action: Coroutine[Any, Any, Answer]) -> Answer:
+        """Run this in the stage's own event loop: Playwright has the one of this thread."""
         return asyncio.run_coroutine_threadsafe(action, self._loop).result(_ACTION_SECONDS)
 
 

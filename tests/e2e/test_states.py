@@ -9,7 +9,8 @@ from playwright.sync_api import Browser
 
 from tests.e2e.axe import violations
 from tests.e2e.conftest import StageOpener, new_context
-from tests.e2e.scenes import SCENES, Scene
+from tests.e2e.review_scenes import ALL_SCENES
+from tests.e2e.scenes import Scene
 from tests.e2e.screen import COMPUTER, PHONE, Screen
 
 # What can be pressed or typed into; a label is part of its field's target.
@@ -23,7 +24,7 @@ _SMALL_TARGETS = """(least) => {
 }"""
 
 
-@pytest.fixture(scope="module", params=SCENES, ids=lambda scene: scene.name)
+@pytest.fixture(scope="module", params=ALL_SCENES, ids=lambda scene: scene.name)
 def shown(request: pytest.FixtureRequest, browser: Browser, new_stage: StageOpener) -> Iterator[Screen]:
     """The page in one state, set up once for all tests that look at it."""
     scene: Scene = request.param
