@@ -103,7 +103,7 @@ def test_a_rejection_takes_the_live_style_back_and_everybody_is_told(
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="You're signed out")).to_be_visible()
     sign_in(page)
-    notice = page.get_by_role("complementary", name="Change of style")
+    notice = page.get_by_role("complementary", name="Harbour v4")
     expect(notice).to_contain_text("Designer rejected Harbour v4")
     notice.get_by_role("button", name="Close").click()
     expect(notice).to_have_count(0)
@@ -114,7 +114,7 @@ def test_a_member_who_may_not_review_is_told_so_and_finds_the_way_back(stage_pag
     review = open_review(stage)
     follow_link(stage_page, review.id, "Studio member")
     expect(stage_page.get_by_role("heading", name="Only for reviewers")).to_be_visible()
-    stage_page.get_by_role("link", name="Back to Onbrand").click()
+    stage_page.get_by_role("link", name="Onbrand").click()
     expect(prompt_field(stage_page)).to_be_visible()
 
 

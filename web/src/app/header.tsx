@@ -43,12 +43,9 @@ function LiveStyle({ style }: { style: Style }) {
   );
 }
 
-/** What a designer said of the style, in a few words; `why` explains what isn't approved. */
+/** What a designer said of the style, in a few words; `why` explains what nobody has reviewed. */
 function signOff({ reviewed, signed_by: by, signed_at: at }: Style): { note: string; why: string | null } {
   const text = strings.style;
   if (by === null || at === null) return { note: text.notReviewed, why: text.notReviewedWhy };
-  const day = formatDay(at);
-  return reviewed
-    ? { note: text.approved(day, by), why: null }
-    : { note: text.rejected, why: text.rejectedWhy(day, by) };
+  return { note: text.signed(reviewed, formatDay(at), by), why: null };
 }

@@ -30,7 +30,7 @@ export function RefusedPage({ session, refusal, onSignOut }: RefusedPageProps) {
           <CopyText look="primary" text={request} label={text.copy} />
           <Button onClick={session.useAnotherAccount}>{text.otherAccount}</Button>
         </div>
-        {refusal.code === 'not_reviewer' && <a href="/">{text.home}</a>}
+        {refusal.code === 'not_reviewer' && <a href="/">{strings.product}</a>}
       </main>
     </>
   );

@@ -25,7 +25,7 @@ export function StyleNotice({ takenBack }: { takenBack: Me['taken_back'] }) {
     setClosed(at);
   }
   return (
-    <aside className={styles['banner']} aria-label={strings.style.takenBackLabel}>
+    <aside className={styles['banner']} aria-label={styleName(takenBack)}>
       <span>{text}</span>
       <Button look="quiet" onClick={() => close(takenBack.at)}>
         {strings.close}
@@ -34,6 +34,12 @@ export function StyleNotice({ takenBack }: { takenBack: Me['taken_back'] }) {
   );
 }
 
-function sentence({ name, version, by, at }: NonNullable<Me['taken_back']>): string {
-  return strings.style.takenBack(strings.style.live(name, version), formatDay(at), by);
+type TakenBack = NonNullable<Me['taken_back']>;
+
+function styleName({ name, version }: TakenBack): string {
+  return strings.style.live(name, version);
+}
+
+function sentence(takenBack: TakenBack): string {
+  return strings.style.takenBack(styleName(takenBack), formatDay(takenBack.at), takenBack.by);
 }

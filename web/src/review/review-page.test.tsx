@@ -187,7 +187,7 @@ test('somebody without the reviewer role is told whom to ask', async () => {
   server.use(http.get(`${REVIEWS}/${ID}`, () => problem(403, 'not_reviewer', 'Only for reviewers')));
   await renderApp();
   expect(await screen.findByRole('heading', { name: 'Only for reviewers' })).toBeInTheDocument();
-  await waitFor(() => expect(screen.getByRole('link', { name: 'Back to Onbrand' })).toBeInTheDocument());
+  await waitFor(() => expect(screen.getByRole('link', { name: 'Onbrand' })).toHaveAttribute('href', '/'));
 });
 
 test('an address that names no review shows the main page', async () => {

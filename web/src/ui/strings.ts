@@ -54,10 +54,7 @@ export const strings = {
 
   style: {
     live: (name: string, version: string) => `${name} ${/^\d/.test(version) ? 'v' : ''}${version}`,
-    approved: (day: string, by: string) => `approved ${day} by ${by}`,
-    rejected: 'rejected',
-    rejectedWhy: (day: string, by: string) => `${by} rejected this version of the style on ${day}.`,
-    takenBackLabel: 'Change of style',
+    signed: (isApproved: boolean, day: string, by: string) => `${isApproved ? 'approved' : 'rejected'} ${day} by ${by}`,
     takenBack: (style: string, day: string, by: string) =>
       `${by} rejected ${style} on ${day}, so the style before it is used again.`,
     notReviewed: 'not reviewed',
@@ -76,7 +73,6 @@ export const strings = {
     } as Record<string, string>,
     copy: 'Copy request text',
     otherAccount: 'Use another account',
-    home: 'Back to Onbrand',
   },
 
   connection: {
