@@ -3,7 +3,7 @@ import { screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { passTime, settle } from '../test/clock';
 import { liveUrls } from '../test/object-urls';
-import { FakeOnbrand, pictureBytes } from '../test/fake-onbrand';
+import { FakeOnbrand, renditionBytes } from '../test/fake-onbrand';
 import {
   fakeSession,
   generateButton,
@@ -54,7 +54,7 @@ test('a complete job shows its own four pictures', async () => {
   );
   const shown = pictures.map((picture) => liveUrls.get(picture.getAttribute('src') ?? ''));
   const texts = await Promise.all(shown.map((blob) => blob?.text() ?? Promise.resolve('nothing')));
-  expect(texts).toEqual([1, 2, 3, 4].map((n) => pictureBytes(onbrand.job(0), n)));
+  expect(texts).toEqual([1, 2, 3, 4].map((n) => renditionBytes(onbrand.job(0), n)));
   expect(screen.getByText(/took 6 s · kept until 27 Feb/)).toBeInTheDocument();
   expect(document.title).toBe('Ready · Onbrand');
 });

@@ -31,13 +31,17 @@ export function UsefulnessQuestion({ jobId, onAnswered, onClose }: UsefulnessQue
     onError: () => announce(text.failed),
   });
 
+  /** `onSuccess` is called even if the question moves to another run meanwhile, which callbacks of `mutate` are not. */
+  function send(answer: Answer, onSuccess: () => void): void {
+    sending.mutateAsync(answer).then(onSuccess, () => undefined);
+  }
   function sendAnswer(isUseful: boolean): void {
     const onSuccess = () => {
       setUseful(isUseful);
       announce(text.thanks);
       onAnswered();
     };
-    sending.mutate({ useful: isUseful, comment: null }, { onSuccess });
+    send({ useful: isUseful, comment: null }, onSuccess);
   }
   function sendComment(event: SyntheticEvent): void {
     event.preventDefault();
@@ -45,7 +49,7 @@ export function UsefulnessQuestion({ jobId, onAnswered, onClose }: UsefulnessQue
       announce(text.thanks);
       onClose();
     };
-    sending.mutate({ useful, comment: comment.trim() || null }, { onSuccess });
+    send({ useful, comment: comment.trim() || null }, onSuccess);
   }
   function close(): void {
     // Closing is an answer as well. The question disappears at once, without waiting for the server.
