@@ -55,7 +55,7 @@ test('a complete job shows its own four pictures', async () => {
   const shown = pictures.map((picture) => liveUrls.get(picture.getAttribute('src') ?? ''));
   const texts = await Promise.all(shown.map((blob) => blob?.text() ?? Promise.resolve('nothing')));
   expect(texts).toEqual([1, 2, 3, 4].map((n) => renditionBytes(onbrand.job(0), n)));
-  expect(screen.getByText(/took 6 s · kept until 27 Feb/)).toBeInTheDocument();
+  expect(await screen.findByText(/took 6 s · kept until 27 Feb/)).toBeInTheDocument();
   expect(document.title).toBe('Ready · Onbrand');
 });
 
