@@ -56,7 +56,7 @@ test('a complete job shows its own four pictures', async () => {
   const texts = await Promise.all(shown.map((blob) => blob?.text() ?? Promise.resolve('nothing')));
   expect(texts).toEqual([1, 2, 3, 4].map((n) => renditionBytes(onbrand.job(0), n)));
   expect(await screen.findByText(/took 6 s · kept until 27 Feb/)).toBeInTheDocument();
-  expect(document.title).toBe('Ready · Onbrand');
+  await waitFor(() => expect(document.title).toBe('Ready · Onbrand'));
 });
 
 test('the waiting in line is told apart from the time that the drawing took', async () => {
