@@ -29,6 +29,7 @@ def evaluate_command(
         telling("Loading torch and diffusers", 0, 0)
         from onbrand.packs.base import configured_base
         from onbrand.training.evaluate import PAGE, evaluate, figures
+        from onbrand.training.record import HELD_OUT
 
         evaluation, pack = evaluate(
             configured_base(settings),
@@ -46,3 +47,4 @@ def evaluate_command(
     typer.echo(f"checkpoint {chosen.step} at strength {chosen.scale:g}; look at {run / PAGE}")
     typer.echo(f"{pack.manifest.name}, version {pack.manifest.version}: {pack.id}")
     typer.echo(f"next: onbrand pack add {pack.directory}")
+    typer.echo(f"then: onbrand review open {pack.id[:12]} --originals {run / HELD_OUT}")

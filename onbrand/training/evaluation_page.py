@@ -50,7 +50,9 @@ def _parts(evaluation: Evaluation, pack: BrandPack) -> Iterator[str]:
     yield from _strengths(evaluation)
     yield heading("Next")
     yield paragraph(f"The pack has the id {pack.id}. It holds no picture and no caption of the brand.")
-    yield paragraph(f"Add it with: onbrand pack add {pack.directory}. Then a designer reviews it.")
+    yield paragraph(
+        f"Add it with: onbrand pack add {pack.directory}. Then let a designer review it: onbrand review open."
+    )
 
 
 def _criteria(evaluation: Evaluation) -> Iterator[str]:
