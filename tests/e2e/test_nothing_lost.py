@@ -131,6 +131,7 @@ def test_two_tabs_keep_out_of_each_others_way(stage_page: Page, stage: Stage) ->
     sign_in(stage_page)
     other = stage_page.context.new_page()
     other.goto("/")  # the sign-in knows who this is and asks nothing
+    expect(prompt_field(other)).to_be_visible()  # a tab that opens later begins with this one's runs
     generate(stage_page, BACKPACK)
     first = stage.newest()
     generate(other, TEAPOT)

@@ -14,7 +14,7 @@ from onbrand.jobs.models import Phase, Progress
 from tests.integration.api.service import Person, Service
 from tests.proxy import Proxy
 
-ONE_EVENT_OR_SO = 1500  # bytes, with the head of the answer
+ONE_EVENT_OR_SO = 2000  # bytes, with the head of the answer
 STEPS = 6
 
 

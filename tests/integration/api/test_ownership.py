@@ -17,7 +17,6 @@ ROUTES = [
     ("HEAD", "/jobs/{id}/images/1"),
     ("GET", "/jobs/{id}/images/1?download=1"),
     ("GET", "/jobs/{id}/images/1?size=512"),
-    ("GET", "/jobs/{id}/images/1?size=1"),
     ("PUT", "/jobs/{id}/saved"),
     ("POST", "/jobs/{id}/question"),
 ]

@@ -40,6 +40,8 @@ async def test_it_is_ready_without_a_worker_and_counts_those_with_a_model(
         "name": "Sample brand",
         "version": "1.2.0",
         "reviewed": False,
+        "signed_by": None,
+        "signed_at": None,
         "examples": ["A teapot"],
     }
     async with service.transaction() as connection:
@@ -74,6 +76,10 @@ async def test_the_schema_is_there_locally_and_names_every_route(anybody: httpx.
         ("/jobs/{job_id}/saved", "put"),
         ("/jobs/{job_id}/question", "post"),
         ("/jobs/{job_id}/answer", "put"),
+        ("/style/limits", "get"),
+        ("/reviews/{review_id}", "get"),
+        ("/reviews/{review_id}/cards/{n}", "get"),
+        ("/reviews/{review_id}/verdict", "put"),
         ("/warm", "post"),
         ("/me", "get"),
         ("/config.json", "get"),

@@ -68,7 +68,7 @@ async def test_me_tells_whether_a_model_is_ready_and_how_long_drawing_takes(serv
             async with service.transaction() as connection:
                 await workers.announce(connection, "a worker", state, PACK)  # type: ignore[arg-type]
             me = (await member.http.get("/me")).json()
-            assert (me["is_ready"], me["usual_seconds"]) == (is_ready, {"typical": 6, "slow": 10})
+            assert (me["is_ready"], me["usual_seconds"]) == (is_ready, {"typical": 8, "slow": 10})
         async with service.client({"Authorization": f"Bearer {service.issuer.token_for('outsider')}"}) as outsider:
             me = (await outsider.get("/me")).json()
         assert (me["is_ready"], me["usual_seconds"]) == (False, None)

@@ -231,7 +231,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path) -> Non
     most = []
 
     def look(_: np.ndarray) -> None:
-        most.append(sum(isinstance(one, Decoded) for one in gc.get_objects()))
+        most.append(sum(type(one) is Decoded for one in gc.get_objects()))
 
     survey(folder, look)
     assert len(most) == 12
