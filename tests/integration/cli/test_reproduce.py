@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from onbrand.cli.generate import generate
-from onbrand.cli.reproduce import Difference, probable_reason, reproduce
+from onbrand.cli.reproduce import ROUNDING_LEVELS, Difference, probable_reason, reproduce
 from onbrand.config import PrecisionChoice, Settings
 from onbrand.database.pool import Database
 from onbrand.errors import (
@@ -114,9 +114,10 @@ def test_a_picture_that_was_changed_is_reported_as_different(picture: Path, tmp_
         "precision": "float32",
         "is_identical": False,
         "is_within_rounding": False,
-        "max_level": 8,
-        "mean_level": pytest.approx(8 / 12),
-        "share": 0.25,
+        # the command may draw on another number of threads than this process did
+        "max_level": pytest.approx(8, abs=ROUNDING_LEVELS),
+        "mean_level": pytest.approx(8 / 12, abs=0.01),
+        "share": pytest.approx(0.25, abs=0.01),
         "reason": ELSEWHERE,
     }
     assert (png.decode(out.read_bytes())[256:] == pixels[256:]).all()

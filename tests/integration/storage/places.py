@@ -72,24 +72,35 @@ class Proxy:
         self.most = 0  # connections ever open at once
         self._open = 0
         self._connections: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
         self._behind = port
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Proxy]:
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
-            self.port = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
             yield self
+        finally:
+            server.close()
+            for _ in range(3):
+                await asyncio.sleep(0)  # a connection that was accepted just now reaches `_serve`
             for task in self._connections:
                 task.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
+            for writer in self._writers:  # a task that was cancelled before it began has closed none
+                writer.transport.abort()
+            await server.wait_closed()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         self._connections.append(asyncio.create_task(self._connect(reader, writer)))
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         self.most = max(self.most, self._open)
         behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self._behind)
+        self._writers.append(behind_writer)
         forth = asyncio.create_task(_pass_on(reader, behind_writer, lambda: False))
         back = asyncio.create_task(_pass_on(behind_reader, writer, self._loses))
         try:

@@ -48,7 +48,7 @@ test('the runs of several tabs come back together, newest first; open tabs do no
   await generateJob(onbrand, 'a teapot');
   sessionStorage.clear();
   const other = await renderApp();
-  const [, field = document.body] = screen.getAllByLabelText('Describe the illustration');
+  const field = await within(other.container).findByLabelText('Describe the illustration');
   await other.user.type(field, 'a camera');
   await other.user.click(within(other.container).getByRole('button', { name: 'Generate' }));
   await waitFor(() => expect(onbrand.submissions).toHaveLength(2));
