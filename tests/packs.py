@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from onbrand.config import REPOSITORY
@@ -48,13 +50,16 @@ def make_pack(
     model: str = "mini",
     lora: bytes = b"",
     module: str = MODULE,
+    pictures: Sequence[str] = (),
 ) -> BrandPack:
-    """Write a pack, by default for the mini model's base. Each has another id."""
+    """Write a pack, by default for the mini model's base. Each has another id. `pictures`: the prompts of its own."""
+    shown = {f"picture-{n}.webp": prompt for n, prompt in enumerate(pictures, start=1)}
     contents = {path: os.urandom(size) for path, size in FILES.items()} | {LORA: lora or lora_bytes()}
+    contents |= {path: b"RIFF" + os.urandom(500) for path in shown}
     for path, content in contents.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(content)
-    manifest = {
+    manifest: dict[str, Any] = {
         "schema": 2,
         "name": name,
         "version": version,
@@ -72,6 +77,8 @@ def make_pack(
             for path, content in contents.items()
         ],
     }
+    if shown:
+        manifest["pictures"] = [{"file": path, "prompt": prompt} for path, prompt in shown.items()]
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     return load_pack(directory)
 

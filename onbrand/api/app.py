@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from onbrand import __version__
-from onbrand.api import health, page, page_config, problems, reviews, routes, style
+from onbrand.api import health, page, page_config, problems, reviews, routes, style, style_pictures
 from onbrand.api.cors import Cors
 from onbrand.api.dependencies import Services, State
 from onbrand.api.metrics import Metrics
@@ -34,6 +34,7 @@ from onbrand.errors import KeysUnavailable, PortBusy
 from onbrand.identity.tokens import TokenVerifier
 from onbrand.images.store import ImageStore
 from onbrand.maintenance import Maintenance
+from onbrand.packs.pictures import StylePictures
 from onbrand.reviews.pictures import CardStore
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
         visitors=Rates(VISITORS * settings.max_requests_per_second),
         answers=Rates(_ANSWERS_PER_SECOND, burst_seconds=_ANSWERS_BURST_SECONDS),
         readiness=ReadinessLook(database),
+        style_pictures=StylePictures(settings),
     )
     production = settings.env is Environment.PRODUCTION
 
@@ -109,6 +111,7 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
     problems.install(app)
     app.include_router(routes.router)
     app.include_router(style.router)
+    app.include_router(style_pictures.router)
     app.include_router(reviews.router)
     app.include_router(page_config.router)
     app.include_router(health.router)

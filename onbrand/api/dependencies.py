@@ -19,6 +19,7 @@ from onbrand.database.pool import Database
 from onbrand.errors import IdempotencyKeyInvalid, JobNotFound, NotFound, ProblemError, ReviewNotFound
 from onbrand.identity.tokens import Identity, TokenVerifier, bearer_token
 from onbrand.images.store import ImageStore
+from onbrand.packs.pictures import StylePictures
 from onbrand.reviews.pictures import CardStore
 
 OWNER = "owner"  # key in the scope's state: whose valid token the request has shown
@@ -43,6 +44,7 @@ class Services:
     visitors: Rates
     answers: Rates
     readiness: ReadinessLook
+    style_pictures: StylePictures
 
 
 class State(TypedDict):

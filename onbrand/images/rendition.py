@@ -28,7 +28,7 @@ def render(pixels: np.ndarray) -> bytes | None:
     It holds no text: where a picture comes from is in its PNG.
     """
     try:
-        return _encode(pixels)
+        return encode(pixels)
     except Exception as error:  # four good pictures are not lost because of a tile, whatever the encoder's trouble is
         logger.warning(
             "A picture gets no rendition (%s): its tile shows the PNG",
@@ -38,7 +38,8 @@ def render(pixels: np.ndarray) -> bytes | None:
         return None
 
 
-def _encode(pixels: np.ndarray) -> bytes:
+def encode(pixels: np.ndarray) -> bytes:
+    """A WebP of (1024, 1024, 3) uint8 RGB pixels, half as wide and high."""
     smaller = Image.fromarray(pixels).reduce(IMAGE_SIZE // RENDITION_SIZE)
     buffer = io.BytesIO()
     smaller.save(buffer, "WEBP", quality=_QUALITY, method=_METHOD)

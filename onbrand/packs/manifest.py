@@ -78,6 +78,16 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture that the pack drew: a WebP of 512 × 512 pixels, shown where nobody has drawn anything yet."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    file: RelativePath
+    prompt: Annotated[str, Field(min_length=1, max_length=500)]  # without the brand's suffix
+
+
+@dataclass(frozen=True)
 class Metrics:
     """What evaluation measured of the samples, beside the brand's own pictures. Shares are from 0 to 1."""
 
@@ -128,11 +138,12 @@ class Manifest:
     # The noise levels, from 1 to 0, at which guidance is computed; None: at all (arXiv 2404.07724).
     guidance_interval: tuple[NoiseLevel, NoiseLevel] | None = None
     training: Training | None = None
+    pictures: Annotated[tuple[Picture, ...], Field(max_length=4)] = ()
 
     def __post_init__(self) -> None:
         require_distinct_paths(self.files)
-        if self.lora.file not in {file.path for file in self.files}:
-            raise ValueError("`files` must name the LoRA's file too")
+        if not {self.lora.file, *(picture.file for picture in self.pictures)} <= {file.path for file in self.files}:
+            raise ValueError("`files` must name the files of the LoRA and of the pictures too")
         if len(set(self.lora.adapted_modules)) != len(self.lora.adapted_modules):
             raise ValueError("`adapted_modules` names a module twice")
         if self.guidance_interval is not None and self.guidance_interval[0] >= self.guidance_interval[1]:
@@ -212,6 +223,8 @@ def document_of(manifest: Manifest) -> bytes:
         del fields["probe"]["precision"]
     if manifest.guidance_interval is None:
         del fields["guidance_interval"]
+    if not manifest.pictures:
+        del fields["pictures"]
     return canonical(fields)
 
 

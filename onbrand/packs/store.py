@@ -39,7 +39,7 @@ FOLDER = "packs"  # in the object store, and in the data directory for the copie
 SHORTEST_PREFIX = 6
 # The base and the pack in models/mini. Its pack.json is pinned by nothing else, and it decides what is drawn.
 SHIPPED_BASE = "1da9605267fca9b2b8a813026020e85f4ff74eced726691ca777cd8797a94d10"
-SHIPPED_PACK = "8dab23093be050caf7d5f83736f7304733a3a26e93c933aefa00ebc3e01ea116"
+SHIPPED_PACK = "edf8b352e999c6ae437cac54c8b795b012daa274ffdce1bb76e46faf736d388b"
 _ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 4  # parts of one file that are sent side by side
 
@@ -51,6 +51,15 @@ class StoredPack:
     id: str
     manifest: Manifest | None
     is_bundled: bool
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """A picture that a pack shows of itself."""
+
+    prompt: str
+    webp: bytes
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -190,6 +199,28 @@ class PackStore:
             except (WeightsMissing, FileDamaged):
                 raise _damaged(pack_id, file.path) from None
         return BrandPack(directory, pack_id, manifest)
+
+    def pictures(self, pack_id: str) -> tuple[ShownPicture, ...]:
+        """The pictures that a pack shows of itself. No other file of it is read.
+
+        Raises:
+            PackNotFound: the store does not have it.
+            StoredPackDamaged, ManifestInvalid, WeightsMissing, FileDamaged: a picture or the manifest is damaged.
+            ObjectStoreRefused, ObjectStoreUnreachable: as for `list`.
+        """
+        if self.bundled is not None and self.bundled.id == pack_id:
+            folder: Folder = LocalFolder(self.bundled.directory)
+            manifest = self.bundled.manifest
+        else:
+            folder, manifest = _StoredFolder(self._objects, pack_id), self._manifest(pack_id)
+        checksums = {file.path: file.sha256 for file in manifest.files}
+        shown = []
+        for picture in manifest.pictures:
+            webp = folder.read(picture.file)
+            if hashlib.sha256(webp).hexdigest() != checksums[picture.file]:
+                raise _damaged(pack_id, picture.file)
+            shown.append(ShownPicture(picture.prompt, webp, checksums[picture.file]))
+        return tuple(shown)
 
     def _manifest(self, pack_id: str) -> Manifest:
         if not self._has(pack_id, MANIFEST):

@@ -50,6 +50,7 @@ def empty(stage: Stage, page: Page) -> None:
     ready(stage)
     sign_in(page)
     expect(prompt_field(page)).to_be_focused()
+    expect(page.get_by_role("list", name="Drawn in this style before").get_by_role("img")).to_have_count(4)
 
 
 def signing_in(stage: Stage, page: Page) -> None:

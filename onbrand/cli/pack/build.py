@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,10 +34,14 @@ def build(
     example: Annotated[
         list[str] | None, typer.Option(help="A prompt that the pack draws well. May be given several times.")
     ] = None,
+    pictures: Annotated[
+        bool, typer.Option(help="Draw four pictures of the examples, which the page shows before anybody has drawn.")
+    ] = True,
 ) -> None:
     """Make a pack from a LoRA, for the configured model. Loads the model twice, to measure the LoRA's effect."""
     from onbrand.hidream.load import probe_lora
     from onbrand.hidream.packaging.build import build_pack
+    from onbrand.hidream.packaging.pictures import draw_pictures
     from onbrand.packs.base import configured_base
     from onbrand.packs.lora_coverage import left_out, told
 
@@ -57,6 +62,7 @@ def build(
         shift=shift,
         guidance_interval=guidance_interval,
         examples=example or (),
+        draw=partial(draw_pictures, base) if pictures else None,
     )
     typer.echo(f"{pack.manifest.name}, version {pack.manifest.version}: {pack.id}")
     modules = pack.manifest.lora.adapted_modules

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from onbrand.packs.manifest import (
     BrandPack,
     Lora,
     Manifest,
+    Picture,
     Probe,
     Sample,
     Training,
@@ -42,6 +43,7 @@ from onbrand.storage.files import ManifestFile
 LORA = "lora.safetensors"
 CARD = "README.md"
 SAMPLES = "eval_prompts.json"
+PICTURES = 4
 # What a manifest takes, in words: the limits are those of `packs.manifest`.
 _LIMITS = {
     "name": "1 to 100 characters in one line",
@@ -77,12 +79,14 @@ def build_pack(
     examples: Sequence[str] = (),
     training: Training | None = None,
     samples: Sequence[Sample] = (),
+    draw: Callable[[BrandPack, Sequence[str]], Iterable[bytes]] | None = None,
 ) -> BrandPack:
     """Write a new pack into `destination`, and read it back. The directory appears only when it is complete.
 
     `samples` are the prompts that a review draws; they were fixed before the training. Steps, guidance and shift that
     are not given are the model's defaults. Without `guidance_interval`, all steps are guided. `probe` fuses the LoRA
     with the base, which fails if they do not fit, and records the outputs with which every loaded model is compared.
+    `draw` makes a WebP of 512 × 512 pixels for each of four prompts: the examples, or else those of the samples.
 
     Raises:
         ConfigError: the destination exists, a manifest cannot have a setting, or alpha is missing or differs from the
@@ -125,12 +129,19 @@ def build_pack(
         with _explain_write_errors(destination):
             partial = unfinished.enter_context(unfinished_folder(destination))
             shutil.copyfile(lora_file, partial / LORA)
-        measured = probe(base, partial / LORA, manifest.lora)
+        manifest = replace(manifest, probe=probe(base, partial / LORA, manifest.lora))
         with _explain_write_errors(destination):
             if samples:
                 (partial / SAMPLES).write_bytes(canonical([asdict(one) for one in samples]))
-            _write(partial, replace(manifest, probe=measured), base)
-            for path in (CARD, LORA, *([SAMPLES] if samples else []), MANIFEST):
+            _write(partial, manifest, base)
+        prompts = list(examples) or [sample.prompt for sample in samples]
+        if draw is not None and prompts:
+            four = [prompts[n % len(prompts)] for n in range(PICTURES)]
+            drawn = list(draw(load_pack(partial), four))
+            with _explain_write_errors(destination):
+                _write(partial, manifest, base, _write_pictures(partial, four, drawn))
+        with _explain_write_errors(destination):
+            for path in sorted(path.name for path in partial.iterdir()):
                 local_disk.sync(partial, path)
             partial.rename(destination)
             local_disk.sync(above, destination.absolute().relative_to(above).as_posix())
@@ -175,11 +186,20 @@ def _explain_write_errors(destination: Path) -> Iterator[None]:
         raise DataDirUnwritable(f"{destination} can't be written ({error.strerror}): name another folder.") from error
 
 
-def _write(partial: Path, manifest: Manifest, base: Base) -> None:
+def _write_pictures(partial: Path, prompts: Sequence[str], drawn: Sequence[bytes]) -> tuple[Picture, ...]:
+    pictures = []
+    for n, (prompt, webp) in enumerate(zip(prompts, drawn, strict=True), start=1):
+        (partial / f"picture-{n}.webp").write_bytes(webp)
+        pictures.append(Picture(f"picture-{n}.webp", prompt))
+    return tuple(pictures)
+
+
+def _write(partial: Path, manifest: Manifest, base: Base, pictures: tuple[Picture, ...] = ()) -> None:
     """Write the card, then the manifest. The manifest is canonical JSON: its SHA-256 is the pack's id."""
     (partial / CARD).write_text(render_card(manifest, base.manifest), encoding="utf-8", newline="\n")
-    files = tuple(_file_entry(partial / path) for path in (CARD, LORA, SAMPLES) if (partial / path).exists())
-    (partial / MANIFEST).write_bytes(document_of(replace(manifest, files=files)))
+    paths = (CARD, LORA, SAMPLES, *(picture.file for picture in pictures))
+    files = tuple(_file_entry(partial / path) for path in paths if (partial / path).exists())
+    (partial / MANIFEST).write_bytes(document_of(replace(manifest, files=files, pictures=pictures)))
 
 
 def _file_entry(path: Path) -> ManifestFile:

@@ -17,6 +17,8 @@ MEMBERS_ROUTES = [
     ("POST", "/generate"),
     ("POST", "/warm"),
     ("GET", "/style/limits"),
+    ("GET", "/style/pictures"),
+    ("GET", f"/style/pictures/{'a' * 64}/1"),
     ("GET", _JOB),
     ("DELETE", _JOB),
     ("GET", f"{_JOB}/events"),
@@ -40,7 +42,9 @@ async def test_every_documented_route_is_either_public_or_a_members(service: Ser
         paths = (await client.get("/openapi.json")).json()["paths"]
         for path, operations in paths.items():
             for method, operation in operations.items():
-                answer = await client.request(method, path.format(job_id=uuid4(), review_id=uuid4(), n=1))
+                answer = await client.request(
+                    method, path.format(job_id=uuid4(), review_id=uuid4(), pack_id="a" * 64, n=1)
+                )
                 if path in PUBLIC:
                     assert answer.status_code == 200
                     assert "security" not in operation

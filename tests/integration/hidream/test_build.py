@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from onbrand.errors import (
@@ -25,8 +28,9 @@ from onbrand.errors import (
 from onbrand.hidream.load import probe_lora
 from onbrand.hidream.models import MODELS
 from onbrand.hidream.packaging.build import build_pack
+from onbrand.hidream.packaging.pictures import draw_pictures
 from onbrand.packs.base import Base
-from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Probe, load_pack
+from onbrand.packs.manifest import MANIFEST, BrandPack, Lora, Probe, Sample, load_pack
 from tests.tiny import ALPHA, RANK, adapted_modules, tiny_base, tiny_lora, tiny_pipeline
 
 MEASURED = Probe((1.0,) * 8, (2.0,) * 8)
@@ -105,6 +109,40 @@ def test_a_pack_may_be_guided_at_some_noise_levels_only(base: Base, lora_file: P
     assert "| guidance scale | 2.5, at noise levels from 0.9 to 0.2 only |" in pack.path("README.md").read_text()
     with pytest.raises(ConfigError, match=r"guidance_interval .*lower one first"):
         built(base, lora_file, tmp_path / "y", guidance_interval=(0.9, 0.2))
+
+
+def test_a_pack_is_built_with_pictures_of_its_examples_in_turn(base: Base, lora_file: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def draw(pack: BrandPack, prompts: Sequence[str]) -> list[bytes]:
+        pack.verify()
+        asked.extend(prompts)
+        return [f"WebP {n}".encode() for n in range(len(prompts))]
+
+    pack = built(base, lora_file, tmp_path / "x", examples=("a kettle", "a lamp", "a door"), draw=draw)
+    pack.verify()
+    assert asked == ["a kettle", "a lamp", "a door", "a kettle"]
+    pictures = load_pack(pack.directory).manifest.pictures
+    assert [picture.prompt for picture in pictures] == asked
+    assert [pack.path(picture.file).read_bytes() for picture in pictures] == [f"WebP {n}".encode() for n in range(4)]
+    assert hashlib.sha256(pack.path(MANIFEST).read_bytes()).hexdigest() == pack.id
+
+
+def test_without_examples_the_samples_are_drawn_and_without_either_nothing(
+    base: Base, lora_file: Path, tmp_path: Path
+) -> None:
+    samples = [Sample(f"thing {n}", n) for n in range(10)]
+    pack = built(base, lora_file, tmp_path / "x", examples=(), samples=samples, draw=lambda *_: [b""] * 4)
+    assert [picture.prompt for picture in pack.manifest.pictures] == [f"thing {n}" for n in range(4)]
+    assert built(base, lora_file, tmp_path / "y", examples=(), draw=lambda *_: []).manifest.pictures == ()
+
+
+def test_the_drawn_pictures_are_the_packs_own(base: Base, pack: BrandPack) -> None:
+    drawn = list(draw_pictures(base, pack, ["a kettle", "a lamp"]))
+    again = list(draw_pictures(base, pack, ["a kettle", "a lamp"]))
+    assert drawn == again
+    assert drawn[0] != drawn[1]
+    assert [Image.open(BytesIO(webp)).size for webp in drawn] == [(512, 512)] * 2
 
 
 def test_the_card_describes_the_pack(pack: BrandPack) -> None:

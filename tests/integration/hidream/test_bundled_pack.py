@@ -110,8 +110,9 @@ def test_a_flipped_bit_in_any_file_is_refused(copy: Path, file: str) -> None:
     damaged = load_pack(copy / SAMPLE) if file in PACK_FILES else load_base(LocalFolder(copy))
     with pytest.raises(ChecksumMismatch, match="differs from its checksum"):
         damaged.verify()
-    with pytest.raises(WeightsUnusable):
-        load(copy)
+    if not file.endswith((".md", ".webp")):  # what only people look at
+        with pytest.raises(WeightsUnusable):
+            load(copy)
 
 
 def test_a_cut_file_is_refused(copy: Path) -> None:

@@ -6,6 +6,7 @@ import { http, HttpResponse, type HttpHandler } from 'msw';
 import type { Job } from '../api/get-job';
 import type { Me } from '../api/get-me';
 import type { Known } from '../api/get-style-limits';
+import type { StylePicture } from '../api/get-style-pictures';
 import type { PageConfig } from '../api/get-page-config';
 import { isFinal } from '../runs/newer-job';
 import { server } from './server';
@@ -74,6 +75,8 @@ export class FakeOnbrand {
   hasRenditions = true;
   /** What the model knows; null for a model without such a list. */
   known: Known | null = null;
+  /** The prompts of the pictures that the live style shows of itself. */
+  stylePictures: string[] = [];
   /** The jobs that the page wanted to ask about, and the answers of the person. */
   readonly asked: string[] = [];
   readonly verdicts: Verdict[] = [];
@@ -172,6 +175,8 @@ export class FakeOnbrand {
       }),
       http.get(`${ORIGIN}/me`, () => HttpResponse.json(this.me)),
       http.get(`${ORIGIN}/style/limits`, () => HttpResponse.json({ known: this.known })),
+      http.get(`${ORIGIN}/style/pictures`, () => HttpResponse.json({ pictures: stylePictures(this.stylePictures) })),
+      http.get(`${ORIGIN}/style/pictures/:pack/:n`, ({ params }) => webpOf(`WebP of the style ${String(params['n'])}`)),
       http.post(`${ORIGIN}/warm`, () => new HttpResponse(null, { status: 204 })),
       http.post(`${ORIGIN}/generate`, async ({ request }) => this.accept(request)),
       http.get(`${ORIGIN}/jobs/:id`, ({ params }) => this.withJob(params['id'], (job) => HttpResponse.json(job))),
@@ -278,9 +283,17 @@ function imageOf(job: Job, n: number): Response {
 }
 
 function renditionOf(job: Job, n: number): Response {
-  return new HttpResponse(renditionBytes(job, n), {
-    headers: { 'Content-Type': 'image/webp', 'Content-Length': String(renditionBytes(job, n).length) },
+  return webpOf(renditionBytes(job, n));
+}
+
+function webpOf(bytes: string): Response {
+  return new HttpResponse(bytes, {
+    headers: { 'Content-Type': 'image/webp', 'Content-Length': String(bytes.length) },
   });
+}
+
+function stylePictures(prompts: string[]): StylePicture[] {
+  return prompts.map((prompt, index) => ({ prompt, url: `/style/pictures/pack/${index + 1}` }));
 }
 
 function queuedJob(index: number, prompt: string): Job {

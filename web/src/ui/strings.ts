@@ -106,6 +106,8 @@ export const strings = {
     notReady: 'Starting up. Your request will wait.',
     usually: (typical: number, slow: number) => `drawing usually takes ${range(typical, slow)}`,
     detail: (hours: number) => `1024 × 1024 PNG, kept for ${duration(hours)}.`,
+    drawnBefore: 'Drawn in this style before',
+    drawn: (prompt: string) => `Drawn in this style: ${prompt}`,
   },
 
   limits: {
