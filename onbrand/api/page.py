@@ -5,6 +5,7 @@ Where a static host (Azure Static Web Apps) serves these files, this process ser
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import re
 from pathlib import Path
@@ -20,32 +21,41 @@ from onbrand.errors import PageNotBuilt
 
 _DOCUMENTS = {"/": "index.html"} | {f"/{name}": name for name in ("auth.html", "favicon.svg", "favicon.ico")}
 
+_COPIES = {"br": ".br", "gzip": ".gz"}  # the smallest first
+
 
 class _HashedAssets(StaticFiles):
     """Files whose names contain a hash of their content, so a file of one name never changes.
 
-    The build writes a gzipped copy beside each file (`web/scripts/compress.mjs`). Compressing here would cost this
+    The build writes compressed copies beside each file (`web/scripts/compress.mjs`). Compressing here would cost this
     process 30 ms for each request, and anybody may request these files.
     """
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        zipped = Path(f"{full_path}.gz")
-        if is_zipped := _takes_gzip(scope) and zipped.is_file():
-            full_path, stat_result = zipped, zipped.stat()
+        media_type, _ = mimetypes.guess_type(full_path)
+        coding = next((name for name in _COPIES if _takes(name, scope) and _copy(full_path, name).is_file()), None)
+        if coding is not None:
+            full_path = _copy(full_path, coding)
+            stat_result = os.stat(full_path)
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         response.headers["Vary"] = "Accept-Encoding"
-        if is_zipped:
-            response.headers["Content-Encoding"] = "gzip"
+        if coding is not None:
+            response.headers["Content-Encoding"] = coding
+            response.headers["Content-Type"] = f"{media_type}; charset=utf-8"
         return response
 
 
-def _takes_gzip(scope: Scope) -> bool:
+def _copy(path: str | os.PathLike[str], coding: str) -> Path:
+    return Path(f"{os.fspath(path)}{_COPIES[coding]}")
+
+
+def _takes(wanted: str, scope: Scope) -> bool:
     for coding in ",".join(Headers(scope=scope).getlist("accept-encoding")).split(","):
         name, _, weight = coding.partition(";")
-        if name.strip().lower() == "gzip":
+        if name.strip().lower() == wanted:
             return re.fullmatch(r"\s*q=0(\.0*)?\s*", weight, re.IGNORECASE) is None
     return False
 

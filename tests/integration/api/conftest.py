@@ -18,6 +18,13 @@ from onbrand.local.postgres import EmbeddedPostgres
 from tests.integration.api.service import Person, Service, running
 from tests.system import free_port
 
+# A script of the built page as it is, and its compressed copies.
+SCRIPT = {
+    None: b"export {};",
+    "gzip": gzip.compress(b"export {};"),
+    "br": bytes.fromhex("8b04806578706f7274207b7d3b03"),
+}
+
 
 @pytest.fixture(scope="session")
 def make_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Settings]]:
@@ -46,8 +53,8 @@ def web_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "favicon.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     (directory / "favicon.ico").write_bytes(b"\0\0\1\0")
     (directory / "assets").mkdir()
-    (directory / "assets" / "app-0123abcd.js").write_text("export {};")
-    (directory / "assets" / "app-0123abcd.js.gz").write_bytes(gzip.compress(b"export {};"))
+    for coding, ending in {None: "", "gzip": ".gz", "br": ".br"}.items():
+        (directory / "assets" / f"app-0123abcd.js{ending}").write_bytes(SCRIPT[coding])
     (directory / "assets" / "mark-4567cdef.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     return directory
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from onbrand.config import Settings
+from tests.integration.api.conftest import SCRIPT
 from tests.integration.api.service import Person, Service, assert_problem, running
 
 API_POLICY = {
@@ -99,16 +100,21 @@ async def test_hashed_files_are_kept_for_ever_and_their_absence_is_not(service: 
         assert missing.headers["cache-control"] == "private, no-store"
 
 
-TAKES_GZIP = ["gzip", "br, GZIP ;q=0.5", "gzip, deflate, br, zstd"]
-TAKES_NO_GZIP = ["", "br", "identity", "gzip;q=0", "gzip; q=0.000", "x-gzip2", "*"]
+CODINGS = {
+    "gzip": ["gzip", "br;q=0, GZIP ;q=0.5", "gzip, deflate, zstd"],
+    "br": ["br", "gzip, deflate, br, zstd", "gzip;q=0, BR; q=1"],
+    None: ["", "identity", "gzip;q=0", "gzip; q=0.000", "x-gzip2, brotli", "*"],
+}
 
 
-@pytest.mark.parametrize("accepted", [*TAKES_GZIP, *TAKES_NO_GZIP])
-async def test_hashed_files_are_sent_gzipped_to_those_who_take_that(service: Service, accepted: str) -> None:
-    async with service.client({"Accept-Encoding": accepted}) as client:
-        answer = await client.get("/assets/app-0123abcd.js")
-        assert answer.text == "export {};"
-        assert answer.headers.get("content-encoding") == ("gzip" if accepted in TAKES_GZIP else None)
+@pytest.mark.parametrize(("coding", "accepted"), [(coding, one) for coding, all in CODINGS.items() for one in all])
+async def test_hashed_files_are_sent_in_the_smallest_form_that_is_taken(
+    service: Service, coding: str | None, accepted: str
+) -> None:
+    client = service.client({"Accept-Encoding": accepted})
+    async with client, client.stream("GET", "/assets/app-0123abcd.js") as answer:
+        assert answer.headers.get("content-encoding") == coding
+        assert b"".join([part async for part in answer.aiter_raw()]) == SCRIPT[coding]
         assert answer.headers["content-type"].startswith("text/javascript")
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert answer.headers["vary"] == "Accept-Encoding"  # a cache in between must not mix them up

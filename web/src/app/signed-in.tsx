@@ -1,6 +1,6 @@
 /** What a signed-in person sees: the page, or the reason why they can't use it. */
-import { QueryClientProvider, useQuery } from '@tanstack/react-query';
-import { useMemo, useState } from 'react';
+import { QueryClientProvider, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useEffect, useMemo, useState } from 'react';
 import { flushSync } from 'react-dom';
 import { ApiContext, useApi } from '../api/api-context';
 import { createApi } from '../api/client';
@@ -8,6 +8,7 @@ import { getMe } from '../api/get-me';
 import type { PageConfig } from '../api/get-page-config';
 import { ApiProblem, type Problem } from '../api/problem';
 import type { Session } from '../auth/session';
+import { prefetchRuns } from '../runs/prefetch-runs';
 import { GeneratePage } from './generate-page';
 import { strings } from '../ui/strings';
 import { ConnectionBanner } from './connection-banner';
@@ -63,6 +64,8 @@ export function SignedIn({ session, config }: SignedInProps) {
 
 function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () => void }) {
   const api = useApi();
+  const queryClient = useQueryClient();
+  useEffect(() => prefetchRuns(api, queryClient, session.account.id), [api, queryClient, session]);
   const { data: me, error, refetch } = useQuery({
     queryKey: ['me'],
     queryFn: ({ signal }) => getMe(api, signal),

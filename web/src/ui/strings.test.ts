@@ -7,8 +7,8 @@ function count(value: unknown): number {
     : 1;
 }
 
-test('the page has at most 150 texts', () => {
-  expect(count(strings)).toBeLessThanOrEqual(150);
+test('the page has at most 160 texts', () => {
+  expect(count(strings)).toBeLessThanOrEqual(160);
 });
 
 test('places in the queue are ordinal numbers', () => {
