@@ -220,6 +220,20 @@ GUARDS = (
         (f"{_SLOW}::test_a_client_that_takes_nothing_of_its_answer_is_given_up",),
     ),
     Guard(
+        "only the live style's pictures are given",
+        "get_style_picture",
+        "pack_id != await _live_pack(services)",
+        "False",
+        ("tests/integration/api/test_style_pictures.py::test_only_the_live_packs_four_pictures_are_there",),
+    ),
+    Guard(
+        "a damaged picture of a style is not shown",
+        "PackStore.pictures",
+        "hashlib.sha256(webp).hexdigest() != checksums[picture.file]",
+        "False",
+        ("tests/integration/api/test_style_pictures.py",),
+    ),
+    Guard(
         "who reads slowly keeps nobody out",
         "_to_spare",
         "(rank := other.rank(now)) is not None",

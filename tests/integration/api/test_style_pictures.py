@@ -48,8 +48,12 @@ async def test_a_member_gets_the_pictures_of_the_live_pack(member: Person, pack:
         assert shown.headers["vary"] == "Authorization"
 
 
-async def test_only_the_live_packs_four_pictures_are_there(member: Person, live: Pack) -> None:
-    for path in (f"{live.id}/0", f"{live.id}/5", f"{'b' * 64}/1", f"{live.id}/x"):
+async def test_only_the_live_packs_four_pictures_are_there(
+    service: Service, member: Person, live: Pack, tmp_path: Path
+) -> None:
+    candidate = make_pack(tmp_path / "candidate", pictures=PROMPTS)
+    PackStore.open(service.settings).add(candidate.directory)
+    for path in (f"{live.id}/0", f"{live.id}/5", f"{candidate.id}/1", f"{'b' * 64}/1", f"{live.id}/x"):
         answer = await member.http.get(f"/style/pictures/{path}")
         assert answer.status_code == (422 if path.endswith("x") else 404), path
 
