@@ -15,6 +15,8 @@ from onbrand.dataset.likeness import fingerprint
 from onbrand.errors import ConfigError, RunChanged, RunUnusable
 from onbrand.hidream.load import probe_lora
 from onbrand.hidream.packaging.build import build_pack
+from onbrand.images.rendition import encode
+from onbrand.jobs.models import IMAGE_SIZE
 from onbrand.packs.base import Base
 from onbrand.packs.manifest import BrandPack, Metrics, Sample, Training, load_pack
 from onbrand.training import choose
@@ -156,6 +158,7 @@ def _pack(base: Base, run: Path, evaluation: Evaluation, name: str, version: str
         scale=chosen.scale,
         training=training,
         samples=[Sample(one.prompt, one.seed) for one in record.samples],
+        draw=lambda _pack, prompts: [encode(resized(draw(), IMAGE_SIZE)) for draw in chosen.pictures[: len(prompts)]],
     )
 
 

@@ -13,12 +13,14 @@ import torch
 from onbrand.dataset.reader import Dataset
 from onbrand.errors import ConfigError, RunChanged, RunUnusable
 from onbrand.hidream.load import load_pipeline
+from onbrand.images.rendition import encode
 from onbrand.packs.base import Base
 from onbrand.packs.manifest import BrandPack, load_pack
 from onbrand.training.evaluate import evaluate
 from onbrand.training.judged import Evaluation
 from onbrand.training.record import read_record
 from onbrand.training.train import train
+from onbrand.training.workplace import resized
 from tests.integration.training.tiny_mini import QUICK, tiny_mini_base
 
 Result = tuple[Path, Evaluation, BrandPack]
@@ -50,6 +52,8 @@ def test_the_pack_says_where_it_comes_from_and_is_drawn_with(evaluated: Result, 
     assert training is not None
     assert (training.base, training.dataset) == (base.id, read_record(run).dataset)
     assert (training.step, pack.manifest.lora.scale) == (evaluation.chosen.step, evaluation.chosen.scale)
+    drawn = [picture.prompt for picture in pack.manifest.pictures]
+    assert drawn == [sample.prompt for sample in evaluation.record.samples[:4]]
     samples = json.loads((pack.directory / "eval_prompts.json").read_text("utf-8"))
     assert samples == [{"prompt": one.prompt, "seed": one.seed} for one in read_record(run).samples]
     assert training.metrics.inside.keys() == training.metrics.own_inside.keys()
@@ -58,9 +62,12 @@ def test_the_pack_says_where_it_comes_from_and_is_drawn_with(evaluated: Result, 
 
 
 def test_the_pack_holds_no_picture_and_no_caption_of_the_brand(evaluated: Result, dataset: Dataset) -> None:
-    _, _, pack = evaluated
+    _, evaluation, pack = evaluated
+    drawn = {f"picture-{n}.webp" for n in (1, 2, 3, 4)}
     files = {path.name for path in pack.directory.iterdir()}
-    assert files == {"README.md", "eval_prompts.json", "lora.safetensors", "pack.json"}
+    assert files == {"README.md", "eval_prompts.json", "lora.safetensors", "pack.json"} | drawn
+    for picture, pixels in zip(pack.manifest.pictures, evaluation.chosen.pictures, strict=False):
+        assert pack.path(picture.file).read_bytes() == encode(resized(pixels(), 1024))
     texts = (pack.directory / "pack.json").read_text("utf-8") + (pack.directory / "README.md").read_text("utf-8")
     for one in dataset.illustrations:
         assert one.caption not in texts
