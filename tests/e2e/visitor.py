@@ -8,6 +8,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 PICTURE = re.compile(r"^Illustration [1-4] of 4: ")
+_DRAWING_MS = 180_000  # the real model, whose process lets every other program go first
 
 
 def sign_in(page: Page, account: str = "Studio member") -> None:
@@ -56,7 +57,7 @@ def pictures(place: Locator) -> Locator:
 
 def expect_four_pictures(card: Locator) -> None:
     """Wait until a run shows four pictures that the browser could decode."""
-    expect(pictures(card)).to_have_count(4)
+    expect(pictures(card)).to_have_count(4, timeout=_DRAWING_MS)
     for index in range(4):
         expect(pictures(card).nth(index)).to_be_visible()
         expect(pictures(card).nth(index)).to_have_js_property("naturalWidth", 512)

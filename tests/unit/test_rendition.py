@@ -45,7 +45,7 @@ def test_what_cannot_be_rendered_is_told_and_no_error(
     def fail(_: np.ndarray) -> bytes:
         raise OSError("encoder error -2")
 
-    monkeypatch.setattr(rendition, "_encode", fail)
+    monkeypatch.setattr(rendition, "encode", fail)
     with caplog.at_level(logging.WARNING):
         assert rendition.render(illustration()) is None
     assert [record.action for record in caplog.records] == ["rendition_failed"]  # type: ignore[attr-defined]

@@ -77,6 +77,8 @@ async def test_the_schema_is_there_locally_and_names_every_route(anybody: httpx.
         ("/jobs/{job_id}/question", "post"),
         ("/jobs/{job_id}/answer", "put"),
         ("/style/limits", "get"),
+        ("/style/pictures", "get"),
+        ("/style/pictures/{pack_id}/{n}", "get"),
         ("/reviews/{review_id}", "get"),
         ("/reviews/{review_id}/cards/{n}", "get"),
         ("/reviews/{review_id}/verdict", "put"),

@@ -203,7 +203,7 @@ async def test_pictures_whose_renditions_cannot_be_made_are_published_without(ha
     def fail(_: object) -> bytes:
         raise OSError("encoder error -2")
 
-    harness.monkeypatch.setattr(rendition, "_encode", fail)
+    harness.monkeypatch.setattr(rendition, "encode", fail)
     job_id = await harness.submit()
     async with harness.runner("worker") as runner:
         await runner.run_next_job()
