@@ -58,6 +58,7 @@ ACTIONS = {
     "stop": "a process stops",
     "store_back": "the image store answers again",
     "store_lost": "the image store did not answer",
+    "style_pictures_failed": "the pictures of the live style can't be read from the object store",
     "submit_job": "a job was accepted",
     "switch_pack": "a worker changes to another brand pack",
     "sweep": "jobs with a lapsed lease were requeued or failed",
