@@ -221,7 +221,9 @@ class Settings(BaseSettings):
         allowed = ("https",) if in_production else ("http", "https")
         for origin in self.cors_origins:
             url = _split(origin)
-            is_origin = url.scheme in allowed and url.hostname and f"{url.scheme}://{url.netloc}" == origin
+            # As browsers write it: they send small letters, and no port that is the scheme's own.
+            is_exact = f"{url.scheme}://{url.netloc}" == origin == origin.lower() and not origin.endswith(":443")
+            is_origin = url.scheme in allowed and url.hostname and is_exact
             if not (is_origin and "*" not in origin) and not (origin == "*" and not in_production):
                 return ["each of ONBRAND_CORS_ORIGINS must be an https origin without a path or wildcard"]
         return []

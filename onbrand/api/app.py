@@ -132,6 +132,7 @@ def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | Non
         metrics=services.metrics,
         visitors=services.visitors,
         members_paths=_first_parts(routes.router),
+        origins=settings.cors_origins,
     )
     _document_shapes(app)
     return app

@@ -12,11 +12,14 @@ from starlette.types import ASGIApp
 from onbrand.api.problems import problem_response
 from onbrand.errors import PreflightRefused
 
+_PREFLIGHT_SECONDS = 86_400  # Chromium keeps an answer for two hours at most, Firefox for a day
+
 
 class Cors(CORSMiddleware):
     """Starlette's CORS, which allows the methods and headers that our page uses.
 
-    A refused preflight gets a problem document (`api/problems.py`) as its answer.
+    The page sends a bearer token and no cookie, so `allow_credentials` stays off. A refused preflight gets a problem
+    document (`api/problems.py`) as its answer.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
@@ -26,7 +29,8 @@ class Cors(CORSMiddleware):
             allow_credentials=False,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-            expose_headers=["Content-Disposition", "Location", "Retry-After", "X-Request-Id"],
+            expose_headers=["Content-Disposition", "ETag", "Location", "Retry-After", "X-Request-Id"],
+            max_age=_PREFLIGHT_SECONDS,
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:

@@ -11,6 +11,7 @@ import logging
 import math
 import re
 import time
+from collections.abc import Collection
 from uuid import uuid4
 
 from starlette.datastructures import MutableHeaders
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onbrand import logs
 from onbrand.api.body import MAX_BYTES
+from onbrand.api.cors import Cors
 from onbrand.api.metrics import Metrics
 from onbrand.api.problems import CODE, answer_unexpected, problem_response
 from onbrand.api.rates import VISITORS, Rates, visitor
@@ -53,7 +55,7 @@ class OuterMiddleware:
     `https` adds HSTS: set it where a proxy ends TLS in front of this process. `for_this_machine` refuses requests whose
     host is not this machine's own name. `metrics` counts the requests; None counts nothing. `visitors` limits the
     requests without a token; None limits nothing. A request to one of `members_paths` (first parts) with a token is not
-    counted here but in `dependencies`, which reads the token.
+    counted here but in `dependencies`, which reads the token. Pages of `origins` may read refusals.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class OuterMiddleware:
         metrics: Metrics | None,
         visitors: Rates | None = None,
         members_paths: frozenset[str] = frozenset(),
+        origins: Collection[str] = (),
     ) -> None:
         self._app = app
         self._https = https
@@ -72,6 +75,7 @@ class OuterMiddleware:
         self._metrics = metrics
         self._visitors = visitors
         self._members_paths = members_paths
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,7 +121,7 @@ class OuterMiddleware:
 
         try:
             if refusal is not None:
-                await problem_response(refusal)(scope, receive, send_secured)
+                await self._answer(refusal, scope)(scope, receive, send_secured)
             else:
                 await self._app(inner, receive_noticing_the_end, send_secured)
         finally:
@@ -158,6 +162,13 @@ class OuterMiddleware:
         if b"%2f" in scope.get("raw_path", b"").lower():
             return NotFound()  # routing would read an escaped slash as a slash, and a job would have two addresses
         return None
+
+    def _answer(self, refusal: ProblemError, scope: Scope) -> ASGIApp:
+        response = problem_response(refusal)
+        if not self._origins or scope["method"] == "OPTIONS":
+            return response
+        # It doesn't pass through the application's own `Cors`, and a page elsewhere could not read why it was refused.
+        return Cors(response, origins=self._origins)
 
     def _secure(self, headers: MutableHeaders, request_id: str) -> None:
         headers["X-Request-Id"] = request_id

@@ -108,19 +108,19 @@ def _traced(context: BrowserContext, tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
     """A tab before the system. It may not log an error, CSP violations included."""
-    with _watched(context.new_page()) as page:
+    with watched(context.new_page()) as page:
         yield page
 
 
 @pytest.fixture
 def stage_page(stage_context: BrowserContext) -> Iterator[Page]:
     """A tab before the stage. It may not log an error, but what it asks for may be refused."""
-    with _watched(stage_context.new_page(), _NOT_FROM_THE_PAGE) as page:
+    with watched(stage_context.new_page(), _NOT_FROM_THE_PAGE) as page:
         yield page
 
 
 @contextmanager
-def _watched(page: Page, allowed: str | None = None) -> Iterator[Page]:
+def watched(page: Page, allowed: str | None = None) -> Iterator[Page]:
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

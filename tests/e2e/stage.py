@@ -226,8 +226,10 @@ def new_database(server: EmbeddedPostgres) -> str:
 
 
 @contextmanager
-def open_stage(database_url: str, data_dir: Path, web_dir: Path) -> Iterator[Stage]:
-    """A service on a free port with a migrated database of its own and the built page."""
+def open_stage(
+    database_url: str, data_dir: Path, web_dir: Path | None, *, pages_elsewhere: tuple[str, ...] = ()
+) -> Iterator[Stage]:
+    """A service on a free port with a migrated database of its own, and with the built page if it is to serve one."""
     loop = asyncio.new_event_loop()  # not this thread's: Playwright runs one there
     thread = threading.Thread(target=loop.run_forever, name="stage")
     thread.start()
@@ -235,7 +237,7 @@ def open_stage(database_url: str, data_dir: Path, web_dir: Path) -> Iterator[Sta
         with (
             pytest.MonkeyPatch.context() as environment,
             socket.create_server(("127.0.0.1", 0)) as silent,
-            running(_settings(environment, data_dir), database_url, web_dir=web_dir) as service,
+            running(_settings(environment, data_dir, pages_elsewhere), database_url, web_dir=web_dir) as service,
         ):
             yield Stage(service, f"http://127.0.0.1:{silent.getsockname()[1]}", loop)
     finally:
@@ -244,8 +246,8 @@ def open_stage(database_url: str, data_dir: Path, web_dir: Path) -> Iterator[Sta
         loop.close()
 
 
-def _settings(environment: pytest.MonkeyPatch, data_dir: Path) -> Settings:
+def _settings(environment: pytest.MonkeyPatch, data_dir: Path, origins: tuple[str, ...]) -> Settings:
     """The defaults, whatever the environment says."""
     for name in [name for name in os.environ if name.startswith("ONBRAND_")]:
         environment.delenv(name)
-    return Settings(data_dir=data_dir, port=free_port())
+    return Settings(data_dir=data_dir, port=free_port(), cors_origins=origins)

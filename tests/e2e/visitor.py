@@ -21,7 +21,7 @@ def sign_in(page: Page, account: str = "Studio member") -> None:
 def choose_account(page: Page, account: str = "Studio member") -> None:
     """On the sign-in page: choose, and come back."""
     page.get_by_role("button", name=account).click()
-    page.wait_for_url(re.compile(r"^http://localhost:\d+/$"))
+    page.wait_for_url(re.compile(r"^http://(localhost|127\.0\.0\.1):\d+/$"))
 
 
 def prompt_field(page: Page) -> Locator:

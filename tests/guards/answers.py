@@ -40,6 +40,20 @@ GUARDS = (
         (f"{_HEADERS}::test_the_configured_page_may_do_nothing_else",),
     ),
     Guard(
+        "the configured page may read what was refused before any route",
+        "OuterMiddleware._answer",
+        "Cors(response, origins=self._origins)",
+        "response",
+        (f"{_HEADERS}::test_the_configured_page_may_read_what_was_refused_before_any_route",),
+    ),
+    Guard(
+        "a browser keeps the answer to a preflight",
+        "Cors.__init__",
+        "max_age=_PREFLIGHT_SECONDS",
+        "max_age=0",
+        (f"{_HEADERS}::test_the_configured_page_may_call_and_read_what_it_needs",),
+    ),
+    Guard(
         "an answer is not taken for anything else",
         "_secure",
         'request_id headers["X-Content-Type-Options"] = "nosniff" headers',

@@ -238,7 +238,17 @@ NO_HTTPS_ADDRESSES = [
 ]
 NO_HTTPS_ORIGINS = [
     *(f"http://{CANARY}", f"https://{CANARY}/", f"https://{CANARY}/x", CANARY, f"https://a.example,{CANARY}"),
-    *("*", "https://*.example", "null", "https://", "https://[", "https://a.example?x", "HTTPS://a.example"),
+    *(
+        "*",
+        "https://*.example",
+        "null",
+        "https://",
+        "https://[",
+        "https://a.example?x",
+        "HTTPS://a.example",
+        "https://A.example",
+        "https://a.example:443",
+    ),
 ]
 PRODUCTION_REFUSALS = [
     ({"AUTH": "local"}, "ONBRAND_ENV=production refuses local sign-in"),

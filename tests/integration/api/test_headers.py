@@ -197,12 +197,13 @@ async def test_the_configured_page_may_call_and_read_what_it_needs(shared: Servi
             assert asked.status_code == 200
             assert asked.headers["access-control-allow-origin"] == ORIGIN
             assert "access-control-allow-credentials" not in asked.headers
+            assert asked.headers["access-control-max-age"] == "86400"  # a poll must not be two requests each time
         answer = await person.http.post("/generate", json={"prompt": "a"}, headers={"Origin": ORIGIN})
         assert answer.status_code == 202
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert "Origin" in answer.headers["vary"]
         exposed = answer.headers["access-control-expose-headers"].split(", ")
-        assert {"Location", "Retry-After", "Content-Disposition", "X-Request-Id"} <= set(exposed)
+        assert {"Location", "Retry-After", "Content-Disposition", "ETag", "X-Request-Id"} <= set(exposed)
 
 
 async def test_the_configured_page_may_read_errors_too(shared: Service) -> None:
@@ -212,6 +213,19 @@ async def test_the_configured_page_may_read_errors_too(shared: Service) -> None:
             assert answer.headers["access-control-allow-origin"] == ORIGIN
     async with shared.client({"Origin": ORIGIN}) as nobody:
         assert (await nobody.get("/me")).headers["access-control-allow-origin"] == ORIGIN
+
+
+async def test_the_configured_page_may_read_what_was_refused_before_any_route(shared: Service) -> None:
+    async with shared.client({"Origin": ORIGIN, "X-Long": 20_000 * "x"}) as client:
+        refused = await client.get("/me")
+        assert_problem(refused, 431, "headers_too_large")
+        assert refused.headers["access-control-allow-origin"] == ORIGIN
+        assert "X-Request-Id" in refused.headers["access-control-expose-headers"]
+        assert "Origin" in refused.headers["vary"]
+        elsewhere = await client.get("/me", headers={"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in elsewhere.headers
+        asked = await client.options("/generate", headers=preflight(ORIGIN))
+        assert_problem(asked, 431, "headers_too_large")
 
 
 async def test_the_configured_page_may_read_that_we_failed(shared: Service) -> None:

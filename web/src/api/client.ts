@@ -34,8 +34,8 @@ export type Api = {
   fetch: (request: Request) => Promise<Response>;
 };
 
-export function createApi({ getToken, onDenied }: Person): Api {
-  const origin = window.location.origin;
+/** `origin` is the address of the API, which may be another than the page's own. */
+export function createApi(origin: string, { getToken, onDenied }: Person): Api {
   const connection = createConnection();
 
   async function send(request: Request, forceRefresh: boolean): Promise<Response> {

@@ -2,7 +2,7 @@
 import { screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { liveUrls } from '../test/object-urls';
-import { FakeOnbrand, MEMBER, PAGE_CONFIG, problem } from '../test/fake-onbrand';
+import { FakeOnbrand, MEMBER, ONBRAND, problem } from '../test/fake-onbrand';
 import {
   expectAnnounced,
   fakeSession,
@@ -37,7 +37,7 @@ test('the draft of one person is not shown to the next person in the same tab', 
 test('after a failed sign-in the page says so and waits for a click', async () => {
   const signIn = vi.fn();
   const { user } = await renderStarted(
-    Promise.resolve({ kind: 'failed', reference: 'AADSTS65004', signIn, config: PAGE_CONFIG }),
+    Promise.resolve({ kind: 'failed', reference: 'AADSTS65004', signIn, onbrand: ONBRAND }),
   );
   expect(await screen.findByRole('heading', { name: "The sign-in didn't finish" })).toBeInTheDocument();
   expect(screen.getByText('Reference AADSTS65004')).toBeInTheDocument();
@@ -48,7 +48,7 @@ test('after a failed sign-in the page says so and waits for a click', async () =
 
 test('after the sign-out the page offers a sign-in and does not start it by itself', async () => {
   const signIn = vi.fn();
-  const { user } = await renderStarted(Promise.resolve({ kind: 'signed-out', signIn, config: PAGE_CONFIG }));
+  const { user } = await renderStarted(Promise.resolve({ kind: 'signed-out', signIn, onbrand: ONBRAND }));
   expect(await screen.findByRole('heading', { name: "You're signed out" })).toBeInTheDocument();
   expect(signIn).not.toHaveBeenCalled();
   await user.click(screen.getByRole('button', { name: 'Sign in' }));
@@ -56,8 +56,19 @@ test('after the sign-out the page offers a sign-in and does not start it by itse
 });
 
 test('without its configuration the page says that Onbrand cannot be reached', async () => {
-  await renderStarted(Promise.resolve({ kind: 'unreachable' }));
+  await renderStarted(Promise.resolve({ kind: 'unreachable', api: null }));
   expect(await screen.findByRole('heading', { name: "Onbrand can't be reached" })).toBeInTheDocument();
+});
+
+test('a page whose host does not say where Onbrand is tells that in a sentence', async () => {
+  await renderStarted(Promise.resolve({ kind: 'misconfigured' }));
+  expect(await screen.findByRole('heading', { name: "This page isn't set up yet" })).toBeInTheDocument();
+  expect(screen.getByText(/config\.json doesn't say where Onbrand's server is\./)).toBeInTheDocument();
+});
+
+test('a page that gets no answer from the address in its configuration names that address', async () => {
+  await renderStarted(Promise.resolve({ kind: 'unreachable', api: 'https://api.studio.example' }));
+  expect(await screen.findByText(/its server at https:\/\/api\.studio\.example doesn't answer/)).toBeInTheDocument();
 });
 
 test('the header shows the current style, and whether it has been reviewed', async () => {

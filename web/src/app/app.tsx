@@ -18,7 +18,7 @@ function Outcome({ outcome }: { outcome: Started }) {
   const text = strings.signIn;
   switch (outcome.kind) {
     case 'signed-in':
-      return <SignedIn session={outcome.session} config={outcome.config} />;
+      return <SignedIn session={outcome.session} onbrand={outcome.onbrand} />;
     case 'signed-out':
       return (
         <NoticePage
@@ -42,7 +42,16 @@ function Outcome({ outcome }: { outcome: Started }) {
       return (
         <NoticePage
           title={text.unreachableTitle}
-          detail={text.unreachableDetail}
+          detail={outcome.api === null ? text.unreachableDetail : text.apiUnreachableDetail(outcome.api)}
+          action={strings.retry}
+          onAction={() => window.location.reload()}
+        />
+      );
+    case 'misconfigured':
+      return (
+        <NoticePage
+          title={text.misconfiguredTitle}
+          detail={text.misconfiguredDetail}
           action={strings.retry}
           onAction={() => window.location.reload()}
         />

@@ -5,7 +5,7 @@ import { flushSync } from 'react-dom';
 import { ApiContext, useApi } from '../api/api-context';
 import { createApi } from '../api/client';
 import { getMe } from '../api/get-me';
-import type { PageConfig } from '../api/get-page-config';
+import type { Onbrand } from '../api/get-page-config';
 import { ApiProblem, type Problem } from '../api/problem';
 import type { Session } from '../auth/session';
 import { prefetchRuns } from '../runs/prefetch-runs';
@@ -25,13 +25,17 @@ import { wantedReview } from './wanted-review';
 /** How often to ask for the current style, whether a worker is ready, and how long drawing usually takes. */
 const POLL_MS = 30_000;
 
-type SignedInProps = { session: Session; config: PageConfig };
+type SignedInProps = { session: Session; onbrand: Onbrand };
 
-export function SignedIn({ session, config }: SignedInProps) {
+export function SignedIn({ session, onbrand }: SignedInProps) {
   const [queryClient] = useState(createQueryClient);
   const [denied, setDenied] = useState<Problem | null>(null);
   const [isLeaving, setIsLeaving] = useState(false);
-  const api = useMemo(() => createApi({ getToken: session.getToken, onDenied: setDenied }), [session]);
+  const { origin, config } = onbrand;
+  const api = useMemo(
+    () => createApi(origin, { getToken: session.getToken, onDenied: setDenied }),
+    [origin, session],
+  );
 
   function signOut(): void {
     // Removes everything of the person before the browser leaves the page: "Back" must show nothing of it.
@@ -62,7 +66,9 @@ export function SignedIn({ session, config }: SignedInProps) {
   );
 }
 
-function Member({ session, config, onSignOut }: SignedInProps & { onSignOut: () => void }) {
+type MemberProps = { session: Session; config: Onbrand['config']; onSignOut: () => void };
+
+function Member({ session, config, onSignOut }: MemberProps) {
   const api = useApi();
   const queryClient = useQueryClient();
   useEffect(() => prefetchRuns(api, queryClient, session.account.id), [api, queryClient, session]);

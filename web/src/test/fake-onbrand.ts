@@ -7,7 +7,7 @@ import type { Job } from '../api/get-job';
 import type { Me } from '../api/get-me';
 import type { Known } from '../api/get-style-limits';
 import type { StylePicture } from '../api/get-style-pictures';
-import type { PageConfig } from '../api/get-page-config';
+import type { Onbrand, PageConfig } from '../api/get-page-config';
 import { isFinal } from '../runs/newer-job';
 import { server } from './server';
 
@@ -26,6 +26,8 @@ export const PAGE_CONFIG: PageConfig = {
     authority_metadata: null,
   },
 };
+
+export const ONBRAND: Onbrand = { origin: ORIGIN, config: PAGE_CONFIG };
 
 export const MEMBER: Me = {
   name: 'Studio member',

@@ -7,7 +7,7 @@ import { App } from '../app/app';
 import type { Started } from '../app/start';
 import type { Session } from '../auth/session';
 import { passTime } from './clock';
-import { PAGE_CONFIG, type FakeOnbrand } from './fake-onbrand';
+import { ONBRAND, type FakeOnbrand } from './fake-onbrand';
 
 export function fakeSession(account = { id: 'account-1', name: 'Studio member', username: 'member@studio.example' }) {
   return {
@@ -31,7 +31,7 @@ export async function renderStarted(started: Promise<Started>) {
 }
 
 export function renderApp(session: Session = fakeSession()) {
-  return renderStarted(Promise.resolve({ kind: 'signed-in', session, config: PAGE_CONFIG }));
+  return renderStarted(Promise.resolve({ kind: 'signed-in', session, onbrand: ONBRAND }));
 }
 
 export const promptField = () => screen.findByLabelText('Describe the illustration');

@@ -42,6 +42,12 @@ export const strings = {
     signedOutDetail: 'Your session was cleared from this browser.',
     unreachableTitle: "Onbrand can't be reached",
     unreachableDetail: 'Check your connection, then try again.',
+    apiUnreachableDetail: (address: string) =>
+      `The page is here, but its server at ${address} doesn't answer it. Try again in a minute.` +
+      ' If that does not help, tell whoever runs Onbrand.',
+    misconfiguredTitle: "This page isn't set up yet",
+    misconfiguredDetail:
+      "Its file config.json doesn't say where Onbrand's server is. Tell whoever runs Onbrand for you.",
   },
 
   account: {
