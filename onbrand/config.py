@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     web_dir: Path = REPOSITORY / "web" / "dist"
 
     database_url: SecretStr | None = None
+    scaler_password: SecretStr | None = None
 
     storage_url: str | None = None
     storage_azure_endpoint: str | None = None
@@ -167,6 +168,13 @@ class Settings(BaseSettings):
     def _named_role(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
             raise ValueError("must not be blank")
+        return value
+
+    @field_validator("scaler_password")
+    @classmethod
+    def _long_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 24:
+            raise ValueError("must have 24 characters or more")
         return value
 
     @field_validator("log_level")

@@ -314,6 +314,7 @@ def test_secrets_are_secret_strings() -> None:
     assert kinds["database_url"] == SecretStr | None
     assert {name for name, kind in kinds.items() if SecretStr in get_args(kind)} == {
         "database_url",
+        "scaler_password",
         "storage_azure_key",
     }
 
