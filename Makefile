@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json) web/scripts/compress.mjs
 
-.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini
+.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini page images locks
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
@@ -29,6 +29,7 @@ lint: .venv/test-installed web/node_modules/installed
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m infra.check
 	npm --prefix web run --silent lint
 	npm --prefix web run --silent knip
 
@@ -50,6 +51,23 @@ guards: .venv/test-installed tests/node/node_modules/installed
 # Pictures of every state of the page, to look at: screenshots/, docs/screenshots/ and README's docs/page.png.
 screenshots: .venv/browser-installed web/dist/index.html
 	$(BIN)/python -m tests.e2e.screenshots
+
+# The page's files, which the API's image and the page's own host need.
+page: web/dist/index.html
+
+# Both images with an engine of yours: make images ENGINE=podman. infra/docker/README.md has the rest.
+ENGINE ?= docker
+BASE ?= python:3.13-slim
+images: page
+	$(ENGINE) build --build-arg BASE=$(BASE) -f infra/docker/api.Dockerfile -t onbrand-api .
+	$(ENGINE) build --build-arg BASE=$(BASE) -f infra/docker/worker.Dockerfile -t onbrand-worker .
+
+# The images' packages with their hashes, from constraints.txt. Needs uv.
+LOCK := uv pip compile pyproject.toml -c constraints.txt --universal --python-version 3.11 \
+  --generate-hashes --no-header --no-annotate -q
+locks:
+	$(LOCK) -o infra/docker/api.txt
+	$(LOCK) --extra worker -o infra/docker/worker.txt
 
 # Write the API's schema, and the page's client from it.
 openapi: .venv/run-installed web/node_modules/installed

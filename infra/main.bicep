@@ -106,6 +106,7 @@ var settings = [
   { name: 'ONBRAND_ENTRA_REVIEWER_ROLE', value: entraReviewerRole }
   { name: 'ONBRAND_DATABASE_URL', value: database.outputs.url }
   { name: 'ONBRAND_DATABASE_AUTH', value: 'entra' }
+  { name: 'ONBRAND_DATABASE_CLIENT_ID', value: identities.outputs.database.clientId }
   { name: 'ONBRAND_STORAGE_URL', value: 'az://${storage.outputs.imagesContainer}' }
   { name: 'ONBRAND_STORAGE_AZURE_ACCOUNT', value: storage.outputs.account }
   { name: 'ONBRAND_MODEL', value: model }

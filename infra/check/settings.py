@@ -38,7 +38,7 @@ LEFT_ALONE = {
 # Settings of the budget and of the sign-in to PostgreSQL: the files may give them before the code reads them.
 COMING = frozenset(
     {"monthly_budget_usd", "fixed_usd_per_month", "gpu_usd_per_second", "gpu_start_seconds", "warm_seconds"}
-    | {"database_auth"}
+    | {"database_auth", "database_client_id"}
 )
 
 
