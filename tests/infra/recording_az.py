@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stands for `az`, `azd` and `node` on the PATH of a hook: it keeps a state like Azure's, and a line for each call.
+"""Stands for `az`, `azd`, `node` and `make` on the PATH: it keeps a state like Azure's, and a line for each call.
 
 It is run by the name of the program that it stands for. `RECORDING` is a folder: `state.json`, `calls` (a line for each
 call), `fail_at` (the number of the call that fails, from 1), and `fail_once` (what has failed; while this file is
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -37,8 +38,18 @@ def answer(program: str, arguments: list[str]) -> Any:
     match program, *words:
         case "azd", "env", "set", name, value:
             STATE["env"][name] = value
+        case "azd", "env", "new", name:
+            STATE["env"]["AZURE_ENV_NAME"] = name
+        case "azd", "env", "get-values":
+            return "\n".join(f'{name}="{value}"' for name, value in sorted(STATE["env"].items()))
+        case ("azd", "auth", "login") | ("az", "login") | ("make", "page") | ("az", "extension", *_):
+            pass
         case "node", *_:
-            STATE["page"] = arguments[2]
+            STATE["page"] = arguments[1]
+        case "az", "storage", "account", "show", *_:
+            return f"/subscriptions/x/{option(arguments, '--name')}"
+        case ("az", "storage", "blob", *_) | ("az", "role", "assignment", "create", *_):
+            STATE.setdefault("uploads", []).append(arguments)
         case "az", "account", "show", *_:
             return {"id": "bbbbbbbb-0000-4000-8000-000000000002", "tenantId": TENANT, "name": "Studio"}
         case "az", "account", "list-locations", *_:
@@ -55,6 +66,8 @@ def answer(program: str, arguments: list[str]) -> Any:
                     "ERROR: Resource 'x' does not exist or one of its queried reference-property is not there"
                 )
             return {"id": option(arguments, "--group")}
+        case "az", "ad", "signed-in-user", *_:
+            return "ffffffff-0000-4000-8000-000000000006"
         case "az", "ad", kind, *_:
             return directory(kind, arguments)
         case "az", "rest", *_:
@@ -136,6 +149,25 @@ def job(arguments: list[str]) -> Any:
     return {"properties": {"status": "Running" if STATE["looks"] < 3 else STATE["job_ends_as"]}}
 
 
+def deploy(words: list[str]) -> int:
+    """`azd provision` and `azd deploy`: the hooks of azure.yaml in azd's environment, and the template's outputs."""
+    if words[0] == "deploy":
+        return hook("predeploy")
+    code = hook("preprovision")
+    if code == 0:
+        state = json.loads((FOLDER / "state.json").read_text())
+        state["env"] |= json.loads(os.environ["DEPLOYED"])
+        (FOLDER / "state.json").write_text(json.dumps(state))
+        code = hook("postprovision")
+    return code
+
+
+def hook(name: str) -> int:
+    settings = json.loads((FOLDER / "state.json").read_text())["env"]
+    command = [os.environ["PYTHON"], "-m", f"infra.hooks.{name}"]
+    return subprocess.run(command, env={**os.environ, **settings}, check=False).returncode
+
+
 def fails_once(call: str) -> bool:
     """Whether this call has never failed. What differs from run to run doesn't make it another call."""
     file = FOLDER / "fail_once"
@@ -161,6 +193,8 @@ def main() -> int:
     if is_number or fails_once(" ".join([program, *arguments])):
         sys.stderr.write("WARNING: an extension is in preview\nERROR: (Throttled) Try again later\nMore lines\n")
         return 1
+    if program == "azd" and arguments[0] in ("provision", "deploy"):
+        return deploy(arguments)
     try:
         found = answer(program, arguments)
     except Refused as refused:
@@ -168,7 +202,7 @@ def main() -> int:
         return 3
     (FOLDER / "state.json").write_text(json.dumps(STATE))
     if found is not None:
-        sys.stdout.write(json.dumps(found))
+        sys.stdout.write(found if isinstance(found, str) else json.dumps(found))
     return 0
 
 

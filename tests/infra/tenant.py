@@ -56,7 +56,7 @@ class Tenant:
         tools = folder / "tools"
         tools.mkdir(parents=True)
         program = (Path(__file__).with_name("recording_az.py")).read_text(encoding="utf-8")
-        for name in ("az", "azd", "node"):
+        for name in ("az", "azd", "node", "make"):
             # -S and -E: it starts in a third of the time.
             (tools / name).write_text(f"#!{sys.executable} -SE\n{program}", encoding="utf-8")
             (tools / name).chmod(0o755)
