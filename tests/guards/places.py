@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_PACKAGE = "onbrand"
+_PACKAGES = ("onbrand", "infra")
 _FILES_WITHOUT_FUNCTIONS = ("*.sql",)
 
 
@@ -50,24 +50,30 @@ def find(root: Path, ending: str) -> Place:
     found = [place for place in _places(root) if place.is_called(ending)]
     if len(found) != 1:
         names = ", ".join(place.name for place in found)
-        raise PlaceUnknown(f"{ending} names {f'several places ({names})' if found else 'no place'} in {_PACKAGE}/")
+        raise PlaceUnknown(
+            f"{ending} names {f'several places ({names})' if found else 'no place'} in {' and '.join(_PACKAGES)}"
+        )
     return found[0]
 
 
 @cache
 def _places(root: Path) -> tuple[Place, ...]:
     places: list[Place] = []
-    for path in sorted((root / _PACKAGE).rglob("*.py")):
+    for path in _files(root, "*.py"):
         file = path.relative_to(root)
         module = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
         text = path.read_text()
         places.append(Place(module, file, 0, len(text.splitlines())))
         places.extend(_definitions(ast.parse(text), module, file))
     for pattern in _FILES_WITHOUT_FUNCTIONS:
-        for path in sorted((root / _PACKAGE).rglob(pattern)):
+        for path in _files(root, pattern):
             file = path.relative_to(root)
             places.append(Place(file.as_posix(), file, 0, len(path.read_text().splitlines())))
     return tuple(places)
+
+
+def _files(root: Path, pattern: str) -> list[Path]:
+    return [path for package in _PACKAGES for path in sorted((root / package).rglob(pattern))]
 
 
 def _definitions(node: ast.AST, prefix: str, file: Path) -> Iterator[Place]:

@@ -20,7 +20,7 @@ from onbrand.config import REPOSITORY
 from tests.guards.guard import Guard, TextGone
 from tests.system import environment
 
-_COPIED = ("onbrand", "tests")  # the rest is only read, and linked
+_COPIED = ("infra", "onbrand", "tests")  # the rest is only read, and linked
 _NOT_COPIED = ("__pycache__", "node_modules")
 _RUN_SECONDS = 300.0
 _TEST_SECONDS = 60  # a test may hang for want of a guard

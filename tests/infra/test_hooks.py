@@ -214,6 +214,7 @@ def test_the_password_is_in_no_line(tmp_path: Path) -> None:
     failing.fail_at(number)
     refused = failing.run("preprovision")
     assert "`azd env set ONBRAND_SCALER_PASSWORD` failed: (Throttled)" in one_line(refused.stderr)
+    assert failing.calls[-1].split()[-1] not in refused.stderr
 
 
 def test_the_page_needs_the_apis_address(tenant: Tenant) -> None:

@@ -257,6 +257,7 @@ PRODUCTION_REFUSALS = [
     ({"MODEL": ""}, "ONBRAND_ENV=production needs ONBRAND_MODEL"),
     ({"ENTRA_GROUP_ID": ""}, "set ONBRAND_ENTRA_GROUP_ID or ONBRAND_ENTRA_ROLE"),
     ({"ENTRA_GROUP_ID": "", "ENTRA_ROLE": " "}, "ONBRAND_ENTRA_ROLE must not be blank"),
+    ({"SCALER_PASSWORD": "short"}, "ONBRAND_SCALER_PASSWORD must have 24 characters or more"),
     *[
         ({"ENTRA_METADATA_URL": url}, "ONBRAND_ENTRA_METADATA_URL must be an https address")
         for url in NO_HTTPS_ADDRESSES

@@ -23,7 +23,7 @@ _ACCOUNT = {
 _LEAST_GRACE_SECONDS = 300  # a job of four pictures, and its publication
 
 
-def check_policy(templates: Mapping[Path, Template]) -> list[Finding]:
+def check_rules(templates: Mapping[Path, Template]) -> list[Finding]:
     """All rules, over all files."""
     findings = []
     for template in templates.values():
