@@ -69,7 +69,7 @@ param monthlyBudgetUsd string = '50'
 param fixedUsdPerMonth string = '22'
 
 @description('What a second of one worker costs, in US dollars. Look at your own price list.')
-param gpuUsdPerSecond string = '0.001764'
+param gpuUsdPerSecond string
 
 @description('Who gets the mail when the month becomes expensive.')
 param budgetEmail string

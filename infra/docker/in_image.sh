@@ -4,7 +4,7 @@
 #   infra/docker/in_image.sh IMAGE [ARGUMENT…]        the environment: ONBRAND_* of the caller, and the image's own
 #
 # The root is read-only, /data is a memory file system of the image's user, and nothing can gain privileges. SIGTERM
-# reaches the process, because every step replaces itself by the next.
+# reaches the process, because every step replaces itself by the next. MODELS=FOLDER is read-only at /models.
 set -eu
 image=$1
 shift
@@ -26,6 +26,10 @@ mount --bind "$IN_IMAGE" "$IN_IMAGE"
 mkdir -p "$IN_IMAGE/proc" "$IN_IMAGE/dev"
 mount --bind -o ro /proc "$IN_IMAGE/proc"
 mount --rbind /dev "$IN_IMAGE/dev"
+if [ -n "${MODELS:-}" ]; then # a folder of the caller, read-only at /models
+    mkdir -p "$IN_IMAGE/models"
+    mount --bind -o ro "$MODELS" "$IN_IMAGE/models"
+fi
 for file in /etc/hosts /etc/resolv.conf; do # names, as an engine gives them
     touch "$IN_IMAGE$file"
     mount --bind "$file" "$IN_IMAGE$file"

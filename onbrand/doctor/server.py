@@ -15,7 +15,7 @@ from onbrand.api.app import MAX_CONNECTIONS as CONNECTIONS_OF_AN_API
 from onbrand.config import LOOPBACK_HOSTS, Environment
 from onbrand.database.diagnostics import Server
 from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
-from onbrand.worker.run import MAX_CONNECTIONS as CONNECTIONS_OF_A_WORKER
+from onbrand.worker import MAX_CONNECTIONS as CONNECTIONS_OF_A_WORKER
 
 REACH_SECONDS = 3
 _OLDEST = 14  # version of PostgreSQL

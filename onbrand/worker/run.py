@@ -23,13 +23,13 @@ from onbrand.jobs.fairness import next_prompt
 from onbrand.maintenance import Maintenance
 from onbrand.packs.base import configured_base
 from onbrand.packs.store import PackStore
+from onbrand.worker import MAX_CONNECTIONS
 from onbrand.worker.job_runner import JobRunner
 from onbrand.worker.model_process import ModelProcess, model_command
 from onbrand.worker.switching import PackInUse
 
 logger = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 4
 _RECONNECT_SECONDS = 1.0
 _ENDING_SECONDS = 10.0  # at the end, tasks that wait for a database that does not answer get this long
 

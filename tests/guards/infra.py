@@ -118,4 +118,11 @@ GUARDS = (
         "< 0:",
         ("tests/unit/test_config.py",),
     ),
+    Guard(
+        "doctor needs no package of the model",
+        "doctor.server",
+        "from onbrand.worker import MAX_CONNECTIONS",
+        "from onbrand.worker.run import MAX_CONNECTIONS",
+        ("tests/integration/cli/test_without_the_model.py",),
+    ),
 )
