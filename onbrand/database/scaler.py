@@ -8,6 +8,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from onbrand.database import migrations
 from onbrand.errors import ConfigError
 
 ROLE = "onbrand_scaler"
@@ -20,8 +21,9 @@ def set_password(url: str, password: str) -> None:
 
     Raises:
         ConfigError: the database has no such role.
+        DatabaseNotReady: the server cannot be reached.
     """
-    with psycopg.connect(url, connect_timeout=10) as connection:
+    with migrations.connect(url) as connection:
         verifier = connection.pgconn.encrypt_password(password.encode(), ROLE.encode(), b"scram-sha-256").decode()
         try:
             connection.execute(
