@@ -51,7 +51,13 @@ def _check_symbols(template: Template, node: Node, local: frozenset[str], used: 
         is_nested = node.type == "object_property" and named(node)[0].type == "resource_declaration"
         # The first name is declared here, or is a key.
         children = children if is_nested else _behind_first_name(node)
-        local |= _siblings(template, node)
+        local |= _children(template, node)
+    if node.type == "resource_expression":  # account::blobs
+        name = text(node).replace(" ", "")
+        used.add(name.partition("::")[0])
+        if name not in template.resources:
+            yield line(node), f"`{name}` is not declared"
+        return
     if node.type == "identifier":
         name = text(node)
         used.add(name)
@@ -62,10 +68,10 @@ def _check_symbols(template: Template, node: Node, local: frozenset[str], used: 
         yield from _check_symbols(template, child, local, used)
 
 
-def _siblings(template: Template, node: Node) -> frozenset[str]:
+def _children(template: Template, node: Node) -> frozenset[str]:
     if node.type != "resource_declaration":
         return frozenset()
-    return next((resource.siblings for resource in template.resources.values() if resource.node == node), frozenset())
+    return next((resource.children for resource in template.resources.values() if resource.node == node), frozenset())
 
 
 def _behind_first_name(node: Node) -> list[Node]:

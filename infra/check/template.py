@@ -17,14 +17,14 @@ _PRIMITIVE = {"string", "int", "bool", "object", "array"}
 class Resource:
     """A resource, or a reference to one that exists."""
 
-    symbol: str
+    symbol: str  # of a nested one with its parent's: account::blobs
     type: str  # with its parents': Microsoft.Storage/storageAccounts/blobServices
     api_version: str | None
     body: Node
     node: Node
     exists: bool
     parent: str | None  # the symbol of the resource around it
-    siblings: frozenset[str] = frozenset()  # what is declared beside it inside the same resource
+    children: frozenset[str] = frozenset()  # the names of what is declared inside it
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,15 @@ def _declare(template: Template, node: Node, decorators: dict[str, Node]) -> Non
 def _declare_resource(template: Template, node: Node, parent: Resource | None) -> None:
     parts = named(node)
     symbol, reference, body = text(parts[0]), literal(parts[1]) or "", unwrap(parts[-1])
+    if parent is not None:
+        symbol = f"{parent.symbol}::{symbol}"
     kind, _, version = reference.partition("@")
     if parent is not None:
         kind, version = f"{parent.type}/{kind}", version or parent.api_version or ""
     exists = any(text(child) == "existing" for child in node.children if not child.is_named)
     children = list(nested(body)) if body.type == "object" else []
-    siblings = frozenset(text(named(child)[0]) for child in children)
-    resource = Resource(symbol, kind, version or None, body, node, exists, parent.symbol if parent else None, siblings)
+    inner = frozenset(text(named(child)[0]) for child in children)
+    resource = Resource(symbol, kind, version or None, body, node, exists, parent.symbol if parent else None, inner)
     if parent is not None and template.declares(symbol):
         template.twice.append((line(node), f"`{symbol}` is declared twice"))
     template.resources[symbol] = resource
