@@ -155,6 +155,12 @@ class Settings(BaseSettings):
     max_requests_per_second: Annotated[int, Field(ge=1, le=100000)] = 50
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 100
 
+    monthly_budget_usd: Annotated[float | None, Field(ge=1, le=1_000_000, allow_inf_nan=False)] = None
+    fixed_usd_per_month: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
+    gpu_usd_per_second: Annotated[float | None, Field(ge=0.0001, le=1, allow_inf_nan=False)] = None
+    gpu_start_seconds: Annotated[float, Field(ge=1, le=3600)] = 120
+    warm_seconds: Annotated[float, Field(ge=0, le=3600)] = 120
+
     log_level: str = "INFO"
     log_format: LogFormat | None = None  # unset: text locally, json in production
 
@@ -187,7 +193,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = [*self._sign_in_problems(), *self._origin_problems()]
-        problems += [*self._production_problems(), *self._storage_problems()]
+        problems += [*self._production_problems(), *self._storage_problems(), *self._budget_problems()]
         if self.metrics_port == self.port:
             problems.append("ONBRAND_METRICS_PORT must be another port than ONBRAND_PORT")
         if problems:
@@ -222,6 +228,18 @@ class Settings(BaseSettings):
             problems.append("ONBRAND_ENV=production needs ONBRAND_STORAGE_URL")
         if "model" not in self.model_fields_set:
             problems.append("ONBRAND_ENV=production needs ONBRAND_MODEL; the default, mini, is a sample")
+        return problems
+
+    def _budget_problems(self) -> list[str]:
+        if self.monthly_budget_usd is None:
+            return []
+        problems = []
+        if self.gpu_usd_per_second is None:
+            problems.append("ONBRAND_MONTHLY_BUDGET_USD needs ONBRAND_GPU_USD_PER_SECOND, the price of one GPU replica")
+        if self.fixed_usd_per_month >= self.monthly_budget_usd:
+            problems.append(
+                "ONBRAND_MONTHLY_BUDGET_USD must be above ONBRAND_FIXED_USD_PER_MONTH: nothing is left for GPUs"
+            )
         return problems
 
     def _origin_problems(self) -> list[str]:

@@ -30,7 +30,7 @@
     │   ├── 413  BodyTooLarge   415  MediaTypeUnsupported   421  HostNotAllowed   431  HeadersTooLarge
     │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
     │   │        CommentTooLong  CommentInvalid
-    │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull  TooManyRequests
+    │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull  BudgetSpent  TooManyRequests
     │   ├── 500  InternalError  ImageCorrupt  CardDamaged
     │   └── 503  DatabaseUnavailable  ImageStoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job failed: the job stores it as `error.code`
@@ -585,6 +585,13 @@ class QueueFull(ProblemError):
 
     status, code, title = 429, "queue_full", "The queue is full"
     detail = "Too many generations are waiting in the whole studio. Try again in a minute; your prompt isn't lost."
+
+
+class BudgetSpent(ProblemError):
+    """The month's budget for GPUs has no room for another job (`ONBRAND_MONTHLY_BUDGET_USD`)."""
+
+    status, code, title = 429, "budget_spent", "The budget is spent"
+    detail = "The studio's budget for this month is spent. Your prompt isn't lost."
 
 
 class TooManyRequests(ProblemError):

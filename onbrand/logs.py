@@ -24,6 +24,7 @@ worker_id: ContextVar[str | None] = ContextVar("worker_id", default=None)
 ACTIONS = {
     "answer_error": "a request failed on our side",
     "answer_request": "a request was answered (debug)",
+    "budget_low": "four fifths of the money for GPUs are spent in this month",
     "card_damaged": "a picture of a review does not match its checksum",
     "claim_job": "a worker took the next attempt at a job",
     "collect": "stored images that belong to no result were deleted",
@@ -37,6 +38,7 @@ ACTIONS = {
     "fail_attempt": "an attempt produced no images",
     "fail_late": "the sweep failed jobs that took or waited too long",
     "give_back": "a stopping worker handed its attempt back",
+    "gpu_starts_failed": "three GPUs in a row were started and did not become ready",
     "image_corrupt": "a stored image does not match its checksum",
     "image_missing": "the store no longer has images of complete jobs",
     "keys_refresh_failed": "the identity provider's signing keys could not be refreshed",
@@ -65,6 +67,7 @@ ACTIONS = {
     "sweep_failed": "a round of maintenance had an unforeseen error",
     "system_ready": "everything runs",
     "take_back": "a designer rejected the live brand pack, so the one before it is live again",
+    "warm": "a GPU is asked for, because somebody may generate",
     "worker_stale": "a worker noticed that its attempt is no longer its own",
 }
 

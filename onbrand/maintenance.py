@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from onbrand.budget import governor
+from onbrand.budget.plan import Plan
 from onbrand.config import Settings
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable, ImageCorrupt, ImageStoreUnavailable
@@ -67,6 +69,7 @@ class Maintenance:
 
     def __init__(self, settings: Settings, database: Database, images: ImageStore) -> None:
         self._rules = Rules.of(settings)
+        self._plan = Plan.of(settings)
         self._database = database
         self._images = images
 
@@ -82,6 +85,9 @@ class Maintenance:
         """Find lost jobs and late jobs (`jobs.sweep`), and log what was done."""
         async with self._database.transaction() as connection:
             swept = await sweep_jobs(connection, self._rules)
+        if self._plan is not None:
+            async with self._database.transaction() as connection:
+                await governor.tend(connection, self._plan)
         for job_id in swept.requeued:
             logger.warning(
                 "The job's worker was lost; it is queued again", extra={"action": "sweep", "job_id": str(job_id)}

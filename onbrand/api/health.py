@@ -10,6 +10,8 @@ from onbrand.api.dependencies import ServicesOfProcess
 from onbrand.api.metrics import CONTENT_TYPE
 from onbrand.api.problems import MEDIA_TYPE, documented
 from onbrand.api.schemas import Health, Readiness
+from onbrand.budget import governor
+from onbrand.budget.plan import Plan
 from onbrand.database import migrations
 from onbrand.errors import DatabaseUnavailable
 from onbrand.jobs import eta, metrics
@@ -46,14 +48,16 @@ async def readyz(services: ServicesOfProcess, response: Response) -> Readiness:
 @metrics_router.get("/metrics", include_in_schema=False)
 async def prometheus(services: ServicesOfProcess) -> Response:
     """Metrics in Prometheus' text form. If the database does not answer, `onbrand_database_up` is 0."""
-    found = usual = None
+    found = usual = budget = None
+    plan = Plan.of(services.settings)
     try:
         async with services.database.transaction() as connection:
             if await migrations.is_current(connection):
                 found = await metrics.collect(connection)
                 usual = await eta.usual_drawing(connection)
+                budget = None if plan is None else await governor.standing(connection, plan)
     except DatabaseUnavailable:
         found = None  # then `onbrand_database_up` is 0
     return Response(
-        services.metrics.text(found, round_seconds(usual.typical) if usual else None), media_type=CONTENT_TYPE
+        services.metrics.text(found, round_seconds(usual.typical) if usual else None, budget), media_type=CONTENT_TYPE
     )

@@ -21,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from onbrand.budget.governor import Standing
 from onbrand.jobs.metrics import Figures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -71,9 +72,10 @@ class Metrics:
         if problem_code is not None:
             self._problems.labels(problem_code).inc()
 
-    def text(self, figures: Figures | None, usual_seconds: int | None) -> bytes:
+    def text(self, figures: Figures | None, usual_seconds: int | None, budget: Standing | None = None) -> bytes:
         """All metrics in Prometheus' text form. `figures` is None if the database does not answer."""
-        return generate_latest(_Both(self._registry, list(_families(figures, usual_seconds))))
+        families = [*_families(figures, usual_seconds), *([] if budget is None else _of_budget(budget))]
+        return generate_latest(_Both(self._registry, families))
 
 
 class _Both(Collector):
@@ -137,4 +139,17 @@ def _families(figures: Figures | None, usual_seconds: int | None) -> Iterator[Me
         "onbrand_images_damaged",
         "Published images whose stored bytes no longer match their checksum.",
         figures.images_damaged,
+    )
+
+
+def _of_budget(budget: Standing) -> Iterator[Metric]:
+    yield GaugeMetricFamily("onbrand_budget_usd", "What GPUs may cost in a month.", budget.plan.gpu_usd)
+    yield GaugeMetricFamily("onbrand_budget_spent_usd", "What GPUs have cost in this month.", budget.spent_usd)
+    yield GaugeMetricFamily(
+        "onbrand_budget_reserved_usd", "The most that accepted jobs may still cost.", budget.reserved_usd
+    )
+    yield GaugeMetricFamily(
+        "onbrand_gpu_starts_stopped",
+        "Whether no GPU is started, because starts failed.",
+        int(budget.closed_until is not None),
     )

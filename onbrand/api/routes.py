@@ -25,11 +25,14 @@ from onbrand.api.schemas import (
     Me,
     Question,
     present,
+    present_budget,
     present_refusal,
     present_style,
     present_taken_back,
     present_usual,
 )
+from onbrand.budget import governor, ledger
+from onbrand.budget.plan import Plan
 from onbrand.database.pool import Connection
 from onbrand.errors import DatabaseUnavailable, ImageNotReady
 from onbrand.identity.tokens import LEEWAY_SECONDS, Identity
@@ -68,10 +71,14 @@ async def generate(
     """Ask for four illustrations. 202 means that the job is stored and will be drawn."""
     body = await read_json(request, GenerateRequest)
     text = prompt.normalise(body.prompt)
+    plan = Plan.of(services.settings)
+    admit = None if plan is None else partial(governor.admit, plan=plan)
     async with services.database.transaction() as connection:
         submitted = await service.submit(
-            connection, identity.owner, text, idempotency_key=key, limits=Limits.of(services.settings)
+            connection, identity.owner, text, idempotency_key=key, limits=Limits.of(services.settings), admit=admit
         )
+        if plan is not None:
+            await ledger.want(connection, plan)
         job_id = submitted.job_id
         job = await service.find(connection, identity.owner, job_id)
         outlook = await eta.outlook(connection, job)
@@ -210,10 +217,20 @@ async def answer_question(identity: Member, job_id: JobId, services: ServicesOfP
 
 
 @router.post("/warm", status_code=204, responses=problems())
-async def warm(_identity: Member) -> None:
-    """Does nothing yet: it checks the token and answers 204. It is for a page that expects a prompt soon, so that a GPU
-    that was scaled to zero can start early. This version does not scale GPUs, and its workers keep their model loaded.
+async def warm(identity: Member, services: ServicesOfProcess) -> None:
+    """Somebody will generate soon: start a GPU now if none is running and the budget has room for it.
+
+    The page calls this at the sign-in and when somebody types. Without a budget nothing is started early.
     """
+    if (plan := Plan.of(services.settings)) is None:
+        return
+    async with services.database.transaction() as connection:
+        seconds = await governor.warm(connection, plan)
+    logger.info(
+        "A GPU is kept for %d seconds, because somebody may generate",
+        seconds,
+        extra={"action": "warm", "user_id": str(identity.owner.user_id)},
+    )
 
 
 @router.get("/me", responses=problems())
@@ -224,6 +241,8 @@ async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
         is_ready = identity.refusal is None and await workers.ready_workers(connection) > 0
         usual = await eta.usual_drawing(connection) if identity.refusal is None else None
         taken = await promotion.taken_back(connection) if identity.refusal is None else None
+        plan = Plan.of(services.settings) if identity.refusal is None else None
+        budget = None if plan is None else await governor.standing(connection, plan)
         is_new_today = identity.refusal is None and not await usage.has_signed_in_today(connection, identity.owner)
     if is_new_today:
         await _note(services, partial(usage.note_sign_in, owner=identity.owner))
@@ -237,6 +256,7 @@ async def me(identity: SignedIn, services: ServicesOfProcess) -> Me:
         usual_seconds=present_usual(usual),
         may_review=identity.refusal is None and identity.is_reviewer,
         taken_back=present_taken_back(taken),
+        budget=present_budget(budget),
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from onbrand.budget.governor import Standing
 from onbrand.errors import ProblemError, job_failure
 from onbrand.jobs.eta import Outlook, UsualDrawing, round_seconds
 from onbrand.jobs.models import IMAGES_PER_JOB, Job, Phase, Status
@@ -123,6 +124,16 @@ class StyleView(BaseModel):
     signed_at: datetime | None
 
 
+class BudgetView(BaseModel):
+    """The month's budget, as far as everybody should know it: no amounts."""
+
+    state: Literal["open", "low", "spent"] = Field(
+        description="low: four fifths of the money for GPUs are spent; spent: nothing more is accepted"
+    )
+    percent: int = Field(ge=0, le=100, description="of the month's money for GPUs, what is spent")
+    opens_at: datetime = Field(description="when the next month begins (UTC)")
+
+
 class TakenBackView(BaseModel):
     """The style that a designer rejected while it was live. The style before it is live again."""
 
@@ -158,6 +169,7 @@ class Me(BaseModel):
     is_ready: bool = Field(description="whether a worker with a loaded model is running")
     usual_seconds: UsualSeconds | None = Field(description="null until a job has been measured")
     may_review: bool = Field(description="whether this person may review styles")
+    budget: BudgetView | None = Field(description="null without a budget")
     taken_back: TakenBackView | None = Field(description="null unless the latest change of the style was a rejection")
 
 
@@ -263,6 +275,15 @@ def present_style(style: LiveStyle | None) -> StyleView | None:
         signed_by=style.signed_by,
         signed_at=style.signed_at,
     )
+
+
+def present_budget(standing: Standing | None) -> BudgetView | None:
+    """The month's budget, or None."""
+    if standing is None:
+        return None
+    state: Literal["open", "low", "spent"] = "spent" if standing.is_spent else "low" if standing.is_low else "open"
+    percent = min(100, int(100 * standing.spent_usd / standing.plan.gpu_usd))
+    return BudgetView(state=state, percent=percent, opens_at=standing.opens_at)
 
 
 def present_taken_back(taken: TakenBack | None) -> TakenBackView | None:

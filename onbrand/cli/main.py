@@ -11,6 +11,7 @@ from onbrand import __version__
 from onbrand.cli.api import api
 from onbrand.cli.backup import backup_command
 from onbrand.cli.bench import bench_command
+from onbrand.cli.budget import budget_command
 from onbrand.cli.clean import clean_command
 from onbrand.cli.dataset.app import app as dataset_app
 from onbrand.cli.doctor import doctor
@@ -46,6 +47,7 @@ app.command("clean")(clean_command)
 app.command("backup")(backup_command)
 app.command("restore")(restore_command)
 app.command("stats")(stats_command)
+app.command("budget")(budget_command)
 app.command(hidden=True)(openapi)
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(pack_app, name="pack")

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
+from onbrand.budget import governor
+from onbrand.budget.plan import Plan
 from onbrand.concurrency import in_thread
 from onbrand.config import Settings
 from onbrand.database import diagnostics, migrations
@@ -30,6 +32,7 @@ _OF_THE_SERVER = ("postgresql", "role", "transport", "session", "clock", "connec
 _OF_THE_TABLES = ("schema", "rights")
 _OF_THE_WORK = (
     ("workers", "waiting", "leases", "deliveries", "sweep", "deletion", "comparison"),
+    ("budget",),
     ("pack",),
     ("failures",),
     ("overdue",),
@@ -132,7 +135,16 @@ class _Looks:
     async def all(self) -> Findings:
         found = await self._look(_OF_THE_SERVER, self._server)
         found |= await self._look(_OF_THE_TABLES, self._tables)
-        looks = (self._work, self._pack, self._failures, self._overdue, self._missing, self._damaged, self._review)
+        looks = (
+            self._work,
+            self._budget,
+            self._pack,
+            self._failures,
+            self._overdue,
+            self._missing,
+            self._damaged,
+            self._review,
+        )
         for checks, look in zip(_OF_THE_WORK, looks, strict=True):
             if any(found[check].state in (State.PROBLEM, State.SKIPPED) for check in _OF_THE_TABLES):
                 found |= dict.fromkeys(checks, skipped("The tables can't be read: see schema and rights."))
@@ -175,6 +187,10 @@ class _Looks:
             "leases": work.leases(await diagnostics.lapsed(connection, work.LAPSED_SECONDS)),
             "deliveries": work.deliveries(now.queued, await deliveries_waiting(connection)),
         }
+
+    async def _budget(self, connection: Connection) -> Findings:
+        plan = Plan.of(self._settings)
+        return {"budget": work.budget(None if plan is None else await governor.standing(connection, plan))}
 
     async def _pack(self, connection: Connection) -> Findings:
         return {"pack": work.pack((await workers.refused_packs(connection)).values())}

@@ -42,6 +42,7 @@ CHECKS = {
     "images": "the image store stores, returns and deletes an object",
     "soft_delete": "deleted images are really gone",
     "workers": "workers are alive, with a model loaded",
+    "budget": "the month's money for GPUs, and whether their starts succeed",
     "pack": "no worker refuses the brand pack that is live",
     "waiting": "how many jobs wait, and for how long",
     "leases": "no running job is past its lease",

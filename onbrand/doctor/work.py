@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from onbrand.budget.governor import Standing
 from onbrand.config import Environment, Settings
 from onbrand.database.diagnostics import Endings, Missing
 from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
@@ -53,6 +54,24 @@ def rights(forbidden: Sequence[str]) -> Verdict:
         f"The role may not use {', '.join(forbidden)}.",
         "Grant the role select, insert, update and delete on them (usage on sequences), or let it own the schema.",
     )
+
+
+def budget(found: Standing | None) -> Verdict:
+    """Whether GPUs may be started: by the month's money, and because starts succeed."""
+    if found is None:
+        return ok("No budget is set: GPUs may cost anything.")
+    spent = f"${found.spent_usd:.2f} of ${found.plan.gpu_usd:.2f} for GPUs are spent in this month"
+    if found.closed_until is not None:
+        return problem(
+            f"Three GPUs in a row were started and did not become ready; none is started before"
+            f" {found.closed_until:%H:%M} (UTC). {spent}.",
+            "Look at the worker's log: weights, brand pack, or a GPU that the platform does not have.",
+        )
+    if found.is_spent:
+        return warning(f"{spent}: nothing is accepted before {found.opens_at:%-d %B}.", "Raise the budget, or wait.")
+    if found.is_low:
+        return warning(f"{spent}.", "`onbrand budget` says how long the rest lasts.")
+    return ok(f"{spent}.")
 
 
 def workers(figures: Figures) -> Verdict:

@@ -6,6 +6,7 @@ compares the owner, except those of `prompt_of`, `versions` and `find_image`. Th
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -58,11 +59,17 @@ class Submitted:
 
 
 async def submit(
-    connection: Connection, owner: Owner, prompt: str, *, idempotency_key: str | None, limits: Limits
+    connection: Connection,
+    owner: Owner,
+    prompt: str,
+    *,
+    idempotency_key: str | None,
+    limits: Limits,
+    admit: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> Submitted:
     """Store a job and its delivery; both exist once the caller's transaction commits.
 
-    The same key with the same prompt returns the first job again.
+    The same key with the same prompt returns the first job again. A new job is stored if `admit` raises nothing.
 
     Raises:
         IdempotencyKeyReused: an earlier request used the key with another prompt.
@@ -89,6 +96,8 @@ async def submit(
             return Submitted(earlier["id"], is_new=False)
     await _take_turn(connection)
     await check_limits(connection, owner, limits)
+    if admit is not None:
+        await admit(connection)
     job_id, seed = uuid4(), new_seed()
     await connection.execute(
         "insert into job"

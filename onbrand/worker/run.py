@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any, Literal
 
 from onbrand import logs
+from onbrand.budget import ledger
+from onbrand.budget.plan import Plan
 from onbrand.concurrency import unless_set
 from onbrand.config import Settings
 from onbrand.database import migrations
@@ -44,9 +46,34 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
         ModelRefused: the model process cannot load the model.
         ModelProcessDied: the model process died several times while it loaded the model.
     """
-    base = configured_base(settings)
     worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)
     logs.worker_id.set(worker_id)
+    try:
+        await _run_worker(settings, database_url, worker_id, stop, stop_now)
+    except Exception:
+        await _count_failure(settings, database_url, worker_id)
+        raise
+
+
+async def _count_failure(settings: Settings, database_url: str, worker_id: str) -> None:
+    """Count a start that failed: a platform that starts workers by demand bills each of them (`budget.ledger`)."""
+    if (plan := Plan.of(settings)) is None:
+        return
+    database = Database(database_url, application_name="onbrand worker", max_connections=1)
+    await database.open()
+    try:
+        with suppress(DatabaseUnavailable):
+            async with database.transaction() as connection:
+                await ledger.saw(connection, worker_id, is_ready=False, plan=plan)
+                await ledger.ended(connection, worker_id, is_failure=True)
+    finally:
+        await database.close()
+
+
+async def _run_worker(
+    settings: Settings, database_url: str, worker_id: str, stop: asyncio.Event, stop_now: asyncio.Event
+) -> None:
+    base = configured_base(settings)
     database = Database(database_url, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
     images = ImageStore.open(settings)
     await images.prepare()
@@ -59,7 +86,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
             with suppress(DatabaseUnavailable):  # the API processes sweep every five seconds anyway
                 await Maintenance(settings, database, images).sweep()
             consuming = asyncio.create_task(_consume(database, runner, in_use, worker_id, stop))
-            announcing = asyncio.create_task(_announce(database, worker_id, model, in_use))
+            announcing = asyncio.create_task(_announce(database, worker_id, model, in_use, Plan.of(settings)))
             watching = asyncio.create_task(in_use.watch())
             try:
                 await _work(settings, runner, consuming, {announcing, watching}, stop, stop_now)
@@ -67,6 +94,7 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
                 with suppress(DatabaseUnavailable):
                     async with database.transaction() as connection:
                         await workers.withdraw(connection, worker_id)
+                        await ledger.ended(connection, worker_id)
     finally:
         await model.stop()
         await database.close()
@@ -161,7 +189,9 @@ async def _consume(
                 await stop.wait()
 
 
-async def _announce(database: Database, worker_id: str, model: ModelProcess, in_use: PackInUse) -> None:
+async def _announce(
+    database: Database, worker_id: str, model: ModelProcess, in_use: PackInUse, plan: Plan | None
+) -> None:
     while True:
         model.changed.clear()
         state: Literal["loading", "ready"] = "ready" if model.is_ready else "loading"
@@ -169,6 +199,8 @@ async def _announce(database: Database, worker_id: str, model: ModelProcess, in_
         with suppress(DatabaseUnavailable):  # this is only shown, and the next round tries again
             async with database.transaction() as connection:
                 await workers.announce(connection, worker_id, state, pack.pack, pack.manifest.examples, in_use.refused)
+                if plan is not None:
+                    await ledger.saw(connection, worker_id, is_ready=state == "ready", plan=plan)
         with suppress(TimeoutError):
             async with asyncio.timeout(workers.SEEN_EVERY_SECONDS):
                 await model.changed.wait()

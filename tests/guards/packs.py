@@ -150,7 +150,7 @@ GUARDS = (
     ),
     Guard(
         "an idle worker follows the alias",
-        "run_worker",
+        "_run_worker",
         "in_use.watch()",
         "asyncio.sleep(1000)",
         (f"{_OF_SWITCHING}::test_an_idle_worker_changes_to_a_promoted_pack_by_itself_and_back",),

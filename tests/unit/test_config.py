@@ -103,6 +103,8 @@ def test_a_setting_has_a_sentence_a_unit_a_default_and_an_example_that_works(nam
         variables.set(**ENTRA)
     if name.startswith("STORAGE_"):
         variables.set(**AZURE)
+    if name == "MONTHLY_BUDGET_USD":
+        variables.set(GPU_USD_PER_SECOND="0.001764")
     variables.set(**{name: value})
     assert getattr(load_settings(), name.lower()) is not None
 

@@ -316,7 +316,7 @@ def test_lines_begin_with_the_state_and_are_one_for_each_check() -> None:
     lines = report(clock=problem("Wrong.\nforged", "Set it.")).as_lines().splitlines()
     assert len(lines) == len(CHECKS) + 1
     assert [line for line in lines if line.startswith("problem ")] == ["problem  clock           Wrong. forged Set it."]
-    assert lines[-1].endswith("1 problem, 0 warnings, 35 ok, 0 skipped.")
+    assert lines[-1].endswith("1 problem, 0 warnings, 36 ok, 0 skipped.")
 
 
 def test_on_a_terminal_the_marks_of_the_states_differ_without_colour() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from onbrand.api.metrics import Metrics
+from onbrand.budget.governor import Standing
+from onbrand.budget.plan import Plan
 from onbrand.config import REPOSITORY
 from onbrand.doctor.report import CHECKS
 from onbrand.errors import JobFailure
@@ -12,6 +15,8 @@ from onbrand.jobs.metrics import Figures
 from onbrand.logs import ACTIONS
 
 _TEXT = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+_PLAN = Plan(gpu_usd=28.7, fixed_usd=21.3, usd_per_second=0.001764, start_seconds=120, warm_seconds=120, attempts=3)
+_BUDGET = Standing(_PLAN, 1.0, 0.0, 0.5, datetime.now(UTC), 1.0, None)
 _FIGURES = Figures(1, 1, 1, 1, {"loading": 1, "ready": 1}, 1, 1, 1.0, {"sweep": 1.0}, 1.0, 1.0, 1)
 
 
@@ -40,7 +45,7 @@ def test_every_failure_of_a_job_has_something_to_look_at_and_no_other() -> None:
 
 
 def test_every_metric_of_ours_is_explained_and_alerts_use_no_other() -> None:
-    text = Metrics().text(_FIGURES, 5).decode()
+    text = Metrics().text(_FIGURES, 5, _BUDGET).decode()
     ours = set(re.findall(r"^# HELP (onbrand_\w+)", text, re.M))
     assert set(rows("Metrics", 2)) == ours
     assert set(re.findall(r"\bonbrand_\w+", _TEXT)) <= ours

@@ -161,8 +161,9 @@ export interface paths {
         put?: never;
         /**
          * Warm
-         * @description Does nothing yet: it checks the token and answers 204. It is for a page that expects a prompt soon, so that a GPU
-         *     that was scaled to zero can start early. This version does not scale GPUs, and its workers keep their model loaded.
+         * @description Somebody will generate soon: start a GPU now if none is running and the budget has room for it.
+         *
+         *     The page calls this at the sign-in and when somebody types. Without a budget nothing is started early.
          */
         post: operations["warm"];
         delete?: never;
@@ -382,6 +383,29 @@ export interface components {
          */
         Answer: "as_is" | "small_fix" | "no";
         /**
+         * BudgetView
+         * @description The month's budget, as far as everybody should know it: no amounts.
+         */
+        BudgetView: {
+            /**
+             * State
+             * @description low: four fifths of the money for GPUs are spent; spent: nothing more is accepted
+             * @enum {string}
+             */
+            state: "open" | "low" | "spent";
+            /**
+             * Percent
+             * @description of the month's money for GPUs, what is spent
+             */
+            percent: number;
+            /**
+             * Opens At
+             * Format: date-time
+             * @description when the next month begins (UTC)
+             */
+            opens_at: string;
+        };
+        /**
          * CardView
          * @description A card before the verdict: nothing but its place and what was asked for.
          */
@@ -578,6 +602,8 @@ export interface components {
              * @description whether this person may review styles
              */
             may_review: boolean;
+            /** @description null without a budget */
+            budget: components["schemas"]["BudgetView"] | null;
             /** @description null unless the latest change of the style was a rejection */
             taken_back: components["schemas"]["TakenBackView"] | null;
         };

@@ -21,17 +21,26 @@ import { usePageTitle } from '../runs/use-page-title';
 import { useRunAnnouncements } from '../runs/use-run-announcements';
 import { useRuns } from '../runs/use-runs';
 import { useLoadAhead } from '../saving/use-load-ahead';
+import { loadFromTab, saveToTab } from '../tab-storage';
 import { classes } from '../ui/classes';
 import { strings } from '../ui/strings';
 import { useFocusFallback } from '../ui/use-focus-fallback';
 import { DraftLimits } from './draft-limits';
 import styles from './generate-page.module.css';
 
+/** Whether this tab has asked for a GPU at the sign-in. */
+const WARMED = 'warmed';
+
 type GeneratePageProps = { accountId: string; me: Me; retentionHours: number };
 
 export function GeneratePage({ accountId, me, retentionHours }: GeneratePageProps) {
   const draft = useDraft(accountId);
   const warmUp = useWarmUp();
+  useEffect(() => {
+    if (loadFromTab(WARMED) === true) return; // a refresh is no reason
+    saveToTab(WARMED, true);
+    warmUp();
+  }, [warmUp]);
   const known = useKnown(me.style);
   const examples = me.style?.examples ?? [];
   const isOnline = useIsOnline();

@@ -11,6 +11,7 @@ import type { Session } from '../auth/session';
 import { prefetchRuns } from '../runs/prefetch-runs';
 import { GeneratePage } from './generate-page';
 import { strings } from '../ui/strings';
+import { BudgetNotice } from './budget-notice';
 import { ConnectionBanner } from './connection-banner';
 import { Header } from './header';
 import { NoticePage } from './notice-page';
@@ -104,6 +105,7 @@ function Member({ session, config, onSignOut }: MemberProps) {
       <Header style={me.style} account={session.account} version={config.version} onSignOut={onSignOut} />
       <ConnectionBanner />
       <StyleNotice takenBack={me.taken_back} />
+      <BudgetNotice budget={me.budget} />
       {review === null ? (
         <GeneratePage accountId={session.account.id} me={me} retentionHours={config.retention_hours} />
       ) : (

@@ -149,11 +149,15 @@ test('the normalised prompt is sent', async () => {
   await waitFor(() => expect(onbrand.submissions[0]?.prompt).toBe('a red teapot'));
 });
 
-test('writing a prompt warms up the server once; opening the page does not', async () => {
-  const { user } = await renderApp();
-  const field = await promptField();
-  await user.click(field);
-  expect(onbrand.requests).not.toContain('POST /warm');
-  await user.type(field, 'a teapot');
-  await waitFor(() => expect(onbrand.requests.filter((request) => request === 'POST /warm')).toHaveLength(1));
+test('signing in asks for a GPU, and so does writing a prompt later; a refresh does not', async () => {
+  const warmUps = () => onbrand.requests.filter((request) => request === 'POST /warm');
+  const page = await renderApp();
+  await page.user.type(await promptField(), 'a teapot');
+  await waitFor(() => expect(warmUps()).toHaveLength(1));
+  page.unmount();
+  const again = await renderApp();
+  await promptField();
+  expect(warmUps()).toHaveLength(1);
+  await again.user.type(await promptField(), '!');
+  await waitFor(() => expect(warmUps()).toHaveLength(2));
 });

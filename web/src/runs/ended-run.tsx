@@ -40,8 +40,12 @@ export function EndedRun({ view, run, retentionHours, actions }: EndedRunProps) 
   );
 }
 
+/** Nobody waits for longer than an hour in front of a button; the explanation says the day. */
+const LONGEST_WAIT_SECONDS = 3_600;
+
 function secondsUntil(time: number | null, now: number): number {
-  return time === null ? 0 : Math.max(0, Math.ceil((time - now) / 1_000));
+  const seconds = time === null ? 0 : Math.max(0, Math.ceil((time - now) / 1_000));
+  return seconds > LONGEST_WAIT_SECONDS ? 0 : seconds;
 }
 
 function Explanation({ view, retentionHours }: { view: EndedView; retentionHours: number }) {

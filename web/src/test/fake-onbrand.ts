@@ -46,6 +46,7 @@ export const MEMBER: Me = {
   usual_seconds: { typical: 8, slow: 12 },
   may_review: false,
   taken_back: null,
+  budget: null,
 };
 
 export const NO_PROGRESS: Job['progress'] = {

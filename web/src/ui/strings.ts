@@ -116,6 +116,12 @@ export const strings = {
     drawn: (prompt: string) => `Drawn in this style: ${prompt}`,
   },
 
+  budget: {
+    name: 'Budget',
+    low: "Most of this month's budget is spent. Please generate only what you need.",
+    spent: (day: string) => `This month's budget is spent. You can generate again from ${day}.`,
+  },
+
   limits: {
     before: (count: number, most: number | null) =>
       `This small model knows ${count} things${most === 1 ? ', one in a picture' : ''}.`,
