@@ -32,14 +32,13 @@ LEFT_ALONE = {
     "max_queued_per_user": "the default suits",
     "max_submitted_per_minute": "the default suits",
     "max_requests_per_second": "the default suits",
+    "gpu_start_seconds": "the default suits until starts were measured",
+    "warm_seconds": "the default suits",
     "log_level": "the default suits",
     "log_format": "JSON in production",
 }
-# Settings of the budget and of the sign-in to PostgreSQL: the files may give them before the code reads them.
-COMING = frozenset(
-    {"monthly_budget_usd", "fixed_usd_per_month", "gpu_usd_per_second", "gpu_start_seconds", "warm_seconds"}
-    | {"database_auth", "database_client_id"}
-)
+# Settings of the sign-in to PostgreSQL: the files may give them before the code reads them.
+COMING = frozenset({"database_auth", "database_client_id"})
 
 
 def check_settings(templates: Mapping[Path, Template], settings: frozenset[str] | None = None) -> list[Finding]:

@@ -120,6 +120,7 @@ async def test_me_says_who_is_signed_in_and_whether_they_may_generate(service: S
         "is_ready": False,
         "usual_seconds": me["usual_seconds"],
         "may_review": False,
+        "budget": None,
         "taken_back": None,
     }
     for key, refusal in (("outsider", NotInGroup), ("guest", GuestRefused), ("overage", GroupOverage)):

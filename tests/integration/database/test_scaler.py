@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -14,14 +16,19 @@ PASSWORD, ANOTHER = "correct-horse-battery-staple", "incorrect-horse-battery-sta
 
 
 @pytest.fixture
-def role(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> str:
+def role(postgres: EmbeddedPostgres, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A role like the scaler's, which no other test touches."""
     name = "a_scaler"
     monkeypatch.setattr("onbrand.database.scaler.ROLE", name)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("drop role if exists a_scaler")
         connection.execute("create role a_scaler")
-    return name
+    yield name
+    for url in (database_url, postgres.url):  # what it may read goes first
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("drop owned by a_scaler")
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("drop role a_scaler")
 
 
 def sign_in(url: str, role: str, password: str) -> str:
@@ -48,7 +55,25 @@ def test_the_server_never_sees_the_password(database_url: str, role: str, postgr
     assert row[0].startswith("SCRAM-SHA-256$")
 
 
-def test_a_database_without_the_role_is_one_line(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_role_is_made_and_reads_the_number_and_nothing_else(
+    database_url: str, role: str, postgres: EmbeddedPostgres
+) -> None:
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("drop role a_scaler")
+    set_password(database_url, PASSWORD)
+    with psycopg.connect(make_conninfo(database_url, user=role, password=PASSWORD), autocommit=True) as scaler:
+        assert scaler.execute("select n from keda_gpu_demand").fetchone() == (0,)
+        for table in ("job", "gpu_life", "gpu_demand", "worker"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                scaler.execute(f"select * from {table}")
+
+
+def test_a_role_that_may_make_no_other_is_told_what_to_ask_for(
+    database_url: str, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("onbrand.database.scaler.ROLE", "nobody_like_this")
-    with pytest.raises(ConfigError, match="has no role nobody_like_this"):
-        set_password(database_url, PASSWORD)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("drop role if exists a_plain_role")
+        connection.execute("create role a_plain_role login password 'plain'")
+    with pytest.raises(ConfigError, match="create role nobody_like_this; grant"):
+        set_password(make_conninfo(database_url, user="a_plain_role", password="plain"), PASSWORD)
