@@ -124,7 +124,7 @@ async def tend(connection: Connection, plan: Plan) -> bool:
 async def _close_after_failed_starts(connection: Connection) -> bool:
     """Close the demand for ten minutes if the last three starts failed: a platform would start again and again."""
     cursor = await connection.execute(
-        "update gpu_demand set closed_until = now() + make_interval(secs => %(closed)s), warm_until = '-infinity'"
+        "update gpu_demand set closed_until = now() + make_interval(secs => %(closed)s), warm_until = 'epoch'"
         " from (select bool_and(is_failed_start) as all_failed, count(*) as starts, max(ended_at) as latest from"
         "  (select is_failed_start, ended_at from gpu_life where is_failed_start or ready_at is not null"
         "   order by id desc limit %(starts)s) as last) as found"

@@ -17,8 +17,8 @@ create index gpu_life_ended_at on gpu_life (ended_at);
 
 create table gpu_demand (
     is_only_row  boolean primary key default true check (is_only_row),
-    warm_until   timestamptz not null default '-infinity',  -- somebody is about to generate, or has just done so
-    closed_until timestamptz not null default '-infinity',  -- starts failed one after the other
+    warm_until   timestamptz not null default 'epoch',  -- somebody is about to generate, or has just done so
+    closed_until timestamptz not null default 'epoch',  -- starts failed one after the other
     warned_month date                                       -- of the latest warning that most of the budget is spent
 );
 insert into gpu_demand default values;

@@ -209,7 +209,7 @@ async def test_a_clock_that_is_set_back_adds_no_cost_and_loses_none(world: World
 async def test_a_lease_gets_shorter_with_the_money_and_none_is_given_for_the_last(world: World) -> None:
     async def seconds(gpu_usd: float) -> float:
         async with world.clock.database.transaction() as connection:
-            await connection.execute("update gpu_demand set warm_until = '-infinity'")
+            await connection.execute("update gpu_demand set warm_until = 'epoch'")
             return await governor.warm(connection, replace(PLAN, gpu_usd=gpu_usd))
 
     rich, poor, none = await seconds(28), await seconds(3), await seconds(0.8)
