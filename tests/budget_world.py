@@ -87,7 +87,7 @@ class World:
         """Let time pass: in small steps while a replica lives or is wanted, otherwise at once."""
         until = self.now + seconds
         while self.now < until:
-            is_quiet = not self.replicas and await self._wanted() == 0
+            is_quiet = not self.replicas and await self.wanted() == 0
             step = until - self.now if is_quiet else min(STEP, until - self.now)
             await self.clock.move(timedelta(seconds=step))
             self.now += step
@@ -97,14 +97,15 @@ class World:
                 self.looked = self.now
                 await self._scale()
 
-    async def _wanted(self) -> int:
+    async def wanted(self) -> int:
+        """What the scaler reads."""
         async with self.clock.database.transaction() as connection:
             cursor = await connection.execute("select n from keda_gpu_demand")
             row = await cursor.fetchone()
         return int(row["n"]) if row else 0
 
     async def _scale(self) -> None:
-        wanted = await self._wanted()
+        wanted = await self.wanted()
         if wanted == 0:
             for replica in self.replicas:
                 async with self.clock.database.transaction() as connection:

@@ -5,7 +5,6 @@ Where a static host (Azure Static Web Apps) serves these files, this process ser
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import re
 from pathlib import Path
@@ -34,7 +33,6 @@ class _HashedAssets(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        media_type, _ = mimetypes.guess_type(full_path)
         coding = next((name for name in _COPIES if _takes(name, scope) and _copy(full_path, name).is_file()), None)
         if coding is not None:
             full_path = _copy(full_path, coding)
@@ -44,7 +42,6 @@ class _HashedAssets(StaticFiles):
         response.headers["Vary"] = "Accept-Encoding"
         if coding is not None:
             response.headers["Content-Encoding"] = coding
-            response.headers["Content-Type"] = f"{media_type}; charset=utf-8"
         return response
 
 

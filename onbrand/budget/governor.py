@@ -76,15 +76,15 @@ async def standing(connection: Connection, plan: Plan) -> Standing:
     row = await cursor.fetchone()
     assert row is not None  # the migration inserted it
     start, warm = plan.start_seconds + GRACE_SECONDS, min(row["warm"], plan.start_seconds + plan.warm_seconds)
-    tries = plan.attempts * job_seconds + (plan.attempts - 1) * start
-    seconds = row["jobs"] * tries + row["lives"] * GRACE_SECONDS + warm
-    if row["lives"] == 0 and (row["jobs"] or warm):
-        seconds += start
+    tries = plan.attempts * (job_seconds + start)  # a start for each: several replicas may be started for several jobs
+    seconds = row["jobs"] * tries + row["lives"] * (GRACE_SECONDS + warm)
+    if row["lives"] == 0 and warm:
+        seconds += start + warm
     return Standing(
         plan=plan,
         spent_usd=await ledger.spent(connection),
         reserved_usd=plan.usd_per_second * seconds,
-        job_usd=plan.usd_per_second * (tries + (0 if row["lives"] or row["jobs"] or warm else start)),
+        job_usd=plan.usd_per_second * tries,
         opens_at=row["opens_at"],
         seconds_to_opening=row["seconds"],
         closed_until=row["closed_until"],

@@ -58,6 +58,7 @@ async def saw(connection: Connection, worker_id: str, *, is_ready: bool, plan: P
 
     A worker that nobody waited for (a second one, one started by hand) is billed from a usual start before its sign.
     """
+    await _repair_future_times(connection, plan)
     ready = {"id": worker_id, "ready": is_ready, "price": plan.usd_per_second, "start": plan.start_seconds}
     cursor = await connection.execute(
         "update gpu_life set seen_at = now(), ended_at = null, is_failed_start = false,"
@@ -103,7 +104,7 @@ async def tend(connection: Connection, plan: Plan) -> bool:
 
     Returns whether the demand was closed just now, because starts failed one after the other.
     """
-    await _repair_future_times(connection)
+    await _repair_future_times(connection, plan)
     await connection.execute(
         "update gpu_life set ended_at = seen_at + make_interval(secs => %(grace)s), is_failed_start = ready_at is null"
         " where worker_id is not null and ended_at is null and seen_at < now() - make_interval(secs => %(grace)s)",
@@ -136,14 +137,17 @@ async def _close_after_failed_starts(connection: Connection) -> bool:
     return cursor.rowcount == 1
 
 
-async def _repair_future_times(connection: Connection) -> None:
-    """After the clock was set back, some times are in the future: replace them with now. No cost is added by that."""
+async def _repair_future_times(connection: Connection, plan: Plan) -> None:
+    """After the clock was set back, some times are in the future. A life is moved back whole, so it costs as much.
+
+    Only what passed since its last sign, some seconds, is lost.
+    """
     await connection.execute(
-        "update gpu_life set wanted_at = least(wanted_at, now()), seen_at = least(seen_at, now())"
-        " where ended_at is null and (wanted_at > now() or seen_at > now())"
+        "update gpu_life set wanted_at = wanted_at - (seen_at - now()), came_at = came_at - (seen_at - now()),"
+        " ready_at = ready_at - (seen_at - now()), seen_at = now() where ended_at is null and seen_at > now()"
     )
     await connection.execute(
-        "update gpu_demand set closed_until = now() + make_interval(secs => %(closed)s)"
-        " where closed_until > now() + make_interval(secs => %(closed)s)",
-        {"closed": _CLOSED_SECONDS},
+        "update gpu_demand set closed_until = least(closed_until, now() + make_interval(secs => %(closed)s)),"
+        " warm_until = least(warm_until, now() + make_interval(secs => %(warm)s))",
+        {"closed": _CLOSED_SECONDS, "warm": plan.start_seconds + plan.warm_seconds},
     )

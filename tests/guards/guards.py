@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.guards import (
     answers,
+    budget,
     dataset,
     infra,
     jobs,
@@ -29,6 +30,7 @@ _AREAS = (
     answers,
     ownership,
     jobs,
+    budget,
     workers,
     packs,
     reviews,

@@ -1,0 +1,66 @@
+"""Guards of the month's budget: what is accepted, what is billed, and what is wanted."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Guard
+
+_GOVERNOR = "tests/integration/budget/test_governor.py"
+
+GUARDS = (
+    Guard(
+        "a job is accepted only if the money for it is there",
+        "governor.admit",
+        "now.job_usd <= now.left_usd",
+        "True",
+        (f"{_GOVERNOR}::test_a_spent_budget_refuses_with_the_date_and_opens_with_the_month",),
+    ),
+    Guard(
+        "what was accepted before counts",
+        "Standing.left_usd",
+        "- self.reserved_usd",
+        "",
+        (f"{_GOVERNOR}::test_two_processes_that_accept_at_once_never_overshoot",),
+    ),
+    Guard(
+        "one transaction at a time decides about the budget",
+        "governor.admit",
+        "await ledger.lock(connection)",
+        "",
+        (f"{_GOVERNOR}::test_a_decision_waits_for_the_one_before_it",),
+    ),
+    Guard(
+        "a replica is billed from when it was wanted",
+        "ledger.saw",
+        "worker_id is null and ended_at is null",
+        "false",
+        (f"{_GOVERNOR}::test_a_replica_is_billed_from_the_demand_to_its_end",),
+    ),
+    Guard(
+        "failed starts close the demand",
+        "ledger.tend",
+        "await _close_after_failed_starts(connection)",
+        "False",
+        (f"{_GOVERNOR}::test_three_failed_starts_close_the_demand_for_ten_minutes",),
+    ),
+    Guard(
+        "a clock that is set back makes no life cheaper",
+        "ledger._repair_future_times",
+        "ended_at is null and seen_at > now()",
+        "false",
+        (f"{_GOVERNOR}::test_a_clock_that_is_set_back_makes_no_life_cheaper_or_dearer",),
+    ),
+    Guard(
+        "a clock that is set back keeps no GPU warm",
+        "ledger._repair_future_times",
+        "warm_until = least(warm_until, now() + make_interval(secs => %(warm)s))",
+        "warm_until = warm_until",
+        (f"{_GOVERNOR}::test_a_lease_does_not_get_longer_by_a_clock_that_is_set_back",),
+    ),
+    Guard(
+        "each of several replicas has its start promised",
+        "governor.standing",
+        "plan.attempts * (job_seconds + start)",
+        "job_seconds",
+        (f"{_GOVERNOR}::test_several_replicas_never_cost_more_than_the_budget",),
+    ),
+)
