@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onbrand.budget.plan import Plan
 
 _BARS = "▁▂▃▄▅▆▇█"
+_PLAIN_BARS = "_.-:=+*#"  # for a terminal that has no others
 
 
 def budget_command(
@@ -86,7 +87,8 @@ def _show(shown: Month, console: Console) -> None:
         table.add_row(name, f"${usd:.2f}")
     console.print(table)
     most = max(shown.days) or 1.0
-    console.print("day by day  " + "".join(_BARS[min(7, int(8 * usd / most))] for usd in shown.days))
+    bars = _BARS if _can_show(_BARS, console.encoding) else _PLAIN_BARS
+    console.print("day by day  " + "".join(bars[min(7, int(8 * usd / most))] for usd in shown.days), markup=False)
     if shown.closes_on is not None:
         console.print(f"It lasts until {shown.closes_on:%-d %B}, and opens again on {shown.opens_at:%-d %B} (UTC).")
     if shown.closed_until is not None:
@@ -94,3 +96,11 @@ def _show(shown: Month, console: Console) -> None:
             f"Three GPUs in a row did not become ready: none is started before {shown.closed_until:%H:%M} (UTC)."
             " Look at the worker's log."
         )
+
+
+def _can_show(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
