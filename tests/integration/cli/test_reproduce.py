@@ -120,7 +120,8 @@ def test_a_picture_that_was_changed_is_reported_as_different(picture: Path, tmp_
         "share": pytest.approx(0.25, abs=0.01),
         "reason": ELSEWHERE,
     }
-    assert (png.decode(out.read_bytes())[256:] == pixels[256:]).all()
+    off = np.abs(png.decode(out.read_bytes())[256:].astype(int) - pixels[256:])
+    assert off.max() <= ROUNDING_LEVELS
     assert "Drawing 4 pictures" in done.stderr
 
 

@@ -12,8 +12,9 @@ from onbrand.packs.base import Base
 from tests.integration.training.tiny_mini import small_set, tiny_mini_base
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
+    """Before the runs that a module shares are made. Other tests of the process draw on as many threads as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from onbrand.dataset.reader import Dataset
 from onbrand.errors import ConfigError, RunChanged, RunUnusable
@@ -31,7 +30,6 @@ pytestmark = pytest.mark.timeout(900)
 def evaluated(base: Base, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A run with two checkpoints, and what came of it."""
     run = tmp_path_factory.mktemp("run") / "run"
-    torch.set_num_threads(1)
     train(base, dataset, run, replace(QUICK, steps=4, side=256))
     evaluation, pack = evaluate(base, run, name="Tiny", version="1")
     return run, evaluation, pack

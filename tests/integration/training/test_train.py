@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from onbrand.config import PrecisionChoice
@@ -50,7 +49,6 @@ SHORT = replace(QUICK, steps=2)
 def run(base: Base, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run."""
     folder = tmp_path_factory.mktemp("run") / "run"
-    torch.set_num_threads(1)
     assert train(base, dataset, folder, QUICK) == (6, 6)
     return folder
 
