@@ -2,7 +2,9 @@
 
 `onbrand up` in a temporary data directory. First one person at a time, nobody else looking. Then, in each round, five
 people submit at the same moment; each follows the own job as an event stream, and ten pollers read each job every
-second. The pollers are in another process, so that they take the machine's time and not the streams'.
+second. A few runs alone and one round come before, of which only the estimates learn: how slow a crowd makes the
+machine is not known before the first one. The pollers are in another process, so that they take the machine's time and
+not the streams'.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ PEOPLE = 5
 POLLERS = 50
 ALONE = 6
 ROUNDS = 3
-_WARM_UP = 3  # runs that only give the estimates something to begin with
+_WARM_UP = 3  # runs alone, before the first round, that only give the estimates something to begin with
 _PROMPTS = ("a red backpack", "a teapot", "a bicycle", "a camera", "an alarm clock")
 _JUMP_SECONDS = 2  # one is rounding
 
@@ -65,6 +67,7 @@ def measure(alone_runs: int = ALONE, rounds: int = ROUNDS) -> Iterator[Figure]:
         tokens = [_token(system) for _ in range(PEOPLE)]
         for _ in range(_WARM_UP):
             _follow(system, _submit(system, tokens[0], 0))
+        _round(system, tokens)
         alone = [_follow(system, _submit(system, tokens[n % PEOPLE], n)) for n in range(alone_runs)]
         together: list[Run] = []
         polls: list[float] = []

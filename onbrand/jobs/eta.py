@@ -1,15 +1,16 @@
 """How long a job still takes, from what was measured. What was never measured is None: nothing is guessed.
 
 Measured are the latest complete jobs, from claim to result, and the latest times a model was loaded. Brand packs differ
-in their number of steps, so only jobs of the live pack count, once there are a few. Nothing else in Onbrand decides
-anything by these seconds. The database's clock is the only one.
+in their number of steps, so only jobs of the live pack count, once there are a few. Where the API and the model share
+processors, people who wait for their own jobs slow the one that is drawn: jobs with others behind them are measured
+apart. Nothing else in Onbrand decides anything by these seconds. The database's clock is the only one.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import LiteralString
 from uuid import UUID
@@ -18,7 +19,7 @@ from onbrand.database.pool import Connection
 from onbrand.jobs.models import Job, Phase, Progress, Status
 
 _JOBS_MEASURED = 20
-_JOBS_TYPICAL = 7  # a machine's speed changes with what else it does, and the latest jobs say how it is now
+_JOBS_TYPICAL: LiteralString = "7"  # a machine's speed changes with what else it does; the latest say how it is now
 _FEW = 3  # with fewer jobs of the live pack, jobs of all packs are the better measure
 _ORDINARY = 0.25  # jobs differ by as much for no reason that lasts
 _STEADY = 2.0  # a job more than two times slower or faster than usual had a pause, and will not go on like that
@@ -45,11 +46,17 @@ class UsualDrawing(Usual):
     """Seconds from claim to result: the median of the latest seven, the 90th percentile of the latest twenty.
 
     `saving` is the median of the part after the last denoising step. `pace` is the time that the job before took, as a
-    share of the median, if it has just ended and was clearly slower or faster; otherwise 1.
+    share of the median, if it has just ended and was clearly slower or faster; otherwise 1. `typical` is of jobs that
+    were alone, `crowded` of those during which another one waited or was drawn, too.
     """
 
     saving: float
     pace: float = 1.0
+    crowded: float = 0.0
+
+    def among(self, others: int) -> UsualDrawing:
+        """What is usual while so many other jobs wait or are drawn."""
+        return replace(self, typical=self.crowded) if others else self
 
 
 @dataclass(frozen=True)
@@ -124,31 +131,57 @@ async def outlook(connection: Connection, job: Job) -> Outlook:
 async def usual_drawing(connection: Connection) -> UsualDrawing | None:
     """How long a job takes, by the latest complete jobs of the live pack, or of all packs; None before the first."""
     cursor = await connection.execute(
-        f"with of_live_pack as materialized (select true as is_live, completed_at, {_SECONDS_TAKEN} from job"
-        "  where status = 'complete'"
+        f"with of_live_pack as materialized (select true as is_live, created_at, completed_at, {_SECONDS_TAKEN}"
+        "  from job where status = 'complete'"
         "  and pack_id = (select pack_id from live_worker order by started_at desc limit 1)"
         "  order by completed_at desc limit %(jobs)s),"
-        f" of_any as (select false as is_live, completed_at, {_SECONDS_TAKEN} from job where status = 'complete'"
-        "  order by completed_at desc limit %(jobs)s),"
+        f" of_any as (select false as is_live, created_at, completed_at, {_SECONDS_TAKEN} from job"
+        "  where status = 'complete' order by completed_at desc limit %(jobs)s),"
         " latest as (select * from of_live_pack where (select count(*) from of_live_pack) >= %(few)s"
         "  union all select * from of_any where (select count(*) from of_live_pack) < %(few)s),"
-        " numbered as (select *, row_number() over (order by completed_at desc) as number from latest)"
-        " select percentile_cont(0.5) within group (order by seconds) filter (where number <= %(typical)s) as typical,"
-        " max(seconds) filter (where number = 1 and is_live) as before,"
-        " extract(epoch from now() - max(completed_at))::float8 as ended,"
-        " percentile_cont(0.9) within group (order by seconds) as slow,"
-        " percentile_cont(0.5) within group (order by saving) filter (where number <= %(typical)s) as saving"
-        " from numbered",
-        {"jobs": _JOBS_MEASURED, "typical": _JOBS_TYPICAL, "few": _FEW},
+        " compared as (select *, coalesce(lead(created_at) over (order by completed_at) < completed_at,"
+        "  exists (select from job where status in ('queued', 'processing') and created_at < latest.completed_at))"
+        "  as is_crowded from latest),"
+        " numbered as (select *, row_number() over (order by completed_at desc) as number,"
+        "  row_number() over (partition by is_crowded order by completed_at desc) as number_of_kind from compared),"
+        f" medians as (select {_median('seconds', 'number')} as typical, {_median('saving', 'number')} as saving,"
+        f"  {_median('seconds', 'number_of_kind', 'not is_crowded')} as alone,"
+        f"  {_median('seconds', 'number_of_kind', 'is_crowded')} as crowded,"
+        "  count(*) filter (where not is_crowded) as alone_count, count(*) filter (where is_crowded) as crowded_count,"
+        "  percentile_cont(0.9) within group (order by seconds) as slow from numbered)"
+        " select medians.*, before.seconds as before, before.is_crowded as was_crowded,"
+        " extract(epoch from now() - before.completed_at)::float8 as ended"
+        " from medians left join numbered before on before.number = 1 and before.is_live",
+        {"jobs": _JOBS_MEASURED, "few": _FEW},
     )
     row = await cursor.fetchone()
     if row is None or row["typical"] is None:
         return None
+    alone = row["alone"] if row["alone_count"] >= _FEW else row["typical"]
+    crowded = row["crowded"] if row["crowded_count"] >= _FEW else row["typical"]
     pace = 1.0
-    if row["before"] is not None and 0 <= row["ended"] < _STEADY * row["typical"]:
-        before = _steady(row["before"] / row["typical"])
+    typical = crowded if row["was_crowded"] else alone
+    if row["before"] is not None and 0 <= row["ended"] < _STEADY * typical:
+        before = _steady(row["before"] / typical)
         pace = before if abs(before - 1) > _ORDINARY else 1.0
-    return UsualDrawing(row["typical"], row["slow"], row["saving"] or 0.0, pace)
+    return UsualDrawing(alone, row["slow"], row["saving"] or 0.0, pace, crowded)
+
+
+def _median(column: LiteralString, number: LiteralString, condition: LiteralString = "true") -> LiteralString:
+    """The median of a column of the first jobs by that number."""
+    return (
+        f"percentile_cont(0.5) within group (order by {column})"
+        f" filter (where {number} <= {_JOBS_TYPICAL} and {condition})"
+    )
+
+
+async def _others(connection: Connection, job_id: UUID) -> int:
+    """How many jobs besides this one wait or are drawn."""
+    cursor = await connection.execute(
+        "select count(*)::int as number from job where status in ('queued', 'processing') and id <> %s", [job_id]
+    )
+    row = await cursor.fetchone()
+    return row["number"] if row else 0
 
 
 async def remember(connection: Connection, job_id: UUID, eta_seconds: int | None) -> None:
@@ -170,6 +203,7 @@ async def _of_running(connection: Connection, job: Job) -> Outlook:
     usual = await usual_drawing(connection)
     if usual is None:
         return Outlook(previews=previews)
+    usual = usual.among(await _others(connection, job.id))
     return Outlook(
         eta_seconds=round_seconds(remaining_seconds(job.progress, usual, row["drawing"], row["saving"])),
         is_late=row["seconds"] > usual.slow,
@@ -201,6 +235,7 @@ async def _of_waiting(connection: Connection, job_id: UUID) -> Outlook:
         return Outlook(row["place"], None, phase, is_late)
     if row["forecast_seconds"] is not None:
         is_late |= row["seconds"] * usual.typical > row["forecast_seconds"] * usual.slow
+    usual = usual.among(await _others(connection, job_id))
     eta = None
     if free_in:
         running, pace = await _running(connection, usual)

@@ -31,6 +31,13 @@ GUARDS = (
         (f"{_FORECAST}::test_waiting_people_are_told_at_the_pace_of_the_job_before_them",),
     ),
     Guard(
+        "who waits among others is told how long jobs take among others",
+        "UsualDrawing.among",
+        "if others",
+        "if False",
+        (f"{_FORECAST}::test_jobs_with_others_behind_them_are_measured_apart",),
+    ),
+    Guard(
         "a drawing on the processor lets the API go first",
         "child._load",
         "_let_others_go_first()",

@@ -73,6 +73,28 @@ async def test_waiting_people_are_told_at_the_pace_of_the_job_before_them(clock:
     assert (await outlook(database, third)).eta_seconds == pytest.approx(33, abs=3)  # without it, 20 and soon 30 again
 
 
+async def test_jobs_with_others_behind_them_are_measured_apart(clock: Clock) -> None:
+    """Where the API and the model share processors, those who wait for their own jobs slow the one that is drawn."""
+    database = clock.database
+    for _ in range(5):
+        await drawn_in(database, 10)
+    crowd = [await submit(database) for _ in range(4)]
+    for job_id in crowd:
+        held = await claim(database, job_id)
+        await clock.move(timedelta(seconds=16 if job_id != crowd[-1] else 10))  # the last one has nobody behind it
+        await publish(database, held)
+    await clock.move(timedelta(minutes=1))
+    await announce(database, "ready")
+    first = await submit(database)
+    assert (await outlook(database, first)).eta_seconds == 10
+    second = await submit(database)
+    assert [(await outlook(database, job_id)).eta_seconds for job_id in (first, second)] == [16, 32]
+    await claim(database, first)
+    assert (await outlook(database, first)).eta_seconds == 16
+    await cancel(database, second)
+    assert (await outlook(database, first)).eta_seconds == 10
+
+
 async def test_people_who_submit_at_the_same_moment_are_told_of_each_other(database: Database) -> None:
     async def submit_and_look() -> int | None:
         async with database.transaction() as connection:
