@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--own", dest="art", action="store_const", const=None, help="our own drawings alone")
     parser.add_argument("--text-encoder", type=Path, default=MINI / "text_encoder")
     parser.add_argument("--run", default="main", help="name of the run, a folder in LAB/runs")
+    parser.add_argument("--base", type=Path, help="go on from this exported base, models/mini for one, in a new lab")
     parser.add_argument("--to", default="decayed", help="name of the copy that `decay` begins")
     parser.add_argument("--brand", default="sample", help="sample, or kept: a brand for tests alone")
     parser.add_argument("--pictures", type=int, default=60_000, help="pictures in the training data")

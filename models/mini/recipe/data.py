@@ -29,11 +29,15 @@ from models.mini.recipe.text import Text
 SIDE = 128  # pixels of the picture that is encoded
 
 
-def make_cast(art: Art, most_drawings: int = 3) -> Cast:
-    """All concepts that have a drawing; the core ones come twice as often."""
+def make_cast(art: Art) -> Cast:
+    """All concepts that have a drawing; the core ones come twice as often, and in two drawings.
+
+    Few drawings a thing: a small model that is told "a book" and is shown four of them draws their average for long.
+    """
     concepts = [concept for concept in read_concepts() if art.drawings_of(concept)]
-    drawings = [art.drawings_of(concept, most_drawings) for concept in concepts]
-    return Cast(concepts, drawings, [2.0 if "core" in concept.roles else 1.0 for concept in concepts])
+    is_core = ["core" in concept.roles for concept in concepts]
+    drawings = [art.drawings_of(concept, 2 if core else 1) for concept, core in zip(concepts, is_core, strict=True)]
+    return Cast(concepts, drawings, [2.0 if core else 1.0 for core in is_core])
 
 
 def small_picture(one: Sample, art: Art, side: int = SIDE) -> np.ndarray:

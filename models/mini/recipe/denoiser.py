@@ -103,9 +103,22 @@ def is_matrix(name: str, parameter: nn.Parameter) -> bool:
     return parameter.dim() == 2 and "_blocks." in name and "adaLN" not in name
 
 
-def make_training(recipe: Recipe, shards: Shards, basis: Basis, text: Text, *, is_compiled: bool) -> Training:
-    """What `onbrand.training.loop.run` runs. Compiling takes minutes and pays in a run of hours."""
+def make_training(
+    recipe: Recipe,
+    shards: Shards,
+    basis: Basis,
+    text: Text,
+    *,
+    is_compiled: bool,
+    start: Mapping[str, Tensor] | None = None,
+) -> Training:
+    """What `onbrand.training.loop.run` runs, from random weights or from `start`.
+
+    Compiling takes minutes and pays in a run of hours.
+    """
     network = build(recipe.size, recipe.seed)
+    if start is not None:
+        network.load_state_dict(dict(start))
     average = Average(network, recipe.window, every=4)
     named = list(network.named_parameters())
     matrices = [parameter for name, parameter in named if recipe.use_muon and is_matrix(name, parameter)]

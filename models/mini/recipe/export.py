@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.mini.recipe.autoencoder import Basis
 from models.mini.recipe.denoiser import Size
 from models.mini.recipe.text import LAYERS
 from onbrand.hidream.decoding.vae import PcaVae
@@ -38,6 +39,17 @@ def write_transformer(folder: Path, size: Size, weights: Mapping[str, Tensor]) -
     save_file(halves, folder / _FILE, metadata={"format": "pt"})
 
 
+def read_transformer(folder: Path, size: Size) -> dict[str, Tensor]:
+    """The weights that `write_transformer` wrote, in float32, to go on training from.
+
+    Raises:
+        ValueError: they are of a network of another size.
+    """
+    if json.loads((folder / "config.json").read_text("utf-8")) != transformer_config(size):
+        raise ValueError(f"{folder} holds a network of another size than the run's recipe.json")
+    return {name: weight.float() for name, weight in load_file(folder / _FILE).items()}
+
+
 def write_vae(folder: Path, vae: PcaVae, widths: tuple[int, int, int]) -> None:
     """`config.json` and the decoder's weights, with the encoder's basis, as float32."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +64,17 @@ def write_vae(folder: Path, vae: PcaVae, widths: tuple[int, int, int]) -> None:
     _write_json(folder / "config.json", config)
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in sorted(vae.state_dict().items())}
     save_file(tensors, folder / _FILE, metadata={"format": "pt"})
+
+
+def read_basis_of(folder: Path) -> Basis:
+    """The encoder of a decoder that `write_vae` wrote, so that more data can be made for its denoiser.
+
+    Latents are divided by the square root of their deviation, scaled to a mean variance of 1 (`denoiser.scales` with a
+    spread of 0.5), so the divisor says the deviations.
+    """
+    tensors = load_file(folder / _FILE)
+    divisor = tensors["scale"]
+    return Basis(tensors["mu"], tensors["V"], divisor.square() / divisor.square().mean().sqrt())
 
 
 def copy_text_encoder(source: Path, target: Path) -> None:

@@ -212,12 +212,12 @@ def _sign(cast: Cast, rng: random.Random) -> Sample:
 
 
 _LAYOUTS = {
-    "single": (_single, 62),
+    "single": (_single, 66),
     "beside": (_beside, 14),
-    "before": (_before, 5),
+    "before": (_before, 4),
     "on": (_on, 5),
     "inside": (_inside, 4),
-    "sign": (_sign, 3),
-    "several": (_several, 4),
-    "row": (_row, 3),
+    "sign": (_sign, 2),
+    "several": (_several, 3),
+    "row": (_row, 2),
 }

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from models.mini.recipe.autoencoder import Basis
 from models.mini.recipe.data import Shards
 from models.mini.recipe.denoiser import Recipe, Size, averaged, draw, make_training, scales
+from models.mini.recipe.export import read_transformer
 from models.mini.recipe.text import Text
 from onbrand.training.checkpoints import checkpoints, load_checkpoint
 from onbrand.training.ema import Average
@@ -70,15 +71,18 @@ def train_denoiser(
     pace: Pace | None = None,
     steps: int | None = None,
     is_compiled: bool = False,
+    base: Path | None = None,
     on_line: Callable[[Line], None] = lambda _: None,
 ) -> int:
     """Train in `folder` with the shards of `data`, from where the run stands; returns the steps done.
 
-    The process's number is in `train.pid` while it runs. Shards that come later are used from the next start on.
+    A new run begins with random weights, or with those of a `base` that was exported from another run. The process's
+    number is in `train.pid` while it runs. Shards that come later are used from the next start on.
     """
     recipe = read_recipe(folder)
     shards = Shards.open(shard_folders(data))
-    training = make_training(recipe, shards, basis, text, is_compiled=is_compiled)
+    start = None if base is None else read_transformer(base / "transformer", recipe.size)
+    training = make_training(recipe, shards, basis, text, is_compiled=is_compiled, start=start)
     pid = folder / "train.pid"
     pid.write_text(f"{os.getpid()}\n", "utf-8")
 

@@ -47,10 +47,12 @@ def art(options: argparse.Namespace, console: Console) -> None:
 
 
 def data(options: argparse.Namespace, console: Console) -> None:
-    """Fit the encoder, if there is none, and write the shards that are missing."""
+    """Fit the encoder, if there is none, or take that of BASE; write the shards that are missing."""
     path = options.lab / "basis.safetensors"
+    options.lab.mkdir(parents=True, exist_ok=True)
+    if not path.exists() and options.base is not None:
+        run.write_basis(path, export_module.read_basis_of(options.base / "vae"))
     if not path.exists():
-        options.lab.mkdir(parents=True, exist_ok=True)
         pictures = small_pictures(options.art, SEED + 6, range(min(FITTED, options.pictures)))[0]
         run.write_basis(path, fit_basis(torch.from_numpy(pictures), COMPONENTS))
     basis = run.read_basis(path)
@@ -60,7 +62,9 @@ def data(options: argparse.Namespace, console: Console) -> None:
 
 
 def denoiser(options: argparse.Namespace, console: Console) -> None:
-    """Train the denoiser in LAB/runs/RUN."""
+    """Train the denoiser in LAB/runs/RUN, a new one from the weights of BASE where there is one."""
+    if options.base is not None:
+        _require_encoder(options)
     folder = _folder(options)
     run.write_recipe(folder, Recipe(size=Size(heads=options.heads), is_bf16=options.bf16))
     step = run.train_denoiser(
@@ -70,6 +74,7 @@ def denoiser(options: argparse.Namespace, console: Console) -> None:
         Text.load(options.text_encoder),
         steps=options.steps,
         is_compiled=options.compile,
+        base=options.base,
         on_line=_say(console),
     )
     console.print(f"Stopped after {step:,} steps.")
@@ -203,6 +208,14 @@ def _vae(options: argparse.Namespace) -> PcaVae:
     kept = load_checkpoint(checkpoints(options.lab / "runs" / "decoder")[-1])["average"]
     vae.load_state_dict(kept, strict=False)  # the linear part is the basis, which isn't trained
     return vae
+
+
+def _require_encoder(options: argparse.Namespace) -> None:
+    own, of_base = _basis(options).components, export_module.read_basis_of(options.base / "vae").components
+    if not torch.equal(own[:, : of_base.shape[1]], of_base):
+        raise SystemExit(
+            f"The data in {options.lab} is not of the base's encoder: make it with `data --base`, elsewhere"
+        )
 
 
 def _newest(options: argparse.Namespace) -> tuple[Recipe, dict[str, torch.Tensor]]:

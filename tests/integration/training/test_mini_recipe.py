@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("resvg_py", reason="the recipe's own dependency: extra `mini`")
 
-from models.mini.recipe import brand, decoder, run
+from models.mini.recipe import brand, decoder, export, run
 from models.mini.recipe.__main__ import main
 from models.mini.recipe.art import Art
 from models.mini.recipe.data import Shards, make_cast
@@ -69,6 +69,31 @@ def test_a_decayed_copy_ends_by_itself_and_leaves_the_run_alone(lab: Path) -> No
     decayed = train(lab, "decayed", TINY)
     assert load_checkpoint(checkpoints(decayed)[-1])["step"] == 5
     assert checkpoints(source)[-1].read_bytes() == before
+
+
+def test_another_lab_goes_on_from_an_exported_base(lab: Path, tmp_path: Path) -> None:
+    """All that a release keeps is the weights and the decoder: more data and a new run need no more."""
+    recipe = replace(Recipe(), size=TINY.size, batch=4, is_bf16=False)
+    before = weights(train(lab, "released", recipe, steps=1))
+    basis = run.read_basis(lab / "basis.safetensors")
+    parts = decoder.DecoderRecipe(w16=8, w128=4, w256=2)
+    vae = decoder.make_vae(parts, basis, scales(basis, 4, recipe.spread))
+    base, new = tmp_path / "base", tmp_path / "lab"
+    export.write_transformer(base / "transformer", recipe.size, before)
+    export.write_vae(base / "vae", vae, (parts.w16, parts.w128, parts.w256))
+    arguments = ["--lab", str(new), "--base", str(base), "--own", "--threads", "1"]
+    main(["data", *arguments, "--pictures", "4", "--shard", "4"])
+    again = run.read_basis(new / "basis.safetensors")
+    assert torch.allclose(again.deviations, basis.deviations[:4], rtol=1e-4)
+    folder = new / "runs" / "main"
+    run.write_recipe(folder, recipe)
+    main(["denoiser", *arguments, "--steps", "0"])
+    after = weights(folder)
+    assert all(torch.equal(after[name], weight.half().float()) for name, weight in before.items())
+    turned = replace(basis, components=-basis.components)
+    export.write_vae(base / "vae", decoder.make_vae(parts, turned, scales(basis, 4, 0.5)), (8, 4, 2))
+    with pytest.raises(SystemExit, match="not of the base's encoder"):
+        main(["denoiser", *arguments, "--steps", "0"])
 
 
 def test_a_run_keeps_its_recipe(lab: Path) -> None:
