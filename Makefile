@@ -83,6 +83,8 @@ openapi: .venv/run-installed web/node_modules/installed
 MINI := $(BIN)/python -m models.mini.recipe
 MINI_STEPS ?= 40000
 MINI_DECAY ?= 8000
+MINI_VERSION ?= 2.0
+MINI_EXAMPLES := --example "A red backpack" --example "A blue mug" --example "A potted plant" --example "A rocket"
 mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	$(MINI) art
 	$(MINI) data
@@ -91,8 +93,12 @@ mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	$(MINI) denoiser --compile --run decayed
 	$(MINI) decoder --run decayed
 	$(MINI) brand --run decayed
+	$(MINI) export --run decayed
+	test -d .onbrand/mini/export/sample || ONBRAND_MODEL_PATH=.onbrand/mini/export $(BIN)/onbrand pack build --name "Sample brand" \
+	  --lora .onbrand/mini/runs/brand-sample/lora.safetensors --out .onbrand/mini/export/sample --version $(MINI_VERSION) \
+	  --prompt-suffix ", onbrand style" --guidance-interval 0.6 1 $(MINI_EXAMPLES)
 	$(MINI) judge
-	$(MINI) evaluate --run decayed
+	$(MINI) evaluate --run decayed --sources clean,run,.onbrand/mini/export/sample
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Onbrand needs Python 3.11 or newer; this is %d.%d. Install it, or name one: make run PYTHON=python3.12" % sys.version_info[:2])'

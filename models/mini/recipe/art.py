@@ -102,6 +102,25 @@ class Art:
             found[one] = licence
         return found
 
+    def credits(self, sets: Iterable[str]) -> list[dict[str, str]]:
+        """Who drew each set, under which licence, and where it comes from."""
+        licences = self.require_licences(sets)
+        credited = []
+        for one, licence in sorted(licences.items()):
+            package, info = (self._read(one, name) for name in ("package.json", "info.json"))
+            credited.append(
+                {
+                    "set": one,
+                    "name": info["name"],
+                    "author": info["author"]["name"],
+                    "project": info["author"]["url"],
+                    "package": package["name"],
+                    "version": package["version"],
+                    "licence": licence,
+                }
+            )
+        return credited
+
     def _has(self, drawing: str) -> bool:
         one, icon = drawing.split("/", 1)
         if one == OWN:

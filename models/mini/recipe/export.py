@@ -15,8 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.mini.recipe.art import Art
 from models.mini.recipe.autoencoder import Basis
+from models.mini.recipe.concepts import OWN
 from models.mini.recipe.denoiser import Size
+from models.mini.recipe.pictures import Cast
 from models.mini.recipe.text import LAYERS
 from onbrand.hidream.decoding.vae import PcaVae
 
@@ -75,6 +78,25 @@ def read_basis_of(folder: Path) -> Basis:
     tensors = load_file(folder / _FILE)
     divisor = tensors["scale"]
     return Basis(tensors["mu"], tensors["V"], divisor.square() / divisor.square().mean().sqrt())
+
+
+def write_attribution(path: Path, art: Art, cast: Cast) -> None:
+    """Every drawing that the miniature learned from, with its author and its licence."""
+    drawings = {concept.name: list(names) for concept, names in zip(cast.concepts, cast.drawings, strict=True)}
+    sets = {name.split("/", 1)[0] for names in drawings.values() for name in names} - {OWN}
+    own = {"set": OWN, "name": "models/mini/recipe/drawings", "author": "Onbrand", "licence": "MIT"}
+    document = {
+        "about": "The drawings that the mini model was trained on: rendered, recoloured and put on simple grounds.",
+        "text_encoder": {
+            "model": "all-MiniLM-L6-v2",
+            "authors": "the sentence-transformers project, from MiniLM by Microsoft",
+            "licence": "Apache-2.0",
+            "changes": "weights stored in float16; vocabulary files that repeat the tokenizer left out",
+        },
+        "sources": [*(art.credits(sets) if sets else []), own],
+        "drawings": drawings,
+    }
+    _write_json(path, document)
 
 
 def copy_text_encoder(source: Path, target: Path) -> None:

@@ -21,9 +21,12 @@ from models.mini.recipe.autoencoder import Basis, fit_basis
 from models.mini.recipe.concepts import OWN
 from models.mini.recipe.data import Shards, make_cast, small_pictures, write_shards
 from models.mini.recipe.denoiser import Recipe, Size, averaged, draw, scales
+from models.mini.recipe.known import things, write_known
 from models.mini.recipe.text import Text
 from onbrand.hidream.decoding.decode import to_pixels
 from onbrand.hidream.decoding.vae import PcaVae
+from onbrand.hidream.packaging.pin import write_base
+from onbrand.packs.base import BASE_MANIFEST, Source
 from onbrand.training.checkpoints import checkpoints, load_checkpoint
 from onbrand.training.loop import Pace, Training
 from onbrand.training.loop import run as run_loop
@@ -34,6 +37,7 @@ COMPONENTS = 24  # kept in the data; the denoiser takes the first of them
 FITTED = 3_000  # pictures that the encoder is fitted to
 DECODER_FIRST = 10_000_000  # the decoder learns from pictures that no denoiser has seen
 SEED = 1
+MINILM = Source("text_encoder", "sentence-transformers/all-MiniLM-L6-v2", "")  # as it came with the first edition
 
 
 def art(options: argparse.Namespace, console: Console) -> None:
@@ -151,13 +155,18 @@ def evaluate(options: argparse.Namespace, console: Console) -> None:
 
 
 def export(options: argparse.Namespace, console: Console) -> None:
-    """Write RUN's newest averaged weights, the decoder and the text encoder to LAB/export, for `onbrand pack base`."""
+    """Write RUN's newest averaged weights, the decoder and the text encoder to LAB/export, as a base."""
     recipe, weights = _newest(options)
     folder = options.lab / "export"
     parts = decoder_module.DecoderRecipe()
     export_module.write_transformer(folder / "transformer", recipe.size, weights)
     export_module.write_vae(folder / "vae", _vae(options), (parts.w16, parts.w128, parts.w256))
     export_module.copy_text_encoder(options.text_encoder, folder / "text_encoder")
+    found = Art(options.art)
+    export_module.write_attribution(folder / "attribution.json", found, make_cast(found))
+    write_known(folder, things(None), None)
+    (folder / BASE_MANIFEST).unlink(missing_ok=True)
+    write_base(folder, "mini", [MINILM])
     console.print(str(folder))
 
 

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 pytest.importorskip("resvg_py", reason="the recipe's own dependency: extra `mini`")
 
 from models.mini.recipe import export
+from models.mini.recipe.art import Art
+from models.mini.recipe.data import make_cast
 from models.mini.recipe.denoiser import Size, averaged, build, draw
 from models.mini.recipe.text import SLOTS, Text
 from onbrand.hidream.models import MODELS, Precision
@@ -26,6 +28,16 @@ from onbrand.storage.files import LocalFolder
 MINI = Path(__file__).parents[3] / "models/mini"
 SIZE = Size(channels=4, heads=1, double=1, single=2)
 PROMPT = "a red mug on a light blue background"
+
+
+def test_every_drawing_that_was_learned_from_is_credited(tmp_path: Path) -> None:
+    art = Art(None)
+    cast = make_cast(art)
+    export.write_attribution(tmp_path / "attribution.json", art, cast)
+    written = json.loads((tmp_path / "attribution.json").read_text("utf-8"))
+    listed = {drawing for drawings in written["drawings"].values() for drawing in drawings}
+    assert listed == {drawing for drawings in cast.drawings for drawing in drawings}
+    assert {drawing.split("/")[0] for drawing in listed} == {source["set"] for source in written["sources"]}
 
 
 def test_the_engine_draws_the_recipe_s_latents(tmp_path: Path) -> None:
