@@ -70,6 +70,7 @@ class Picture:
 
 
 _SCENE_COLOURS = {"beach": "#3fa9d8", "grass": "#bfe6fb", "sky": "#9fd6f7", "night": "#1f2a5a", "snow": "#cfe3f3"}
+_SMALL = 256  # pixels; larger drawings are not kept, because some hundreds of them fill a machine's memory
 FLOOR = 0.86  # where things stand in pictures with a floor
 
 
@@ -155,27 +156,31 @@ def _shade(ground: Ground) -> np.ndarray:
     return from_oklab(lab)
 
 
-@lru_cache(maxsize=30_000)
-def _cached_drawing(
+def _made_drawing(
     folder: str, drawing: str, colour: str, detail: str, longest: int, levels: int, hues: int
 ) -> np.ndarray:
-    rgba = _plain_drawing(folder, drawing, longest)
+    plain, parts = (_plain_drawing, _families) if longest <= _SMALL else (_render, _families_of)
+    rgba = plain(folder, drawing, longest)
     if colour:
-        rgba = recolour(_families(folder, drawing, longest), colour, detail)
+        rgba = recolour(parts(folder, drawing, longest), colour, detail)
     if levels:
         rgba = flattened(rgba, levels, hues)
     return rgba.astype(np.float16)
 
 
-@lru_cache(maxsize=4_000)
-def _plain_drawing(folder: str, drawing: str, longest: int) -> np.ndarray:
+_cached_drawing = lru_cache(maxsize=30_000)(_made_drawing)
+
+
+def _render(folder: str, drawing: str, longest: int) -> np.ndarray:
     return _arts[folder].render(drawing, longest)
 
 
-@lru_cache(maxsize=2_000)
-def _families(folder: str, drawing: str, longest: int) -> Families:
-    return families(_plain_drawing(folder, drawing, longest))
+def _families_of(folder: str, drawing: str, longest: int) -> Families:
+    return families(_render(folder, drawing, longest))
 
+
+_plain_drawing = lru_cache(maxsize=4_000)(_render)
+_families = lru_cache(maxsize=2_000)(_families_of)
 
 _arts: dict[str, Art] = {}
 
@@ -184,7 +189,8 @@ def _drawing(art: Art, item: Item, palette: Mapping[str, str], longest: int, sty
     key = str(art.folder)
     _arts.setdefault(key, art)
     colour, detail = palette.get(item.colour or "", ""), palette.get(item.detail or "", "")
-    found = _cached_drawing(key, item.drawing, colour, detail, longest, style.levels, style.hues)
+    make = _cached_drawing if longest <= _SMALL else _made_drawing
+    found = make(key, item.drawing, colour, detail, longest, style.levels, style.hues)
     return found.astype(np.float32)
 
 
@@ -202,13 +208,18 @@ def _ground(ground: Ground, size: int) -> np.ndarray:
     return _rendered_ground(ground, size).astype(np.float32) / 255
 
 
-@lru_cache(maxsize=2_000)
 def _rendered_ground(ground: Ground, size: int) -> np.ndarray:
+    return (_kept_ground if size <= _SMALL else _made_ground)(ground, size)
+
+
+def _made_ground(ground: Ground, size: int) -> np.ndarray:
     body = GROUND_KINDS[ground.kind].format(a=ground.colour, b=ground.second)
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">{body}</svg>'
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
 
+
+_kept_ground = lru_cache(maxsize=2_000)(_made_ground)
 
 _ALL = '<rect width="100" height="100" fill="{a}"/>'
 _CITY = "".join(

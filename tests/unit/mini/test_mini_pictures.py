@@ -8,6 +8,7 @@ import torch
 
 pytest.importorskip("resvg_py", reason="the recipe's own dependency: extra `mini`")
 
+from models.mini.recipe import scenes
 from models.mini.recipe.art import OWN_FOLDER, Art
 from models.mini.recipe.autoencoder import fit_basis
 from models.mini.recipe.colours import COLOURS, GROUNDS, families, from_oklab, recolour, rgb_of, to_oklab
@@ -89,6 +90,15 @@ def test_a_picture_looks_the_same_at_any_size(art: Art) -> None:
     small, large = paint(picture, art, 128), paint(picture, art, 512)
     mean = large.reshape(128, 4, 128, 4, 3).mean(axis=(1, 3))
     assert np.abs(small - mean).mean() < 0.01
+
+
+def test_large_drawings_are_not_kept(art: Art, cast: Cast) -> None:
+    """The decoder's training paints thousands of 1024 pixels, each of several megabytes."""
+    caches = (scenes._cached_drawing, scenes._plain_drawing, scenes._families, scenes._kept_ground)
+    before = [cache.cache_info().currsize for cache in caches]
+    for k in range(3):
+        paint(sample(cast, 9, k).picture, art, 1024)
+    assert [cache.cache_info().currsize for cache in caches] == before
 
 
 def test_all_components_give_the_picture_back(art: Art, cast: Cast) -> None:
