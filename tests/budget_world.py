@@ -36,6 +36,7 @@ class Replica:
     begun: float
     ready: float
     killed: float
+    usd_per_second: float  # the price when it began
     job: Claim | None = None
     job_ends: float = 0.0
 
@@ -91,7 +92,7 @@ class World:
             step = until - self.now if is_quiet else min(STEP, until - self.now)
             await self.clock.move(timedelta(seconds=step))
             self.now += step
-            self.bill += len(self.replicas) * self.plan.usd_per_second * step
+            self.bill += sum(replica.usd_per_second for replica in self.replicas) * step
             await self._work()
             if self.now - self.looked >= LOOKS_EVERY:
                 self.looked = self.now
@@ -114,14 +115,14 @@ class World:
         while len(self.replicas) < min(wanted, self.most):
             self.lives += 1
             life = self.chance.expovariate(1 / 120) if self.chance.random() < self.kills else float("inf")
-            begun = Replica(f"replica {self.lives}", self.now, self.now + self.start_seconds, self.now + life)
-            self.replicas.append(begun)
+            name, price = f"replica {self.lives}", self.plan.usd_per_second
+            self.replicas.append(Replica(name, self.now, self.now + self.start_seconds, self.now + life, price))
 
     async def _work(self) -> None:
         self.replicas = [one for one in self.replicas if one.killed > self.now]
         async with self.clock.database.transaction() as connection:
             for replica in self.replicas:
-                if self.now - replica.begun >= self.start_seconds / 2:  # its process runs
+                if self.has_given_a_sign(replica):
                     is_ready = self.now >= replica.ready
                     await ledger.saw(connection, replica.name, is_ready=is_ready, plan=self.plan)
                     if is_ready:
@@ -130,6 +131,10 @@ class World:
             await sweep_jobs(connection, RULES)
         async with self.clock.database.transaction() as connection:
             await governor.tend(connection, self.plan)
+
+    def has_given_a_sign(self, replica: Replica) -> bool:
+        """Whether its process runs; before, a container is only fetched and started."""
+        return self.now - replica.begun >= self.start_seconds / 2
 
     async def _draw(self, connection: Connection, replica: Replica) -> None:
         if replica.job is not None and self.now >= replica.job_ends:
