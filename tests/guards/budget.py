@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
+_MONTHS = "tests/integration/budget/test_random_months.py"
 _GOVERNOR = "tests/integration/budget/test_governor.py"
 
 GUARDS = (
@@ -62,5 +63,19 @@ GUARDS = (
         "plan.attempts * (job_seconds + start)",
         "job_seconds",
         (f"{_GOVERNOR}::test_several_replicas_never_cost_more_than_the_budget",),
+    ),
+    Guard(
+        "each accepted job may be tried as often as allowed",
+        "governor.standing",
+        "plan.attempts * (job_seconds + start)",
+        "job_seconds + start",
+        (f"{_MONTHS}::test_a_month_costs_at_most_its_budget_whatever_happens",),
+    ),
+    Guard(
+        "a replica that vanished is billed for some time more",
+        "ledger.tend",
+        "set ended_at = seen_at + make_interval(secs => %(grace)s)",
+        "set ended_at = seen_at",
+        (f"{_MONTHS}::test_a_month_costs_at_most_its_budget_whatever_happens",),
     ),
 )
