@@ -17,6 +17,8 @@ SHIFTING = """
     create schema clock;
     create table clock.shift (by interval not null);
     insert into clock.shift values ('0');
+    grant usage on schema clock to public;
+    grant select on clock.shift to public;
     create function clock.now() returns timestamptz language sql stable
         as 'select pg_catalog.now() + (select by from clock.shift)';
 """
