@@ -1,9 +1,10 @@
 """How long a job still takes, from what was measured. What was never measured is None: nothing is guessed.
 
-Measured are the latest complete jobs, from claim to result, and the latest times a model was loaded. Brand packs differ
-in their number of steps, so only jobs of the live pack count, once there are a few. Where the API and the model share
-processors, people who wait for their own jobs slow the one that is drawn: jobs with others behind them are measured
-apart. Nothing else in Onbrand decides anything by these seconds. The database's clock is the only one.
+Measured are the latest complete jobs, from claim to result, the latest times a model was loaded, and the latest starts
+of a GPU where the budget's ledger counts them. Brand packs differ in their number of steps, so only jobs of the live
+pack count, once there are a few. Where the API and the model share processors, people who wait for their own jobs slow
+the one that is drawn: jobs with others behind them are measured apart. Nothing else in Onbrand decides anything by
+these seconds. The database's clock is the only one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from onbrand.jobs.models import Job, Phase, Progress, Status
 
 _JOBS_MEASURED = 20
 _JOBS_TYPICAL: LiteralString = "7"  # a machine's speed changes with what else it does; the latest say how it is now
+_STARTS_MEASURED = 20
 _FEW = 3  # with fewer jobs of the live pack, jobs of all packs are the better measure
 _ORDINARY = 0.25  # jobs differ by as much for no reason that lasts
 _STEADY = 2.0  # a job more than two times slower or faster than usual had a pause, and will not go on like that
@@ -217,7 +219,9 @@ async def _of_waiting(connection: Connection, job_id: UUID) -> Outlook:
         " (select place from waiting_job where id = %(id)s) as place,"
         " (select count(*) from live_worker where state = 'ready') as ready,"
         " array(select extract(epoch from now() - state_since)::float8 from live_worker where state = 'loading')"
-        " as loading from job where id = %(id)s",
+        " as loading,"
+        " (select extract(epoch from now() - wanted_at)::float8 from gpu_life where worker_id is null and"
+        "  ended_at is null) as wanted from job where id = %(id)s",
         {"id": job_id},
     )
     row = await cursor.fetchone()
@@ -230,6 +234,10 @@ async def _of_waiting(connection: Connection, job_id: UUID) -> Outlook:
         if load is not None:
             free_in = [max(0.0, load.typical - seconds) for seconds in row["loading"]]
             is_late = min(row["loading"]) > load.slow
+        start = await _usual_start(connection) if row["wanted"] is not None and not row["loading"] else None
+        if start is not None:
+            free_in = [max(0.0, start.typical - row["wanted"])]
+            is_late = row["wanted"] > start.slow
     usual = await usual_drawing(connection)
     if usual is None:
         return Outlook(row["place"], None, phase, is_late)
@@ -248,6 +256,19 @@ async def _usual_load(connection: Connection) -> Usual | None:
     cursor = await connection.execute(
         "select percentile_cont(0.5) within group (order by seconds) as typical,"
         " percentile_cont(0.9) within group (order by seconds) as slow from model_load"
+    )
+    row = await cursor.fetchone()
+    return Usual(row["typical"], row["slow"]) if row and row["typical"] is not None else None
+
+
+async def _usual_start(connection: Connection) -> Usual | None:
+    """How long a GPU takes from the demand to a loaded model; None before the first, or if no budget counts them."""
+    cursor = await connection.execute(
+        "select percentile_cont(0.5) within group (order by seconds) as typical,"
+        " percentile_cont(0.9) within group (order by seconds) as slow from"
+        " (select extract(epoch from ready_at - wanted_at)::float8 as seconds from gpu_life"
+        "  where ready_at is not null order by id desc limit %s) as latest",
+        [_STARTS_MEASURED],
     )
     row = await cursor.fetchone()
     return Usual(row["typical"], row["slow"]) if row and row["typical"] is not None else None

@@ -12,6 +12,8 @@ from uuid import UUID
 
 import pytest
 
+from onbrand.budget import ledger
+from onbrand.budget.plan import Plan
 from onbrand.database.pool import Database
 from onbrand.jobs import attempts, eta, service
 from onbrand.jobs.eta import Outlook
@@ -19,6 +21,8 @@ from onbrand.jobs.models import Pack, Phase, Progress
 from tests.clock import Clock
 from tests.jobs import ANNA, BERT, announce, cancel, claim, draw, drawn_in, outlook, publish, report, submit
 from tests.rules import LIMITS
+
+PLAN = Plan(gpu_usd=9.0, fixed_usd=1.0, usd_per_second=0.001, start_seconds=20.0, warm_seconds=30.0, attempts=3)
 
 
 async def test_the_position_counts_the_jobs_that_were_queued_before(database: Database) -> None:
@@ -263,6 +267,31 @@ async def test_a_cold_start_takes_the_rest_of_the_usual_load_and_then_the_drawin
         assert await outlook(database, first) == Outlook(1, eta_seconds, Phase.LOADING_MODEL, is_late)
         assert (await outlook(database, second)).eta_seconds == eta_seconds + 10
         await clock.move(timedelta(seconds=-passed))
+
+
+async def test_the_start_of_a_gpu_takes_what_it_usually_takes_where_the_ledger_counts(clock: Clock) -> None:
+    database = clock.database
+    await drawn_in(database, 10)
+
+    async def start(came: float, ready: float) -> None:
+        async with database.transaction() as connection:
+            await ledger.want(connection, PLAN)
+        for seconds, is_ready in ((came, False), (ready, True)):
+            await clock.move(timedelta(seconds=seconds))
+            async with database.transaction() as connection:
+                await ledger.saw(connection, "a replica", is_ready=is_ready, plan=PLAN)
+
+    first = await submit(database)
+    await start(60, 40)
+    async with database.transaction() as connection:
+        await ledger.ended(connection, "a replica")
+        await ledger.want(connection, PLAN)  # the next one
+    for passed, eta_seconds, is_late in ((0, 110, False), (70, 40, False), (101, 10, True)):
+        await clock.move(timedelta(seconds=passed))
+        assert await outlook(database, first) == Outlook(1, eta_seconds, Phase.STARTING_GPU, is_late)
+        await clock.move(timedelta(seconds=-passed))
+    await announce(database, "loading")  # it has come: its load was never measured alone
+    assert await outlook(database, first) == Outlook(1, None, Phase.LOADING_MODEL)
 
 
 async def test_of_two_workers_that_load_the_first_to_be_ready_draws_the_next_job(clock: Clock) -> None:
