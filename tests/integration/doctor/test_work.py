@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID, uuid4
 
+import pytest
+
 from onbrand.database.pool import Database
 from onbrand.jobs import attempts, service
 from onbrand.jobs.models import Owner, Pack, StoredImage
@@ -59,6 +61,34 @@ def test_a_pack_that_workers_refuse_is_a_problem_and_says_why(chosen: dict[str, 
     )
     execute(database_url, "update worker set seen_at = now() - interval '1 minute'")
     assert examined(chosen).state("pack") == "ok"  # it is not known any more
+
+
+@pytest.mark.parametrize(
+    ("dollars", "closed", "state", "says"),
+    [
+        (2, "past", "ok", "$2.00 of $8.00 for GPUs are spent in this month."),
+        (7, "past", "warning", "`onbrand budget` says how long the rest lasts."),
+        (8, "past", "warning", "nothing is accepted before 1 "),
+        (1, "later", "problem", "Three GPUs in a row were started and did not become ready"),
+    ],
+    ids=["open", "low", "spent", "starts failed"],
+)
+def test_the_month_s_money_and_failed_starts_are_told(
+    chosen: dict[str, str], database_url: str, dollars: float, closed: str, state: str, says: str
+) -> None:
+    budget = {"MONTHLY_BUDGET_USD": 10, "FIXED_USD_PER_MONTH": 2, "GPU_USD_PER_SECOND": 0.001}
+    assert examined(chosen).says("budget").startswith("No budget is set")
+    execute(
+        database_url,
+        "insert into gpu_life (worker_id, wanted_at, seen_at, ended_at, usd_per_second)"
+        " values ('gone', now() - interval '2 s', now() - interval '1 s', now() - interval '1 s', %s)",
+        dollars,
+    )
+    until = "now() + interval '5 minutes'" if closed == "later" else "'epoch'"
+    execute(database_url, f"update gpu_demand set closed_until = {until}")
+    told = examined(chosen, **budget)
+    assert told.state("budget") == state
+    assert says in told.says("budget")
 
 
 def test_stuck_waiting_and_failed_jobs_are_reported(chosen: dict[str, str], database_url: str) -> None:
