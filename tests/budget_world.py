@@ -6,15 +6,18 @@ moment, and takes replicas away only when the view says zero. Replicas draw, and
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
 from uuid import UUID, uuid4
 
 from onbrand.budget import governor, ledger
 from onbrand.budget.plan import Plan
-from onbrand.database.pool import Connection
+from onbrand.database.pool import Connection, Database
 from onbrand.errors import BudgetSpent
 from onbrand.jobs import attempts, service
 from onbrand.jobs.models import Claim, Owner
@@ -24,6 +27,7 @@ from tests.jobs import IMAGES, PACK
 from tests.rules import LIMITS, RULES
 
 LOOKS_EVERY = 30.0
+ACCEPTED_AT_ONCE = 4  # by each process
 STEP = 10.0
 LEASE = 45.0
 
@@ -157,3 +161,35 @@ class World:
         """What the governor says."""
         async with self.clock.database.transaction() as connection:
             return await governor.standing(connection, self.plan)
+
+
+def accept_until_refused(url: str, plan: Plan, begin: Event, answers: SimpleQueue[int]) -> None:
+    """In a process of its own: accept jobs, several at once, until one is refused; put their number into `answers`."""
+
+    async def accept(database: Database) -> int:
+        accepted = 0
+        while True:
+            try:
+                async with database.transaction() as connection:
+                    await service.submit(
+                        connection,
+                        Owner(uuid4(), uuid4()),
+                        "a teapot",
+                        idempotency_key=None,
+                        limits=LIMITS,
+                        admit=partial(governor.admit, plan=plan),
+                    )
+            except BudgetSpent:
+                return accepted
+            accepted += 1
+
+    async def run() -> int:
+        database = Database(url, application_name="test", max_connections=ACCEPTED_AT_ONCE)
+        await database.open()
+        try:
+            begin.wait()
+            return sum(await asyncio.gather(*(accept(database) for _ in range(ACCEPTED_AT_ONCE))))
+        finally:
+            await database.close()
+
+    answers.put(asyncio.run(run()))

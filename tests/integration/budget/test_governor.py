@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from onbrand.database.pool import Database
 from onbrand.errors import BudgetSpent
 from onbrand.jobs import service
 from onbrand.jobs.models import Owner
-from tests.budget_world import World
+from tests.budget_world import World, accept_until_refused
 from tests.clock import Clock
 from tests.rules import LIMITS
 
@@ -104,30 +105,28 @@ async def test_random_lives_with_kills_never_cost_more_than_the_budget(clock: Cl
     assert world.accepted
 
 
-async def test_two_processes_that_accept_at_once_never_overshoot(clock: Clock) -> None:
+async def test_two_processes_that_accept_at_once_never_overshoot(clock: Clock, clock_url: str) -> None:
     await clock.set(NOON)
-    plan = replace(PLAN, gpu_usd=2.0)
-
-    async def accept() -> bool:
-        try:
-            async with clock.database.transaction() as connection:
-                await service.submit(
-                    connection,
-                    Owner(uuid4(), uuid4()),
-                    "a teapot",
-                    idempotency_key=None,
-                    limits=LIMITS,
-                    admit=partial(governor.admit, plan=plan),
-                )
-        except BudgetSpent:
-            return False
-        return True
-
-    accepted = sum(await asyncio.gather(*(accept() for _ in range(12))))
+    plan = replace(PLAN, gpu_usd=30.0)
+    context = multiprocessing.get_context("spawn")
+    begin, answers = context.Event(), context.SimpleQueue()
+    processes = [
+        context.Process(target=accept_until_refused, args=(clock_url, plan, begin, answers), daemon=True)
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    begin.set()
+    accepted = [await asyncio.to_thread(answers.get) for _ in processes]
+    for process in processes:
+        await asyncio.to_thread(process.join, 30)
     async with clock.database.transaction() as connection:
         standing = await governor.standing(connection, plan)
-    assert 0 < accepted < 12
+        cursor = await connection.execute("select count(*)::int as jobs from job")
+        row = await cursor.fetchone()
+    assert row == {"jobs": sum(accepted)}
     assert standing.spent_usd + standing.reserved_usd <= plan.gpu_usd
+    assert standing.left_usd < standing.job_usd  # all that fits was accepted
 
 
 async def test_a_decision_waits_for_the_one_before_it(clock: Clock) -> None:
