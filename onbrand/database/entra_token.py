@@ -21,7 +21,7 @@ from onbrand.config import ManagedIdentity
 
 RESOURCE = "https://ossrdbms-aad.database.windows.net"  # what a token for PostgreSQL is issued for
 EARLY_SECONDS = 300.0  # before a token ends, another one is asked for
-_ANSWER_SECONDS = 5.0  # for each step of one request
+_ANSWER_SECONDS = 4.0  # for each step of one request
 _PAUSE_SECONDS = 1.0  # between two requests, also if the server refuses every token
 _LONG_PAUSE_SECONDS = 30.0  # the same after a failure, while the token at hand is still good
 _MOST_BYTES = 100_000  # a token has about 2 kB
@@ -45,7 +45,10 @@ class _Token:
 
 
 class Tokens:
-    """The tokens of one identity. It may be shared between threads: one asks, and the others wait for its answer."""
+    """The tokens of one identity. It may be shared between threads: one asks, and the others wait for its answer.
+
+    `clock` is the time in seconds since 1970, `steady` a monotonic clock in seconds.
+    """
 
     def __init__(
         self,
@@ -68,11 +71,10 @@ class Tokens:
         Raises:
             TokenUnavailable: there is none.
         """
-        came_at = self._steady()
         with self._lock:
             if self._token is not None and self._seconds_left() > EARLY_SECONDS:
                 return self._token.text
-            if not self._is_answered(came_at):
+            if not self._was_just_asked():
                 try:
                     self._token, self._failure = self._fetch(), None
                     return self._token.text
@@ -89,13 +91,13 @@ class Tokens:
     def _seconds_left(self) -> float:
         return 0.0 if self._token is None else self._token.ends_at - self._clock()
 
-    def _is_answered(self, came_at: float) -> bool:
-        """Whether the latest request, good or not, is also the answer for a caller who came at that time."""
+    def _was_just_asked(self) -> bool:
+        """Whether the latest answer, good or bad, serves this caller too, who may have waited for it."""
         is_good = self._seconds_left() > 0
         if self._failure is None and not is_good:
             return False
         pause = _LONG_PAUSE_SECONDS if self._failure is not None and is_good else _PAUSE_SECONDS
-        return self._asked_at >= came_at or self._steady() - self._asked_at < pause
+        return self._steady() - self._asked_at < pause
 
     def forget(self, token: str) -> None:
         """The server refused this token. Ask for another one, unless this one is brand-new."""

@@ -202,6 +202,31 @@ def test_an_endpoint_that_is_away_near_the_end_costs_nothing_while_the_token_is_
         tokens.get()
 
 
+def test_a_token_that_the_server_refuses_is_asked_for_anew_but_not_without_end(identity: IdentityEndpoint) -> None:
+    watch = Watch()
+    tokens = watched(identity, watch)
+    first = tokens.get()
+    identity.rotate()
+    tokens.forget(first)  # it is brand-new, so the server has another reason, and the next one would end the same
+    assert (tokens.get(), len(identity.asked)) == (first, 1)
+    watch.ahead = 1
+    tokens.forget("another")  # that of a caller who was slower
+    assert (tokens.get(), len(identity.asked)) == (first, 1)
+    tokens.forget(first)
+    assert tokens.get() == identity.token != first
+
+
+def test_a_token_with_a_short_life_serves_all_who_connect_at_that_moment(identity: IdentityEndpoint) -> None:
+    identity.life_seconds = EARLY_SECONDS / 2
+    watch = Watch()
+    tokens = watched(identity, watch)
+    assert [tokens.get() for _ in range(3)] == [identity.token] * 3
+    assert len(identity.asked) == 1
+    watch.ahead = 1
+    tokens.get()
+    assert len(identity.asked) == 2
+
+
 def test_a_token_that_has_ended_when_it_comes_is_none(identity: IdentityEndpoint) -> None:
     identity.life_seconds = -1
     with pytest.raises(TokenUnavailable, match="Check this machine's clock"):

@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Identifier
 
 from onbrand.doctor import server
 from onbrand.local.postgres import EmbeddedPostgres
+from tests.identity_endpoint import CLIENT_ID, identity_endpoint
 from tests.integration.doctor.reports import CANARY, command, examined, execute, production
 
 
@@ -43,6 +44,23 @@ def test_each_reason_for_a_refused_connection_is_named(database_url: str, change
 def test_an_invalid_address_is_not_repeated() -> None:
     found = server.reach(f"postgresql://onbrand:{CANARY}@[::1/onbrand")  # psycopg's own words quote all of it
     assert (found.state, CANARY in repr(found)) == ("problem", False)
+
+
+def test_an_identity_without_a_token_is_named_and_the_database_is_not_blamed(
+    chosen: dict[str, str], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with identity_endpoint(database_url, monkeypatch) as identity:
+        by_token = chosen | {"DATABASE_URL": identity.url, "DATABASE_AUTH": "entra"}
+        assert examined(by_token, DATABASE_CLIENT_ID=str(CLIENT_ID)).problems() == []
+        told = examined(by_token, DATABASE_CLIENT_ID=str(uuid4()))
+        assert (told.problems(), told.says("database")) == (
+            ["database"],
+            "The managed identity gives no token: its endpoint refuses the request (HTTP 400). Correct"
+            " ONBRAND_DATABASE_CLIENT_ID, and assign that identity to this machine.",
+        )
+        identity.stop()
+        told = examined(by_token, DATABASE_CLIENT_ID=str(CLIENT_ID))
+        assert told.says("database").startswith("The managed identity gives no token: its endpoint doesn't answer.")
 
 
 def test_a_database_that_never_answers_costs_seconds(chosen: dict[str, str], tmp_path: Path) -> None:
