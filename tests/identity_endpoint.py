@@ -1,6 +1,6 @@
 """What Azure puts beside a container app, or at a fixed address of a virtual machine: it hands out tokens. Outer edge.
 
-A token opens the real PostgreSQL as the password of one role, until it is rotated or, if it should, until it ends.
+A token opens the real PostgreSQL as the password of one role, until it is rotated or ended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, LiteralString
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -68,20 +68,19 @@ class IdentityEndpoint:
         parts = conninfo_to_dict(self.admin_url) | {"user": self.role}
         return make_conninfo("", **{name: value for name, value in parts.items() if name != "password"})
 
-    def rotate(self, good_seconds: float | None = None) -> None:
-        """From now on only a new token opens the database, and after `good_seconds` not even that one."""
+    def rotate(self) -> None:
+        """From now on only a new token opens the database."""
         self.token = f"ey.{secrets.token_hex(16)}.x"
-        until = (
-            "infinity"
-            if good_seconds is None
-            else time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(time.time() + good_seconds))
-        )
+        self._alter("password {} valid until 'infinity'", sql.Literal(self.token))
+
+    def end(self) -> None:
+        """The token has ended as PostgreSQL sees it, and the endpoint goes on giving it."""
+        self._alter("valid until '2000-01-01'")
+
+    def _alter(self, change: LiteralString, *values: sql.Composable) -> None:
+        statement = sql.SQL("alter role {} ").format(sql.Identifier(self.role)) + sql.SQL(change).format(*values)
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("alter role {} password {} valid until {}").format(
-                    sql.Identifier(self.role), sql.Literal(self.token), sql.Literal(until)
-                )
-            )
+            connection.execute(statement)
 
     def start(self) -> None:
         """Answer, on the same port as before."""

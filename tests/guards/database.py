@@ -173,6 +173,6 @@ GUARDS = (
         "roots_to_name",
         '(None, "", "system")',
         '(None, "")',
-        (f"{_TLS}::test_an_authority_may_be_named",),
+        (f"{_TLS}::test_the_systems_authorities_are_found_where_python_does_not_say",),
     ),
 )

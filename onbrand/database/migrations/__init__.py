@@ -196,7 +196,9 @@ def connect(address: Address) -> psycopg.Connection[TupleRow]:
             options="-c timezone=UTC",
         )
     except TokenUnavailable as error:
-        raise DatabaseNotReady(f"The database can't be reached: {error}") from error
+        raise DatabaseNotReady(
+            f"The managed identity gives no token for the database: {error.reason}. {error.advice}"
+        ) from error
     except psycopg.Error as error:
         raise DatabaseNotReady(
             f"The database can't be reached ({_first_line(error)}). Start it, or correct ONBRAND_DATABASE_URL."

@@ -24,7 +24,7 @@ from onbrand.database.entra_token import EARLY_SECONDS, Tokens, TokenUnavailable
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseNotReady, DatabaseUnavailable
 from onbrand.local.postgres import EmbeddedPostgres
-from tests.identity_endpoint import CLIENT_ID, RESOURCE, IdentityEndpoint, identity_endpoint
+from tests.identity_endpoint import CLIENT_ID, RESOURCE, SECRET, IdentityEndpoint, identity_endpoint
 from tests.system import environment, onbrand
 
 PATIENCE_SECONDS = 30.0
@@ -118,9 +118,12 @@ def test_no_proxy_and_no_redirect_sees_the_request(identity: IdentityEndpoint, m
 # --- rotating and ending ---------------------------------------------------------------------------------------------
 
 
-async def test_a_rotation_is_survived_by_the_next_connection_and_open_ones_go_on(identity: IdentityEndpoint) -> None:
+async def test_a_rotation_is_survived_by_the_next_connection_and_open_ones_go_on(
+    identity: IdentityEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "psycopg")  # libpq's addresses, and each attempt
     database = await opened(address_of(identity))
-    before = await eventually(database)
+    before, first = await eventually(database), identity.token
     identity.rotate()
     assert await who(database) == before  # an open connection needs no token
     await asyncio.sleep(1.1)  # a token that is younger is not asked for again
@@ -128,17 +131,21 @@ async def test_a_rotation_is_survived_by_the_next_connection_and_open_ones_go_on
     assert await eventually(database) != before
     await database.close()
     assert len(identity.asked) == 2
+    assert "connection attempt" in caplog.text
+    assert not any(secret in caplog.text for secret in (first, identity.token, SECRET))
 
 
 async def test_a_token_that_the_server_holds_for_ended_is_replaced(identity: IdentityEndpoint) -> None:
-    identity.rotate(good_seconds=2)  # the endpoint says an hour
     database = await opened(address_of(identity))
     before = await eventually(database)
-    await asyncio.sleep(2.1)
+    identity.end()  # the endpoint has said an hour
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(identity.url, password=identity.token)
-    identity.rotate()
+    await asyncio.sleep(1.1)  # a token that is younger is not asked for again
     hang_up(identity)
+    with pytest.raises(DatabaseUnavailable):
+        await who(database)
+    identity.rotate()
     assert await eventually(database) != before
     await database.close()
 
@@ -235,7 +242,7 @@ def test_a_token_that_has_ended_when_it_comes_is_none(identity: IdentityEndpoint
 
 def test_callers_who_wait_for_a_request_that_fails_hear_of_that_failure(identity: IdentityEndpoint) -> None:
     identity.status, identity.delay_seconds = 500, 0.3
-    tokens = address_of(identity).tokens
+    tokens = watched(identity, Watch())
 
     def ask() -> str:
         with pytest.raises(TokenUnavailable) as failed:
@@ -261,7 +268,8 @@ async def test_while_the_endpoint_is_away_open_connections_serve_and_new_ones_co
         with pytest.raises(DatabaseUnavailable):
             await who(waiting)
     assert await who(serving) == before
-    [line] = {record.getMessage().partition(": ")[2] for record in caplog.records}
+    failures = [record.getMessage() for record in caplog.records if record.getMessage().startswith("error connecting")]
+    [line] = {failure.partition(": ")[2] for failure in failures}
     assert line.startswith("the managed identity gives no token for the database: its endpoint doesn't answer. Check")
     identity.start()
     assert (await eventually(waiting)).startswith(identity.role)
@@ -284,9 +292,8 @@ def test_a_wrong_client_id_is_named_at_once(identity: IdentityEndpoint, tmp_path
     refused = onbrand("migrate", **wrong)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "onbrand: The database can't be reached: the managed identity gives no token for the database: its endpoint"
-        " refuses the request (HTTP 400). Correct ONBRAND_DATABASE_CLIENT_ID, and assign that identity to this"
-        " machine.\n"
+        "onbrand: The managed identity gives no token for the database: its endpoint refuses the request (HTTP 400)."
+        " Correct ONBRAND_DATABASE_CLIENT_ID, and assign that identity to this machine.\n"
     )
     assert len(identity.asked) == 1
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from onbrand import postgres_address
 from onbrand.database import migrations
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseNotReady
@@ -67,16 +70,18 @@ def test_an_authority_that_the_system_trusts_is_enough(
     assert is_encrypted(front(authority.certificate_for("localhost")))
 
 
-@pytest.mark.parametrize("named", ["a file", "system"])
-def test_an_authority_may_be_named(
-    front: Front, authority: Authority, roots: Path, monkeypatch: pytest.MonkeyPatch, named: str
+def test_an_authority_may_be_named(front: Front, authority: Authority, roots: Path) -> None:
+    assert is_encrypted(make_conninfo(front(authority.certificate_for("localhost")), sslrootcert=str(roots)))
+
+
+@pytest.mark.parametrize("named", [None, "system"])
+def test_the_systems_authorities_are_found_where_python_does_not_say(
+    front: Front, authority: Authority, roots: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
 ) -> None:
-    if named == "system":  # which the OpenSSL in psycopg's wheel looks for in a folder that isn't there
-        monkeypatch.setenv("SSL_CERT_FILE", str(roots))
-    url = make_conninfo(
-        front(authority.certificate_for("localhost")), sslrootcert=str(roots) if named == "a file" else named
-    )
-    assert is_encrypted(url)
+    """By the name `system`, too, for which the OpenSSL in psycopg's wheel looks in a folder that isn't there."""
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
+    monkeypatch.setattr(postgres_address, "_KNOWN_ROOTS", (str(roots.with_name("missing.crt")), str(roots)))
+    assert is_encrypted(make_conninfo(front(authority.certificate_for("localhost")), sslrootcert=named))
 
 
 def test_an_authority_in_the_home_directory_counts_as_libpq_has_it(

@@ -16,8 +16,10 @@ from psycopg.sql import SQL, Identifier
 
 from onbrand.doctor import server
 from onbrand.local.postgres import EmbeddedPostgres
+from tests.certificate import new_certificate
 from tests.identity_endpoint import CLIENT_ID, identity_endpoint
 from tests.integration.doctor.reports import CANARY, command, examined, execute, production
+from tests.tls_front import tls_front
 
 
 def test_a_wrong_password_is_named_and_not_shown(chosen: dict[str, str]) -> None:
@@ -39,6 +41,12 @@ def test_a_wrong_password_is_named_and_not_shown(chosen: dict[str, str]) -> None
 def test_each_reason_for_a_refused_connection_is_named(database_url: str, change: dict[str, str], words: str) -> None:
     found = server.reach(make_conninfo(database_url, **change))
     assert (found.state, words in found.says) == ("problem", True), found
+
+
+def test_a_certificate_that_nobody_vouches_for_is_named(database_url: str, tmp_path: Path) -> None:
+    with tls_front(database_url, new_certificate(), tmp_path) as url:
+        found = server.reach(make_conninfo(url, sslmode="verify-full"))
+    assert (found.state, found.says) == ("problem", "The server's certificate isn't accepted.")
 
 
 def test_an_invalid_address_is_not_repeated() -> None:
