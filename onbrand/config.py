@@ -18,6 +18,7 @@ from uuid import UUID
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from onbrand import postgres_address
 from onbrand.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -35,6 +36,8 @@ _WORDS = {
     "uuid_parsing": f"must be a UUID, such as {LOCAL_TENANT_ID}",
 }
 MICROSOFT_METADATA_URL = "https://login.microsoftonline.com/{tenant}/v2.0/.well-known/openid-configuration"
+# The endpoint of a virtual machine. azure-identity reads the same variable for another host.
+_IMDS_HOST, _IMDS_HOST_VARIABLE = "http://169.254.169.254", "AZURE_POD_IDENTITY_AUTHORITY_HOST"
 _AZURE_SETTINGS = tuple(f"storage_azure_{name}" for name in ("endpoint", "account", "key", "client_id"))
 # https://learn.microsoft.com/azure/storage/common/storage-account-overview, and for containers
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
@@ -50,6 +53,11 @@ class Environment(StrEnum):
 
 class SignIn(StrEnum):
     LOCAL = "local"
+    ENTRA = "entra"
+
+
+class DatabaseSignIn(StrEnum):
+    PASSWORD = "password"
     ENTRA = "entra"
 
 
@@ -104,6 +112,15 @@ class AzureContainer:
     is_workload: bool
 
 
+@dataclass(frozen=True)
+class ManagedIdentity:
+    """An identity that Azure gives to this machine, and the endpoint that hands out its tokens."""
+
+    client_id: UUID | None  # None: the machine's own
+    endpoint: str
+    secret: SecretStr | None  # what a container app or an app service must show there; None: a virtual machine
+
+
 class Settings(BaseSettings):
     """All settings, from `ONBRAND_*` variables. Build them with `load_settings`, which turns errors into sentences."""
 
@@ -119,6 +136,8 @@ class Settings(BaseSettings):
     web_dir: Path = REPOSITORY / "web" / "dist"
 
     database_url: SecretStr | None = None
+    database_auth: DatabaseSignIn = DatabaseSignIn.PASSWORD
+    database_client_id: UUID | None = None
     scaler_password: SecretStr | None = None
 
     storage_url: str | None = None
@@ -192,7 +211,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*self._sign_in_problems(), *self._origin_problems()]
+        problems = [*self._sign_in_problems(), *self._origin_problems(), *self._database_problems()]
         problems += [*self._production_problems(), *self._storage_problems(), *self._budget_problems()]
         if self.metrics_port == self.port:
             problems.append("ONBRAND_METRICS_PORT must be another port than ONBRAND_PORT")
@@ -228,6 +247,32 @@ class Settings(BaseSettings):
             problems.append("ONBRAND_ENV=production needs ONBRAND_STORAGE_URL")
         if "model" not in self.model_fields_set:
             problems.append("ONBRAND_ENV=production needs ONBRAND_MODEL; the default, mini, is a sample")
+        return problems
+
+    def _database_problems(self) -> list[str]:
+        is_entra, in_production = self.database_auth is DatabaseSignIn.ENTRA, self.env is Environment.PRODUCTION
+        if self.database_client_id is not None and not is_entra:
+            return ["ONBRAND_DATABASE_CLIENT_ID needs ONBRAND_DATABASE_AUTH=entra"]
+        if self.database_url is None:
+            return ["ONBRAND_DATABASE_AUTH=entra needs ONBRAND_DATABASE_URL"] if is_entra else []
+        if not is_entra and not in_production:
+            return []
+        try:
+            url = self.database_url.get_secret_value()
+            given, there = postgres_address.given(url), postgres_address.parameters(url)
+        except ValueError:
+            return ["ONBRAND_DATABASE_URL is not a PostgreSQL address (postgresql://…)"]
+        problems = []
+        if is_entra and given.get("password"):
+            problems.append("ONBRAND_DATABASE_AUTH=entra takes no password: remove it from ONBRAND_DATABASE_URL")
+        if is_entra and not given.get("user"):
+            problems.append("ONBRAND_DATABASE_AUTH=entra needs a user in ONBRAND_DATABASE_URL: the identity's name")
+        if not postgres_address.is_verified(there) and not postgres_address.is_on_this_machine(there):
+            because = "ONBRAND_DATABASE_AUTH=entra" if is_entra else "ONBRAND_ENV=production"
+            problems.append(
+                f"{because} needs sslmode=verify-full in ONBRAND_DATABASE_URL, unless PostgreSQL is reached by a Unix"
+                " socket or a loopback address"
+            )
         return problems
 
     def _budget_problems(self) -> list[str]:
@@ -300,6 +345,18 @@ class Settings(BaseSettings):
         if not is_address or (endpoint.scheme != "https" and not (endpoint.scheme == "http" and allows_http)):
             problems.append("ONBRAND_STORAGE_AZURE_ENDPOINT must be an https address")
         return problems
+
+    @property
+    def database_identity(self) -> ManagedIdentity | None:
+        """The identity whose tokens open the database; None if a password does."""
+        if self.database_auth is not DatabaseSignIn.ENTRA:
+            return None
+        # Azure sets these in container apps and app services. They are not settings of ours.
+        endpoint, secret = os.environ.get("IDENTITY_ENDPOINT"), os.environ.get("IDENTITY_HEADER")
+        if endpoint and secret:
+            return ManagedIdentity(self.database_client_id, endpoint, SecretStr(secret))
+        host = os.environ.get(_IMDS_HOST_VARIABLE) or _IMDS_HOST
+        return ManagedIdentity(self.database_client_id, f"{host.rstrip('/')}/metadata/identity/oauth2/token", None)
 
     @property
     def storage(self) -> Path | AzureContainer:

@@ -88,7 +88,7 @@ class AlreadyRunning(SetupError):
 
 
 class DatabaseNotReady(SetupError):
-    """Raised when the database cannot be reached, or its schema is not the one that this version needs."""
+    """Raised when the database cannot be reached or signed in to, or its schema is not the one this version needs."""
 
 
 class DatabaseServerFailed(SetupError):

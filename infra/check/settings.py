@@ -37,8 +37,8 @@ LEFT_ALONE = {
     "log_level": "the default suits",
     "log_format": "JSON in production",
 }
-# Settings of the sign-in to PostgreSQL: the files may give them before the code reads them.
-COMING = frozenset({"database_auth", "database_client_id"})
+# Settings that the files may give before the code reads them.
+COMING: frozenset[str] = frozenset()
 
 
 def check_settings(templates: Mapping[Path, Template], settings: frozenset[str] | None = None) -> list[Finding]:

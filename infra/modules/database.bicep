@@ -82,4 +82,4 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2026-10-01' = {
 }
 
 output host string = server.properties.fullyQualifiedDomainName
-output url string = 'postgresql://${ownerName}@${server.properties.fullyQualifiedDomainName}:5432/${databaseName}?sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-certificates.crt'
+output url string = 'postgresql://${ownerName}@${server.properties.fullyQualifiedDomainName}:5432/${databaseName}?sslmode=verify-full'

@@ -29,6 +29,7 @@ from onbrand.api.review_schemas import VerdictRequest
 from onbrand.api.schemas import AnswerRequest, GenerateRequest, Problem
 from onbrand.api.watching import JobWatch
 from onbrand.config import Environment, Settings, SignIn
+from onbrand.database.address import Address
 from onbrand.database.pool import Database
 from onbrand.errors import KeysUnavailable, PortBusy
 from onbrand.identity.tokens import TokenVerifier
@@ -61,14 +62,14 @@ class StandIn:
     metadata: dict[str, Any]
 
 
-def create_app(settings: Settings, database_url: str, *, stand_in: StandIn | None, web_dir: Path | None) -> FastAPI:
+def create_app(settings: Settings, address: Address, *, stand_in: StandIn | None, web_dir: Path | None) -> FastAPI:
     """The whole HTTP service. `web_dir` is the folder of the built page, or None if another host serves the page.
 
     Raises:
         PageNotBuilt: `web_dir` holds no built page.
         DataDirUnwritable: the folder of the images cannot be made.
     """
-    database = Database(database_url, application_name="onbrand api", max_connections=MAX_CONNECTIONS)
+    database = Database(address, application_name="onbrand api", max_connections=MAX_CONNECTIONS)
     services = Services(
         settings=settings,
         database=database,

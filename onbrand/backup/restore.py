@@ -18,6 +18,7 @@ from onbrand.backup.archive import Archive, ObjectOf, spool, table_path
 from onbrand.backup.write import Tell
 from onbrand.config import AzureContainer, Settings
 from onbrand.database import dump
+from onbrand.database.address import Address, configured
 from onbrand.errors import DataDirUnwritable, RestoreRefused
 from onbrand.local.postgres import EmbeddedPostgres
 from onbrand.storage.check import check
@@ -44,10 +45,10 @@ def restore_backup(settings: Settings, file: Path, tell: Tell) -> Restored:
         DataDirUnwritable, DatabaseServerFailed, DatabaseNotReady, ObjectStoreUnreachable
     """
     with Archive(file) as archive:
-        if settings.database_url is not None:
-            url = settings.database_url.get_secret_value()
-            dump.require_unused(url)
-            _fill(archive, settings.storage, url, tell)
+        address = configured(settings)
+        if address is not None:
+            dump.require_unused(address)
+            _fill(archive, settings.storage, address, tell)
         else:
             _make_data_dir(settings, archive, tell)
         manifest = archive.manifest
@@ -78,7 +79,7 @@ def _make_data_dir(settings: Settings, archive: Archive, tell: Tell) -> None:
         shutil.rmtree(workshop, ignore_errors=True)
 
 
-def _fill(archive: Archive, storage: Path | AzureContainer, url: str, tell: Tell) -> None:
+def _fill(archive: Archive, storage: Path | AzureContainer, address: Address, tell: Tell) -> None:
     manifest = archive.manifest
     with tempfile.TemporaryDirectory(prefix="onbrand-restore-") as name:
         for table in manifest.tables:
@@ -87,7 +88,7 @@ def _fill(archive: Archive, storage: Path | AzureContainer, url: str, tell: Tell
         asyncio.run(_put_objects(archive, open_storage(storage), tell))
         tables = tuple(dump.Table(table.name, tuple(table.columns), table.sha256) for table in manifest.tables)
         dumped = dump.Dump(manifest.schema_step, tables, manifest.sequences)
-        dump.load(url, Path(name), dumped, lambda table_name: tell(f"table {table_name}", 0, 0))
+        dump.load(address, Path(name), dumped, lambda table_name: tell(f"table {table_name}", 0, 0))
 
 
 async def _put_objects(archive: Archive, store: ObjectStore, tell: Tell) -> None:

@@ -22,6 +22,7 @@ from onbrand.backup import objects
 from onbrand.backup.archive import FORMAT, MANIFEST, Manifest, ObjectOf, TableOf, spool, table_path
 from onbrand.config import Settings
 from onbrand.database import dump
+from onbrand.database.address import Address
 from onbrand.errors import BackupUnusable
 from onbrand.storage.failures import ObjectMissing
 from onbrand.storage.object_store import ObjectStore, open_storage
@@ -40,7 +41,7 @@ class Written:
     size: int  # bytes of the file
 
 
-def write_backup(settings: Settings, url: str, file: Path, tell: Tell) -> Written:
+def write_backup(settings: Settings, address: Address, file: Path, tell: Tell) -> Written:
     """Write everything of this installation to `file`, which appears when it is whole. Only its owner may read it.
 
     Raises:
@@ -53,7 +54,7 @@ def write_backup(settings: Settings, url: str, file: Path, tell: Tell) -> Writte
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as name:
             folder, part = Path(name), Path(name) / "whole"
             with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                manifest = _write(settings, url, out, folder, tell)
+                manifest = _write(settings, address, out, folder, tell)
                 out.flush()
                 os.fsync(out.fileno())
             os.link(part, file)
@@ -64,8 +65,8 @@ def write_backup(settings: Settings, url: str, file: Path, tell: Tell) -> Writte
         raise BackupUnusable(f"{file} can't be written ({error.strerror or type(error).__name__}).") from None
 
 
-def _write(settings: Settings, url: str, out: IO[bytes], folder: Path, tell: Tell) -> Manifest:
-    dumped, images = dump.write(url, folder, lambda name: tell(f"table {name}", 0, 0))
+def _write(settings: Settings, address: Address, out: IO[bytes], folder: Path, tell: Tell) -> Manifest:
+    dumped, images = dump.write(address, folder, lambda name: tell(f"table {name}", 0, 0))
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for table in dumped.tables:
             tar.add(folder / f"{table.name}.csv", table_path(table.name), filter=_anonymous)

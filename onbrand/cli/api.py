@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from onbrand import logs
-from onbrand.cli.process import StopWithParent, database_url, run_until_signalled
+from onbrand.cli.process import StopWithParent, database_address, run_until_signalled
 from onbrand.config import Environment, Settings, SignIn, load_settings
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ def api(stop_with_parent: StopWithParent = False) -> None:
 
     settings = load_settings()
     logs.configure(settings, "api")
-    url, stand_in = database_url(settings), _stand_in(settings)
+    address, stand_in = database_address(settings), _stand_in(settings)
     # In production a static host may serve the page; on one machine a missing build is a mistake.
     is_built = (settings.web_dir / "index.html").is_file()
     web_dir = settings.web_dir if is_built or settings.env is Environment.LOCAL else None
-    service = create_app(settings, url, stand_in=stand_in, web_dir=web_dir)
+    service = create_app(settings, address, stand_in=stand_in, web_dir=web_dir)
     asyncio.run(run_until_signalled(lambda stop, _: serve(service, settings, stop), stop_with_parent))
 
 

@@ -21,17 +21,17 @@ def backup_command(
     """Write the database, the pictures and the packs to one file."""
     from onbrand.backup.write import write_backup
     from onbrand.cli.long_work import Telling
+    from onbrand.database.address import configured
     from onbrand.local.database_url import running_url
     from onbrand.local.postgres import EmbeddedPostgres
 
     silence_logs()
     settings = load_settings()
     with ExitStack() as stack:
-        if settings.database_url is not None:
-            url = settings.database_url.get_secret_value()
-        else:  # beside `onbrand up`, or with a server of our own
-            url = running_url(settings.data_dir) or stack.enter_context(EmbeddedPostgres(settings.data_dir)).url
-        written = write_backup(settings, url, file, stack.enter_context(Telling()))
+        address = configured(settings) or running_url(settings.data_dir)
+        if address is None:  # beside no `onbrand up`: with a server of our own
+            address = stack.enter_context(EmbeddedPostgres(settings.data_dir)).url
+        written = write_backup(settings, address, file, stack.enter_context(Telling()))
     if as_json:
         typer.echo(json.dumps(asdict(written) | {"file": str(file)}, indent=2))
     else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from onbrand.budget.month import Month
     from onbrand.budget.plan import Plan
+    from onbrand.database.address import Address
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-:=+*#"  # for a terminal that has no others
@@ -50,11 +51,11 @@ def budget_command(
         _show(shown, Console())
 
 
-async def _month(url: str, plan: Plan) -> Month:
+async def _month(address: Address, plan: Plan) -> Month:
     from onbrand.budget.month import month
     from onbrand.database.pool import Database
 
-    database = Database(url, application_name="onbrand budget", max_connections=1)
+    database = Database(address, application_name="onbrand budget", max_connections=1)
     await database.open()
     try:
         async with database.transaction() as connection:

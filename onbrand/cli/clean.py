@@ -13,6 +13,7 @@ from onbrand.cli.output import AsJson, silence_logs
 from onbrand.config import Settings, load_settings
 
 if TYPE_CHECKING:
+    from onbrand.database.address import Address
     from onbrand.maintenance import Collected, Expired, Scrubbed
 
 
@@ -100,7 +101,7 @@ class Cleaned:
         return said
 
 
-async def clean(settings: Settings, database_url: str, *, confirmed: bool, read: bool = False) -> Cleaned:
+async def clean(settings: Settings, address: Address, *, confirmed: bool, read: bool = False) -> Cleaned:
     """Delete expired jobs, and images that belong to no result.
 
     `confirmed` also deletes what `Maintenance` holds back because it is unusually much. `read` also reads all
@@ -118,7 +119,7 @@ async def clean(settings: Settings, database_url: str, *, confirmed: bool, read:
     from onbrand.maintenance import Maintenance
 
     images = ImageStore.open(settings)
-    database = Database(database_url, application_name="onbrand clean", max_connections=4)
+    database = Database(address, application_name="onbrand clean", max_connections=4)
     await database.open()
     try:
         async with database.transaction() as connection:

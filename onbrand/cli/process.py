@@ -7,25 +7,31 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from onbrand.config import Settings
 from onbrand.errors import ConfigError
 
+if TYPE_CHECKING:
+    from onbrand.database.address import Address
+
 StopWithParent = Annotated[bool, typer.Option(hidden=True, help="Stop when standard input ends.")]
 
 
-def database_url(settings: Settings) -> str:
+def database_address(settings: Settings) -> Address:
     """The address of the configured database.
 
     Raises:
         ConfigError: none is configured.
     """
-    if settings.database_url is None:
+    from onbrand.database.address import configured
+
+    address = configured(settings)
+    if address is None:
         raise ConfigError("Set ONBRAND_DATABASE_URL, or run `onbrand up`, which brings its own PostgreSQL.")
-    return settings.database_url.get_secret_value()
+    return address
 
 
 async def run_until_signalled(

@@ -24,6 +24,7 @@ from onbrand.jobs import prompt as prompts
 if TYPE_CHECKING:
     import numpy as np
 
+    from onbrand.database.address import Address
     from onbrand.images.png import Provenance
 
 # Levels of 255, which nobody can see. With another number of threads, another batch size or other kernels, colours of
@@ -198,14 +199,15 @@ def _prompt_of(settings: Settings, job_id: str | None) -> str:
         raise NotReproducible(
             "This picture was drawn without a job, so its prompt is kept nowhere: give it with --prompt."
         )
+    from onbrand.database.address import configured
     from onbrand.local.database_url import running_url
 
     try:
-        url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
-        found = asyncio.run(_ask(url, UUID(job_id))) if url is not None else None
+        address = configured(settings) or running_url(settings.data_dir)
+        found = asyncio.run(_ask(address, UUID(job_id))) if address is not None else None
     except (DatabaseUnavailable, SetupError):
-        url = None
-    if url is None:
+        address = None
+    if address is None:
         raise NotReproducible(
             "A picture doesn't contain its prompt, and no database answers that may know it: give it with --prompt."
         )
@@ -214,12 +216,12 @@ def _prompt_of(settings: Settings, job_id: str | None) -> str:
     return found
 
 
-async def _ask(url: str, job_id: UUID) -> str | None:
+async def _ask(address: Address, job_id: UUID) -> str | None:
     from onbrand.database import migrations
     from onbrand.database.pool import Database
     from onbrand.jobs import service
 
-    database = Database(url, application_name="onbrand reproduce", max_connections=1)
+    database = Database(address, application_name="onbrand reproduce", max_connections=1)
     await database.open()
     try:
         async with database.transaction() as connection:

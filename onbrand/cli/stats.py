@@ -17,6 +17,7 @@ from onbrand.config import load_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from onbrand.database.address import Address
     from onbrand.jobs.usage import Usage
 
 _FEW = 10  # with fewer cases, a percentage would claim more than is known
@@ -174,7 +175,7 @@ def parse_month(text: str) -> date:
     return date(int(found[1]), int(found[2]), 1)
 
 
-async def stats(database_url: str, month: date | None) -> Stats:
+async def stats(address: Address, month: date | None) -> Stats:
     """The usage of a month. Default: the current month, by the database's clock.
 
     Raises:
@@ -185,7 +186,7 @@ async def stats(database_url: str, month: date | None) -> Stats:
     from onbrand.database.pool import Database
     from onbrand.jobs import usage
 
-    database = Database(database_url, application_name="onbrand stats", max_connections=1)
+    database = Database(address, application_name="onbrand stats", max_connections=1)
     await database.open()
     try:
         async with database.transaction() as connection:

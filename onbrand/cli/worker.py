@@ -6,7 +6,7 @@ import asyncio
 from importlib.util import find_spec
 
 from onbrand import logs
-from onbrand.cli.process import StopWithParent, database_url, run_until_signalled
+from onbrand.cli.process import StopWithParent, database_address, run_until_signalled
 from onbrand.config import load_settings
 from onbrand.errors import ConfigError
 
@@ -23,5 +23,5 @@ def worker(stop_with_parent: StopWithParent = False) -> None:
 
     settings = load_settings()
     logs.configure(settings, "worker")
-    url = database_url(settings)
-    asyncio.run(run_until_signalled(lambda stop, now: run_worker(settings, url, stop, now), stop_with_parent))
+    address = database_address(settings)
+    asyncio.run(run_until_signalled(lambda stop, now: run_worker(settings, address, stop, now), stop_with_parent))

@@ -17,6 +17,7 @@ from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Composed, Identifier
 
 from onbrand.database import migrations
+from onbrand.database.address import Address
 from onbrand.errors import BackupUnusable, DatabaseNotReady, RestoreRefused
 
 _APPLIED = "schema_migration"  # the migrations write it, and no row of it is copied
@@ -64,13 +65,13 @@ class PublishedImage:
     expires_at: float  # seconds since 1970
 
 
-def write(url: str, folder: Path, tell: Callable[[str], None]) -> tuple[Dump, list[PublishedImage]]:
+def write(address: Address, folder: Path, tell: Callable[[str], None]) -> tuple[Dump, list[PublishedImage]]:
     """Write all rows to files in `folder`, and tell which images they speak of. Nobody waits for it.
 
     Raises:
         DatabaseNotReady: the server cannot be reached, or has no tables of Onbrand.
     """
-    with _connected(url) as connection, connection.transaction():
+    with _connected(address) as connection, connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         if (row := connection.execute("select to_regclass('schema_migration')").fetchone()) is None or row[0] is None:
             raise DatabaseNotReady("The database has no tables of Onbrand, so there is nothing to back up.")
@@ -103,18 +104,18 @@ def write(url: str, folder: Path, tell: Callable[[str], None]) -> tuple[Dump, li
     return Dump(step, tuple(tables), sequences), [PublishedImage(*image) for image in images]
 
 
-def require_unused(url: str) -> None:
+def require_unused(address: Address) -> None:
     """Do nothing if no job and no pack is in this database. Empty tables are fine: a command may have made them.
 
     Raises:
         RestoreRefused: it is in use.
         DatabaseNotReady: the server cannot be reached.
     """
-    with _connected(url) as connection:
+    with _connected(address) as connection:
         _require_unused(connection)
 
 
-def load(url: str, folder: Path, dump: Dump, tell: Callable[[str], None]) -> None:
+def load(address: Address, folder: Path, dump: Dump, tell: Callable[[str], None]) -> None:
     """Make the tables as they were at the dump, load its rows in one transaction, and bring the schema to this version.
 
     Raises:
@@ -127,9 +128,9 @@ def load(url: str, folder: Path, dump: Dump, tell: Callable[[str], None]) -> Non
         raise BackupUnusable(
             f"The backup is of a newer version of Onbrand (schema step {dump.step}, this knows {newest})."
         )
-    require_unused(url)
-    migrations.migrate(url, until=dump.step)
-    with _connected(url) as connection, connection.transaction():
+    require_unused(address)
+    migrations.migrate(address, until=dump.step)
+    with _connected(address) as connection, connection.transaction():
         _require_unused(connection)
         here = dict(_in_order(connection))
         if unknown := [table.name for table in dump.tables if not set(table.columns) <= set(here.get(table.name, ()))]:
@@ -146,7 +147,7 @@ def load(url: str, folder: Path, dump: Dump, tell: Callable[[str], None]) -> Non
             connection.execute(SQL("alter table {} enable trigger user").format(Identifier(name)))
         for name, last in dump.sequences.items():
             connection.execute("select setval(to_regclass(%s), %s)", [name, last])
-    migrations.migrate(url)
+    migrations.migrate(address)
 
 
 def _load_table(connection: psycopg.Connection[TupleRow], path: Path, table: Table) -> None:
@@ -187,9 +188,9 @@ def _copy(name: str, columns: Sequence[str], direction: str) -> Composed:
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
+def _connected(address: Address) -> Iterator[psycopg.Connection[TupleRow]]:
     """A connection without time limits. A refused statement is one sentence without the row it was about."""
-    with migrations.connect(url) as connection:
+    with migrations.connect(address) as connection:
         try:
             connection.execute("set client_encoding to 'UTF8'")
             yield connection

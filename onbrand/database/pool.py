@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from onbrand.errors import ConfigError, DatabaseUnavailable
+from onbrand.database.address import Address, EntraAddress, TokenConnection, arguments, url_of
+from onbrand.errors import DatabaseUnavailable
 
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -35,6 +35,8 @@ _CONNECT_ARGUMENTS: dict[str, Any] = {
     "options": "-c timezone=UTC -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000",
     "row_factory": dict_row,
 }
+# The pool replaces a connection of this age when nobody uses it. Azure itself closes none because its token has ended.
+_MOST_AGE_SECONDS = 3600.0
 # The errors that mean that the database is unavailable. A full disk is an OperationalError, too.
 _UNAVAILABLE = (
     psycopg.OperationalError,
@@ -49,20 +51,23 @@ class Database:
 
     `application_name` is what `pg_stat_activity` shows. `open` does not wait for the server: a process may start
     before its database; meanwhile `/readyz` says that the database does not answer.
+
+    Raises:
+        ConfigError: it is not a PostgreSQL address.
     """
 
-    def __init__(self, url: str, *, application_name: str, max_connections: int) -> None:
-        try:
-            conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            raise ConfigError("ONBRAND_DATABASE_URL is not a PostgreSQL address (postgresql://…)") from None
+    def __init__(self, address: Address, *, application_name: str, max_connections: int) -> None:
+        tokens = address.tokens if isinstance(address, EntraAddress) else None
+        own = {"application_name": application_name, "tokens": tokens}
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
-            kwargs=_CONNECT_ARGUMENTS | {"application_name": application_name},
+            url_of(address),
+            connection_class=TokenConnection,
+            kwargs=_CONNECT_ARGUMENTS | arguments(address) | own,
             min_size=1,
             max_size=max_connections,
             timeout=PATIENCE_SECONDS - _CHECK_SECONDS,  # so even a check that begins last ends within PATIENCE_SECONDS
             reconnect_timeout=_RECONNECT_SECONDS,
+            max_lifetime=_MOST_AGE_SECONDS,
             check=_check,
             open=False,
         )

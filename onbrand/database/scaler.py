@@ -10,13 +10,14 @@ import psycopg
 from psycopg import sql
 
 from onbrand.database import migrations
+from onbrand.database.address import Address
 from onbrand.errors import ConfigError
 
 ROLE = "onbrand_scaler"
 VIEW = "keda_gpu_demand"
 
 
-def set_password(url: str, password: str) -> None:
+def set_password(address: Address, password: str) -> None:
     """Let the scaler sign in with this password and no other, and read the view. The role is made if it is missing.
 
     The server gets only what it stores (SCRAM), so the password is in none of its logs.
@@ -26,7 +27,7 @@ def set_password(url: str, password: str) -> None:
         DatabaseNotReady: the server cannot be reached.
     """
     role = sql.Identifier(ROLE)
-    with migrations.connect(url) as connection:
+    with migrations.connect(address) as connection:
         verifier = connection.pgconn.encrypt_password(password.encode(), ROLE.encode(), b"scram-sha-256").decode()
         try:
             if connection.execute("select from pg_roles where rolname = %s", [ROLE]).rowcount == 0:

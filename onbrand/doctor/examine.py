@@ -13,6 +13,7 @@ from onbrand.budget.plan import Plan
 from onbrand.concurrency import in_thread
 from onbrand.config import Settings
 from onbrand.database import diagnostics, migrations
+from onbrand.database.address import Address, configured, url_of
 from onbrand.database.pool import Connection, Database
 from onbrand.doctor import machine, parts, server, work
 from onbrand.doctor.guard import guarded, guarded_together
@@ -95,30 +96,29 @@ async def _gpu(skip: bool) -> Verdict:
 
 async def _database(settings: Settings) -> Findings:
     """All checks that need the database. If we cannot connect, only the first."""
-    url: str | None = None
+    address: Address | None = None
 
     def reach() -> Verdict:
-        nonlocal url
-        if settings.database_url is not None:
-            url = settings.database_url.get_secret_value()
-            return server.reach(url)
-        url = running_url(settings.data_dir)
-        if url is None:
+        nonlocal address
+        if (address := configured(settings)) is not None:
+            return server.reach(address)
+        address = running_url(settings.data_dir)
+        if address is None:
             require_usable(settings.data_dir)  # its errors are those that `onbrand up` would end with
             return warning("The embedded PostgreSQL isn't running.", "`onbrand up` starts it.")
-        reached = server.reach(url)
+        reached = server.reach(address)
         advice = f"Stop `onbrand up` and start it again; {settings.data_dir / 'postgres.log'} may say more."
         return reached if reached.state is State.OK else replace(reached, advice=advice)
 
     reached = await guarded(_QUICK_SECONDS, partial(in_thread, reach))
     others = (*_OF_THE_SERVER, *_OF_THE_TABLES, *(check for checks in _OF_THE_WORK for check in checks))
     found = {"database": reached} | dict.fromkeys(others, skipped("No database can be reached."))
-    if reached.state is not State.OK or url is None:
+    if reached.state is not State.OK or address is None:
         return found
-    database = Database(url, application_name="onbrand doctor", max_connections=1)
+    database = Database(address, application_name="onbrand doctor", max_connections=1)
     await database.open()
     try:
-        return found | await _Looks(database, settings, url).all()
+        return found | await _Looks(database, settings, url_of(address)).all()
     finally:
         await database.close()
 

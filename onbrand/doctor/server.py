@@ -6,15 +6,17 @@ Each verdict is a function of what `database.diagnostics` read. `work.py` judges
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from onbrand import postgres_address
 from onbrand.api.app import MAX_CONNECTIONS as CONNECTIONS_OF_AN_API
-from onbrand.config import LOOPBACK_HOSTS, Environment
+from onbrand.config import Environment
+from onbrand.database.address import Address, connect
 from onbrand.database.diagnostics import Server
+from onbrand.database.entra_token import TokenUnavailable
 from onbrand.doctor.report import Findings, Verdict, ok, problem, warning
+from onbrand.errors import ConfigError
 from onbrand.worker import MAX_CONNECTIONS as CONNECTIONS_OF_A_WORKER
 
 REACH_SECONDS = 3
@@ -41,17 +43,19 @@ _REASONS = (
 _URL = "ONBRAND_DATABASE_URL"
 
 
-def reach(url: str) -> Verdict:
+def reach(address: Address) -> Verdict:
     """Connect once and disconnect. Blocking, for at most `REACH_SECONDS` per address of the host name."""
     try:
-        psycopg.connect(url, connect_timeout=REACH_SECONDS).close()
+        connect(address, connect_timeout=REACH_SECONDS).close()
+    except ConfigError:
+        return problem(f"{_URL} is not a PostgreSQL address.", "It looks like postgresql://USER:PASSWORD@HOST/DATABASE")
+    except TokenUnavailable as error:
+        return problem(f"The managed identity gives no token: {error.reason}.", error.advice)
     except psycopg.errors.ConnectionTimeout:
         return problem(
             f"The database does not answer within {REACH_SECONDS} seconds.",
             f"Check the server and the firewalls between, or correct {_URL}.",
         )
-    except psycopg.ProgrammingError:  # its message repeats the address with the password
-        return problem(f"{_URL} is not a PostgreSQL address.", "It looks like postgresql://USER:PASSWORD@HOST/DATABASE")
     except psycopg.Error as error:
         return _why(str(error))
     return ok("PostgreSQL accepts our connection.")
@@ -71,7 +75,7 @@ def judge(server: Server, url: str, env: Environment, here: datetime) -> Finding
     return {
         "postgresql": postgresql(server),
         "role": role(server, env),
-        "transport": transport(server, conninfo_to_dict(url), env),
+        "transport": transport(server, postgres_address.parameters(url), env),
         "session": session(server),
         "clock": clock(server, here),
         "connections": connections(server),
@@ -100,10 +104,9 @@ def role(server: Server, env: Environment) -> Verdict:
     return ok("The role has no special rights.")
 
 
-def transport(server: Server, parts: dict[str, Any], env: Environment) -> Verdict:
+def transport(server: Server, parts: dict[str, str], env: Environment) -> Verdict:
     """Whether the connection is encrypted, and the server's certificate checked."""
-    host = str(parts.get("host") or "")
-    if host in LOOPBACK_HOSTS or host.startswith("/"):
+    if postgres_address.is_on_this_machine(parts):
         return ok("The database is on this machine.")
     mode, advice = parts.get("sslmode"), f"Put sslmode=verify-full into {_URL}."
     judged = problem if env is Environment.PRODUCTION else warning

@@ -9,22 +9,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from onbrand.config import Settings
+from onbrand.database.address import Address, configured
 from onbrand.errors import DatabaseNotReady, DataDirUnwritable
 from onbrand.local.cluster import read_password
 from onbrand.local.server_process import address, is_server_of
 
 
-def url_for_command(settings: Settings) -> str:
+def url_for_command(settings: Settings) -> Address:
     """The configured address; without one, the address of the embedded server.
 
     Raises:
         DatabaseNotReady: no address is configured, and the embedded server does not run.
         DataDirUnwritable, DatabaseServerFailed: as for `running_url`.
     """
-    url = settings.database_url.get_secret_value() if settings.database_url else running_url(settings.data_dir)
-    if url is None:
+    address = configured(settings) or running_url(settings.data_dir)
+    if address is None:
         raise DatabaseNotReady("The embedded PostgreSQL isn't running. Start `onbrand up`, then run this beside it.")
-    return url
+    return address
 
 
 def running_url(data_dir: Path) -> str | None:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from onbrand.config import Settings
 from onbrand.database import migrations
+from onbrand.database.address import Address, configured, url_of
 from onbrand.database.pool import Database
 from onbrand.errors import AlreadyRunning, DatabaseUnavailable, DataDirUnwritable, PageNotBuilt, PortBusy
 from onbrand.jobs import workers
@@ -64,8 +65,8 @@ async def run(settings: Settings, *, reload: bool = False) -> int:
             raise PageNotBuilt("The web page isn't built. Run `make run`, or `npm ci && npm run build` in web/.")
         # Only the worker needs it. It is read here, so that a wrong path is reported before anything is started.
         require_files(configured_base(settings))
-        if settings.database_url is not None:
-            return await _run_parts(settings, settings.database_url.get_secret_value(), None, stop, reload)
+        if (address := configured(settings)) is not None:
+            return await _run_parts(settings, address, None, stop, reload)
         logger.info("Starting PostgreSQL", extra={"action": "start"})
         with EmbeddedPostgres(settings.data_dir) as server:
             return await _run_parts(settings, server.url, server, stop, reload)
@@ -110,23 +111,23 @@ class _Part:
 
 
 async def _run_parts(
-    settings: Settings, url: str, server: EmbeddedPostgres | None, stop: asyncio.Event, reload: bool
+    settings: Settings, address: Address, server: EmbeddedPostgres | None, stop: asyncio.Event, reload: bool
 ) -> int:
-    if applied := migrations.migrate(url):
+    if applied := migrations.migrate(address):
         logger.info("Prepared the database: %s", ", ".join(applied), extra={"action": "migrate"})
     if server is not None:
-        await _expire_dead_workers(url, "")  # the database was down until now, so no worker can be alive
+        await _expire_dead_workers(address, "")  # the database was down until now, so no worker can be alive
     is_set = "shutdown_grace_seconds" in settings.model_fields_set
     grace = settings.shutdown_grace_seconds if is_set else _GRACE_SECONDS
     environment = os.environ | {
-        "ONBRAND_DATABASE_URL": url,
+        "ONBRAND_DATABASE_URL": url_of(address),
         "ONBRAND_DATA_DIR": str(settings.data_dir.resolve()),
         "ONBRAND_SHUTDOWN_GRACE_SECONDS": str(grace),
     }
     parts = [_Part("api"), _Part("worker")]
     announcing = asyncio.create_task(_announce_when_ready(settings))
     try:
-        return await _supervise(parts, url, environment, server, stop, SourceWatch() if reload else None)
+        return await _supervise(parts, address, environment, server, stop, SourceWatch() if reload else None)
     finally:
         announcing.cancel()
         logger.info("Stopping", extra={"action": "stop"})
@@ -138,7 +139,7 @@ async def _run_parts(
 
 async def _supervise(
     parts: list[_Part],
-    url: str,
+    address: Address,
     environment: dict[str, str],
     server: EmbeddedPostgres | None,
     stop: asyncio.Event,
@@ -150,7 +151,7 @@ async def _supervise(
             logger.warning("PostgreSQL ended by itself and is started again", extra={"action": "restart"})
             server.start()  # from this thread, because the server ends with the thread that started it
         if sources is not None:
-            await _stop_changed(parts, sources.changed_parts(), url)
+            await _stop_changed(parts, sources.changed_parts(), address)
         for part in parts:
             if part.process is None:
                 if time.monotonic() >= part.due:
@@ -162,7 +163,7 @@ async def _supervise(
             if code == _CONFIGURATION_EXIT_CODE:
                 return code  # the part has logged why
             if part.name == "worker":
-                await _expire_dead_workers(url, workers.id_of(socket.gethostname(), part.process.pid))
+                await _expire_dead_workers(address, workers.id_of(socket.gethostname(), part.process.pid))
             steady = time.monotonic() - part.started > _STEADY_SECONDS
             part.pause_seconds = 0 if steady else min(_LONGEST_PAUSE_SECONDS, max(1, part.pause_seconds * 2))
             part.due, part.process = time.monotonic() + part.pause_seconds, None
@@ -179,7 +180,7 @@ async def _supervise(
     return 0
 
 
-async def _stop_changed(parts: list[_Part], changed: Set[str], url: str) -> None:
+async def _stop_changed(parts: list[_Part], changed: Set[str], address: Address) -> None:
     """Stop the parts whose code has changed, so that they start again at once."""
     for part in parts:
         if part.name not in changed:
@@ -187,15 +188,15 @@ async def _stop_changed(parts: list[_Part], changed: Set[str], url: str) -> None
         logger.info("The code of the %s changed; it starts again", part.name, extra={"action": "restart"})
         await part.stop(_RELOAD_SECONDS)
         if part.name == "worker" and part.process is not None:
-            await _expire_dead_workers(url, workers.id_of(socket.gethostname(), part.process.pid))
+            await _expire_dead_workers(address, workers.id_of(socket.gethostname(), part.process.pid))
         part.process, part.due, part.pause_seconds = None, 0.0, 0.0
     if changed:
-        migrations.migrate(url)  # a migration may be what is new
+        migrations.migrate(address)  # a migration may be what is new
 
 
-async def _expire_dead_workers(url: str, id_prefix: str) -> None:
+async def _expire_dead_workers(address: Address, id_prefix: str) -> None:
     """Requeue the jobs of workers that have ended, without waiting for their leases to end."""
-    database = Database(url, application_name="onbrand up", max_connections=1)
+    database = Database(address, application_name="onbrand up", max_connections=1)
     await database.open()
     try:
         async with database.transaction() as connection:

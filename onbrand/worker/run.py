@@ -17,6 +17,7 @@ from onbrand.budget.plan import Plan
 from onbrand.concurrency import unless_set
 from onbrand.config import Settings
 from onbrand.database import migrations
+from onbrand.database.address import Address
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
@@ -36,7 +37,7 @@ _RECONNECT_SECONDS = 1.0
 _ENDING_SECONDS = 10.0  # at the end, tasks that wait for a database that does not answer get this long
 
 
-async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
+async def run_worker(settings: Settings, address: Address, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
     """Work until `stop` is set. Then a running job has `shutdown_grace_seconds`, or until `stop_now`, to finish.
 
     Raises:
@@ -49,17 +50,17 @@ async def run_worker(settings: Settings, database_url: str, stop: asyncio.Event,
     worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)
     logs.worker_id.set(worker_id)
     try:
-        await _run_worker(settings, database_url, worker_id, stop, stop_now)
+        await _run_worker(settings, address, worker_id, stop, stop_now)
     except Exception:
-        await _count_failure(settings, database_url, worker_id)
+        await _count_failure(settings, address, worker_id)
         raise
 
 
-async def _count_failure(settings: Settings, database_url: str, worker_id: str) -> None:
+async def _count_failure(settings: Settings, address: Address, worker_id: str) -> None:
     """Count a start that failed: a platform that starts workers by demand bills each of them (`budget.ledger`)."""
     if (plan := Plan.of(settings)) is None:
         return
-    database = Database(database_url, application_name="onbrand worker", max_connections=1)
+    database = Database(address, application_name="onbrand worker", max_connections=1)
     await database.open()
     try:
         with suppress(DatabaseUnavailable):
@@ -71,10 +72,10 @@ async def _count_failure(settings: Settings, database_url: str, worker_id: str) 
 
 
 async def _run_worker(
-    settings: Settings, database_url: str, worker_id: str, stop: asyncio.Event, stop_now: asyncio.Event
+    settings: Settings, address: Address, worker_id: str, stop: asyncio.Event, stop_now: asyncio.Event
 ) -> None:
     base = configured_base(settings)
-    database = Database(database_url, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
+    database = Database(address, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
     images = ImageStore.open(settings)
     await images.prepare()
     model = ModelProcess(next_prompt=partial(_next_prompt, database))

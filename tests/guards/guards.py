@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.guards import (
     answers,
     budget,
+    database,
     dataset,
     infra,
     jobs,
@@ -41,6 +42,7 @@ _AREAS = (
     upkeep,
     usage,
     wait,
+    database,
     infra,
 )
 GUARDS = tuple(guard for area in _AREAS for guard in area.GUARDS)

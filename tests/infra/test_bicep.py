@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from infra.check.__main__ import check
 from infra.check.files import read_all
 from infra.check.settings import check_settings
-from onbrand.config import REPOSITORY, Settings
+from onbrand.config import REPOSITORY, Settings, load_settings
 
 INFRA = REPOSITORY / "infra"
 
@@ -254,6 +255,22 @@ def test_each_setting_is_given_or_left_alone_on_purpose() -> None:
     assert check_settings(templates, known) == []
     [one] = check_settings(templates, known | {"new_setting"})
     assert "ONBRAND_NEW_SETTING is given to nobody" in one.text
+
+
+def test_the_address_of_the_database_is_one_that_production_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With tokens: it names the identity as its user, has no password, and proves the server's name."""
+    found = re.search(r"^output url string = '([^']+)'$", (INFRA / "modules/database.bicep").read_text(), re.MULTILINE)
+    assert found is not None
+    values = {
+        "ownerName": "onbrand-studio-database",
+        "databaseName": "onbrand",
+        "server.properties.fullyQualifiedDomainName": "onbrand-studio.postgres.database.azure.com",
+    }
+    monkeypatch.setenv("ONBRAND_DATABASE_URL", re.sub(r"\$\{([^}]+)\}", lambda name: values[name[1]], found[1]))
+    # Both as in main.bicep.
+    monkeypatch.setenv("ONBRAND_DATABASE_AUTH", "entra")
+    monkeypatch.setenv("ONBRAND_DATABASE_CLIENT_ID", "dddddddd-0000-4000-8000-00000000000d")
+    assert load_settings().database_identity is not None
 
 
 def test_the_command_prints_what_it_finds_and_fails(copy: Path) -> None:

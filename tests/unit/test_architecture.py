@@ -14,7 +14,7 @@ from onbrand.config import REPOSITORY
 
 PACKAGE = REPOSITORY / "onbrand"
 PAGE = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
-ROOT_MODULES = {"__init__", "__main__", "concurrency", "config", "errors", "logs", "maintenance"}
+ROOT_MODULES = {"__init__", "__main__", "concurrency", "config", "errors", "logs", "maintenance", "postgres_address"}
 MOST_LINES = 350
 MEDIAN_LINES = 150
 # Long because they list what there is, one thing after the other.
@@ -73,7 +73,7 @@ def test_each_arrow_of_the_picture_is_an_import_and_each_room_is_in_it() -> None
     assert picture is not None
     arrows = re.findall(r"^\s*(\w+) --> (\w+)$", picture[1], re.MULTILINE)
     drawn = {room for arrow in arrows for room in arrow}
-    assert drawn == children(PACKAGE) - {"config", "errors", "logs", "concurrency"}
+    assert drawn == children(PACKAGE) - {"config", "errors", "logs", "concurrency", "postgres_address"}
     graph = grimp.build_graph("onbrand")
     for above, below in arrows:
         assert graph.find_shortest_chain(f"onbrand.{above}", f"onbrand.{below}", as_packages=True), (above, below)

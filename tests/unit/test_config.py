@@ -44,9 +44,13 @@ ENTRA = {
 }
 PRODUCTION = ENTRA | {
     "ENV": "production",
-    "DATABASE_URL": f"postgresql://onbrand:{CANARY}@db/onbrand",
+    "DATABASE_URL": f"postgresql://onbrand:{CANARY}@db/onbrand?sslmode=verify-full",
     "STORAGE_URL": "file:///var/lib/onbrand",
     "MODEL": "mini",
+}
+DATABASE_BY_ENTRA = {
+    "DATABASE_URL": "postgresql://identity@db/onbrand?sslmode=verify-full",
+    "DATABASE_AUTH": "entra",
 }
 AZURE = {"STORAGE_URL": "az://images", "STORAGE_AZURE_ACCOUNT": "onbrandimages"}
 
@@ -103,6 +107,8 @@ def test_a_setting_has_a_sentence_a_unit_a_default_and_an_example_that_works(nam
         variables.set(**ENTRA)
     if name.startswith("STORAGE_"):
         variables.set(**AZURE)
+    if name in ("DATABASE_AUTH", "DATABASE_CLIENT_ID"):
+        variables.set(**DATABASE_BY_ENTRA)
     if name == "MONTHLY_BUDGET_USD":
         variables.set(GPU_USD_PER_SECOND="0.001764")
     variables.set(**{name: value})
@@ -320,6 +326,117 @@ def test_secrets_are_secret_strings() -> None:
         "scaler_password",
         "storage_azure_key",
     }
+
+
+# --- how the database is reached -------------------------------------------------------------------------------------
+
+LOCAL_ADDRESSES = [
+    f"postgresql://onbrand:{CANARY}@/onbrand?host=/run/postgresql",  # as in infra/compose.yaml
+    f"postgresql://onbrand:{CANARY}@%2Frun%2Fpostgresql/onbrand",
+    "postgresql:///onbrand",
+    f"host=/run/postgresql user=onbrand password={CANARY}",
+    f"postgresql://onbrand:{CANARY}@127.0.0.1:5432/onbrand",
+    f"postgresql://onbrand:{CANARY}@[::1]/onbrand?sslmode=disable",
+    f"postgresql://onbrand:{CANARY}@localhost/onbrand",
+    f"postgresql://onbrand:{CANARY}@db/onbrand?hostaddr=127.0.0.1",
+]
+UNVERIFIED_ADDRESSES = [
+    f"postgresql://onbrand:{CANARY}@db/onbrand",
+    *(
+        f"postgresql://onbrand:{CANARY}@db/onbrand?sslmode={mode}"
+        for mode in ("disable", "allow", "prefer", "require", "verify-ca")
+    ),
+    # libpq takes the last word, and an address where a name is also given.
+    f"postgresql://onbrand:{CANARY}@db/onbrand?sslmode=verify-full&sslmode=require",
+    f"postgresql://onbrand:{CANARY}@db/onbrand?sslmode=verify-full&ssl=true",
+    f"postgresql://onbrand:{CANARY}@localhost/onbrand?hostaddr=10.0.0.7",
+    f"postgresql://onbrand:{CANARY}@localhost/onbrand?host=db",
+    f"postgresql://onbrand:{CANARY}@127.0.0.1,db/onbrand",
+    f"postgresql://onbrand:{CANARY}@127.0.0.1.example/onbrand",
+    f"postgresql://onbrand:{CANARY}@/onbrand?service=elsewhere",
+    f"host=db user=onbrand password={CANARY}",
+]
+
+
+@pytest.mark.parametrize("url", LOCAL_ADDRESSES)
+def test_a_socket_and_a_loopback_address_need_no_certificate(variables: Variables, url: str) -> None:
+    variables.set(**PRODUCTION | {"DATABASE_URL": url})
+    load_settings()
+
+
+@pytest.mark.parametrize("url", UNVERIFIED_ADDRESSES)
+def test_production_refuses_a_database_whose_name_nobody_proves(variables: Variables, url: str) -> None:
+    message = refusal(variables, **PRODUCTION | {"DATABASE_URL": url})
+    assert message.startswith("ONBRAND_ENV=production needs sslmode=verify-full in ONBRAND_DATABASE_URL, unless")
+
+
+def test_what_libpqs_own_variables_say_counts(variables: Variables, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables.set(**PRODUCTION | {"DATABASE_URL": f"postgresql://onbrand:{CANARY}@db/onbrand"})
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    load_settings()
+    variables.set(DATABASE_URL="postgresql:///onbrand")
+    monkeypatch.delenv("PGSSLMODE")
+    monkeypatch.setenv("PGHOST", "db")
+    assert "sslmode=verify-full" in refusal(variables)
+
+
+def test_on_one_machine_any_database_will_do(variables: Variables) -> None:
+    variables.set(DATABASE_URL=f"postgresql://onbrand:{CANARY}@db/onbrand")
+    load_settings()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"DATABASE_URL": ""}, "ONBRAND_DATABASE_AUTH=entra needs ONBRAND_DATABASE_URL"),
+        (
+            {"DATABASE_URL": f"postgresql://identity:{CANARY}@db/onbrand?sslmode=verify-full"},
+            "ONBRAND_DATABASE_AUTH=entra takes no password: remove it from ONBRAND_DATABASE_URL",
+        ),
+        (
+            {"DATABASE_URL": "postgresql://db/onbrand?sslmode=verify-full"},
+            "ONBRAND_DATABASE_AUTH=entra needs a user in ONBRAND_DATABASE_URL: the identity's name",
+        ),
+        (  # a token is sent as it is, also outside production
+            {"DATABASE_URL": "postgresql://identity@db/onbrand?sslmode=require"},
+            "ONBRAND_DATABASE_AUTH=entra needs sslmode=verify-full in ONBRAND_DATABASE_URL",
+        ),
+        ({"DATABASE_URL": CANARY}, "ONBRAND_DATABASE_URL is not a PostgreSQL address"),
+        ({"DATABASE_AUTH": "kerberos"}, "ONBRAND_DATABASE_AUTH must be 'password' or 'entra'"),
+        (
+            {"DATABASE_AUTH": "", "DATABASE_CLIENT_ID": str(uuid4())},
+            "ONBRAND_DATABASE_CLIENT_ID needs ONBRAND_DATABASE_AUTH=entra",
+        ),
+        ({"DATABASE_CLIENT_ID": "identity"}, "ONBRAND_DATABASE_CLIENT_ID must be a UUID"),
+    ],
+)
+def test_a_sign_in_to_the_database_that_cannot_work_is_refused(
+    variables: Variables, change: dict[str, str], sentence: str
+) -> None:
+    assert refusal(variables, **DATABASE_BY_ENTRA | change).startswith(sentence)
+
+
+def test_the_endpoint_of_the_identity_is_the_one_that_azure_names(
+    variables: Variables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_POD_IDENTITY_AUTHORITY_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    variables.set(**DATABASE_BY_ENTRA)
+    virtual_machine = load_settings().database_identity
+    assert virtual_machine is not None
+    assert (virtual_machine.endpoint, virtual_machine.secret, virtual_machine.client_id) == (
+        "http://169.254.169.254/metadata/identity/oauth2/token",
+        None,
+        None,
+    )
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://localhost:42356/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", CANARY)
+    client_id = uuid4()
+    variables.set(DATABASE_CLIENT_ID=str(client_id))
+    container = load_settings().database_identity
+    assert container is not None
+    assert (container.endpoint, container.client_id) == ("http://localhost:42356/msi/token", client_id)
+    assert CANARY not in repr(container)
 
 
 # --- where the images are --------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from onbrand.cli.pack.database import pack_transaction, user
 from onbrand.config import Settings, load_settings
 
 if TYPE_CHECKING:
+    from onbrand.database.address import Address
     from onbrand.packs.manifest import BrandPack
 
 
@@ -28,7 +29,7 @@ def add_command(directory: Annotated[Path, typer.Argument(metavar="DIR", help="T
     typer.echo(f"next: onbrand pack promote {short(pack.id)}")
 
 
-async def add(settings: Settings, database_url: str, directory: Path) -> BrandPack:
+async def add(settings: Settings, address: Address, directory: Path) -> BrandPack:
     """Store a pack and add it to the database; errors as for `PackStore.add` and `database.pack_transaction`."""
     from onbrand.images.store import ImageStore
     from onbrand.packs import promotion
@@ -36,10 +37,10 @@ async def add(settings: Settings, database_url: str, directory: Path) -> BrandPa
     from onbrand.packs.store import PackStore
 
     # Whether database and object store answer is found out before gigabytes are copied.
-    async with pack_transaction(database_url):
+    async with pack_transaction(address):
         pass
     await ImageStore.open(settings).check()
     pack = PackStore.open(settings).add(directory, base_at_hand(settings))
-    async with pack_transaction(database_url) as connection:
+    async with pack_transaction(address) as connection:
         await promotion.register(connection, pack.id, pack.manifest, by=user())
     return pack

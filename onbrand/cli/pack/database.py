@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onbrand.database.address import Address
     from onbrand.database.pool import Connection
 
 
 @asynccontextmanager
-async def pack_transaction(database_url: str) -> AsyncIterator[Connection]:
+async def pack_transaction(address: Address) -> AsyncIterator[Connection]:
     """One transaction in a database whose schema is this version's.
 
     Raises:
@@ -23,7 +24,7 @@ async def pack_transaction(database_url: str) -> AsyncIterator[Connection]:
     from onbrand.database import migrations
     from onbrand.database.pool import Database
 
-    database = Database(database_url, application_name="onbrand pack", max_connections=1)
+    database = Database(address, application_name="onbrand pack", max_connections=1)
     await database.open()
     try:
         async with database.transaction() as connection:

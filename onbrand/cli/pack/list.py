@@ -17,6 +17,7 @@ from onbrand.config import Settings, load_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from onbrand.database.address import Address
     from onbrand.packs.promotion import Registered, SignOff
     from onbrand.packs.store import StoredPack
 
@@ -102,7 +103,7 @@ class PackList:
                 console.print(Text(entry.refusal), soft_wrap=True)
 
 
-async def list_packs(settings: Settings, database_url: str) -> PackList:
+async def list_packs(settings: Settings, address: Address) -> PackList:
     """All packs in the pack store, and those that only the database knows.
 
     Raises:
@@ -117,7 +118,7 @@ async def list_packs(settings: Settings, database_url: str) -> PackList:
 
     store = PackStore.open(settings)
     stored = {pack.id: pack for pack in store.list()}
-    async with pack_transaction(database_url) as connection:
+    async with pack_transaction(address) as connection:
         pointed = await promotion.aliases(connection)
         known = await promotion.registered(connection)
         signed = await promotion.sign_offs(connection)

@@ -14,6 +14,7 @@ from onbrand.cli.pack.options import PackId
 from onbrand.config import Settings, load_settings
 
 if TYPE_CHECKING:
+    from onbrand.database.address import Address
     from onbrand.packs.promotion import Alias, Moved
     from onbrand.packs.store import StoredPack
 
@@ -63,7 +64,7 @@ def rollback_command() -> None:
 
 
 async def promote(
-    settings: Settings, database_url: str, beginning: str, to: Alias, without_sign_off: str | None
+    settings: Settings, address: Address, beginning: str, to: Alias, without_sign_off: str | None
 ) -> tuple[StoredPack, Moved]:
     """Read every byte of a stored pack and its LoRA, then move the alias to it. After an error nothing was moved.
 
@@ -86,7 +87,7 @@ async def promote(
     if store.bundled is not None:
         # A later version may bundle another pack; this one can still be `previous` then.
         store.add(store.bundled.directory)
-    async with pack_transaction(database_url) as connection:
+    async with pack_transaction(address) as connection:
         if store.bundled is not None:
             await promotion.register(connection, store.bundled.id, store.bundled.manifest, by=by)
         await promotion.register(connection, found.id, manifest, by=by)
@@ -102,9 +103,9 @@ async def promote(
     return found, moved
 
 
-async def rollback(database_url: str) -> Moved:
+async def rollback(address: Address) -> Moved:
     """Swap production and previous; errors as for `promotion.rollback` and `database.pack_transaction`."""
     from onbrand.packs import promotion
 
-    async with pack_transaction(database_url) as connection:
+    async with pack_transaction(address) as connection:
         return await promotion.rollback(connection, by=user())

@@ -24,6 +24,7 @@ from onbrand.config import Settings, load_settings
 from onbrand.errors import OriginalsRefused
 
 if TYPE_CHECKING:
+    from onbrand.database.address import Address
     from onbrand.packs.manifest import BrandPack
     from onbrand.reviews.dealing import Face
     from onbrand.reviews.prompts import Drawn
@@ -67,7 +68,7 @@ class Opened:
     link: str
 
 
-def open_review(settings: Settings, database_url: str, beginning: str, originals: Path, tell: Tell) -> Opened:
+def open_review(settings: Settings, address: Address, beginning: str, originals: Path, tell: Tell) -> Opened:
     """Draw, deal and open a review. After an error there is none.
 
     Raises:
@@ -83,7 +84,7 @@ def open_review(settings: Settings, database_url: str, beginning: str, originals
 
     chance = SystemRandom()
     tell("Looking at the pack and the originals", 0, 0)
-    asyncio.run(_require_places(settings, database_url))  # before minutes are spent on drawing
+    asyncio.run(_require_places(settings, address))  # before minutes are spent on drawing
     store = PackStore.open(settings)
     pack = store.fetch(store.find(beginning).id)
     own = _originals(originals, chance)
@@ -92,17 +93,17 @@ def open_review(settings: Settings, database_url: str, beginning: str, originals
     faces = [*own, *_draw(settings, pack, samples, bases, tell)]
     tell("Storing the cards", 0, 0)
     review_id = uuid4()
-    asyncio.run(_open(settings, database_url, pack, review_id, faces, chance))
+    asyncio.run(_open(settings, address, pack, review_id, faces, chance))
     manifest = pack.manifest
     return Opened(review_id, pack.id, f"{manifest.name}, version {manifest.version},", link(settings, review_id))
 
 
-async def _require_places(settings: Settings, database_url: str) -> None:
+async def _require_places(settings: Settings, address: Address) -> None:
     from onbrand.images.store import ImageStore
     from onbrand.reviews import records
     from onbrand.reviews.pictures import CardStore
 
-    async with pack_transaction(database_url) as connection:
+    async with pack_transaction(address) as connection:
         opened = await records.all_ids(connection)
     await ImageStore.open(settings).check()
     await CardStore.open(settings).sweep(opened, _KEPT_UNOPENED)
@@ -173,7 +174,7 @@ def _draw(
 
 
 async def _open(
-    settings: Settings, database_url: str, pack: BrandPack, review_id: UUID, faces: Sequence[Face], chance: Random
+    settings: Settings, address: Address, pack: BrandPack, review_id: UUID, faces: Sequence[Face], chance: Random
 ) -> None:
     from onbrand.packs import promotion
     from onbrand.reviews import records
@@ -183,7 +184,7 @@ async def _open(
     store = CardStore.open(settings)
     cards = await deal(store, review_id, faces, chance)
     try:
-        async with pack_transaction(database_url) as connection:
+        async with pack_transaction(address) as connection:
             await promotion.register(connection, pack.id, pack.manifest, by=user())
             await records.open_review(connection, review_id, pack.id, user(), cards)
     except BaseException:

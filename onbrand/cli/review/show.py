@@ -16,6 +16,7 @@ from onbrand.cli.review.link import link
 from onbrand.config import Settings, load_settings
 
 if TYPE_CHECKING:
+    from onbrand.database.address import Address
     from onbrand.reviews.models import Review, Verdict
 
 
@@ -117,7 +118,7 @@ def _verdict_json(review: Review, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-async def show(settings: Settings, database_url: str, beginning: str) -> Shown:
+async def show(settings: Settings, address: Address, beginning: str) -> Shown:
     """The reviews of the pack whose id begins so; errors as for `PackStore.find` and `database.pack_transaction`.
 
     A pack that is no longer in the pack store still has its reviews.
@@ -126,10 +127,10 @@ async def show(settings: Settings, database_url: str, beginning: str) -> Shown:
     from onbrand.packs.store import PackStore
     from onbrand.reviews import records
 
-    async with pack_transaction(database_url) as connection:
+    async with pack_transaction(address) as connection:
         known = [pack_id for pack_id in await promotion.registered(connection) if pack_id.startswith(beginning)]
     pack_id = known[0] if len(known) == 1 and len(beginning) >= 6 else PackStore.open(settings).find(beginning).id
-    async with pack_transaction(database_url) as connection:
+    async with pack_transaction(address) as connection:
         reviews = [
             (review, tuple(await records.verdicts(connection, review.id)), link(settings, review.id))
             for review in await records.of_pack(connection, pack_id)

@@ -25,14 +25,18 @@ import psycopg
 from procrastinate.schema import SchemaManager
 from psycopg.rows import TupleRow
 
+from onbrand.database import address as addresses
+from onbrand.database.address import Address
+from onbrand.database.entra_token import TokenUnavailable
 from onbrand.database.pool import Connection
-from onbrand.errors import ConfigError, DatabaseNotReady
+from onbrand.errors import DatabaseNotReady
 
 logger = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_MS = 200  # how long readers may stand behind a step that waits; a request is patient for 2.5 seconds
 _PAUSE_SECONDS = 1.0  # in which they pass
 _PATIENCE_SECONDS = 300.0  # longer than a backup of a small service or a long report reads a table
+_TOKEN_SECONDS = 15.0  # in which the endpoint of the managed identity starts; it starts together with the container
 _LOCK = 0x6F6E6272616E64  # "onbrand"
 _TABLE: LiteralString = """
     create table if not exists schema_migration (
@@ -93,7 +97,7 @@ def altered(applied: Iterable[Applied]) -> list[str]:
     ]
 
 
-def migrate(url: str, *, until: int | None = None) -> list[str]:
+def migrate(address: Address, *, until: int | None = None) -> list[str]:
     """Bring the database to this version's schema; return the names of the migrations that were applied.
 
     `until`: stop after this number, as a restore does with an older backup.
@@ -106,7 +110,7 @@ def migrate(url: str, *, until: int | None = None) -> list[str]:
     applied: list[str] = []
     deadline = time.monotonic() + _PATIENCE_SECONDS
     try:
-        with connect(url) as connection:
+        with connect(address) as connection:
             connection.execute("select pg_advisory_lock(%s)", [_LOCK])
             done = _prepare(connection, deadline)
             if names := altered(done):
@@ -176,17 +180,25 @@ def _in_one_step(
         time.sleep(_PAUSE_SECONDS)
 
 
-def connect(url: str) -> psycopg.Connection[TupleRow]:
+def connect(address: Address) -> psycopg.Connection[TupleRow]:
     """A connection for work that takes its time, without the limits of `Database`.
 
     Raises:
         ConfigError: the URL is not a PostgreSQL address.
-        DatabaseNotReady: the server cannot be reached.
+        DatabaseNotReady: the server cannot be reached, or the managed identity gives no token.
     """
     try:
-        return psycopg.connect(url, connect_timeout=5, autocommit=True, options="-c timezone=UTC")
-    except psycopg.ProgrammingError:  # its message repeats the address with the password
-        raise ConfigError("ONBRAND_DATABASE_URL is not a PostgreSQL address (postgresql://…)") from None
+        return addresses.connect(
+            address,
+            patience_seconds=_TOKEN_SECONDS,
+            connect_timeout=5,
+            autocommit=True,
+            options="-c timezone=UTC",
+        )
+    except TokenUnavailable as error:
+        raise DatabaseNotReady(
+            f"The managed identity gives no token for the database: {error.reason}. {error.advice}"
+        ) from error
     except psycopg.Error as error:
         raise DatabaseNotReady(
             f"The database can't be reached ({_first_line(error)}). Start it, or correct ONBRAND_DATABASE_URL."

@@ -16,7 +16,10 @@ from psycopg.sql import SQL, Identifier
 
 from onbrand.doctor import server
 from onbrand.local.postgres import EmbeddedPostgres
+from tests.certificate import new_certificate
+from tests.identity_endpoint import CLIENT_ID, identity_endpoint
 from tests.integration.doctor.reports import CANARY, command, examined, execute, production
+from tests.tls_front import tls_front
 
 
 def test_a_wrong_password_is_named_and_not_shown(chosen: dict[str, str]) -> None:
@@ -40,9 +43,32 @@ def test_each_reason_for_a_refused_connection_is_named(database_url: str, change
     assert (found.state, words in found.says) == ("problem", True), found
 
 
+def test_a_certificate_that_nobody_vouches_for_is_named(database_url: str, tmp_path: Path) -> None:
+    with tls_front(database_url, new_certificate(), tmp_path) as url:
+        found = server.reach(make_conninfo(url, sslmode="verify-full"))
+    assert (found.state, found.says) == ("problem", "The server's certificate isn't accepted.")
+
+
 def test_an_invalid_address_is_not_repeated() -> None:
     found = server.reach(f"postgresql://onbrand:{CANARY}@[::1/onbrand")  # psycopg's own words quote all of it
     assert (found.state, CANARY in repr(found)) == ("problem", False)
+
+
+def test_an_identity_without_a_token_is_named_and_the_database_is_not_blamed(
+    chosen: dict[str, str], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with identity_endpoint(database_url, monkeypatch) as identity:
+        by_token = chosen | {"DATABASE_URL": identity.url, "DATABASE_AUTH": "entra"}
+        assert examined(by_token, DATABASE_CLIENT_ID=str(CLIENT_ID)).problems() == []
+        told = examined(by_token, DATABASE_CLIENT_ID=str(uuid4()))
+        assert (told.problems(), told.says("database")) == (
+            ["database"],
+            "The managed identity gives no token: its endpoint refuses the request (HTTP 400). Correct"
+            " ONBRAND_DATABASE_CLIENT_ID, and assign that identity to this machine.",
+        )
+        identity.stop()
+        told = examined(by_token, DATABASE_CLIENT_ID=str(CLIENT_ID))
+        assert told.says("database").startswith("The managed identity gives no token: its endpoint doesn't answer.")
 
 
 def test_a_database_that_never_answers_costs_seconds(chosen: dict[str, str], tmp_path: Path) -> None:

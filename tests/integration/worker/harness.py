@@ -21,6 +21,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from onbrand.config import REPOSITORY, Settings
+from onbrand.database.address import Address
 from onbrand.database.pool import Database
 from onbrand.errors import DatabaseUnavailable
 from onbrand.images.store import ImageStore
@@ -103,6 +104,7 @@ class WorkerHarness:
     notes_dir: Path
     monkeypatch: pytest.MonkeyPatch
     owner: Owner = field(default_factory=lambda: Owner(uuid4(), uuid4()))
+    by_token: Address | None = None  # how a worker inside this process signs in, if not as `database_url` says
 
     @property
     def images_dir(self) -> Path:
@@ -208,7 +210,7 @@ class WorkerHarness:
         self.monkeypatch.setattr(run, "model_command", partial(self.model_command, loading))
         stop, stop_now = asyncio.Event(), asyncio.Event()
         chosen = self.settings.model_copy(update=settings)
-        working = asyncio.create_task(run.run_worker(chosen, self.database_url, stop, stop_now))
+        working = asyncio.create_task(run.run_worker(chosen, self.by_token or self.database_url, stop, stop_now))
         worker = Worker(working, stop, stop_now)
         try:
             yield worker
