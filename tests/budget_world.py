@@ -27,7 +27,8 @@ from tests.jobs import IMAGES, PACK
 from tests.rules import LIMITS, RULES
 
 LOOKS_EVERY = 30.0
-ACCEPTED_AT_ONCE = 4  # by each process
+_AT_ONCE = 4  # jobs that a process accepts at the same time
+_MOST_ACCEPTED = 20  # by each of these; a budget that refuses nothing ends, too
 STEP = 10.0
 LEASE = 45.0
 
@@ -168,7 +169,7 @@ def accept_until_refused(url: str, plan: Plan, begin: Event, answers: SimpleQueu
 
     async def accept(database: Database) -> int:
         accepted = 0
-        while True:
+        while accepted < _MOST_ACCEPTED:
             try:
                 async with database.transaction() as connection:
                     await service.submit(
@@ -182,13 +183,14 @@ def accept_until_refused(url: str, plan: Plan, begin: Event, answers: SimpleQueu
             except BudgetSpent:
                 return accepted
             accepted += 1
+        return accepted
 
     async def run() -> int:
-        database = Database(url, application_name="test", max_connections=ACCEPTED_AT_ONCE)
+        database = Database(url, application_name="test", max_connections=_AT_ONCE)
         await database.open()
         try:
             begin.wait()
-            return sum(await asyncio.gather(*(accept(database) for _ in range(ACCEPTED_AT_ONCE))))
+            return sum(await asyncio.gather(*(accept(database) for _ in range(_AT_ONCE))))
         finally:
             await database.close()
 
