@@ -95,6 +95,6 @@ REVIEW_SCENES = (
     Scene("review-finish", finish, "All pictures are answered"),
     Scene("review-approved", approved, "Approved", is_long=True),
     Scene("review-rejected", rejected, "Not approved", is_long=True),
-    Scene("review-compared", compared, "Is it a copy?"),
+    Scene("review-compared", compared, "Very alike in a mirror"),
 )
 ALL_SCENES = (*SCENES, *REVIEW_SCENES)

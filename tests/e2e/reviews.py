@@ -10,16 +10,17 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from onbrand.images.rendition import encode
+from onbrand.jobs.models import Owner
 from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias, promote, register
 from onbrand.reviews import records
 from onbrand.reviews.card_png import encode_aside
 from onbrand.reviews.dealing import Beside, Face, deal
-from onbrand.reviews.models import AsideKind, Kind, Review
+from onbrand.reviews.models import SAMPLES, AsideKind, Kind, Review
 from onbrand.reviews.pictures import CardStore
 from tests.e2e.drawings import BRAND_PACK
 from tests.e2e.stage import Stage
-from tests.reviews import KINDS, THINGS
+from tests.reviews import AS_IS, KINDS, NO, THINGS, answers
 from tests.studio import BRAND, DRIFTS, draw
 
 LONG_PROMPT = (
@@ -78,6 +79,17 @@ def open_review(stage: Stage, pack: BrandPack = BRAND_PACK) -> Review:
             return await records.find(connection, review_id)
 
     return stage.do(opened())
+
+
+def give_verdict(stage: Stage, review: Review, reviewer: Owner, *, likes: bool = True) -> None:
+    """Somebody has answered already: they can use all drawings of the pack as they are, or none."""
+
+    async def given() -> None:
+        everything = answers(review.cards, pack=[AS_IS if likes else NO] * SAMPLES)
+        async with stage.service.transaction() as connection:
+            await records.give_verdict(connection, review, reviewer, DESIGNER, everything)
+
+    stage.do(given())
 
 
 def go_live(stage: Stage, *packs: BrandPack) -> None:

@@ -130,12 +130,11 @@ function Beside({ aside, label }: { aside: Aside; label: string }) {
         )}
       </div>
       <figcaption>
-        <p className={styles['name']}>{label}</p>
-        {aside.is_flagged ? (
-          <p className={styles['flag']}>{text.flag(aside.is_mirrored)}</p>
-        ) : (
-          <p>{aside.source ?? text.same}</p>
-        )}
+        <p className={styles['name']} title={aside.source ?? undefined}>
+          {label} {aside.source !== null && <span>{aside.source}</span>}
+        </p>
+        {aside.kind === 'base' && <p>{text.same}</p>}
+        {aside.is_flagged && <p className={styles['flag']}>{text.alike(aside.is_mirrored)}</p>}
       </figcaption>
     </figure>
   );

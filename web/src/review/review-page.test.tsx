@@ -182,7 +182,7 @@ test('a tile opens the comparison, the arrows go through it, and closing it brin
   expect(dialog.getByRole('button', { name: 'Previous' })).toHaveAttribute('aria-disabled', 'true');
   await user.keyboard('{ArrowLeft}{ArrowRight}');
   expect(await dialog.findByRole('img', { name: 'Nearest training picture' })).toBeInTheDocument();
-  expect(dialog.getByText('Very like a training picture. Is it a copy?')).toBeInTheDocument();
+  expect(dialog.getByText('Very alike. Is it a copy?')).toBeInTheDocument();
   await waitFor(() => expect(dialog.getByRole('status')).toHaveTextContent('2 of 3: Nearest training picture'));
   await user.click(dialog.getByRole('button', { name: 'Next' }));
   expect(dialog.getByText('lamp.png')).toBeInTheDocument();

@@ -92,6 +92,7 @@ export const reviewStrings = {
     open: (label: string, n: number) => `${label}: compare picture ${n}`,
     flag: (isMirrored: boolean) =>
       `Very like a training picture${isMirrored ? ' seen in a mirror' : ''}. Is it a copy?`,
+    alike: (isMirrored: boolean) => `Very alike${isMirrored ? ' in a mirror' : ''}. Is it a copy?`,
     title: (n: number, prompt: string) => `Picture ${n}: ${prompt}`,
     drawn: 'In this style',
     drawnAlt: (n: number) => `Picture ${n}, in this style`,
