@@ -7,6 +7,7 @@ from tests.guards.guard import Guard
 _OVER_HTTP = "tests/integration/api/test_reviews.py"
 _OF_RECORDS = "tests/integration/reviews/test_records.py"
 _OF_DEALING = "tests/integration/reviews/test_dealing.py"
+_OF_ASIDES = "tests/integration/training/test_asides.py"
 _OF_RULE = "tests/unit/reviews/test_rule.py"
 
 GUARDS = (
@@ -88,6 +89,20 @@ GUARDS = (
         "chance.shuffle(order)",
         "",
         (f"{_OF_DEALING}::test_chance_decides_the_places_and_each_card_has_its_own_picture",),
+    ),
+    Guard(
+        "training pictures come from the run that the pack comes from",
+        "asides._require_its_run",
+        "if not is_its_run:",
+        "if False:",
+        (f"{_OF_ASIDES}::test_the_run_of_another_pack_is_refused",),
+    ),
+    Guard(
+        "what was held out is no training picture",
+        "TrainedOn.read",
+        "if not one.is_held_out",
+        "",
+        (f"{_OF_ASIDES}::test_a_picture_that_was_held_out_is_not_among_them",),
     ),
     Guard(
         "a review that is not opened leaves nothing it is compared with",
