@@ -35,7 +35,7 @@ def base_aside(pixels: np.ndarray) -> Beside:
 
 
 @dataclass(frozen=True)
-class TrainedOn:
+class TrainingPictures:
     """The illustrations that a pack was trained on, as its run keeps them. `prints` are by name."""
 
     run: Path
@@ -45,7 +45,7 @@ class TrainedOn:
     prints: Mapping[str, Fingerprint]
 
     @classmethod
-    def read(cls, run: Path, pack: BrandPack, tell: Tell = lambda _what, _done, _total: None) -> TrainedOn:
+    def read(cls, run: Path, pack: BrandPack, tell: Tell = lambda _what, _done, _total: None) -> TrainingPictures:
         """Read them all. What counts as near is measured on the held-out ones, too, as in an evaluation.
 
         Raises:

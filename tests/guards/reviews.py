@@ -99,7 +99,7 @@ GUARDS = (
     ),
     Guard(
         "what was held out is no training picture",
-        "TrainedOn.read",
+        "TrainingPictures.read",
         "if not one.is_held_out",
         "",
         (f"{_OF_ASIDES}::test_a_picture_that_was_held_out_is_not_among_them",),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onbrand.packs.manifest import BrandPack
     from onbrand.reviews.dealing import Face
     from onbrand.reviews.prompts import Drawn
-    from onbrand.training.asides import TrainedOn
+    from onbrand.training.asides import TrainingPictures
 
 _KEPT_UNOPENED = timedelta(days=1)  # pictures of a review that was killed before it was opened
 Tell = Callable[[str, int, int], None]
@@ -58,7 +58,7 @@ def open_command(
     silence_logs()
     settings = load_settings()
     with Telling() as tell:
-        opened = open_review(settings, url_for_command(settings), pack, originals, run, tell)
+        opened = open_review(settings, url_for_command(settings), pack, originals, tell, run)
     if as_json:
         typer.echo(json.dumps({"review": str(opened.id), "pack": opened.pack_id, "link": opened.link}))
     else:
@@ -77,7 +77,7 @@ class Opened:
 
 
 def open_review(
-    settings: Settings, database_url: str, beginning: str, originals: Path, run: Path | None, tell: Telling
+    settings: Settings, database_url: str, beginning: str, originals: Path, tell: Telling, run: Path | None = None
 ) -> Opened:
     """Draw, deal and open a review. After an error there is none.
 
@@ -154,7 +154,9 @@ def _samples(pack: BrandPack) -> tuple[Drawn, ...]:
     return parse_samples(pack.path(SAMPLES_FILE).read_bytes())
 
 
-def find_training_pictures(pack: BrandPack, originals: Path, run: Path | None, tell: Telling) -> TrainedOn | None:
+def find_training_pictures(
+    pack: BrandPack, originals: Path, run: Path | None, tell: Telling
+) -> TrainingPictures | None:
     """The pictures that the pack was trained on: in the run that was named, or in the folder around the originals.
 
     If none was named and the pack's run isn't there, a line says what is missing, and the result is None.
@@ -162,7 +164,7 @@ def find_training_pictures(pack: BrandPack, originals: Path, run: Path | None, t
     Raises:
         RunUnusable: the run that was named is none, is not the pack's, or has a damaged picture.
     """
-    from onbrand.training.asides import TrainedOn
+    from onbrand.training.asides import TrainingPictures
     from onbrand.training.record import RECORD
 
     around = originals.absolute().parent
@@ -173,7 +175,7 @@ def find_training_pictures(pack: BrandPack, originals: Path, run: Path | None, t
         )
         return None
     try:
-        return TrainedOn.read(run or around, pack, tell)
+        return TrainingPictures.read(run or around, pack, tell)
     except RunUnusable as error:
         if run is not None:
             raise
@@ -186,7 +188,7 @@ def _draw(
     pack: BrandPack,
     samples: Sequence[Drawn],
     bases: Sequence[Drawn],
-    trained_on: TrainedOn | None,
+    trained_on: TrainingPictures | None,
     tell: Tell,
 ) -> list[Face]:
     """The pictures of the pack with what they are compared with later, and those of the bare base."""

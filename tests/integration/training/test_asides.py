@@ -15,7 +15,7 @@ from onbrand.images.png import decode
 from onbrand.images.rendition import encode
 from onbrand.packs.manifest import MANIFEST, BrandPack, Metrics, Training, load_pack
 from onbrand.reviews.models import AsideKind
-from onbrand.training.asides import TrainedOn, base_aside
+from onbrand.training.asides import TrainingPictures, base_aside
 from onbrand.training.begin import read_picture
 from onbrand.training.record import RECORD, Record
 from tests.packs import MINI, make_pack
@@ -43,7 +43,7 @@ def test_a_copy_is_shown_beside_the_picture_that_it_copies_and_flagged(
     trained = [one for one in record.pictures if not one.is_held_out]
     original = read_picture(folder, trained[3])
     copy = np.roll(original[:, ::-1] if is_mirrored else original, 40, axis=1)
-    first, second = TrainedOn.read(folder, pack).asides(np.ascontiguousarray(copy))
+    first, second = TrainingPictures.read(folder, pack).asides(np.ascontiguousarray(copy))
     assert (first.kind, first.source) == (AsideKind.TRAINING, trained[3].name)
     assert (first.is_flagged, first.is_mirrored) == (True, is_mirrored)
     assert np.array_equal(decode(first.png), original)
@@ -55,7 +55,7 @@ def test_a_copy_is_shown_beside_the_picture_that_it_copies_and_flagged(
 def test_a_picture_that_was_held_out_is_not_among_them(run: tuple[Path, Record], pack: BrandPack) -> None:
     folder, record = run
     (held_out,) = (one for one in record.pictures if one.is_held_out)
-    asides = TrainedOn.read(folder, pack).asides(read_picture(folder, held_out))
+    asides = TrainingPictures.read(folder, pack).asides(read_picture(folder, held_out))
     assert len(asides) == 2
     assert held_out.name not in {one.source for one in asides}
 
@@ -71,7 +71,7 @@ def test_the_bare_bases_drawing_is_kept_as_it_is() -> None:
 def test_the_run_of_another_pack_is_refused(run: tuple[Path, Record], tmp_path: Path) -> None:
     other = make_pack(tmp_path / "other", name="Harbour", version="3")
     with pytest.raises(RunUnusable, match=f"^Harbour, version 3, doesn't come from .* on {PICTURES} pictures: name"):
-        TrainedOn.read(run[0], other)
+        TrainingPictures.read(run[0], other)
 
 
 def test_a_pack_that_names_its_run_needs_no_checkpoint_of_it(run: tuple[Path, Record], tmp_path: Path) -> None:
@@ -83,10 +83,10 @@ def test_a_pack_that_names_its_run_needs_no_checkpoint_of_it(run: tuple[Path, Re
         manifest = json.loads((pack.directory / MANIFEST).read_bytes()) | {"training": asdict(said)}
         (pack.directory / MANIFEST).write_text(json.dumps(manifest))
         if is_its_run:
-            assert TrainedOn.read(folder, load_pack(pack.directory)).prints
+            assert TrainingPictures.read(folder, load_pack(pack.directory)).prints
         else:
             with pytest.raises(RunUnusable, match="doesn't come from the run"):
-                TrainedOn.read(folder, load_pack(pack.directory))
+                TrainingPictures.read(folder, load_pack(pack.directory))
 
 
 def test_a_damaged_picture_of_the_run_is_named(pack: BrandPack, tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_a_damaged_picture_of_the_run_is_named(pack: BrandPack, tmp_path: Path) 
     file = tmp_path / "run" / record.pictures[0].file
     file.write_bytes(file.read_bytes()[:-400])
     with pytest.raises(RunUnusable, match=f"The file {record.pictures[0].file} in .* is missing or damaged"):
-        TrainedOn.read(tmp_path / "run", pack)
+        TrainingPictures.read(tmp_path / "run", pack)
 
 
 def test_a_folder_that_is_no_run_is_refused(pack: BrandPack, tmp_path: Path) -> None:
     with pytest.raises(RunUnusable, match="There is no training run in"):
-        TrainedOn.read(tmp_path, pack)
+        TrainingPictures.read(tmp_path, pack)
