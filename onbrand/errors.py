@@ -31,7 +31,7 @@
     │   ├── 422  RequestInvalid  PromptBlank  PromptTooLong  PromptInvalid  IdempotencyKeyInvalid
     │   │        CommentTooLong  CommentInvalid
     │   ├── 429  TooManyQueued  TooManySubmitted  QueueFull  BudgetSpent  TooManyRequests
-    │   ├── 500  InternalError  ImageCorrupt  CardDamaged
+    │   ├── 500  InternalError  ImageCorrupt  CardDamaged  AsideDamaged
     │   └── 503  DatabaseUnavailable  ImageStoreUnavailable  KeysUnavailable  Overloaded
     └── JobFailure                  an attempt at a job failed: the job stores it as `error.code`
         ├── Cancelled  NoCapacity  DeadlinePassed  GenerationTimedOut  WorkerLost
@@ -620,6 +620,13 @@ class CardDamaged(ProblemError):
 
     status, code, title = 500, "card_damaged", "A picture of this review is damaged"
     detail = "A picture of this review was changed in storage, so nothing can be decided. Ask for another review."
+
+
+class AsideDamaged(ProblemError):
+    """A picture that is only shown for comparison, after the verdict, is missing or does not match its checksum."""
+
+    status, code, title = 500, "aside_damaged", "A picture for comparison is damaged"
+    detail = "This picture was changed in storage, so it is not shown. The verdict stays as it is."
 
 
 class DatabaseUnavailable(ProblemError):

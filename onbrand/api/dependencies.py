@@ -26,6 +26,7 @@ OWNER = "owner"  # key in the scope's state: whose valid token the request has s
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _IMAGE_NUMBER = re.compile(r"[1-4]")
 _CARD_NUMBER = re.compile(r"[1-9]|1[0-6]")
+_ASIDE_PLACE = re.compile(r"[1-3]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -137,6 +138,15 @@ def _card_number(
     return int(n)
 
 
+def _aside_place(
+    _identity: Annotated[Identity, Depends(reviewer)],
+    place: Annotated[str, Path(description="1 to 3", json_schema_extra={"enum": ["1", "2", "3"]})],
+) -> int:
+    if not _ASIDE_PLACE.fullmatch(place):
+        raise NotFound
+    return int(place)
+
+
 def _idempotency_key(
     _identity: Annotated[Identity, Depends(member)],
     request: Request,
@@ -161,4 +171,5 @@ JobId = Annotated[UUID, Depends(_job_id)]
 ImageNumber = Annotated[int, Depends(_image_number)]
 ReviewId = Annotated[UUID, Depends(_review_id)]
 CardNumber = Annotated[int, Depends(_card_number)]
+AsidePlace = Annotated[int, Depends(_aside_place)]
 IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]

@@ -10,7 +10,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from onbrand.api.schemas import Body
 from onbrand.reviews.advice import changes
-from onbrand.reviews.models import CARDS, SAMPLES, Answer, CardAnswer, Kind, Outcome, Reason, Review, Verdict
+from onbrand.reviews.models import (
+    CARDS,
+    SAMPLES,
+    Answer,
+    AsideKind,
+    Card,
+    CardAnswer,
+    Kind,
+    Outcome,
+    Reason,
+    Review,
+    Verdict,
+)
 from onbrand.reviews.rule import SENTENCES, judge
 
 # A JSON text is no enum member, so a strict body has to allow the conversion.
@@ -55,6 +67,21 @@ class CardView(BaseModel):
     picture: str = Field(description="the picture's address, relative to this service")
 
 
+class AsideView(BaseModel):
+    """What a picture that was drawn in the style is compared with after the verdict."""
+
+    kind: AsideKind = Field(
+        description="base: the same prompt and seed without the style; training: a picture that the style was trained"
+        " on, one of those that are most like the drawn one"
+    )
+    picture: str = Field(description="its address, relative to this service; with `?size=512` a WebP for a tile")
+    source: str | None = Field(description="the name of a training picture")
+    is_flagged: bool = Field(
+        description="whether the drawn picture is nearer to it than any two of the studio's own are to each other"
+    )
+    is_mirrored: bool = Field(description="whether it is like the drawn one, left to right")
+
+
 class RevealedCard(BaseModel):
     """A card after the verdict."""
 
@@ -67,6 +94,7 @@ class RevealedCard(BaseModel):
     seed: int | None = Field(description="null for an original")
     answer: Answer
     reasons: list[Reason]
+    asides: list[AsideView] = Field(description="only of pictures in the style; empty if none were kept")
 
 
 class ChangeView(BaseModel):
@@ -153,10 +181,24 @@ def present_verdict(review: Review, verdict: Verdict) -> VerdictView:
                 seed=card.seed,
                 answer=given.answer,
                 reasons=[reason for reason in Reason if reason in given.reasons],
+                asides=_asides(review, card),
             )
             for card, given in zip(review.cards, verdict.answers, strict=True)
         ],
     )
+
+
+def _asides(review: Review, card: Card) -> list[AsideView]:
+    return [
+        AsideView(
+            kind=one.kind,
+            picture=f"{_picture(review, card.n)}/asides/{one.place}",
+            source=one.source,
+            is_flagged=one.is_flagged,
+            is_mirrored=one.is_mirrored,
+        )
+        for one in card.asides
+    ]
 
 
 def _picture(review: Review, n: int) -> str:

@@ -1,21 +1,21 @@
 """The routes of blind reviews, only for people who hold the reviewer role.
 
-What is on a card is in an answer only after the same person's verdict is stored. Before it, nothing of a picture tells
-its origin either: address, tag and length follow from the card's place alone.
+What is on a card, and what it is compared with, is in an answer only after the same person's verdict is stored. Before
+it, nothing of a picture tells its origin either: address, tag and length follow from the card's place alone.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from onbrand.api.body import read_json
-from onbrand.api.dependencies import CardNumber, Reviewer, ReviewId, ServicesOfProcess
+from onbrand.api.dependencies import AsidePlace, CardNumber, Reviewer, ReviewId, ServicesOfProcess
 from onbrand.api.review_schemas import ReviewView, VerdictRequest, VerdictView, present_review, present_verdict
 from onbrand.api.routes import problems
-from onbrand.errors import CardDamaged
+from onbrand.errors import AsideDamaged, CardDamaged, NotFound
 from onbrand.packs.promotion import short
 from onbrand.reviews import records
 from onbrand.reviews.models import Review
@@ -69,6 +69,45 @@ async def get_card(
         _log_damage(review_id)
         raise
     return Response(png, media_type="image/png", headers=headers)
+
+
+@router.get(
+    "/reviews/{review_id}/cards/{n}/asides/{place}",
+    response_class=Response,
+    responses=problems(404, 422)
+    | {
+        200: {"description": "The PNG, or its rendition", "content": {"image/png": {}, "image/webp": {}}},
+        304: {"description": "Unchanged"},
+    },
+)
+async def get_aside(
+    identity: Reviewer,
+    review_id: ReviewId,
+    n: CardNumber,
+    place: AsidePlace,
+    services: ServicesOfProcess,
+    size: Annotated[Literal["512"] | None, Query(description="512: a WebP of 512 × 512 pixels for tiles")] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """What card `n` is compared with. Before this person's verdict there is nothing, whatever the card shows."""
+    async with services.database.transaction() as connection:
+        review = await records.find(connection, review_id)
+        verdict = await records.verdict_of(connection, review_id, identity.owner)
+    asides = () if verdict is None else review.cards[n - 1].asides
+    aside = next((one for one in asides if one.place == place), None)
+    if aside is None:
+        raise NotFound
+    is_tile = size is not None
+    etag = f'"{aside.tile_sha256 if is_tile else aside.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if if_none_match == etag:
+        return Response(status_code=304, headers=headers)
+    try:
+        picture = await services.cards.get_aside(review_id, n, aside, is_tile=is_tile)
+    except AsideDamaged:
+        _log_damage(review_id)
+        raise
+    return Response(picture, media_type="image/webp" if is_tile else "image/png", headers=headers)
 
 
 @router.put("/reviews/{review_id}/verdict", responses=problems(404, 409, 413, 415, 422), openapi_extra=_VERDICT_BODY)

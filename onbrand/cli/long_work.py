@@ -30,6 +30,10 @@ class Telling:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def remark(self, sentence: str) -> None:
+        """Print a line that stays, also above the bar."""
+        self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show it."""
         self._progress.update(self._task, description=what, completed=done, total=total or None)

@@ -63,6 +63,26 @@ class CardAnswer:
     reasons: frozenset[Reason] = frozenset()
 
 
+class AsideKind(StrEnum):
+    """What a drawing of the pack is compared with after the verdict."""
+
+    BASE = "base"  # the same prompt and seed, drawn with the bare base
+    TRAINING = "training"  # one of the illustrations that the pack was trained on
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A picture that is shown beside a card of the pack, after the verdict. `source` is a training picture's name."""
+
+    place: int  # 1–3
+    kind: AsideKind
+    source: str | None
+    is_flagged: bool  # nearer to the drawing than any two of the brand's own pictures are to each other
+    is_mirrored: bool  # it is like the drawing, left to right
+    sha256: str  # of the stored PNG
+    tile_sha256: str  # of its rendition
+
+
 @dataclass(frozen=True)
 class Card:
     """One card of a review. `seed` is None for an original, and `source` is the file name of an original alone."""
@@ -73,6 +93,7 @@ class Card:
     seed: int | None
     source: str | None
     sha256: str  # of the stored picture
+    asides: tuple[Aside, ...] = ()  # by place; as secret as `kind`, because only a card of the pack has any
 
 
 @dataclass(frozen=True)

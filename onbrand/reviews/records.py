@@ -7,6 +7,7 @@ verdict, and the later one counts for the pack.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -17,7 +18,19 @@ from onbrand.jobs.models import Owner
 from onbrand.packs import promotion
 from onbrand.packs.promotion import Moved, SigningReviewer
 from onbrand.packs.promotion import Verdict as PackVerdict
-from onbrand.reviews.models import CARDS, Answer, Card, CardAnswer, Kind, Outcome, Reason, Review, Verdict
+from onbrand.reviews.models import (
+    CARDS,
+    Answer,
+    Aside,
+    AsideKind,
+    Card,
+    CardAnswer,
+    Kind,
+    Outcome,
+    Reason,
+    Review,
+    Verdict,
+)
 from onbrand.reviews.rule import VERSION, judge
 
 _REVIEW = (
@@ -54,6 +67,16 @@ async def open_review(connection: Connection, review_id: UUID, pack_id: str, by:
             " values (%s, %s, %s, %s, %s, %s, %s)",
             [review_id, card.n, card.kind, card.prompt, card.seed, card.source, card.sha256],
         )
+        for one in card.asides:
+            await connection.execute(
+                "insert into review_aside"
+                " (review_id, card, place, kind, source, is_flagged, is_mirrored, sha256, tile_sha256)"
+                " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    *(review_id, card.n, one.place, one.kind, one.source),
+                    *(one.is_flagged, one.is_mirrored, one.sha256, one.tile_sha256),
+                ],
+            )
 
 
 async def find(connection: Connection, review_id: UUID) -> Review:
@@ -68,11 +91,28 @@ async def find(connection: Connection, review_id: UUID) -> Review:
     cursor = await connection.execute(
         "select n, kind, prompt, seed, source, sha256 from review_card where review_id = %s order by n", [review_id]
     )
+    asides = await _asides(connection, review_id)
     cards = tuple(
-        Card(one["n"], Kind(one["kind"]), one["prompt"], one["seed"], one["source"], one["sha256"])
+        Card(
+            *(one["n"], Kind(one["kind"]), one["prompt"], one["seed"], one["source"], one["sha256"]),
+            asides=tuple(asides[one["n"]]),
+        )
         for one in await cursor.fetchall()
     )
     return Review(row["id"], row["pack_id"], row["name"], row["version"], row["opened_at"], row["opened_by"], cards)
+
+
+async def _asides(connection: Connection, review_id: UUID) -> defaultdict[int, list[Aside]]:
+    """By the card that they are shown beside."""
+    cursor = await connection.execute(
+        "select card, place, kind, source, is_flagged, is_mirrored, sha256, tile_sha256 from review_aside"
+        " where review_id = %s order by card, place",
+        [review_id],
+    )
+    found: defaultdict[int, list[Aside]] = defaultdict(list)
+    for one in await cursor.fetchall():
+        found[one.pop("card")].append(Aside(**one | {"kind": AsideKind(one["kind"])}))
+    return found
 
 
 async def all_ids(connection: Connection) -> set[UUID]:

@@ -127,7 +127,8 @@ def read_picture(folder: Path, picture: PictureRecord) -> np.ndarray:
         RunUnusable: it is missing or damaged.
     """
     try:
-        pixels = np.array(Image.open(folder / picture.file).convert("RGB"))
+        with Image.open(folder / picture.file) as image:  # a truncated one would stay open otherwise
+            pixels = np.array(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError):
         pixels = np.zeros((0, 0, 3), np.uint8)
     if hashlib.sha256(pixels.tobytes()).hexdigest() != picture.digest:

@@ -52,9 +52,13 @@ class Nearness:
 
     def nearest(self, sample: Fingerprint, training: Mapping[str, Fingerprint]) -> Nearest:
         """The nearest of the training pictures."""
+        return self.nearest_ones(sample, training, 1)[0]
+
+    def nearest_ones(self, sample: Fingerprint, training: Mapping[str, Fingerprint], count: int) -> list[Nearest]:
+        """So many of the training pictures, or all if there are fewer, the nearest first."""
         found = {name: self.closeness(sample, one) for name, one in training.items()}
-        name = min(found, key=lambda name: (found[name][0], name))
-        return Nearest(name, *found[name])
+        order = sorted(found, key=lambda name: (found[name][0], name))
+        return [Nearest(name, *found[name]) for name in order[:count]]
 
     def diversity(self, pictures: Sequence[Fingerprint]) -> float:
         """The mean distance of each two pictures; below 1 they are more alike than any two of the brand's own."""

@@ -74,8 +74,19 @@ def approved(stage: Stage, page: Page) -> None:
     _wait_for_pictures(page)
 
 
+def compared(stage: Stage, page: Page) -> None:
+    """A drawing that may be a copy, large, beside the training picture that is most like it."""
+    rejected(stage, page)
+    page.get_by_role("figure").filter(has_text="Is it a copy?").get_by_role("button", name="Nearest training").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("img")).to_have_count(2)
+    for picture in dialog.get_by_role("img").all():
+        expect(picture).to_have_js_property("naturalWidth", 1024)
+
+
 def _wait_for_pictures(page: Page) -> None:
     expect(page.get_by_role("figure").get_by_role("img")).to_have_count(16)
+    expect(page.get_by_role("figure").locator("button img")).to_have_count(30)
 
 
 REVIEW_SCENES = (
@@ -84,5 +95,6 @@ REVIEW_SCENES = (
     Scene("review-finish", finish, "All pictures are answered"),
     Scene("review-approved", approved, "Approved", is_long=True),
     Scene("review-rejected", rejected, "Not approved", is_long=True),
+    Scene("review-compared", compared, "Very alike in a mirror"),
 )
 ALL_SCENES = (*SCENES, *REVIEW_SCENES)

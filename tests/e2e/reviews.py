@@ -6,17 +6,21 @@ from functools import cache
 from random import Random
 from uuid import UUID, uuid4
 
+import numpy as np
 from playwright.sync_api import Page, expect
 
+from onbrand.images.rendition import encode
+from onbrand.jobs.models import Owner
 from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias, promote, register
 from onbrand.reviews import records
-from onbrand.reviews.dealing import Face, deal
-from onbrand.reviews.models import Kind, Review
+from onbrand.reviews.card_png import encode_aside
+from onbrand.reviews.dealing import Beside, Face, deal
+from onbrand.reviews.models import SAMPLES, AsideKind, Kind, Review
 from onbrand.reviews.pictures import CardStore
 from tests.e2e.drawings import BRAND_PACK
 from tests.e2e.stage import Stage
-from tests.reviews import KINDS, THINGS
+from tests.reviews import AS_IS, KINDS, NO, THINGS, answers
 from tests.studio import BRAND, DRIFTS, draw
 
 LONG_PROMPT = (
@@ -27,9 +31,25 @@ DESIGNER = "Designer"
 
 
 @cache
-def _rgb(kind: Kind, index: int) -> bytes:
-    image, _ = draw(index, 1024, DRIFTS["hue shift"] if kind is Kind.BASE else BRAND)
-    return image.convert("RGB").tobytes()
+def _pixels(index: int, drift: str = "") -> np.ndarray:
+    image, _ = draw(index, 1024, DRIFTS[drift] if drift else BRAND)
+    return np.asarray(image.convert("RGB"))
+
+
+@cache
+def _asides(index: int) -> tuple[Beside, ...]:
+    """The bare base's drawing has other colours; a training picture is of the same kind. One drawing is a copy."""
+
+    def beside(kind: AsideKind, pixels: np.ndarray, source: str | None = None, *, is_copy: bool = False) -> Beside:
+        return Beside(kind, encode_aside(pixels.tobytes()), encode(pixels), source, is_copy, is_copy)
+
+    is_copy = index == 4
+    nearest = np.ascontiguousarray(_pixels(index)[:, ::-1]) if is_copy else _pixels(index + 16)
+    return (
+        beside(AsideKind.BASE, _pixels(index, "hue shift")),
+        beside(AsideKind.TRAINING, nearest, f"{index + 17:02d} for the spring catalogue.png", is_copy=is_copy),
+        beside(AsideKind.TRAINING, _pixels(index + 24), f"{index + 25:02d}.png"),
+    )
 
 
 def faces() -> list[Face]:
@@ -40,7 +60,8 @@ def faces() -> list[Face]:
             LONG_PROMPT if thing == "a burger" else thing,
             None if kind is Kind.ORIGINAL else 4100 + index,
             f"{index}.png" if kind is Kind.ORIGINAL else None,
-            _rgb(kind, index),
+            _pixels(index, "hue shift" if kind is Kind.BASE else "").tobytes(),
+            _asides(index) if kind is Kind.PACK else (),
         )
         for index, (kind, thing) in enumerate(zip(KINDS, THINGS, strict=True))
     ]
@@ -58,6 +79,17 @@ def open_review(stage: Stage, pack: BrandPack = BRAND_PACK) -> Review:
             return await records.find(connection, review_id)
 
     return stage.do(opened())
+
+
+def give_verdict(stage: Stage, review: Review, reviewer: Owner, *, likes: bool = True) -> None:
+    """Somebody has answered already: they can use all drawings of the pack as they are, or none."""
+
+    async def given() -> None:
+        everything = answers(review.cards, pack=[AS_IS if likes else NO] * SAMPLES)
+        async with stage.service.transaction() as connection:
+            await records.give_verdict(connection, review, reviewer, DESIGNER, everything)
+
+    stage.do(given())
 
 
 def go_live(stage: Stage, *packs: BrandPack) -> None:

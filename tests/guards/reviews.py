@@ -7,6 +7,7 @@ from tests.guards.guard import Guard
 _OVER_HTTP = "tests/integration/api/test_reviews.py"
 _OF_RECORDS = "tests/integration/reviews/test_records.py"
 _OF_DEALING = "tests/integration/reviews/test_dealing.py"
+_OF_ASIDES = "tests/integration/training/test_asides.py"
 _OF_RULE = "tests/unit/reviews/test_rule.py"
 
 GUARDS = (
@@ -55,10 +56,25 @@ GUARDS = (
     ),
     Guard(
         "an altered picture of a review is not shown",
-        "CardStore.get",
-        "hashlib.sha256(png).hexdigest() != card.sha256",
-        "False",
+        "CardStore._get_whole",
+        "hashlib.sha256(picture).hexdigest() == sha256",
+        "True",
         (f"{_OVER_HTTP}::test_a_damaged_picture_is_not_shown_and_no_verdict_rests_on_it",),
+    ),
+    Guard(
+        "what a card is compared with comes after the own verdict",
+        "reviews.get_aside",
+        "() if verdict is None else review.cards[n - 1].asides",
+        "review.cards[n - 1].asides",
+        (f"{_OVER_HTTP}::test_what_a_card_is_compared_with_comes_with_the_own_verdict_and_not_before",),
+    ),
+    Guard(
+        "what a card is compared with never changes",
+        "0014_asides.sql",
+        "create trigger review_aside_is_kept before update or delete or truncate on review_aside"
+        " for each statement execute function refuse_change();",
+        "",
+        (f"{_OF_RECORDS}::test_nothing_of_a_review_ever_changes",),
     ),
     Guard(
         "the size of a file does not tell what a card shows",
@@ -73,6 +89,27 @@ GUARDS = (
         "chance.shuffle(order)",
         "",
         (f"{_OF_DEALING}::test_chance_decides_the_places_and_each_card_has_its_own_picture",),
+    ),
+    Guard(
+        "training pictures come from the run that the pack comes from",
+        "asides._require_its_run",
+        "if not is_its_run:",
+        "if False:",
+        (f"{_OF_ASIDES}::test_the_run_of_another_pack_is_refused",),
+    ),
+    Guard(
+        "what was held out is no training picture",
+        "TrainingPictures.read",
+        "if not one.is_held_out",
+        "",
+        (f"{_OF_ASIDES}::test_a_picture_that_was_held_out_is_not_among_them",),
+    ),
+    Guard(
+        "a review that is not opened leaves nothing it is compared with",
+        "CardStore.discard",
+        '{FOLDER}/{review_id}"',
+        '{FOLDER}/{review_id}/nothing"',
+        (f"{_OF_DEALING}::test_a_store_that_fails_at_the_last_picture_keeps_nothing",),
     ),
     Guard(
         "the answers of somebody who does not tell the brand decide nothing",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
@@ -21,13 +21,14 @@ from onbrand.cli.pack.database import pack_transaction, user
 from onbrand.cli.pack.options import PackId
 from onbrand.cli.review.link import link
 from onbrand.config import Settings, load_settings
-from onbrand.errors import OriginalsRefused
+from onbrand.errors import OriginalsRefused, RunUnusable
 
 if TYPE_CHECKING:
     from onbrand.database.address import Address
     from onbrand.packs.manifest import BrandPack
     from onbrand.reviews.dealing import Face
     from onbrand.reviews.prompts import Drawn
+    from onbrand.training.asides import TrainingPictures
 
 _KEPT_UNOPENED = timedelta(days=1)  # pictures of a review that was killed before it was opened
 Tell = Callable[[str, int, int], None]
@@ -42,6 +43,14 @@ def open_command(
             help="At least three of the brand's own illustrations with captions, which the pack was not trained on.",
         ),
     ],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="The training run that the pack comes from: after the verdict, each drawing is shown beside the"
+            " training pictures that are most like it. Without, the folder above DIR is looked at.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw ten pictures with a pack and three without, mix them with three originals, and print a reviewer's link."""
@@ -50,7 +59,7 @@ def open_command(
     silence_logs()
     settings = load_settings()
     with Telling() as tell:
-        opened = open_review(settings, url_for_command(settings), pack, originals, tell)
+        opened = open_review(settings, url_for_command(settings), pack, originals, tell, run)
     if as_json:
         typer.echo(json.dumps({"review": str(opened.id), "pack": opened.pack_id, "link": opened.link}))
     else:
@@ -68,13 +77,16 @@ class Opened:
     link: str
 
 
-def open_review(settings: Settings, address: Address, beginning: str, originals: Path, tell: Tell) -> Opened:
+def open_review(
+    settings: Settings, address: Address, beginning: str, originals: Path, tell: Telling, run: Path | None = None
+) -> Opened:
     """Draw, deal and open a review. After an error there is none.
 
     Raises:
         PackNotFound, PackUnfit, WeightsMissing, WeightsUnusable, NotEnoughMemory, PrecisionUnsupported: the pack or the
             model cannot be loaded.
         DatasetRefused, OriginalsRefused: the folder of originals cannot be used.
+        RunUnusable: the run that was named is none, is not the pack's, or has a damaged picture.
         ManifestInvalid: the pack's own list of prompts is damaged.
         DatabaseNotReady, DatabaseUnavailable: as for `database.pack_transaction`.
         ObjectStoreRefused, ObjectStoreUnreachable, ImageStoreUnavailable: the object store does not take the pictures.
@@ -90,7 +102,8 @@ def open_review(settings: Settings, address: Address, beginning: str, originals:
     own = _originals(originals, chance)
     samples = _samples(pack)
     bases = base_prompts([one.prompt for one in samples], chance)
-    faces = [*own, *_draw(settings, pack, samples, bases, tell)]
+    trained_on = find_training_pictures(pack, originals, run, tell)
+    faces = [*own, *_draw(settings, pack, samples, bases, trained_on, tell)]
     tell("Storing the cards", 0, 0)
     review_id = uuid4()
     asyncio.run(_open(settings, address, pack, review_id, faces, chance))
@@ -142,35 +155,87 @@ def _samples(pack: BrandPack) -> tuple[Drawn, ...]:
     return parse_samples(pack.path(SAMPLES_FILE).read_bytes())
 
 
+def find_training_pictures(
+    pack: BrandPack, originals: Path, run: Path | None, tell: Telling
+) -> TrainingPictures | None:
+    """The pictures that the pack was trained on: in the run that was named, or in the folder around the originals.
+
+    If none was named and the pack's run isn't there, a line says what is missing, and the result is None.
+
+    Raises:
+        RunUnusable: the run that was named is none, is not the pack's, or has a damaged picture.
+    """
+    from onbrand.training.asides import TrainingPictures
+    from onbrand.training.record import RECORD
+
+    around = originals.absolute().parent
+    if run is None and not (around / RECORD).is_file():
+        tell.remark(
+            "No training pictures will be shown after the verdict: to show them, name the pack's training run with"
+            " --run RUN."
+        )
+        return None
+    try:
+        return TrainingPictures.read(run or around, pack, tell)
+    except RunUnusable as error:
+        if run is not None:
+            raise
+        tell.remark(f"No training pictures will be shown after the verdict. {error}")
+        return None
+
+
 def _draw(
-    settings: Settings, pack: BrandPack, samples: Sequence[Drawn], bases: Sequence[Drawn], tell: Tell
-) -> Iterator[Face]:
-    """The pictures of the pack, then those of the bare base. One model is in memory at a time."""
+    settings: Settings,
+    pack: BrandPack,
+    samples: Sequence[Drawn],
+    bases: Sequence[Drawn],
+    trained_on: TrainingPictures | None,
+    tell: Tell,
+) -> list[Face]:
+    """The pictures of the pack with what they are compared with later, and those of the bare base."""
+    from onbrand.reviews.dealing import Face
+    from onbrand.reviews.models import Kind
+    from onbrand.training.asides import base_aside
+
+    count = 2 * len(samples) + len(bases)
+    styled = _drawn(settings, pack, samples, tell, 0, count, with_lora=True)
+    bare = _drawn(settings, pack, [*bases, *samples], tell, len(samples), count, with_lora=False)
+    faces = [
+        Face(Kind.BASE, one.prompt, one.seed, None, pixels.tobytes()) for one, pixels in zip(bases, bare, strict=False)
+    ]
+    tell("Looking for what to compare with", 0, 0)
+    for one, pixels, without in zip(samples, styled, bare[len(bases) :], strict=True):
+        nearest = [] if trained_on is None else trained_on.asides(pixels)
+        asides = (base_aside(without), *nearest)
+        faces.append(Face(Kind.PACK, one.prompt, one.seed, None, pixels.tobytes(), asides))
+    return faces
+
+
+def _drawn(
+    settings: Settings, pack: BrandPack, wanted: Sequence[Drawn], tell: Tell, done: int, count: int, *, with_lora: bool
+) -> list[Any]:
+    """The pixels of each, (1024, 1024, 3) uint8. One model is in memory at a time."""
     tell("Loading the model", 0, 0)
     from onbrand.hidream.load import load_pipeline  # takes seconds
     from onbrand.packs.base import configured_base
-    from onbrand.reviews.dealing import Face
-    from onbrand.reviews.models import Kind
     from onbrand.storage.files import derived_folder
 
-    count, done = len(samples) + len(bases), 0
-    for kind, wanted in ((Kind.PACK, samples), (Kind.BASE, bases)):
-        pipeline = load_pipeline(
-            configured_base(settings),
-            pack,
-            precision=settings.precision,
-            prepared_folder=derived_folder(settings),
-            cache=settings.data_dir / "cache",
-            with_lora=kind is Kind.PACK,
-        )
-        for one in wanted:
-            tell("Drawing", done, count)
-            pixels = pipeline.draw(one.prompt, [one.seed], lambda _: None, lambda: False).pixels
-            yield Face(kind, one.prompt, one.seed, None, pixels[0].tobytes())
-            done += 1
-        del pipeline
-        gc.collect()  # a transformer with offloaded blocks is a reference cycle
-    tell("Drawing", done, count)
+    pipeline = load_pipeline(
+        configured_base(settings),
+        pack,
+        precision=settings.precision,
+        prepared_folder=derived_folder(settings),
+        cache=settings.data_dir / "cache",
+        with_lora=with_lora,
+    )
+    drawn = []
+    for number, one in enumerate(wanted, start=done):
+        tell("Drawing", number, count)
+        drawn.append(pipeline.draw(one.prompt, [one.seed], lambda _: None, lambda: False).pixels[0])
+    tell("Drawing", done + len(wanted), count)
+    del pipeline
+    gc.collect()  # a transformer with offloaded blocks is a reference cycle
+    return drawn
 
 
 async def _open(

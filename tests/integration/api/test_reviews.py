@@ -16,15 +16,15 @@ from onbrand.config import LOCAL_REVIEWER_ROLE, Settings
 from onbrand.database.pool import Database
 from onbrand.packs.manifest import BrandPack
 from onbrand.reviews import records
-from onbrand.reviews.models import Review
+from onbrand.reviews.models import Kind, Review
 from onbrand.reviews.pictures import CardStore
 from tests.integration.api.service import Person, Service, assert_problem, running
 from tests.packs import make_pack
-from tests.reviews import AS_IS, COPY, NO, THINGS, answers, as_body, card_bytes, open_review
+from tests.reviews import AS_IS, COPY, NO, THINGS, answers, as_body, aside_bytes, card_bytes, open_review
 
 REVIEWER = {"roles": [LOCAL_REVIEWER_ROLE]}
 # Words that would say what is on a card.
-TELLING = ("original", '"base"', '"pack"', "seed", "source", "kind", ".png", "sha256")
+TELLING = ("original", '"base"', '"pack"', "seed", "source", "kind", ".png", "sha256", "aside", "training")
 
 
 @pytest.fixture
@@ -122,6 +122,68 @@ async def test_the_key_comes_with_the_own_verdict_and_not_with_anybody_elses(
     assert not [word for word in TELLING if word in str(others["cards"])]
 
 
+async def test_what_a_card_is_compared_with_comes_with_the_own_verdict_and_not_before(
+    designer: Person, second: Person, review: Review
+) -> None:
+    drawn = next(card.n for card in review.cards if card.kind is Kind.PACK)
+    addresses = [f"/reviews/{review.id}/cards/{n}/asides/{place}" for n in range(1, 17) for place in (1, 2, 3)]
+
+    async def unseen(person: Person) -> set[bytes]:
+        answers = [await person.http.get(address) for address in addresses]
+        tile = await person.http.get(f"/reviews/{review.id}/cards/{drawn}/asides/1?size=512")
+        for answer in (*answers, tile):
+            assert_problem(answer, 404, "not_found")
+        return {_without_ids(answer).replace(answer.request.url.path.encode(), b"") for answer in (*answers, tile)}
+
+    assert len(await unseen(designer)) == 1  # nothing tells which cards have any
+    verdict = (await put(designer, review)).json()
+    for card in verdict["cards"]:
+        kinds = ["base", "training", "training"] if card["kind"] == "pack" else []
+        assert [one["kind"] for one in card["asides"]] == kinds
+        for place, one in enumerate(card["asides"], start=1):
+            assert one["picture"] == f"/reviews/{review.id}/cards/{card['n']}/asides/{place}"
+            assert one["source"] == (None if place == 1 else f"mug {place}.png")
+            assert one["is_flagged"] is one["is_mirrored"] is (place == 2)
+    for is_tile, query, media_type in ((False, "", "image/png"), (True, "?size=512", "image/webp")):
+        address = f"/reviews/{review.id}/cards/{drawn}/asides/3{query}"
+        picture = await designer.http.get(address)
+        assert (picture.status_code, picture.headers["content-type"]) == (200, media_type)
+        assert picture.content == aside_bytes(drawn, 3, is_tile=is_tile)
+        again = await designer.http.get(address, headers={"If-None-Match": picture.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        # A tag that somebody else was told is no way around the verdict.
+        others = await second.http.get(address, headers={"If-None-Match": picture.headers["etag"]})
+        assert_problem(others, 404, "not_found")
+    assert len(await unseen(second)) == 1
+    shown = next(card.n for card in review.cards if card.kind is not Kind.PACK)
+    assert_problem(await designer.http.get(f"/reviews/{review.id}/cards/{shown}/asides/1"), 404, "not_found")
+
+
+@pytest.mark.parametrize("place", ["0", "4", "01", "-1", "x", "%EF%BC%91"])
+async def test_what_a_card_is_compared_with_has_one_address(designer: Person, review: Review, place: str) -> None:
+    await put(designer, review)
+    drawn = next(card.n for card in review.cards if card.kind is Kind.PACK)
+    assert_problem(await designer.http.get(f"/reviews/{review.id}/cards/{drawn}/asides/{place}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("damage", ["altered", "missing"])
+async def test_a_damaged_picture_for_comparison_is_not_shown_and_the_verdict_stays(
+    service: Service, designer: Person, second: Person, review: Review, damage: str
+) -> None:
+    first = await put(designer, review)
+    drawn = next(card.n for card in review.cards if card.kind is Kind.PACK)
+    for ending, query in ((".png", ""), (".webp", "?size=512")):
+        path = stored(service, review, drawn).parent / "asides" / f"{drawn}-2{ending}"
+        content = path.read_bytes()
+        path.unlink()
+        if damage == "altered":
+            path.write_bytes(content[:-1] + b"\xff")
+        answer = await designer.http.get(f"/reviews/{review.id}/cards/{drawn}/asides/2{query}")
+        assert_problem(answer, 500, "aside_damaged")
+    assert (await designer.http.get(f"/reviews/{review.id}")).json()["verdict"] == first.json()
+    assert (await put(second, review)).status_code == 200
+
+
 async def test_answers_may_be_sent_again_and_never_changed(service: Service, designer: Person, review: Review) -> None:
     first = await put(designer, review)
     again = await put(designer, review)
@@ -203,7 +265,7 @@ async def test_a_verdict_that_was_given_stays_although_a_picture_is_damaged_late
     assert (await put(designer, review)).json() == first.json()
 
 
-ROUTES = [("GET", ""), ("GET", "/cards/1"), ("GET", "/cards/99"), ("PUT", "/verdict")]
+ROUTES = [("GET", ""), ("GET", "/cards/1"), ("GET", "/cards/99"), ("PUT", "/verdict"), ("GET", "/cards/1/asides/1")]
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -81,6 +81,7 @@ async def test_the_schema_is_there_locally_and_names_every_route(anybody: httpx.
         ("/style/pictures/{pack_id}/{n}", "get"),
         ("/reviews/{review_id}", "get"),
         ("/reviews/{review_id}/cards/{n}", "get"),
+        ("/reviews/{review_id}/cards/{n}/asides/{place}", "get"),
         ("/reviews/{review_id}/verdict", "put"),
         ("/warm", "post"),
         ("/me", "get"),

@@ -29,6 +29,7 @@ MEMBERS_ROUTES = [
     # Of these, a member who is no reviewer sees nothing either: `test_reviews.py`.
     ("GET", _REVIEW),
     ("GET", f"{_REVIEW}/cards/1"),
+    ("GET", f"{_REVIEW}/cards/1/asides/1"),
     ("PUT", f"{_REVIEW}/verdict"),
     # What is wrong with a request is only said to those who may make it.
     ("GET", "/jobs/x"),
@@ -43,7 +44,7 @@ async def test_every_documented_route_is_either_public_or_a_members(service: Ser
         for path, operations in paths.items():
             for method, operation in operations.items():
                 answer = await client.request(
-                    method, path.format(job_id=uuid4(), review_id=uuid4(), pack_id="a" * 64, n=1)
+                    method, path.format(job_id=uuid4(), review_id=uuid4(), pack_id="a" * 64, n=1, place=1)
                 )
                 if path in PUBLIC:
                     assert answer.status_code == 200

@@ -25,6 +25,7 @@ from tests.integration.database.test_backup import documented, found, run
 from tests.system import environment
 
 CARD_FILE = "reviews/12345678-0000-4000-8000-000000000000/16.png"
+ASIDE_FILE = "reviews/12345678-0000-4000-8000-000000000000/asides/16-3.webp"
 PACK_FILE = f"packs/{'b' * 64}/lora.safetensors"
 
 
@@ -47,8 +48,9 @@ def pack_file(data_dir: Path) -> Path:
 
 
 def card_file(data_dir: Path) -> Path:
-    path = data_dir / "images" / CARD_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path, aside = (data_dir / "images" / key for key in (CARD_FILE, ASIDE_FILE))
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    aside.write_bytes(b"what it is compared with")
     path.write_bytes(b"a card")
     return path
 
@@ -78,6 +80,7 @@ def test_a_backup_beside_a_running_database_comes_back_in_a_new_data_directory(f
     assert (second / "images" / PACK_FILE).read_bytes() == b"weights"
     assert (second / "images" / rendition_key(job_id, 1, 4)).read_bytes() == WEBP
     assert (second / "images" / CARD_FILE).read_bytes() == b"a card"
+    assert (second / "images" / ASIDE_FILE).read_bytes() == b"what it is compared with"
     with EmbeddedPostgres(second) as server:
         assert asyncio.run(found(server.url, second, job_id)).prompt == "a teapot"
         commands = documented("look after a restore").replace("doctor", "doctor --skip-weights --skip-gpu")

@@ -12,17 +12,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from onbrand.cli.long_work import Telling
+from onbrand.cli.review.open import find_training_pictures
 from onbrand.config import LOCAL_TENANT_ID
 from onbrand.database.pool import Database
 from onbrand.images.png import decode
 from onbrand.jobs.models import Owner
 from onbrand.reviews import records
-from onbrand.reviews.models import Kind, Outcome
+from onbrand.reviews.models import AsideKind, Kind, Outcome
 from onbrand.reviews.pictures import CardStore
 from onbrand.storage.object_store import open_storage
 from tests.packs import SAMPLE, make_pack
 from tests.reviews import AS_IS, COPY, answers, open_review
 from tests.system import onbrand
+from tests.training_runs import begin_run
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -59,16 +62,26 @@ def ground_of(png: bytes) -> np.ndarray:
     return mean
 
 
+def shape_of(png: bytes) -> np.ndarray:
+    """How far each of 64 × 64 places is from the picture's ground."""
+    pixels = decode(png).astype(float).reshape(64, 16, 64, 16, 3).mean(axis=(1, 3))
+    away: np.ndarray = np.abs(pixels - ground_of(png)).sum(axis=2).ravel()
+    return away
+
+
 async def test_sixteen_cards_are_drawn_dealt_answered_and_shown(
     run: Run, database: Database, originals: Path, tmp_path: Path
 ) -> None:
+    begin_run(tmp_path / "trained", SAMPLE)
+    originals = originals.rename(tmp_path / "trained" / "originals")  # in the run, as `evaluate` says
     opened = run("open", SAMPLE.id[:12], "--originals", str(originals), "--json", PORT="8123")
     assert opened.returncode == 0, opened.stderr
+    assert "No training pictures" not in opened.stderr
     told = json.loads(opened.stdout)
     assert told["pack"] == SAMPLE.id
     assert told["link"] == f"http://localhost:8123/?review={told['review']}"
     folder = tmp_path / "data" / "images" / "reviews" / told["review"]
-    files = sorted(folder.iterdir(), key=lambda path: int(path.stem))
+    files = sorted(folder.glob("*.png"), key=lambda path: int(path.stem))
     assert [path.name for path in files] == [f"{n}.png" for n in range(1, 17)]
     pngs = [path.read_bytes() for path in files]
     assert len({len(png) for png in pngs}) == 1
@@ -83,13 +96,23 @@ async def test_sixteen_cards_are_drawn_dealt_answered_and_shown(
         assert sorted(kinds) == [Kind.BASE] * 3 + [Kind.ORIGINAL] * 3 + [Kind.PACK] * 10
         assert kinds != sorted(kinds)
         by_kind = {kind: [card.n for card in review.cards if card.kind is kind] for kind in Kind}
+        for card in review.cards:
+            kinds_beside = [one.kind for one in card.asides]
+            expected = [AsideKind.BASE, AsideKind.TRAINING, AsideKind.TRAINING] if card.kind is Kind.PACK else []
+            assert kinds_beside == expected
         assert "round stone" in review.cards[by_kind[Kind.ORIGINAL][0] - 1].prompt
         cursor = await connection.execute("select count(*) as packs from brand_pack")
         assert await cursor.fetchall() == [{"packs": 1}]
     grounds = {kind: [ground_of(pngs[n - 1]) for n in numbers] for kind, numbers in by_kind.items()}
     brand = np.median(grounds[Kind.PACK], axis=0)
+    # Beside each drawing is what the bare base makes of the same prompt and seed: of all, it is the most like it.
+    bare = [(folder / "asides" / f"{n}-1.png").read_bytes() for n in by_kind[Kind.PACK]]
+    away = [float(np.abs(ground_of(one) - brand).sum()) for one in bare]
+    likeness = np.corrcoef([shape_of(png) for png in (*(pngs[n - 1] for n in by_kind[Kind.PACK]), *bare)])[:10, 10:]
+    assert (likeness.argmax(axis=1) == np.arange(10)).sum() >= 8, likeness
     distances = {kind: [float(np.abs(one - brand).sum()) for one in found] for kind, found in grounds.items()}
-    assert float(np.median(distances[Kind.BASE])) > 3 * float(np.median(distances[Kind.PACK])), distances
+    for found in (distances[Kind.BASE], away):
+        assert float(np.median(found)) > 3 * float(np.median(distances[Kind.PACK])), distances
 
     waiting = run("show", SAMPLE.id[:12], PORT="8123")
     assert f"Nobody has answered it yet: {told['link']}" in waiting.stdout
@@ -104,6 +127,41 @@ async def test_sixteen_cards_are_drawn_dealt_answered_and_shown(
     (verdict,) = document["reviews"][0]["verdicts"]
     assert (verdict["outcome"], verdict["usable"], verdict["user_id"]) == ("rejected", 8, str(review.id))
     assert [card["kind"] for card in verdict["cards"]] == kinds
+
+
+@pytest.mark.parametrize("harm", ["no run", "another pack's", "damaged"])
+def test_a_run_that_is_named_and_is_not_the_packs_is_refused_before_anything_is_drawn(
+    run: Run, originals: Path, tmp_path: Path, harm: str
+) -> None:
+    trained = tmp_path / "trained"
+    says = {
+        "no run": f"There is no training run in {trained}",
+        "another pack's": "doesn't come from the run in",
+        "damaged": "is missing or damaged",
+    }
+    if harm != "no run":
+        record = begin_run(trained, SAMPLE if harm == "damaged" else None)
+        if harm == "damaged":
+            (trained / record.pictures[0].file).unlink()
+    refused = run("open", SAMPLE.id[:12], "--originals", str(originals), "--run", str(trained))
+    assert (refused.returncode, "Drawing" in refused.stderr) == (78, False)
+    assert says[harm] in refused.stderr.splitlines()[-1]
+    assert not (tmp_path / "data" / "images" / "reviews").exists()
+
+
+@pytest.mark.parametrize("around", ["nothing", "another pack's run", "a damaged run"])
+def test_a_run_that_is_not_at_hand_is_one_line_and_no_error(
+    originals: Path, tmp_path: Path, around: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    if around != "nothing":
+        record = begin_run(folder, SAMPLE if around == "a damaged run" else None)
+        (folder / record.pictures[0].file).unlink()
+        originals = originals.rename(folder / "originals")
+    with Telling() as tell:
+        assert find_training_pictures(SAMPLE, originals, None, tell) is None
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("No training pictures will"))
+    assert {"nothing": "--run", "a damaged run": "bring it back"}.get(around, "doesn't come from the run") in line
 
 
 def test_without_three_originals_nothing_is_drawn(run: Run, originals: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_pack_that_workers_refuse_is_a_problem_and_says_why(chosen: dict[str, 
 def test_the_month_s_money_and_failed_starts_are_told(
     chosen: dict[str, str], database_url: str, dollars: float, closed: str, state: str, says: str
 ) -> None:
-    budget = {"MONTHLY_BUDGET_USD": 10, "FIXED_USD_PER_MONTH": 2, "GPU_USD_PER_SECOND": 0.001}
+    budget: dict[str, Any] = {"MONTHLY_BUDGET_USD": 10, "FIXED_USD_PER_MONTH": 2, "GPU_USD_PER_SECOND": 0.001}
     assert examined(chosen).says("budget").startswith("No budget is set")
     execute(
         database_url,

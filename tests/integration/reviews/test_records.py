@@ -18,12 +18,12 @@ from onbrand.packs import promotion
 from onbrand.packs.manifest import BrandPack
 from onbrand.packs.promotion import Alias, Moved
 from onbrand.reviews import records
-from onbrand.reviews.models import CardAnswer, Outcome, Review
+from onbrand.reviews.models import CardAnswer, Kind, Outcome, Review
 from onbrand.reviews.pictures import CardStore
 from onbrand.reviews.records import Given
 from onbrand.storage.object_store import open_storage
 from tests.packs import SAMPLE, make_pack, register_packs
-from tests.reviews import AS_IS, COPY, NO, SMALL_FIX, answers, open_review
+from tests.reviews import AS_IS, COPY, NO, SMALL_FIX, answers, asides, open_review
 
 ADA, BO = (Owner(LOCAL_TENANT_ID, uuid4()) for _ in range(2))
 BAD = [NO] * 3 + [AS_IS] * 7
@@ -261,7 +261,7 @@ async def test_a_rejection_waits_for_a_job_that_is_being_claimed(
     assert (await rejecting).moved is not None
 
 
-@pytest.mark.parametrize("table", ["review", "review_card", "review_verdict"])
+@pytest.mark.parametrize("table", ["review", "review_card", "review_aside", "review_verdict"])
 @pytest.mark.parametrize("change", ["delete from {}", "update {} set review_id = review_id", "truncate {} cascade"])
 async def test_nothing_of_a_review_ever_changes(
     database: Database, store: CardStore, pack: BrandPack, table: str, change: str
@@ -274,6 +274,20 @@ async def test_nothing_of_a_review_ever_changes(
     with pytest.raises(psycopg.errors.RaiseException, match="is only ever added to"):
         async with database.transaction() as connection:
             await connection.execute(statement)
+
+
+async def test_a_review_comes_back_with_what_its_cards_are_compared_with(
+    database: Database, store: CardStore, pack: BrandPack
+) -> None:
+    review = await find(database, await open_review(store, database, pack))
+    for card in review.cards:
+        wanted = asides(card.n) if card.kind is Kind.PACK else ()
+        assert [(one.place, one.kind, one.source, one.is_flagged, one.is_mirrored) for one in card.asides] == [
+            (place, one.kind, one.source, one.is_flagged, one.is_mirrored) for place, one in enumerate(wanted, start=1)
+        ]
+        for one, given in zip(card.asides, wanted, strict=True):
+            assert await store.get_aside(review.id, card.n, one, is_tile=False) == given.png
+            assert await store.get_aside(review.id, card.n, one, is_tile=True) == given.tile
 
 
 async def test_there_is_no_review_with_another_id(database: Database) -> None:

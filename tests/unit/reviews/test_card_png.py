@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from onbrand.images.png import decode, provenance
-from onbrand.reviews.card_png import SIDE, encode_card
+from onbrand.reviews.card_png import SIDE, encode_aside, encode_card
 
 PICTURES = {
     "one colour": bytes([240, 230, 220]) * SIDE * SIDE,
@@ -40,6 +40,14 @@ def test_no_size_and_no_chunk_tells_what_a_card_shows() -> None:
     assert len({tuple(chunks(png)) for png in files}) == 1
     assert [name for name, _ in chunks(files[0])] == [b"IHDR", b"IDAT", b"IEND"]
     assert len({png[:43] for png in files}) == 1  # up to the first pixel: the header of the compression, too
+
+
+def test_what_is_shown_after_the_verdict_has_the_same_pixels_and_is_compressed() -> None:
+    for rgb in PICTURES.values():
+        png = encode_aside(rgb)
+        assert decode(png).tobytes() == rgb
+        assert provenance(png) is None
+    assert len(encode_aside(PICTURES["one colour"])) < 20_000
 
 
 @pytest.mark.parametrize("size", [0, 3 * SIDE * SIDE - 1, 3 * SIDE * SIDE + 1])

@@ -5,6 +5,7 @@ import type { components } from './schema';
 export type Review = components['schemas']['ReviewView'];
 export type Verdict = components['schemas']['VerdictView'];
 export type RevealedCard = components['schemas']['RevealedCard'];
+export type Aside = components['schemas']['AsideView'];
 export type CardAnswer = components['schemas']['CardAnswerBody'];
 export type Answer = components['schemas']['Answer'];
 export type Reason = components['schemas']['Reason'];

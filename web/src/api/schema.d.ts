@@ -292,6 +292,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/reviews/{review_id}/cards/{n}/asides/{place}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Aside
+         * @description What card `n` is compared with. Before this person's verdict there is nothing, whatever the card shows.
+         */
+        get: operations["get_aside"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/reviews/{review_id}/verdict": {
         parameters: {
             query?: never;
@@ -382,6 +402,40 @@ export interface components {
          * @enum {string}
          */
         Answer: "as_is" | "small_fix" | "no";
+        /**
+         * AsideKind
+         * @description What a drawing of the pack is compared with after the verdict.
+         * @enum {string}
+         */
+        AsideKind: "base" | "training";
+        /**
+         * AsideView
+         * @description What a picture that was drawn in the style is compared with after the verdict.
+         */
+        AsideView: {
+            /** @description base: the same prompt and seed without the style; training: a picture that the style was trained on, one of those that are most like the drawn one */
+            kind: components["schemas"]["AsideKind"];
+            /**
+             * Picture
+             * @description its address, relative to this service; with `?size=512` a WebP for a tile
+             */
+            picture: string;
+            /**
+             * Source
+             * @description the name of a training picture
+             */
+            source: string | null;
+            /**
+             * Is Flagged
+             * @description whether the drawn picture is nearer to it than any two of the studio's own are to each other
+             */
+            is_flagged: boolean;
+            /**
+             * Is Mirrored
+             * @description whether it is like the drawn one, left to right
+             */
+            is_mirrored: boolean;
+        };
         /**
          * BudgetView
          * @description The month's budget, as far as everybody should know it: no amounts.
@@ -765,6 +819,11 @@ export interface components {
             answer: components["schemas"]["Answer"];
             /** Reasons */
             reasons: components["schemas"]["Reason"][];
+            /**
+             * Asides
+             * @description only of pictures in the style; empty if none were kept
+             */
+            asides: components["schemas"]["AsideView"][];
         };
         /**
          * ReviewView
@@ -2828,6 +2887,144 @@ export interface operations {
             };
             /** @description Problem */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_aside: {
+        parameters: {
+            query?: {
+                /** @description 512: a WebP of 512 × 512 pixels for tiles */
+                size?: "512" | null;
+            };
+            header?: {
+                "if-none-match"?: string | null;
+            };
+            path: {
+                review_id: string;
+                /** @description 1 to 16 */
+                n: "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "10" | "11" | "12" | "13" | "14" | "15" | "16";
+                /** @description 1 to 3 */
+                place: "1" | "2" | "3";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The PNG, or its rendition */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                    "image/webp": unknown;
+                };
+            };
+            /** @description Unchanged */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

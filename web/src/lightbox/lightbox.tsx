@@ -17,7 +17,7 @@ import { LightboxDetails } from './lightbox-details';
 import { LightboxPicture, pan } from './lightbox-picture';
 import { useSavePicture } from '../saving/use-save-picture';
 import { useShortcuts } from '../ui/use-shortcuts';
-import { useModal } from './use-modal';
+import { useModal } from '../ui/use-modal';
 
 const text = strings.lightbox;
 

@@ -2,7 +2,7 @@
 import { screen, waitFor, within } from '@testing-library/react';
 import { http, HttpResponse } from 'msw';
 import { beforeEach, expect, test } from 'vitest';
-import type { CardAnswer, Review, Verdict } from '../api/get-review';
+import type { Aside, CardAnswer, Review, Verdict } from '../api/get-review';
 import { FakeOnbrand, MEMBER, problem } from '../test/fake-onbrand';
 import { expectAnnounced, fakeSession, renderApp } from '../test/render-app';
 import { server } from '../test/server';
@@ -23,6 +23,15 @@ const REVIEW: Review = {
   verdict: null,
 };
 
+function asidesOf(picture: string): Aside[] {
+  const usual = { source: null, is_flagged: false, is_mirrored: false };
+  return [
+    { ...usual, kind: 'base', picture: `${picture}/asides/1` },
+    { ...usual, kind: 'training', picture: `${picture}/asides/2`, source: 'mug.png', is_flagged: true },
+    { ...usual, kind: 'training', picture: `${picture}/asides/3`, source: 'lamp.png' },
+  ];
+}
+
 function verdict(answers: CardAnswer[]): Verdict {
   return {
     outcome: 'rejected',
@@ -39,17 +48,24 @@ function verdict(answers: CardAnswer[]): Verdict {
       seed: index < 10 ? 4100 + index : null,
       answer: answers[index]?.answer ?? 'no',
       reasons: answers[index]?.reasons ?? [],
+      asides: index < 10 ? asides(card.picture) : [],
     })),
   };
 }
 
 let sent: CardAnswer[][];
 let isPictureBroken = false;
+let isAsideBroken = false;
+let asidesAsked = 0;
+let asides: (picture: string) => Aside[];
 beforeEach(() => {
   const onbrand = new FakeOnbrand();
   onbrand.me = { ...MEMBER, may_review: true };
   sent = [];
   isPictureBroken = false;
+  isAsideBroken = false;
+  asidesAsked = 0;
+  asides = asidesOf;
   window.history.replaceState(null, '', `/?review=${ID}`);
   server.use(
     http.get(`${REVIEWS}/${ID}`, () => {
@@ -61,6 +77,13 @@ beforeEach(() => {
         ? problem(500, 'card_damaged', 'A picture of this review is damaged')
         : new HttpResponse(`picture ${String(params['n'])}`, { headers: { 'Content-Type': 'image/png' } }),
     ),
+    http.get(`${REVIEWS}/${ID}/cards/:n/asides/:place`, ({ params, request }) => {
+      asidesAsked += 1;
+      if (isAsideBroken) return problem(500, 'aside_damaged', 'A picture for comparison is damaged');
+      const isTile = new URL(request.url).searchParams.get('size') === '512';
+      const bytes = `${isTile ? 'tile' : 'aside'} ${String(params['n'])}-${String(params['place'])}`;
+      return new HttpResponse(bytes, { headers: { 'Content-Type': isTile ? 'image/webp' : 'image/png' } });
+    }),
     http.put(`${REVIEWS}/${ID}/verdict`, async ({ request }) => {
       const { answers } = (await request.json()) as { answers: CardAnswer[] };
       sent.push(answers);
@@ -128,6 +151,76 @@ test('the reveal says what was what, the interval, and what to change', async ()
   expect(own).not.toBeNull();
   if (own) expect(within(own).getAllByRole('figure')).toHaveLength(3);
   expect(screen.queryByText(/pack promote/)).not.toBeInTheDocument();
+});
+
+async function reveal() {
+  sent = [NUMBERS.map(() => ({ answer: 'no', reasons: [] }))];
+  const page = await renderApp();
+  expect(await screen.findByRole('heading', { name: 'Not approved' })).toBeInTheDocument();
+  return page;
+}
+
+test('each picture in the style is shown with what it is compared with, and a likely copy says so', async () => {
+  await reveal();
+  expect(screen.getByText(/the two training pictures that are most like it/)).toBeInTheDocument();
+  const cards = screen.getAllByRole('figure');
+  for (const [index, card] of cards.entries()) {
+    const names = within(card).queryAllByRole('button').map((button) => button.getAttribute('aria-label'));
+    const labels = ['Without the style', 'Nearest training picture', 'Second nearest'];
+    expect(names).toEqual(index < 10 ? labels.map((label) => `${label}: compare picture ${index + 1}`) : []);
+  }
+  expect(screen.getAllByText('Very like a training picture. Is it a copy?')).toHaveLength(10);
+});
+
+test('a tile opens the comparison, the arrows go through it, and closing it brings the focus back', async () => {
+  const { user } = await reveal();
+  const opener = screen.getByRole('button', { name: 'Without the style: compare picture 3' });
+  await user.click(opener);
+  const dialog = within(screen.getByRole('dialog', { name: 'Picture 3: thing 3' }));
+  expect(await dialog.findByRole('img', { name: 'Picture 3, in this style' })).toBeInTheDocument();
+  expect(await dialog.findByRole('img', { name: 'Without the style' })).toBeInTheDocument();
+  expect(dialog.getByRole('button', { name: 'Previous' })).toHaveAttribute('aria-disabled', 'true');
+  await user.keyboard('{ArrowLeft}{ArrowRight}');
+  expect(await dialog.findByRole('img', { name: 'Nearest training picture' })).toBeInTheDocument();
+  expect(dialog.getByText('Very alike. Is it a copy?')).toBeInTheDocument();
+  await waitFor(() => expect(dialog.getByRole('status')).toHaveTextContent('2 of 3: Nearest training picture'));
+  await user.click(dialog.getByRole('button', { name: 'Next' }));
+  expect(dialog.getByText('lamp.png')).toBeInTheDocument();
+  expect(dialog.getByRole('button', { name: 'Next' })).toHaveAttribute('aria-disabled', 'true');
+  await user.click(dialog.getByRole('button', { name: 'Close' }));
+  expect(screen.queryByRole('dialog')).not.toBeInTheDocument();
+  expect(opener).toHaveFocus();
+});
+
+test('a picture that cannot be compared says so and can be loaded again', async () => {
+  const { user } = await reveal();
+  isAsideBroken = true;
+  await user.click(screen.getByRole('button', { name: 'Second nearest: compare picture 1' }));
+  const dialog = within(screen.getByRole('dialog'));
+  expect(await dialog.findByText("This picture couldn't be loaded.")).toBeInTheDocument();
+  isAsideBroken = false;
+  await user.click(dialog.getByRole('button', { name: 'Try again' }));
+  expect(await dialog.findByRole('img', { name: 'Second nearest' })).toBeInTheDocument();
+});
+
+test('a review without training pictures says so, and one from before shows the cards alone', async () => {
+  asides = (picture) => asidesOf(picture).slice(0, 1);
+  const first = await reveal();
+  expect(screen.getByText(/No training pictures were kept with this review/)).toBeInTheDocument();
+  expect(screen.getAllByRole('button', { name: /compare picture/ })).toHaveLength(10);
+  first.unmount();
+  asides = () => [];
+  await reveal();
+  expect(screen.queryByText(/without the style\./)).not.toBeInTheDocument();
+  expect(screen.queryByRole('button', { name: /compare picture/ })).not.toBeInTheDocument();
+});
+
+test('before the verdict nothing is asked for that a picture is compared with', async () => {
+  const page = await begin();
+  await answerAll(page);
+  expect(asidesAsked).toBe(0);
+  await page.user.click(screen.getByRole('button', { name: 'Send my answers' }));
+  await waitFor(() => expect(asidesAsked).toBe(30));
 });
 
 test('answers survive a refresh, and another account in the same browser has none', async () => {

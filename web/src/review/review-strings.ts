@@ -81,4 +81,26 @@ export const reviewStrings = {
     alt: (n: number, prompt: string) => `Picture ${n}: ${prompt}`,
     seed: (seed: number) => `Seed ${seed}`,
   },
+
+  compare: {
+    lead:
+      'With each picture: the same request and seed without the style, and the two training pictures that are most' +
+      ' like it. Press one to compare.',
+    leadBaseOnly: 'With each picture: the same request and seed without the style. Press it to compare.',
+    noTraining: 'No training pictures were kept with this review.',
+    labels: { base: 'Without the style', nearest: 'Nearest training picture', next: 'Second nearest' },
+    open: (label: string, n: number) => `${label}: compare picture ${n}`,
+    flag: (isMirrored: boolean) =>
+      `Very like a training picture${isMirrored ? ' seen in a mirror' : ''}. Is it a copy?`,
+    alike: (isMirrored: boolean) => `Very alike${isMirrored ? ' in a mirror' : ''}. Is it a copy?`,
+    title: (n: number, prompt: string) => `Picture ${n}: ${prompt}`,
+    drawn: 'In this style',
+    drawnAlt: (n: number) => `Picture ${n}, in this style`,
+    same: 'The same request and seed',
+    position: (at: number, count: number) => `${at} of ${count}`,
+    failed: "This picture couldn't be loaded.",
+    previous: 'Previous',
+    next: 'Next',
+    close: 'Close',
+  },
 } as const;
