@@ -1,5 +1,4 @@
 import react from '@vitejs/plugin-react';
-import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 // Everything that is not the page's own goes to the API, as when the API serves the built page itself.
@@ -7,7 +6,7 @@ const API = 'http://127.0.0.1:8000';
 const API_PATHS = '^/(config\\.json|me|generate|jobs|warm|reviews|[0-9a-f-]{36})(/|\\?|$)';
 
 export default defineConfig({
-  plugins: [react(), preloadSignIn()],
+  plugins: [react()],
   server: { port: 5173, strictPort: true, proxy: { [API_PATHS]: API } },
   build: {
     target: 'es2023',
@@ -26,26 +25,3 @@ export default defineConfig({
     maxWorkers: '100%', // half of the time is waiting; Vitest would leave one core free
   },
 });
-
-/** Lets the browser load MSAL beside the page's own script, which asks for it only when it runs. */
-function preloadSignIn(): Plugin {
-  return {
-    name: 'preload-sign-in',
-    transformIndexHtml: {
-      order: 'post',
-      handler: (_html, { filename, bundle = {} }) => {
-        if (!filename.endsWith('index.html')) return [];
-        const chunks = Object.values(bundle).filter((file) => file.type === 'chunk');
-        const signIn = chunks.filter((chunk) => chunk.facadeModuleId?.endsWith('/auth/msal-session.ts'));
-        const shared = chunks.filter(({ fileName }) => signIn.some(({ imports }) => imports.includes(fileName)));
-        return [...signIn, ...shared]
-          .filter(({ isEntry }) => !isEntry)
-          .map(({ fileName }) => ({
-            tag: 'link',
-            attrs: { rel: 'modulepreload', crossorigin: true, href: `/${fileName}` },
-            injectTo: 'head' as const,
-          }));
-      },
-    },
-  };
-}

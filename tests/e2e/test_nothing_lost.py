@@ -221,7 +221,8 @@ def test_the_prompt_survives_a_refresh_and_the_sign_in(stage_page: Page, stage: 
     expect(prompt_field(stage_page)).to_have_value(BACKPACK)
     # The session is over, in the browser and at the sign-in service.
     stage_page.evaluate(
-        "Object.keys(sessionStorage).filter((k) => !/onbrand/.test(k)).forEach((k) => sessionStorage.removeItem(k))"
+        "Object.keys(sessionStorage).filter((k) => k === 'onbrand.token' || !/onbrand/.test(k))"
+        ".forEach((k) => sessionStorage.removeItem(k))"
     )
     stage_page.context.clear_cookies()
     stage_page.reload()

@@ -1,6 +1,6 @@
 /**
  * The only file that uses `sessionStorage`: what one browser tab keeps through a refresh and the sign-in redirect.
- * It holds no tokens; MSAL stores those itself.
+ * MSAL keeps its tokens in the same storage, by itself.
  *
  * A browser may refuse storage (private mode, full quota). Then the page still works, but a refresh loses its state.
  */
@@ -22,6 +22,23 @@ export function loadFromTab(key: string): unknown {
     return text === null ? undefined : JSON.parse(text);
   } catch {
     return undefined;
+  }
+}
+
+export function forgetInTab(key: string): void {
+  try {
+    sessionStorage.removeItem(PREFIX + key);
+  } catch {
+    // The browser refuses storage, so there is nothing to remove.
+  }
+}
+
+/** Removes everything that anybody stored, MSAL's tokens too. Called at a sign-out without MSAL. */
+export function clearWholeTab(): void {
+  try {
+    sessionStorage.clear();
+  } catch {
+    // As above.
   }
 }
 

@@ -1,5 +1,7 @@
 /** Starts the page: finds the API and gets its configuration, then finds out who is signed in. */
 import { ApiUnreachable, getPageConfig, PageMisconfigured, type Onbrand } from '../api/get-page-config';
+import { fits, keptSession } from '../auth/kept-session';
+import { keptToken } from '../auth/kept-token';
 import type { SignIn } from '../auth/session';
 
 type Failure =
@@ -11,15 +13,20 @@ type Failure =
 export type Started = (SignIn & { onbrand: Onbrand }) | Failure;
 
 export async function start(): Promise<Started> {
-  // MSAL is as large as the rest of the page, which is shown without it. index.html names both, so that the browser
-  // loads them side by side.
-  const session = import('../auth/msal-session').catch(() => null);
+  // MSAL is as large as two thirds of the rest of the page. A page that is loaded again begins without it.
+  const kept = keptToken();
+  const early = kept === null ? loadMsal().catch(() => null) : null;
   const onbrand = await getPageConfig().catch(failureOf);
   if ('kind' in onbrand) return onbrand;
-  const loaded = await session;
+  if (kept !== null && fits(kept, onbrand.config.sign_in)) {
+    return { kind: 'signed-in', session: keptSession(kept, onbrand.config.sign_in, loadMsal), onbrand };
+  }
+  const loaded = await (early ?? loadMsal().catch(() => null));
   if (loaded === null) return { kind: 'unreachable', api: null };
   return { ...(await loaded.signIn(onbrand.config.sign_in)), onbrand };
 }
+
+const loadMsal = () => import('../auth/msal-session');
 
 function failureOf(error: unknown): Failure {
   if (error instanceof PageMisconfigured) return { kind: 'misconfigured' };

@@ -18,9 +18,8 @@ import { forgetAccount } from '../browser-storage';
 import { clearTab, loadFromTab, saveToTab } from '../tab-storage';
 import { strings } from '../ui/strings';
 import { mayRedirect } from './redirect-guard';
-import type { Session, SignIn } from './session';
-
-const SIGNED_OUT = 'signed-out';
+import { forgetToken, keepToken } from './kept-token';
+import { SIGNED_OUT, type Session, type SignIn } from './session';
 
 // MSAL's codes for "the sign-in service couldn't be reached". The page tries again and doesn't leave for the sign-in.
 const UNREACHABLE = new Set([
@@ -50,13 +49,16 @@ export async function signIn(config: PageConfig['sign_in']): Promise<SignIn> {
     cache: { cacheLocation: BrowserCacheLocation.SessionStorage },
   });
   const scopes = [config.scope];
-  const startSignIn = (prompt?: 'select_account') => msal.loginRedirect({ scopes, ...(prompt && { prompt }) });
+  const startSignIn = (prompt?: 'select_account') => {
+    forgetToken(); // the next one may be another person's
+    return msal.loginRedirect({ scopes, ...(prompt && { prompt }) });
+  };
   const retry = () => void startSignIn();
   try {
     await msal.initialize();
     const answer = await msal.handleRedirectPromise();
     const account = answer?.account ?? msal.getActiveAccount() ?? msal.getAllAccounts()[0];
-    if (account) return { kind: 'signed-in', session: sessionOf(msal, account, scopes, startSignIn) };
+    if (account) return { kind: 'signed-in', session: sessionOf(msal, account, config, startSignIn) };
     if (loadFromTab(SIGNED_OUT) === true) {
       clearTab();
       // MSAL keeps the answer to the sign-out. It would take it for the answer to the next sign-in (state_mismatch).
@@ -74,20 +76,27 @@ export async function signIn(config: PageConfig['sign_in']): Promise<SignIn> {
 function sessionOf(
   msal: PublicClientApplication,
   account: AccountInfo,
-  scopes: string[],
+  config: PageConfig['sign_in'],
   startSignIn: (prompt?: 'select_account') => Promise<void>,
 ): Session {
   msal.setActiveAccount(account);
+  const scopes = [config.scope];
+  const person = { id: account.homeAccountId, name: account.name ?? account.username, username: account.username };
   let redirecting: Promise<never> | null = null;
 
   async function getToken({ forceRefresh }: { forceRefresh: boolean }): Promise<string> {
     try {
-      return (await msal.acquireTokenSilent({ scopes, account, forceRefresh })).accessToken;
+      const { accessToken, expiresOn } = await msal.acquireTokenSilent({ scopes, account, forceRefresh });
+      const { client_id: clientId, authority, scope } = config;
+      const endsAt = expiresOn?.getTime() ?? 0;
+      keepToken({ token: accessToken, endsAt, clientId, authority, scope, account: person });
+      return accessToken;
     } catch (error) {
       // Offline, a redirect would end on the browser's own error page.
       if (isUnreachable(error) || !navigator.onLine) throw new ConnectionLost(error);
       if (redirecting === null && !mayRedirect()) throw renewalFailed(error);
       // Several calls may need a token at the same time, but only one of them may redirect.
+      forgetToken();
       redirecting ??= msal.acquireTokenRedirect({ scopes, account }).then(never, (refusal: unknown) => {
         redirecting = null;
         throw renewalFailed(refusal);
@@ -97,7 +106,7 @@ function sessionOf(
   }
 
   return {
-    account: { id: account.homeAccountId, name: account.name ?? account.username, username: account.username },
+    account: person,
     getToken,
     signInAgain: () => void startSignIn(),
     useAnotherAccount: () => void startSignIn('select_account'),
