@@ -1,9 +1,15 @@
 /** Where the page finds its API: at its own address, or at the one that its host's config.json names. */
 import { http, HttpResponse } from 'msw';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { PAGE_CONFIG } from '../test/fake-onbrand';
 import { server } from '../test/server';
-import { ApiUnreachable, getPageConfig, PageMisconfigured } from './get-page-config';
+import {
+  ApiUnreachable,
+  getPageConfig,
+  keptPageConfig,
+  PageMisconfigured,
+  renewPageConfig,
+} from './get-page-config';
 import { ConnectionLost } from './problem';
 
 const OWN = 'http://localhost:8000';
@@ -62,4 +68,27 @@ test.each([
 ])("a page's own host that answers with %s counts as a lost connection", async (_what, respond) => {
   answer(OWN, respond);
   await expect(getPageConfig()).rejects.toBeInstanceOf(ConnectionLost);
+});
+
+test('what was told is kept in the tab, for this build of the page alone', async () => {
+  sessionStorage.clear();
+  expect(keptPageConfig()).toBeNull();
+  answer(OWN, () => HttpResponse.json(PAGE_CONFIG));
+  const told = await getPageConfig();
+  expect(keptPageConfig()).toEqual(told);
+  sessionStorage.setItem('onbrand.config', JSON.stringify({ build: '/assets/app-before.js', onbrand: told }));
+  expect(keptPageConfig()).toBeNull();
+});
+
+test.each([
+  ['nothing', PAGE_CONFIG, 0],
+  ['the version', { ...PAGE_CONFIG, version: '9.9.9' }, 0],
+  ['the sign-in', { ...PAGE_CONFIG, sign_in: { ...PAGE_CONFIG.sign_in, client_id: 'another' } }, 1],
+])('a page that began with what was kept begins anew if its sign-in has changed: %s', async (_what, config, times) => {
+  const reload = vi.fn();
+  vi.stubGlobal('location', { origin: OWN, reload });
+  answer(OWN, () => HttpResponse.json(config));
+  await renewPageConfig({ origin: OWN, config: PAGE_CONFIG });
+  expect(reload).toHaveBeenCalledTimes(times);
+  vi.unstubAllGlobals();
 });

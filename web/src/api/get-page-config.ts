@@ -6,6 +6,7 @@
  * only where the API is: `{"api": "https://…"}`. The page then asks there.
  */
 import { ConnectionLost, readProblem } from './problem';
+import { loadFromTab, saveToTab } from '../tab-storage';
 import type { components } from './schema';
 
 export type PageConfig = components['schemas']['PageConfig'];
@@ -23,16 +24,38 @@ export class ApiUnreachable extends Error {
   }
 }
 
+const KEY = 'config';
+
+/** What this build of the page was told in this tab before, so that a page that is loaded again needs not wait. */
+export function keptPageConfig(): Onbrand | null {
+  const kept = loadFromTab(KEY);
+  if (typeof kept !== 'object' || kept === null) return null;
+  const { build, onbrand } = kept as { build?: unknown; onbrand?: Onbrand };
+  return build === import.meta.url && onbrand !== undefined ? onbrand : null;
+}
+
+/** Asks again after the page has begun with what was kept. A page whose API or sign-in has changed begins anew. */
+export async function renewPageConfig(kept: Onbrand): Promise<void> {
+  const { origin, config } = await getPageConfig();
+  const isSame = origin === kept.origin && JSON.stringify(config.sign_in) === JSON.stringify(kept.config.sign_in);
+  if (!isSame) window.location.reload();
+}
+
 /** Throws PageMisconfigured, ApiUnreachable, or ConnectionLost if not even the page's own host answers. */
 export async function getPageConfig(): Promise<Onbrand> {
   const own = window.location.origin;
   const found = await read(own);
-  if (isPageConfig(found)) return { origin: own, config: found };
+  if (isPageConfig(found)) return keep({ origin: own, config: found });
   const origin = apiOrigin(found);
   // A browser doesn't tell why it got nothing: no such address, an API that doesn't allow this page, or an outage.
   const config = await read(origin).catch(() => null);
   if (!isPageConfig(config)) throw new ApiUnreachable(origin);
-  return { origin, config };
+  return keep({ origin, config });
+}
+
+function keep(onbrand: Onbrand): Onbrand {
+  saveToTab(KEY, { build: import.meta.url, onbrand });
+  return onbrand;
 }
 
 async function read(origin: string): Promise<unknown> {

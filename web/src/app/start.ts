@@ -1,7 +1,14 @@
 /** Starts the page: finds the API and gets its configuration, then finds out who is signed in. */
-import { ApiUnreachable, getPageConfig, PageMisconfigured, type Onbrand } from '../api/get-page-config';
+import {
+  ApiUnreachable,
+  getPageConfig,
+  keptPageConfig,
+  PageMisconfigured,
+  renewPageConfig,
+  type Onbrand,
+} from '../api/get-page-config';
 import { fits, keptSession } from '../auth/kept-session';
-import { keptToken } from '../auth/kept-token';
+import { keptToken, type KeptToken } from '../auth/kept-token';
 import type { SignIn } from '../auth/session';
 
 type Failure =
@@ -15,15 +22,24 @@ export type Started = (SignIn & { onbrand: Onbrand }) | Failure;
 export async function start(): Promise<Started> {
   // MSAL is as large as two thirds of the rest of the page. A page that is loaded again begins without it.
   const kept = keptToken();
+  const before = keptPageConfig();
+  if (kept !== null && before !== null && fits(kept, before.config.sign_in)) {
+    renewPageConfig(before).catch(() => undefined); // every other call says it, too, if nobody answers
+    return signedIn(kept, before);
+  }
   const early = kept === null ? loadMsal().catch(() => null) : null;
   const onbrand = await getPageConfig().catch(failureOf);
   if ('kind' in onbrand) return onbrand;
   if (kept !== null && fits(kept, onbrand.config.sign_in)) {
-    return { kind: 'signed-in', session: keptSession(kept, onbrand.config.sign_in, loadMsal), onbrand };
+    return signedIn(kept, onbrand);
   }
   const loaded = await (early ?? loadMsal().catch(() => null));
   if (loaded === null) return { kind: 'unreachable', api: null };
   return { ...(await loaded.signIn(onbrand.config.sign_in)), onbrand };
+}
+
+function signedIn(kept: KeptToken, onbrand: Onbrand): Started {
+  return { kind: 'signed-in', session: keptSession(kept, onbrand.config.sign_in, loadMsal), onbrand };
 }
 
 const loadMsal = () => import('../auth/msal-session');
