@@ -7,9 +7,31 @@ from tests.guards.guard import Guard
 _LAYERS = "tests/integration/training/test_lora_layers.py"
 _EXAMPLES = "tests/integration/training/test_examples.py"
 _TRAIN = "tests/integration/training/test_train.py"
+_ORIGINALS = "tests/integration/training/test_originals.py"
 _CHOOSING = "tests/unit/training/test_choosing.py"
 
 GUARDS = (
+    Guard(
+        "what was trained on is no original of a review",
+        "training.originals._known",
+        "if one.digest in trained_on.digests:",
+        "if False:",
+        (f"{_ORIGINALS}::test_a_training_illustration_is_refused_under_any_name",),
+    ),
+    Guard(
+        "a near copy of what was trained on is no original either",
+        "TrainingPictures.twin",
+        "if likeness(own, one).is_near",
+        "if False",
+        (f"{_ORIGINALS}::test_a_near_copy_is_refused_by_the_name_of_what_it_copies",),
+    ),
+    Guard(
+        "originals are on the ground that was trained on",
+        "training.originals.require_new",
+        "tuple(one.placed_on(trained_on.ground) for one in illustrations)",
+        "tuple(illustrations)",
+        (f"{_ORIGINALS}::test_a_transparent_illustration_is_known_on_whatever_ground_its_folder_has",),
+    ),
     Guard(
         "gradients pass through routed experts",
         "RoutedExperts.forward",
