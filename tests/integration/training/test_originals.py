@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
@@ -57,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def put(path: Path, image: Image.Image, **options: int) -> None:
+def put(path: Path, image: Image.Image, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)
     path.with_suffix(".txt").write_text(f"a thing called {path.stem}\n")
