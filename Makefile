@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json) web/scripts/compress.mjs
 
-.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini page images locks checkov
+.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini demo-brand page images locks checkov
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
@@ -99,6 +99,11 @@ mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	  --prompt-suffix ", onbrand style" --guidance-interval 0.6 1 $(MINI_EXAMPLES)
 	$(MINI) judge
 	$(MINI) evaluate --run decayed --sources clean,run,.onbrand/mini/export/sample
+
+# A brand, from its illustrations to a designer's review, on the mini: docs/train.md. It goes on where it was.
+# A few steps of training, only to see it work: make demo-brand DEMO_STEPS=8
+demo-brand: .venv/mini-installed models/mini/recipe/node_modules/installed web/dist/index.html
+	@$(BIN)/python -m models.mini.recipe.demo $(if $(DEMO_STEPS),--steps $(DEMO_STEPS))
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Onbrand needs Python 3.11 or newer; this is %d.%d. Install it, or name one: make run PYTHON=python3.12" % sys.version_info[:2])'
