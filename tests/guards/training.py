@@ -26,6 +26,13 @@ GUARDS = (
         (f"{_ORIGINALS}::test_a_near_copy_is_refused_by_the_name_of_what_it_copies",),
     ),
     Guard(
+        "a picture that another one is nearly the same as is not held out",
+        "held_out",
+        "pictures.keys() - set(twins)",
+        "pictures.keys()",
+        (f"{_TRAIN}::test_of_two_that_are_nearly_the_same_none_is_held_out",),
+    ),
+    Guard(
         "originals are on the ground that was trained on",
         "training.originals.require_new",
         "tuple(one.placed_on(trained_on.ground) for one in illustrations)",
