@@ -8,6 +8,7 @@ _LAYERS = "tests/integration/training/test_lora_layers.py"
 _EXAMPLES = "tests/integration/training/test_examples.py"
 _TRAIN = "tests/integration/training/test_train.py"
 _ORIGINALS = "tests/integration/training/test_originals.py"
+_REVIEW = "tests/integration/cli/test_reviews.py"
 _CHOOSING = "tests/unit/training/test_choosing.py"
 
 GUARDS = (
@@ -17,6 +18,13 @@ GUARDS = (
         "if one.digest in trained_on.digests:",
         "if False:",
         (f"{_ORIGINALS}::test_a_training_illustration_is_refused_under_any_name",),
+    ),
+    Guard(
+        "a review is opened only with originals that are new to its pack",
+        "review.open._originals",
+        "return require_new(pack, folder, distinct, run)",
+        "return require_new(pack, folder, [], run).__class__(tuple(distinct), None)",
+        (f"{_REVIEW}::test_what_the_pack_was_trained_on_is_refused_by_name_before_anything_is_drawn",),
     ),
     Guard(
         "a near copy of what was trained on is no original either",
