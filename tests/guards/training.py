@@ -21,9 +21,9 @@ GUARDS = (
     ),
     Guard(
         "a review is opened only with originals that are new to its pack",
-        "review.open._originals",
-        "return require_new(pack, folder, distinct, run)",
-        "return require_new(pack, folder, [], run).__class__(tuple(distinct), None)",
+        "review.open.open_review",
+        "require_new(pack, originals, given, trained_on)",
+        "require_new(pack, originals, [], trained_on).__class__(tuple(given), None)",
         (f"{_REVIEW}::test_what_the_pack_was_trained_on_is_refused_by_name_before_anything_is_drawn",),
     ),
     Guard(
