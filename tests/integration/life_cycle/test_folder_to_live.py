@@ -109,7 +109,7 @@ def test_a_folder_becomes_a_style_that_is_live_until_it_is_rejected(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    base = tiny_mini_base(tmp_path / "base")
+    base = tiny_mini_base(tmp_path / "base", blocks=1, contrast=0.1)
     assert isinstance(base.folder, LocalFolder)
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").write_text("<!doctype html>")
