@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json) web/scripts/compress.mjs
 
-.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini page images locks checkov
+.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini demo-brand data-pictures page images locks checkov
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
@@ -51,6 +51,10 @@ guards: .venv/test-installed tests/node/node_modules/installed
 # Pictures of every state of the page, to look at: screenshots/, docs/screenshots/ and README's docs/page.png.
 screenshots: .venv/browser-installed web/dist/index.html
 	$(BIN)/python -m tests.e2e.screenshots
+
+# The pictures of docs/dataset.md, each from a set that the check was run on: a minute.
+data-pictures: .venv/mini-installed
+	$(BIN)/python -m models.mini.recipe.data_pictures
 
 # The page's files, which the API's image and the page's own host need.
 page: web/dist/index.html
@@ -99,6 +103,11 @@ mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	  --prompt-suffix ", onbrand style" --guidance-interval 0.6 1 $(MINI_EXAMPLES)
 	$(MINI) judge
 	$(MINI) evaluate --run decayed --sources clean,run,.onbrand/mini/export/sample
+
+# A brand, from its illustrations to a designer's review, on the mini: docs/train.md. It goes on where it was.
+# A few steps of training, only to see it work: make demo-brand DEMO_STEPS=8
+demo-brand: .venv/mini-installed models/mini/recipe/node_modules/installed web/dist/index.html
+	@$(BIN)/python -m models.mini.recipe.demo $(if $(DEMO_STEPS),--steps $(DEMO_STEPS))
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Onbrand needs Python 3.11 or newer; this is %d.%d. Install it, or name one: make run PYTHON=python3.12" % sys.version_info[:2])'

@@ -1,7 +1,7 @@
 """From the colours that a file means to sRGB: profiles, CMYK, palettes, grey, 16 bits, and transparency apart.
 
 sRGB is what the model draws and what browsers show. A profile that is left out shifts a brand's coral by ΔE 3, so each
-is applied; a file without one is taken to be sRGB, as browsers do.
+is applied; a file that says nothing of its colours is taken to be sRGB, as browsers do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from onbrand.dataset.colours import distance, to_oklab
 
-_EXPORT = "Export it again as PNG in sRGB"
+EXPORT = "Export it again as PNG in sRGB"
 _SAME = 0.01  # in Oklab: half of what can be seen
 _SRGB = ImageCms.createProfile("sRGB")
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
@@ -44,7 +44,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, Ima
         colour = _apply(colour, profile, told)
     elif colour.mode == "CMYK":
         cause = "It is in CMYK, the colours of print, and does not say of which press. Its colours can't be known."
-        raise Unconvertible("cmyk_unknown", cause, f"{_EXPORT} from the drawing itself, and compare the colours.")
+        raise Unconvertible("cmyk_unknown", cause, f"{EXPORT} from the drawing itself, and compare the colours.")
     return colour.convert("RGB"), alpha, told
 
 
@@ -59,7 +59,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
         return grey
     if image.mode in ("I", "F", "LAB", "HSV"):
         cause = f"Its colours are stored in a form that screens don't use ({image.mode})."
-        raise Unconvertible("colour_model", cause, f"{_EXPORT}, with 8 bits for each colour.")
+        raise Unconvertible("colour_model", cause, f"{EXPORT}, with 8 bits for each colour.")
     return image
 
 
@@ -81,7 +81,7 @@ def _apart(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 def _apply(colour: Image.Image, data: bytes, told: list[Told]) -> Image.Image:
     damaged = "Its colour profile can't be used, so its colours can't be known."
-    remedy = f"{_EXPORT}, with the colour profile embedded or converted."
+    remedy = f"{EXPORT}, with the colour profile embedded or converted."
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(data))
         mode = _SPACES.get(profile.profile.xcolor_space.strip())
@@ -102,7 +102,7 @@ def _apply(colour: Image.Image, data: bytes, told: list[Told]) -> Image.Image:
         cause = (
             f"It is in CMYK, the colours of print ({name}), and was converted to sRGB. Bright colours are duller there."
         )
-        told.append(("cmyk", cause, f"Compare its colours with the others', or: {_EXPORT.lower()} from the drawing."))
+        told.append(("cmyk", cause, f"Compare its colours with the others', or: {EXPORT.lower()} from the drawing."))
     else:
         cause = (
             f"Its colours are in the profile “{name}” and were converted to sRGB, so that they look as you see them."

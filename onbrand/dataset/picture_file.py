@@ -16,9 +16,10 @@ from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
-from onbrand.dataset.colour_profile import Unconvertible, to_srgb
+from onbrand.dataset.colour_profile import EXPORT, Unconvertible, to_srgb
 from onbrand.dataset.findings import Finding
 from onbrand.dataset.folder import MOST_BYTES, Entry, begins_as_picture
+from onbrand.dataset.png_colours import profile_of
 
 SIDE = 1024  # pixels of what the model draws and learns from
 MOST_PIXELS = 40_000_000  # 6,300 by 6,300: decoded it takes 160 MB
@@ -56,7 +57,6 @@ _DAMAGED = (
     struct.error,
     zlib.error,
 )
-EXPORT = "Export it again as PNG in sRGB"
 
 
 class Unusable(Exception):
@@ -87,12 +87,13 @@ def decode(entry: Entry, large: AbstractContextManager[object] | None = None) ->
     with _opened(entry) as (file, image):
         _check_header(entry, image, findings)
         _check_whole(entry, file, image)
-        profile = image.info.get("icc_profile")
         is_large = image.width * image.height > _LARGE
         try:
             with large if large is not None and is_large else nullcontext():
                 image.load()
                 has_16_bits = _has_16_bits(file, image)
+                profile = image.info.get("icc_profile")
+                profile = profile_of(file, profile) if image.format == "PNG" else profile
                 image, turned = _upright(image)
                 size = image.size
                 rgb, alpha, told = to_srgb(image, profile)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,16 +37,30 @@ class Illustration:
         Raises:
             DatasetChanged: the file no longer has the pixels that it had when the data set was read.
         """
-        try:
-            decoded = decode(Entry(self.name, self.path))
-        except Unusable as error:
-            raise DatasetChanged(f"{self.name} can no longer be used: {error.finding.cause}") from None
-        pixels = normalise_picture(decoded, border(decoded), self.ground)
+        pixels = self._normalised()
         if digest_of(pixels) != self.digest:
             raise DatasetChanged(
                 f"{self.name} was changed while it was used. Bring the file back as it was, or begin anew."
             )
         return resized(pixels, side)
+
+    def placed_on(self, ground: str) -> Illustration:
+        """The same illustration with what is transparent on another ground. Its digest changes if that is seen.
+
+        Raises:
+            DatasetChanged: the file can no longer be used.
+        """
+        if ground == self.ground:
+            return self
+        placed = replace(self, ground=ground)
+        return replace(placed, digest=digest_of(placed._normalised()))
+
+    def _normalised(self) -> np.ndarray:
+        try:
+            decoded = decode(Entry(self.name, self.path))
+        except Unusable as error:
+            raise DatasetChanged(f"{self.name} can no longer be used: {error.finding.cause}") from None
+        return normalise_picture(decoded, border(decoded), self.ground)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,20 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """The illustrations that were trained on, without those that were held out: one-way digests, and no pixel.
+
+    A digest is the SHA-256 of an illustration's 1024×1024 pixels on `ground`, so a renamed or losslessly saved file has
+    the same.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    ground: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]  # the brand's own, on which transparent ones were placed
+    digests: Annotated[tuple[Sha256, ...], Field(min_length=1)]  # sorted, so their order says nothing
+
+
+@dataclass(frozen=True)
 class Training:
     """Where a LoRA came from, if `onbrand train` made it: digests and figures, no pixel and no caption of the brand."""
 
@@ -113,6 +127,7 @@ class Training:
     run: Sha256  # of the run's `run.json`
     step: Annotated[int, Field(ge=1)]
     metrics: Metrics
+    trained_on: TrainedOn | None = None  # packs before 0.5 do not say it
 
 
 @dataclass(frozen=True)
@@ -219,6 +234,8 @@ def document_of(manifest: Manifest) -> bytes:
     fields = asdict(manifest)
     if manifest.training is None:
         del fields["training"]
+    elif manifest.training.trained_on is None:
+        del fields["training"]["trained_on"]
     if manifest.probe.precision is None:
         del fields["probe"]["precision"]
     if manifest.guidance_interval is None:

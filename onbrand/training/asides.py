@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from onbrand.dataset.features import view
-from onbrand.dataset.likeness import Fingerprint, fingerprint
+from onbrand.dataset.likeness import Fingerprint, fingerprint, likeness
+from onbrand.dataset.reader import Illustration
 from onbrand.errors import RunUnusable
 from onbrand.images.rendition import encode
-from onbrand.packs.manifest import BrandPack
+from onbrand.packs.manifest import BrandPack, TrainedOn
 from onbrand.reviews.card_png import encode_aside
 from onbrand.reviews.dealing import Beside
 from onbrand.reviews.models import AsideKind
@@ -43,6 +44,7 @@ class TrainingPictures:
     pictures: Mapping[str, PictureRecord]
     near: Nearness
     prints: Mapping[str, Fingerprint]
+    trained_on: TrainedOn
 
     @classmethod
     def read(cls, run: Path, pack: BrandPack, tell: Tell = lambda _what, _done, _total: None) -> TrainingPictures:
@@ -59,7 +61,12 @@ class TrainingPictures:
             tell("Looking at the training pictures", number, len(record.pictures))
         trained = {one.name: one for one in record.pictures if not one.is_held_out}
         near = Nearness.of(list(prints.values()))
-        return cls(run, side, trained, near, {name: prints[name] for name in trained})
+        return cls(run, side, trained, near, {name: prints[name] for name in trained}, record.trained_on)
+
+    def twin(self, illustration: Illustration) -> str | None:
+        """The name of a training picture that an illustration is nearly the same as."""
+        own = _print(illustration.pixels(), self.side)
+        return next((name for name, one in self.prints.items() if likeness(own, one).is_near), None)
 
     def asides(self, pixels: np.ndarray) -> list[Beside]:
         """The training pictures that a drawing is most like, the nearest first. `pixels`: (1024, 1024, 3) uint8."""

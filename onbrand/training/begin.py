@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from onbrand.dataset.features import view
+from onbrand.dataset.likeness import fingerprint, near_pairs
 from onbrand.dataset.reader import Dataset
 from onbrand.errors import RunChanged, RunUnusable, TrainingRefused
 from onbrand.packs.base import Base
@@ -43,15 +45,18 @@ def begin(folder: Path, base: Base, dataset: Dataset, settings: TrainingSettings
     count = len(dataset.illustrations)
     if count < split.LEAST:
         raise TrainingRefused(f"There are {count} illustrations, and training needs {split.LEAST}: 30 to 50 are right.")
-    small = {}
+    small, prints = {}, {}
     pictures = []
     for number, one in enumerate(dataset.illustrations, 1):
         pixels = one.pixels()
         file = f"{PICTURES}/{number:03d}.png"
         write_whole(folder / file, _png(pixels))
         small[one.name] = np.asarray(Image.fromarray(pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX))
+        prints[one.name] = fingerprint(view(pixels))
         pictures.append((one, file))
-    out = split.held_out(small, settings.seed)
+    names = list(prints)
+    twins = {names[at] for first, second, _ in near_pairs(list(prints.values())) for at in (first, second)}
+    out = split.held_out(small, settings.seed, twins)
     for number, (one, file) in enumerate(pictures, 1):
         if one.name in out:  # a folder as a designer would hand it in: the review takes its originals from it
             write_whole(folder / HELD_OUT / f"{number:03d}.png", (folder / file).read_bytes())

@@ -179,6 +179,7 @@ def training_of(run: Path, evaluation: Evaluation) -> Training:
             possible_copies=chosen.candidate.flagged,
             diversity=chosen.diversity,
         ),
+        trained_on=record.trained_on,
     )
 
 

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from onbrand import __version__
 from onbrand.errors import RunUnusable, TrainingRefused
+from onbrand.packs.manifest import TrainedOn
 from onbrand.storage.files import STRICT, RelativePath, Sha256
 from onbrand.training.prompts import SamplePrompt
 from onbrand.training.settings import TrainingSettings
@@ -67,6 +68,11 @@ class Record:
     plan: str
     samples: tuple[SamplePrompt, ...]
     pictures: tuple[PictureRecord, ...]
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """What the run trains on, as a pack may tell it."""
+        return TrainedOn(self.ground, tuple(sorted(one.digest for one in self.pictures if not one.is_held_out)))
 
     def captions(self, *, is_held_out: bool) -> dict[str, str]:
         """The captions of what is trained on, or of what is held out, by the illustration's name."""

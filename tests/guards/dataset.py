@@ -7,6 +7,7 @@ from tests.guards.guard import Guard
 _TRAPS, _READER = "tests/unit/dataset/test_traps.py", "tests/unit/dataset/test_reader.py"
 _COLOURS, _LIKENESS = "tests/unit/dataset/test_colours.py", "tests/unit/dataset/test_likeness.py"
 _CAPTIONS, _CHECK = "tests/unit/dataset/test_captions.py", "tests/integration/dataset/test_dataset_check.py"
+_PNG_COLOURS = "tests/unit/dataset/test_png_colours.py"
 
 GUARDS = (
     Guard(
@@ -36,6 +37,20 @@ GUARDS = (
         "ImageCms.applyTransform(colour, transform)",
         "colour",
         (f"{_COLOURS}::test_a_screens_profile_is_applied_as_its_formula_says",),
+    ),
+    Guard(
+        "a studio's PNG without a profile is converted by its chunks",
+        "picture_file.decode",
+        "profile_of(file, profile) if",
+        "profile if",
+        (f"{_PNG_COLOURS}::test_colours_that_chunks_describe_are_converted_as_the_formulas_say",),
+    ),
+    Guard(
+        "a studio's HDR picture is refused",
+        "png_colours.profile_of",
+        "if transfer in _CICP_HDR:",
+        "if False:",
+        (f"{_PNG_COLOURS}::test_what_cant_be_converted_is_refused_and_says_why",),
     ),
     Guard(
         "a studio's transparent picture shows the ground, never what hides below",

@@ -7,9 +7,46 @@ from tests.guards.guard import Guard
 _LAYERS = "tests/integration/training/test_lora_layers.py"
 _EXAMPLES = "tests/integration/training/test_examples.py"
 _TRAIN = "tests/integration/training/test_train.py"
+_ORIGINALS = "tests/integration/training/test_originals.py"
+_REVIEW = "tests/integration/cli/test_reviews.py"
 _CHOOSING = "tests/unit/training/test_choosing.py"
 
 GUARDS = (
+    Guard(
+        "what was trained on is no original of a review",
+        "training.originals._known",
+        "if one.digest in trained_on.digests:",
+        "if False:",
+        (f"{_ORIGINALS}::test_a_training_illustration_is_refused_under_any_name",),
+    ),
+    Guard(
+        "a review is opened only with originals that are new to its pack",
+        "review.open.open_review",
+        "require_new(pack, originals, given, trained_on)",
+        "require_new(pack, originals, [], trained_on).__class__(tuple(given), None)",
+        (f"{_REVIEW}::test_what_the_pack_was_trained_on_is_refused_by_name_before_anything_is_drawn",),
+    ),
+    Guard(
+        "a near copy of what was trained on is no original either",
+        "TrainingPictures.twin",
+        "if likeness(own, one).is_near",
+        "if False",
+        (f"{_ORIGINALS}::test_a_near_copy_is_refused_by_the_name_of_what_it_copies",),
+    ),
+    Guard(
+        "a picture that another one is nearly the same as is not held out",
+        "held_out",
+        "pictures.keys() - set(twins)",
+        "pictures.keys()",
+        (f"{_TRAIN}::test_of_two_that_are_nearly_the_same_none_is_held_out",),
+    ),
+    Guard(
+        "originals are on the ground that was trained on",
+        "training.originals.require_new",
+        "tuple(one.placed_on(trained_on.ground) for one in illustrations)",
+        "tuple(illustrations)",
+        (f"{_ORIGINALS}::test_a_transparent_illustration_is_known_on_whatever_ground_its_folder_has",),
+    ),
     Guard(
         "gradients pass through routed experts",
         "RoutedExperts.forward",

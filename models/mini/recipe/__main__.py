@@ -5,6 +5,8 @@ data       fit the encoder and write the training data; shards that are there st
 denoiser   train, from where the run stands; Ctrl-C ends it, and it can go on
 decay      begin a copy of a run that comes down to a learning rate of zero; train the copy as any other run
 decoder    train the decoder, from where it stands
+illustrations
+           write a brand's illustrations alone
 brand      write a brand's illustrations and train its LoRA
 judge      train the recogniser that evaluates
 evaluate   the table of figures, as text and as LAB/evaluation.json
@@ -33,6 +35,7 @@ STEPS: dict[str, Callable[[argparse.Namespace, Console], None]] = {
     "denoiser": steps.denoiser,
     "decay": steps.decay,
     "decoder": steps.decoder,
+    "illustrations": steps.illustrations,
     "brand": steps.brand,
     "judge": steps.judge,
     "evaluate": steps.evaluate,

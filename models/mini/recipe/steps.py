@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -100,14 +101,21 @@ def decoder(options: argparse.Namespace, console: Console) -> None:
     run_loop(training, options.lab / "runs" / "decoder", pace=Pace(), steps=options.steps, on_line=_say(console))
 
 
+def illustrations(options: argparse.Namespace, console: Console) -> None:
+    """Write a brand's illustrations, if they aren't there: LAB/brands/BRAND, whole or not at all."""
+    chosen, folder = brand_module.BRANDS[options.brand], options.lab / "brands" / options.brand
+    if not folder.exists():
+        found, partial = Art(options.art), folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        brand_module.write_dataset(partial, found, chosen, brand_module.brand_samples(make_cast(found), chosen))
+        partial.rename(folder)
+    console.print(f"{len(list(folder.glob('*.png')))} illustrations in {folder}")
+
+
 def brand(options: argparse.Namespace, console: Console) -> None:
     """Write LAB/brands/BRAND and train its LoRA on RUN's newest weights: LAB/runs/brand-BRAND/lora.safetensors."""
-    chosen = brand_module.BRANDS[options.brand]
     folder, dataset = options.lab / "runs" / f"brand-{options.brand}", options.lab / "brands" / options.brand
-    if not dataset.exists():
-        found = Art(options.art)
-        samples = brand_module.brand_samples(make_cast(found), chosen)
-        brand_module.write_dataset(dataset, found, chosen, samples)
+    illustrations(options, console)
     recipe, weights = _newest(options)
     lora = brand_module.LoraRecipe()
     training = brand_module.make_training(

@@ -25,6 +25,7 @@ from onbrand.errors import OriginalsRefused, RunUnusable
 
 if TYPE_CHECKING:
     from onbrand.database.address import Address
+    from onbrand.dataset.reader import Illustration
     from onbrand.packs.manifest import BrandPack
     from onbrand.reviews.dealing import Face
     from onbrand.reviews.prompts import Drawn
@@ -47,8 +48,9 @@ def open_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The training run that the pack comes from: after the verdict, each drawing is shown beside the"
-            " training pictures that are most like it. Without, the folder above DIR is looked at.",
+            help="The training run that the pack comes from. Originals that it trained on are refused, and after the"
+            " verdict each drawing is shown beside the training pictures that are most like it. Without, the folder"
+            " above DIR is looked at.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -61,7 +63,8 @@ def open_command(
     with Telling() as tell:
         opened = open_review(settings, url_for_command(settings), pack, originals, tell, run)
     if as_json:
-        typer.echo(json.dumps({"review": str(opened.id), "pack": opened.pack_id, "link": opened.link}))
+        document = {"review": str(opened.id), "pack": opened.pack_id, "link": opened.link, "note": opened.note}
+        typer.echo(json.dumps(document))
     else:
         typer.echo(f"Sixteen cards of {opened.name} are ready. Send this link to a person with the reviewer role:")
         typer.echo(opened.link)
@@ -75,6 +78,7 @@ class Opened:
     pack_id: str
     name: str  # of the pack, with its version
     link: str
+    note: str | None  # what about the originals could not be checked
 
 
 def open_review(
@@ -85,7 +89,7 @@ def open_review(
     Raises:
         PackNotFound, PackUnfit, WeightsMissing, WeightsUnusable, NotEnoughMemory, PrecisionUnsupported: the pack or the
             model cannot be loaded.
-        DatasetRefused, OriginalsRefused: the folder of originals cannot be used.
+        DatasetRefused, DatasetChanged, OriginalsRefused: the folder of originals cannot be used.
         RunUnusable: the run that was named is none, is not the pack's, or has a damaged picture.
         ManifestInvalid: the pack's own list of prompts is damaged.
         DatabaseNotReady, DatabaseUnavailable: as for `database.pack_transaction`.
@@ -93,22 +97,29 @@ def open_review(
     """
     from onbrand.packs.store import PackStore
     from onbrand.reviews.prompts import base_prompts
+    from onbrand.training.originals import require_new
 
     chance = SystemRandom()
     tell("Looking at the pack and the originals", 0, 0)
     asyncio.run(_require_places(settings, address))  # before minutes are spent on drawing
     store = PackStore.open(settings)
     pack = store.fetch(store.find(beginning).id)
-    own = _originals(originals, chance)
+    given = _originals(originals)
+    trained_on = find_training_pictures(pack, originals, run, tell)
+    new = require_new(pack, originals, given, trained_on)
+    if new.note is not None:
+        tell.remark(new.note)
+    own = _chosen(new.illustrations, chance)
     samples = _samples(pack)
     bases = base_prompts([one.prompt for one in samples], chance)
-    trained_on = find_training_pictures(pack, originals, run, tell)
     faces = [*own, *_draw(settings, pack, samples, bases, trained_on, tell)]
     tell("Storing the cards", 0, 0)
     review_id = uuid4()
     asyncio.run(_open(settings, address, pack, review_id, faces, chance))
     manifest = pack.manifest
-    return Opened(review_id, pack.id, f"{manifest.name}, version {manifest.version},", link(settings, review_id))
+    return Opened(
+        review_id, pack.id, f"{manifest.name}, version {manifest.version},", link(settings, review_id), new.note
+    )
 
 
 async def _require_places(settings: Settings, address: Address) -> None:
@@ -122,27 +133,34 @@ async def _require_places(settings: Settings, address: Address) -> None:
     await CardStore.open(settings).sweep(opened, _KEPT_UNOPENED)
 
 
-def _originals(folder: Path, chance: Random) -> list[Face]:
-    """Three illustrations of the folder, chosen by chance.
+def _originals(folder: Path) -> list[Illustration]:
+    """The illustrations of the folder, each different from the others.
 
     Raises:
         DatasetRefused: a file of the folder is not a picture with a caption that can be used.
         OriginalsRefused: there are fewer than three.
     """
     from onbrand.dataset.reader import read_dataset
-    from onbrand.reviews.dealing import Face
-    from onbrand.reviews.models import ORIGINALS, Kind
+    from onbrand.reviews.models import ORIGINALS
 
     found = read_dataset(folder).illustrations
-    if len({one.digest for one in found}) < ORIGINALS:
+    distinct = list({one.digest: one for one in found}.values())
+    if len(distinct) < ORIGINALS:
         raise OriginalsRefused(
             f"The folder of originals has {len(found)} pictures, and a review needs {ORIGINALS} different ones that the"
             " pack was not trained on. Add the missing ones, each with a caption in a .txt file of the same name."
         )
-    distinct = list({one.digest: one for one in found}.values())
+    return distinct
+
+
+def _chosen(illustrations: Sequence[Illustration], chance: Random) -> list[Face]:
+    """Three of them, chosen by chance."""
+    from onbrand.reviews.dealing import Face
+    from onbrand.reviews.models import ORIGINALS, Kind
+
     return [
         Face(Kind.ORIGINAL, one.caption, None, one.name, one.pixels().tobytes())
-        for one in chance.sample(distinct, ORIGINALS)
+        for one in chance.sample(illustrations, ORIGINALS)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -16,8 +17,10 @@ from onbrand.cli.long_work import Telling
 from onbrand.cli.review.open import find_training_pictures
 from onbrand.config import LOCAL_TENANT_ID
 from onbrand.database.pool import Database
+from onbrand.dataset.reader import read_dataset
 from onbrand.images.png import decode
 from onbrand.jobs.models import Owner
+from onbrand.packs.manifest import MANIFEST, Metrics, TrainedOn, Training, document_of, load_pack
 from onbrand.reviews import records
 from onbrand.reviews.models import AsideKind, Kind, Outcome
 from onbrand.reviews.pictures import CardStore
@@ -175,6 +178,26 @@ def test_without_three_originals_nothing_is_drawn(run: Run, originals: Path, tmp
     refused = run("open", SAMPLE.id, "--originals", str(originals))
     assert refused.returncode == 1
     assert "shape 3" in refused.stderr
+    assert not (tmp_path / "data" / "images" / "reviews").exists()
+
+
+def test_what_the_pack_was_trained_on_is_refused_by_name_before_anything_is_drawn(
+    run: Run, database_url: str, originals: Path, tmp_path: Path
+) -> None:
+    made = make_pack(tmp_path / "pack")
+    seen = {one.name: one.digest for one in read_dataset(originals).illustrations}["shape 3.png"]
+    training = Training("mini", "0" * 64, "0" * 64, 1, "0" * 64, 1, Metrics(1.0, {}, {}, 0, 1.0))
+    training = replace(training, trained_on=TrainedOn("#f6efe2", (seen,)))
+    (tmp_path / "pack" / MANIFEST).write_bytes(document_of(replace(made.manifest, training=training)))
+    pack = load_pack(tmp_path / "pack")
+    settings = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path / "data")}
+    assert onbrand("pack", "add", str(pack.directory), **settings).returncode == 0
+    refused = run("open", pack.id, "--originals", str(originals))
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("onbrand: The pack was trained on shape 3.png, so a review")
+    refused = run("open", pack.id, "--originals", str(originals), "--run", str(tmp_path / "gone"))
+    assert refused.returncode == 78
+    assert refused.stderr.splitlines()[-1].startswith(f"onbrand: There is no training run in {tmp_path / 'gone'}")
     assert not (tmp_path / "data" / "images" / "reviews").exists()
 
 

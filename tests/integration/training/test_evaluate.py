@@ -49,6 +49,10 @@ def test_the_pack_says_where_it_comes_from_and_is_drawn_with(evaluated: Result, 
     training = pack.manifest.training
     assert training is not None
     assert (training.base, training.dataset) == (base.id, read_record(run).dataset)
+    assert training.trained_on is not None
+    assert training.trained_on.digests == tuple(
+        sorted(one.digest for one in read_record(run).pictures if not one.is_held_out)
+    )
     assert (training.step, pack.manifest.lora.scale) == (evaluation.chosen.step, evaluation.chosen.scale)
     drawn = [picture.prompt for picture in pack.manifest.pictures]
     assert drawn == [sample.prompt for sample in evaluation.record.samples[:4]]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from onbrand.config import PrecisionChoice
 from onbrand.dataset.reader import Dataset, read_dataset
@@ -40,6 +40,7 @@ from onbrand.training.plan import Shape, TrainingPlan, plan_training
 from onbrand.training.record import CACHE, STATE, locked, read_record
 from onbrand.training.train import train
 from tests.integration.training.tiny_mini import QUICK, small_set, tiny_mini_base
+from tests.studio import write_studio
 from tests.tiny import tiny_base
 
 SHORT = replace(QUICK, steps=2)
@@ -91,6 +92,15 @@ def test_the_held_out_illustrations_are_a_folder_of_their_own(run: Path) -> None
     held_out = [one for one in read_record(run).pictures if one.is_held_out]
     found = read_dataset(run / "held-out").illustrations
     assert [(one.caption, one.digest) for one in found] == [(one.caption, one.digest) for one in held_out]
+
+
+def test_of_two_that_are_nearly_the_same_none_is_held_out(base: Base, tmp_path: Path) -> None:
+    folder = write_studio(tmp_path / "data", 3)
+    for path in sorted(folder.glob("*.png"))[1:]:
+        ImageOps.mirror(Image.open(path)).save(path.with_stem(f"{path.stem}-twin"))
+        path.with_name(f"{path.stem}-twin.txt").write_text(f"a twin of {path.stem}")
+    train(base, read_dataset(folder), tmp_path / "run", replace(SHORT, seed=2))
+    assert [one.name for one in read_record(tmp_path / "run").pictures if one.is_held_out] == ["01-mug.png"]
 
 
 def test_the_report_is_one_page_that_loads_nothing(run: Path) -> None:

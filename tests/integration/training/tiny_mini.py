@@ -64,24 +64,28 @@ def tiny_weights(precision: Precision = Precision.FLOAT32, seed: int = 0) -> Tra
     return transformer
 
 
-def tiny_mini_base(directory: Path, seed: int = 0) -> Base:
-    """A base of the model `mini` in a folder, with its manifest."""
+def tiny_mini_base(directory: Path, seed: int = 0, *, blocks: int = 2, contrast: float = 4.0) -> Base:
+    """A base of the model `mini` in a folder, with its manifest.
+
+    With one block of each kind it draws sooner, and with little contrast its pictures are stored sooner.
+    """
+    of_blocks = {"num_layers": blocks, "num_single_layers": blocks, "llama_layers": [1, 3, 5, 0][-2 * blocks :]}
     encoder = directory / "text_encoder"
     shutil.copytree(REPOSITORY / "models" / "mini" / "text_encoder", encoder, copy_function=_linked)
-    _write(directory / "transformer", CONFIG, {})
+    _write(directory / "transformer", CONFIG | of_blocks, {})
     config = {"_class_name": "PcaVae", "block_out_channels": [1] * 7, "latent_channels": CHANNELS, **WIDTHS}
     torch.manual_seed(seed)
     vae = PcaVae(CHANNELS, **WIDTHS)
     with torch.no_grad():
         vae.V.copy_(torch.linalg.qr(torch.randn(COMPONENTS, CHANNELS))[0])
-        vae.scale.fill_(4.0)
+        vae.scale.fill_(contrast)
     _write(directory / "vae", config, dict(vae.state_dict()))
     # As diffusers names them: each expert's matrices apart.
     from diffusers import HiDreamImageTransformer2DModel
 
     torch.manual_seed(seed)
-    network: Any = HiDreamImageTransformer2DModel.from_config(CONFIG)
-    _write(directory / "transformer", CONFIG, dict(network.state_dict()))
+    network: Any = HiDreamImageTransformer2DModel.from_config(CONFIG | of_blocks)
+    _write(directory / "transformer", CONFIG | of_blocks, dict(network.state_dict()))
     sources = [{"folder": name, "repository": "", "revision": ""} for name in ("text_encoder", "transformer", "vae")]
     manifest = {"schema": 1, "model": "mini", "sources": sources, "files": _files(directory)}
     (directory / BASE_MANIFEST).write_text(json.dumps(manifest), "utf-8")

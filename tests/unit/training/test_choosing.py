@@ -149,6 +149,16 @@ def test_one_in_eight_is_held_out_from_every_part_of_the_set() -> None:
     assert held_out({**light, **dark}, 2) != out
 
 
+def test_a_picture_with_a_twin_is_trained_on_and_as_many_others_are_held_out() -> None:
+    pictures = {f"{n:02d}.png": np.full((64, 64, 3), 6 * n, np.uint8) for n in range(40)}
+    first = held_out(pictures, 1)
+    assert held_out(pictures, 1, ()) == first
+    others = held_out(pictures, 1, first)
+    assert len(others) == len(first) == 5
+    assert not others & first
+    assert held_out(pictures, 1, list(pictures)) == first  # somebody has to be held out
+
+
 @pytest.mark.parametrize(("count", "expected"), [(4, 1), (30, 4), (40, 5), (50, 6)])
 def test_the_held_out_share_is_from_10_to_15_percent(count: int, expected: int) -> None:
     rng = np.random.default_rng(1)
