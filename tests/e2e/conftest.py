@@ -17,6 +17,8 @@ from tests.system import System, running_system
 
 PATIENCE_MS = 45_000  # the machine may be busy with something else
 _SCREEN: ViewportSize = {"width": 1366, "height": 768}
+# Seen once, of four pictures, on a busy machine. No code of the page connects to a blob, which its policy refuses.
+_OF_A_BLOB = "Connecting to 'blob:"
 _NOT_FROM_THE_PAGE = "Failed to load resource"  # the browser's own line for every answer that is no 2xx
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -125,4 +127,5 @@ def watched(page: Page, allowed: str | None = None) -> Iterator[Page]:
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
-    assert [text for text in complaints if allowed is None or not text.startswith(allowed)] == []
+    ignored = (_OF_A_BLOB, allowed) if allowed else _OF_A_BLOB
+    assert [text for text in complaints if not text.startswith(ignored)] == []
