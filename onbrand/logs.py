@@ -67,6 +67,7 @@ ACTIONS = {
     "sweep_failed": "a round of maintenance had an unforeseen error",
     "system_ready": "everything runs",
     "take_back": "a designer rejected the live brand pack, so the one before it is live again",
+    "wait_for_pack": "`onbrand up` waits for the first brand pack of a model that has none",
     "warm": "a GPU is asked for, because somebody may generate",
     "worker_stale": "a worker noticed that its attempt is no longer its own",
 }

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib.util import find_spec
+from typing import Annotated
+
+import typer
 
 from onbrand import logs
 from onbrand.cli.process import StopWithParent, database_address, run_until_signalled
@@ -14,7 +18,10 @@ from onbrand.errors import ConfigError
 _PACKAGES = ("numpy", "PIL", "psutil", "safetensors", "torch", "diffusers", "transformers")
 
 
-def worker(stop_with_parent: StopWithParent = False) -> None:
+WaitForPack = Annotated[bool, typer.Option(hidden=True, help="Without a live brand pack, wait for one.")]
+
+
+def worker(stop_with_parent: StopWithParent = False, wait_for_pack: WaitForPack = False) -> None:
     """Run one worker, which loads the model and draws jobs, until Ctrl-C or SIGTERM."""
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
@@ -24,4 +31,5 @@ def worker(stop_with_parent: StopWithParent = False) -> None:
     settings = load_settings()
     logs.configure(settings, "worker")
     address = database_address(settings)
-    asyncio.run(run_until_signalled(lambda stop, now: run_worker(settings, address, stop, now), stop_with_parent))
+    run = partial(run_worker, settings, address, waits_for_pack=wait_for_pack)
+    asyncio.run(run_until_signalled(run, stop_with_parent))

@@ -77,6 +77,7 @@ class _Part:
     """One of our processes: its command, when it started, and when it may be restarted."""
 
     name: str
+    options: tuple[str, ...] = ()
     process: asyncio.subprocess.Process | None = None
     started: float = 0.0
     pause_seconds: float = 0.0
@@ -91,6 +92,7 @@ class _Part:
             "onbrand",
             self.name,
             "--stop-with-parent",
+            *self.options,
             stdin=asyncio.subprocess.PIPE,
             env=environment,
             start_new_session=True,
@@ -124,7 +126,7 @@ async def _run_parts(
         "ONBRAND_DATA_DIR": str(settings.data_dir.resolve()),
         "ONBRAND_SHUTDOWN_GRACE_SECONDS": str(grace),
     }
-    parts = [_Part("api"), _Part("worker")]
+    parts = [_Part("api"), _Part("worker", ("--wait-for-pack",))]
     announcing = asyncio.create_task(_announce_when_ready(settings))
     try:
         return await _supervise(parts, address, environment, server, stop, SourceWatch() if reload else None)

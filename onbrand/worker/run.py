@@ -37,8 +37,18 @@ _RECONNECT_SECONDS = 1.0
 _ENDING_SECONDS = 10.0  # at the end, tasks that wait for a database that does not answer get this long
 
 
-async def run_worker(settings: Settings, address: Address, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
+async def run_worker(
+    settings: Settings,
+    address: Address,
+    stop: asyncio.Event,
+    stop_now: asyncio.Event,
+    *,
+    waits_for_pack: bool = False,
+) -> None:
     """Work until `stop` is set. Then a running job has `shutdown_grace_seconds`, or until `stop_now`, to finish.
+
+    With `waits_for_pack` a worker for which no brand pack is live waits for one. Otherwise it ends, because a machine
+    with a GPU costs money while it waits.
 
     Raises:
         WeightsMissing, WeightsUnusable, PackNotFound, PackUnfit: base and brand pack cannot be loaded.
@@ -50,7 +60,7 @@ async def run_worker(settings: Settings, address: Address, stop: asyncio.Event, 
     worker_id = workers.id_of(socket.gethostname(), os.getpid()) + secrets.token_hex(3)
     logs.worker_id.set(worker_id)
     try:
-        await _run_worker(settings, address, worker_id, stop, stop_now)
+        await _run_worker(settings, address, worker_id, stop, stop_now, waits_for_pack)
     except Exception:
         await _count_failure(settings, address, worker_id)
         raise
@@ -72,7 +82,12 @@ async def _count_failure(settings: Settings, address: Address, worker_id: str) -
 
 
 async def _run_worker(
-    settings: Settings, address: Address, worker_id: str, stop: asyncio.Event, stop_now: asyncio.Event
+    settings: Settings,
+    address: Address,
+    worker_id: str,
+    stop: asyncio.Event,
+    stop_now: asyncio.Event,
+    waits_for_pack: bool,
 ) -> None:
     base = configured_base(settings)
     database = Database(address, application_name="onbrand worker", max_connections=MAX_CONNECTIONS)
@@ -83,7 +98,8 @@ async def _run_worker(
     runner = JobRunner(settings, database, images, model, in_use, worker_id, stop)
     await database.open()
     try:
-        if await unless_set(stop, _wait_for_schema(database)) and await unless_set(stop, in_use.open()):
+        has_schema = await unless_set(stop, _wait_for_schema(database))
+        if has_schema and await unless_set(stop, in_use.open(waits_for_first=waits_for_pack)):
             with suppress(DatabaseUnavailable):  # the API processes sweep every five seconds anyway
                 await Maintenance(settings, database, images).sweep()
             consuming = asyncio.create_task(_consume(database, runner, in_use, worker_id, stop))

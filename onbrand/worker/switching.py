@@ -88,8 +88,10 @@ class PackInUse:
         refused = self._refused
         return None if refused is None else RefusedPack(refused.pack_id, refused.because)
 
-    async def open(self) -> None:
+    async def open(self, *, waits_for_first: bool = False) -> None:
         """Look up the pack and fetch it, so that it can be loaded. Waits for a database that does not answer.
+
+        With `waits_for_first` it also waits until a pack is live, if none has ever been.
 
         Raises:
             PackNotFound: the alias points to no pack, or the pack is not in the pack store.
@@ -97,16 +99,23 @@ class PackInUse:
             WeightsMissing, WeightsUnusable, ObjectStoreRefused, ObjectStoreUnreachable, DataDirUnwritable: it cannot be
                 fetched.
         """
-        while True:
-            try:
-                async with self._database.transaction() as connection:
-                    pack_id = await self._named(connection)
-                break
-            except DatabaseUnavailable:
-                await asyncio.sleep(_RECONNECT_SECONDS)
+        pack_id = await self._wait_for_name()
+        if pack_id is None and waits_for_first:
+            logger.warning(_no_pack_sentence(self._name), extra={"action": "wait_for_pack"})
+        while pack_id is None and waits_for_first:
+            await asyncio.sleep(_RECONNECT_SECONDS)
+            pack_id = await self._wait_for_name()
         if pack_id is None:
             raise PackNotFound(_no_pack_sentence(self._name))
         await self._use(await self._fetch(pack_id))
+
+    async def _wait_for_name(self) -> str | None:
+        while True:
+            try:
+                async with self._database.transaction() as connection:
+                    return await self._named(connection)
+            except DatabaseUnavailable:
+                await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def must_change(self, connection: Connection) -> bool:
         """Whether another pack must be loaded first. No alias can be moved until the caller's transaction ends."""

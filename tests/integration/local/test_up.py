@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from onbrand.config import REPOSITORY
+from onbrand.packs.manifest import load_pack
 from tests.system import System, descendants, free_port, is_alive, onbrand, running_system, wait_until
 
 
@@ -47,6 +48,19 @@ def worker_of(system: System) -> int:
         return 0
 
     return wait_until(find)
+
+
+def test_a_model_without_a_pack_starts_and_draws_with_the_first_one(tmp_path: Path, page: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(REPOSITORY / "models" / "mini", base, ignore=shutil.ignore_patterns("sample", "recipe"))
+    sample = REPOSITORY / "models" / "mini" / "sample"
+    chosen = {"DATA_DIR": str(tmp_path / "data"), "MODEL_PATH": str(base)}
+    with running_system(tmp_path / "data", WEB_DIR=str(page), MODEL_PATH=str(base)) as system:
+        wait_until(lambda: "No brand pack is live" in system.log)
+        onbrand("pack", "add", str(sample), **chosen).check_returncode()
+        promoted = onbrand("pack", "promote", load_pack(sample).id, "--without-sign-off", "the first one", **chosen)
+        promoted.check_returncode()
+        system.wait_until_ready()
 
 
 def test_ctrl_c_stops_everything_and_the_next_start_has_the_data(data_dir: Path, page: Path) -> None:

@@ -159,3 +159,20 @@ async def test_without_a_bundled_pack_something_must_be_promoted_first(harness: 
     with pytest.raises(PackNotFound, match=r"No brand pack is live, .* `onbrand pack add DIR`"):
         async with harness.worker(model_path=str(base)) as worker:
             await worker.working
+
+
+async def test_a_worker_of_one_machine_waits_for_the_first_pack(harness: WorkerHarness, tmp_path: Path) -> None:
+    """`onbrand pack add` and `promote` need the database, which `onbrand up` runs: so it must not end without a pack."""
+    base = tmp_path / "base"
+    base.mkdir()
+    shutil.copy(Path("models/mini/base.json"), base)
+    with harness.worker_process("--wait-for-pack", MODEL_PATH=str(base)) as worker:
+
+        async def told() -> bool:
+            return any(line.get("action") == "wait_for_pack" for line in worker.log)
+
+        await until(told)
+        (pack,) = await stored_packs(harness)
+        await promote(harness, pack)
+        await announced(harness, pack)
+        assert worker.process.poll() is None
