@@ -120,6 +120,20 @@ def test_each_call_may_fail_and_the_next_run_goes_on(tmp_path: Path) -> None:
     assert lasting(tenant.state) == lasting(whole.state)
 
 
+def test_each_call_after_the_deployment_may_fail_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    whole, tenant = Tenant(tmp_path / "whole"), Tenant(tmp_path / "failing")
+    for one in (whole, tenant):
+        assert one.run("preprovision").returncode == 0
+        one.fail_at(None)  # forgets the calls until now
+    assert whole.run("postprovision", **DEPLOYED).returncode == 0
+    tenant.fail_each_once()
+    while (failed := tenant.run("postprovision", **DEPLOYED)).returncode != 0:
+        assert "Throttled" in one_line(failed.stderr)
+        assert len(tenant.failed) < 2 * len(whole.calls)
+    assert {first_words(call) for call in whole.calls} <= {first_words(call) for call in tenant.failed}
+    assert lasting(tenant.state) == lasting(whole.state)
+
+
 def test_after_the_deployment_the_sign_in_returns_to_the_page_and_the_database_is_ready(finished: Tenant) -> None:
     for _ in range(2):
         done = finished.run("postprovision", **DEPLOYED)
