@@ -11,10 +11,22 @@ from psycopg import sql
 
 from onbrand.database import migrations
 from onbrand.database.address import Address
+from onbrand.database.pool import Connection
 from onbrand.errors import ConfigError
 
 ROLE = "onbrand_scaler"
 VIEW = "keda_gpu_demand"
+
+
+async def is_admitted(connection: Connection) -> bool:
+    """Whether the view is there and the role may read it."""
+    cursor = await connection.execute(
+        "select coalesce((select has_table_privilege(oid, to_regclass(%s), 'select') from pg_roles"
+        " where rolname = %s), false) as admitted",
+        [VIEW, ROLE],
+    )
+    row = await cursor.fetchone()
+    return bool(row and row["admitted"])
 
 
 def set_password(address: Address, password: str) -> None:

@@ -11,8 +11,8 @@ from functools import partial
 from onbrand.budget import governor
 from onbrand.budget.plan import Plan
 from onbrand.concurrency import in_thread
-from onbrand.config import Settings
-from onbrand.database import diagnostics, migrations
+from onbrand.config import Environment, Settings
+from onbrand.database import diagnostics, migrations, scaler
 from onbrand.database.address import Address, configured, url_of
 from onbrand.database.pool import Connection, Database
 from onbrand.doctor import machine, parts, server, work
@@ -190,7 +190,10 @@ class _Looks:
 
     async def _budget(self, connection: Connection) -> Findings:
         plan = Plan.of(self._settings)
-        return {"budget": work.budget(None if plan is None else await governor.standing(connection, plan))}
+        found = None if plan is None else await governor.standing(connection, plan)
+        needs_scaler = self._settings.env is Environment.PRODUCTION
+        is_missing = needs_scaler and not await scaler.is_admitted(connection)
+        return {"budget": work.budget(found, is_scaler_missing=is_missing)}
 
     async def _pack(self, connection: Connection) -> Findings:
         return {"pack": work.pack((await workers.refused_packs(connection)).values())}

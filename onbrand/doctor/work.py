@@ -56,8 +56,8 @@ def rights(forbidden: Sequence[str]) -> Verdict:
     )
 
 
-def budget(found: Standing | None) -> Verdict:
-    """Whether GPUs may be started: by the month's money, and because starts succeed."""
+def budget(found: Standing | None, *, is_scaler_missing: bool) -> Verdict:
+    """Whether GPUs may be started: by the month's money, because starts succeed, and because the scaler may look."""
     if found is None:
         return ok("No budget is set: GPUs may cost anything.")
     spent = f"${found.spent_usd:.2f} of ${found.plan.gpu_usd:.2f} for GPUs are spent in this month"
@@ -66,6 +66,11 @@ def budget(found: Standing | None) -> Verdict:
             f"Three GPUs in a row were started and did not become ready; none is started before"
             f" {found.closed_until:%H:%M} (UTC). {spent}.",
             "Look at the worker's log: weights, brand pack, or a GPU that the platform does not have.",
+        )
+    if is_scaler_missing:
+        return problem(
+            "There is no role onbrand_scaler that may read keda_gpu_demand, so nothing starts a GPU.",
+            "Set ONBRAND_SCALER_PASSWORD and run `onbrand migrate`.",
         )
     if found.is_spent:
         return warning(f"{spent}: nothing is accepted before {found.opens_at:%-d %B}.", "Raise the budget, or wait.")

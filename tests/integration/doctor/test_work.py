@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from onbrand.database import scaler
 from onbrand.database.pool import Database
 from onbrand.jobs import attempts, service
 from onbrand.jobs.models import Owner, Pack, StoredImage
-from tests.integration.doctor.reports import CANARY, examined, execute
+from tests.integration.doctor.reports import CANARY, examined, execute, production
 from tests.rules import LIMITS
 
 
@@ -90,6 +91,16 @@ def test_the_month_s_money_and_failed_starts_are_told(
     told = examined(chosen, **budget)
     assert told.state("budget") == state
     assert says in told.says("budget")
+
+
+def test_in_production_a_budget_needs_a_scaler_that_may_look(chosen: dict[str, str], database_url: str) -> None:
+    budget: dict[str, Any] = {"MONTHLY_BUDGET_USD": 10, "FIXED_USD_PER_MONTH": 2, "GPU_USD_PER_SECOND": 0.001}
+    settings = production(chosen) | budget
+    told = examined(chosen, **settings)
+    assert told.state("budget") == "problem"
+    assert "Set ONBRAND_SCALER_PASSWORD and run `onbrand migrate`." in told.says("budget")
+    scaler.set_password(database_url, "a password of the scaler")
+    assert examined(chosen, **settings).state("budget") == "ok"
 
 
 def test_stuck_waiting_and_failed_jobs_are_reported(chosen: dict[str, str], database_url: str) -> None:
