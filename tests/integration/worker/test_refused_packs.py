@@ -162,7 +162,7 @@ async def test_without_a_bundled_pack_something_must_be_promoted_first(harness: 
 
 
 async def test_a_worker_of_one_machine_waits_for_the_first_pack(harness: WorkerHarness, tmp_path: Path) -> None:
-    """`onbrand pack add` and `promote` need the database, which `onbrand up` runs: so it must not end without a pack."""
+    """`onbrand pack add` and `promote` need the database that `onbrand up` runs: so it must not end without a pack."""
     base = tmp_path / "base"
     base.mkdir()
     shutil.copy(Path("models/mini/base.json"), base)
