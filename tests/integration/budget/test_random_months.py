@@ -1,11 +1,13 @@
 """Random months, as a hypothesis state machine: people, kills, prices, clocks and the end of a month at any moment.
 
-`BUDGET_MONTHS=50` walks through more of them than `make test` does, each time others.
+`BUDGET_MONTHS=50 pytest --log-cli-level=INFO` walks through more of them than `make test` does, each time others, and
+counts the lives of replicas.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 from collections.abc import Awaitable
@@ -41,6 +43,8 @@ _ENDED = ("complete", "failed")
 
 class Months(RuleBasedStateMachine):
     """Each rule is something that may happen at any moment. The platform's bill is counted without the product."""
+
+    lives = 0  # of replicas, in all walks
 
     def __init__(self, runner: asyncio.Runner, database: Database) -> None:
         super().__init__()
@@ -149,6 +153,7 @@ class Months(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end everything that was accepted has ended, and nothing is billed any more."""
         self.run(self.world.pass_time(5400))
+        Months.lives += self.world.lives
         assert self.world.replicas == []
         self.everything_is_known()
         assert self.run(self._ended()) == len(self.world.accepted)
@@ -188,3 +193,4 @@ def test_a_month_costs_at_most_its_budget_whatever_happens(clock_url: str, monke
             )
         finally:
             runner.run(database.close())
+    logging.getLogger(__name__).info("%d lives of replicas", Months.lives)
