@@ -98,6 +98,7 @@ async def admit(connection: Connection, plan: Plan) -> None:
         BudgetSpent: it doesn't fit; it says when the budget opens again.
     """
     await ledger.lock(connection)
+    await ledger.repair_future_times(connection, plan)
     now = await standing(connection, plan)
     if now.job_usd <= now.left_usd:
         return
@@ -115,6 +116,7 @@ async def warm(connection: Connection, plan: Plan) -> float:
     The less is left, the shorter it is. A lease that is running is made longer, never shorter.
     """
     await ledger.lock(connection)
+    await ledger.repair_future_times(connection, plan)
     now = await standing(connection, plan)
     seconds = min(plan.warm_seconds, _WARM_SHARE * (now.left_usd - now.job_usd) / plan.usd_per_second)
     if seconds < _SHORTEST_LEASE_SECONDS:

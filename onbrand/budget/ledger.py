@@ -58,7 +58,7 @@ async def saw(connection: Connection, worker_id: str, *, is_ready: bool, plan: P
 
     A worker that nobody waited for (a second one, one started by hand) is billed from a usual start before its sign.
     """
-    await _repair_future_times(connection, plan)
+    await repair_future_times(connection, plan)
     ready = {"id": worker_id, "ready": is_ready, "price": plan.usd_per_second, "start": plan.start_seconds}
     cursor = await connection.execute(
         "update gpu_life set seen_at = now(), ended_at = null, is_failed_start = false,"
@@ -102,9 +102,11 @@ async def want(connection: Connection, plan: Plan) -> None:
 async def tend(connection: Connection, plan: Plan) -> bool:
     """End the lives of replicas that vanished or are no longer wanted, begin one that is wanted, count failed starts.
 
+    A start that is no longer wanted is billed for a minute more: the platform notices later.
+
     Returns whether the demand was closed just now, because starts failed one after the other.
     """
-    await _repair_future_times(connection, plan)
+    await repair_future_times(connection, plan)
     await connection.execute(
         "update gpu_life set ended_at = seen_at + make_interval(secs => %(grace)s), is_failed_start = ready_at is null"
         " where worker_id is not null and ended_at is null and seen_at < now() - make_interval(secs => %(grace)s)",
@@ -112,10 +114,11 @@ async def tend(connection: Connection, plan: Plan) -> bool:
     )
     await connection.execute(
         "update gpu_life set seen_at = now(),"
-        " ended_at = case when n = 0 or wanted_at < now() - make_interval(secs => %(patience)s) then now() end,"
+        " ended_at = case when n = 0 then now() + make_interval(secs => %(grace)s)"
+        "  when wanted_at < now() - make_interval(secs => %(patience)s) then now() end,"
         " is_failed_start = n > 0 and wanted_at < now() - make_interval(secs => %(patience)s)"
         " from keda_gpu_demand where worker_id is null and ended_at is null",
-        {"patience": max(_LEAST_PATIENCE_SECONDS, _PATIENCE * plan.start_seconds)},
+        {"patience": max(_LEAST_PATIENCE_SECONDS, _PATIENCE * plan.start_seconds), "grace": GRACE_SECONDS},
     )
     is_closed = await _close_after_failed_starts(connection)
     await want(connection, plan)
@@ -137,7 +140,7 @@ async def _close_after_failed_starts(connection: Connection) -> bool:
     return cursor.rowcount == 1
 
 
-async def _repair_future_times(connection: Connection, plan: Plan) -> None:
+async def repair_future_times(connection: Connection, plan: Plan) -> None:
     """After the clock was set back, some times are in the future. A life is moved back whole, so it costs as much.
 
     Only what passed since its last sign, some seconds, is lost.

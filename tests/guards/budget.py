@@ -45,14 +45,14 @@ GUARDS = (
     ),
     Guard(
         "a clock that is set back makes no life cheaper",
-        "ledger._repair_future_times",
+        "ledger.repair_future_times",
         "ended_at is null and seen_at > now()",
         "false",
         (f"{_GOVERNOR}::test_a_clock_that_is_set_back_makes_no_life_cheaper_or_dearer",),
     ),
     Guard(
         "a clock that is set back keeps no GPU warm",
-        "ledger._repair_future_times",
+        "ledger.repair_future_times",
         "warm_until = least(warm_until, now() + make_interval(secs => %(warm)s))",
         "warm_until = warm_until",
         (f"{_GOVERNOR}::test_a_lease_does_not_get_longer_by_a_clock_that_is_set_back",),
