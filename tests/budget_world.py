@@ -42,6 +42,7 @@ class Replica:
     ready: float
     killed: float
     usd_per_second: float  # the price when it began
+    is_silent: bool = False  # its worker is gone, and the platform hasn't noticed
     job: Claim | None = None
     job_ends: float = 0.0
 
@@ -127,7 +128,7 @@ class World:
         self.replicas = [one for one in self.replicas if one.killed > self.now]
         async with self.clock.database.transaction() as connection:
             for replica in self.replicas:
-                if self.has_given_a_sign(replica):
+                if self.has_given_a_sign(replica) and not replica.is_silent:
                     is_ready = self.now >= replica.ready
                     await ledger.saw(connection, replica.name, is_ready=is_ready, plan=self.plan)
                     if is_ready:
