@@ -204,13 +204,26 @@ class Deployment:
 
     def is_ready(self) -> bool:
         """Whether every API can check tokens and every wanted worker has loaded its model."""
+        return not self.unready()
+
+    def unready(self) -> list[str]:
+        """What is not ready yet: APIs and wanted workers, each with what is known of it."""
+        if self._guard is not None and self._guard.done():
+            self._guard.result()  # raises: nobody would start again what ends
         # Not the number that the API shows: it counts a killed worker for another 30 seconds.
-        announced = [row["id"] for row in self.query("select id from worker where state = 'ready'")]
-        return all(self.readiness(api).get("keys") for api in range(len(self.apis))) and all(
-            any(worker_id.startswith(id_of(socket.gethostname(), worker.pid)) for worker_id in announced)
-            for worker in self.workers
-            if worker.is_wanted
-        )
+        rows = {row["id"]: row for row in self.query("select id, state, now() - seen_at as since from worker")}
+        missing = [
+            f"{api.name} answers /readyz with {answer}"
+            for number, api in enumerate(self.apis)
+            if not (answer := self.readiness(number)).get("keys")
+        ]
+        for worker in self.workers:
+            prefix = id_of(socket.gethostname(), worker.pid) if worker.started else "never started"
+            own = [row for name, row in rows.items() if name.startswith(prefix)]
+            if worker.is_wanted and not any(row["state"] == "ready" for row in own):
+                state = f"{own[0]['state']}, seen {own[0]['since']} ago" if own else "not announced"
+                missing.append(f"{worker.name} ({prefix}) is {state}")
+        return missing
 
     async def ready(self) -> None:
         """Return once everything is ready."""

@@ -28,6 +28,7 @@ from tests.chaos.verdict import MAX_ATTEMPTS, Verdict
 _SAY_SECONDS = 10.0
 _STUCK_SECONDS = 60.0
 _QUIET_SECONDS = 60.0
+_LOG_LINES = 20  # of what is not ready in time
 _SETTINGS = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
     "MAX_ATTEMPTS": str(MAX_ATTEMPTS),  # so many that a good job is never given up only because many faults hit it
@@ -158,17 +159,19 @@ async def _storm(chaos: Chaos, deployment: Deployment, ledger: Ledger, injector:
 async def _calm(deployment: Deployment, ledger: Ledger) -> dict[str, int]:
     """Return when no work is left and everything has stopped. Returns the exit codes of the stopped processes."""
 
-    async def expect(what: str, look: Callable[[], bool], seconds: float) -> None:
+    async def expect(
+        what: str, look: Callable[[], bool], seconds: float, tell: Callable[[], object] = lambda: ""
+    ) -> None:
         try:
             await until(look, seconds, what)
         except TimeoutError as error:
-            ledger.breaches.append(str(error))
+            ledger.breaches.append(f"{error}; {tell()}".removesuffix("; "))
 
     def nothing_in(statement: str) -> Callable[[], bool]:
         return lambda: not deployment.query(statement)
 
     unfinished = "select id from job where status in ('queued', 'processing')"
-    await expect("all was ready", deployment.is_ready, _QUIET_SECONDS)
+    await expect("all was ready", deployment.is_ready, _QUIET_SECONDS, lambda: _story(deployment))
     await expect("no job was unfinished", nothing_in(unfinished), _QUIET_SECONDS)
     waiting = "select id from procrastinate_jobs where status = 'todo'"
     await expect("no delivery waited", nothing_in(waiting), _QUIET_SECONDS)
@@ -177,6 +180,14 @@ async def _calm(deployment: Deployment, ledger: Ledger) -> dict[str, int]:
     deployment.query("update procrastinate_workers set last_heartbeat = now() - interval '2 days'")
     await expect("no delivery was left", nothing_in("select id from procrastinate_jobs"), _QUIET_SECONDS)
     return exit_codes | await deployment.stop(deployment.apis)
+
+
+def _story(deployment: Deployment) -> str:
+    """What is not ready, with the end of its log."""
+    logs = {
+        part.name: part.log_path.read_text(errors="replace").splitlines()[-_LOG_LINES:] for part in deployment.parts
+    }
+    return "\n".join(line for missing in deployment.unready() for line in [missing, *logs[missing.split()[0]]])
 
 
 async def _collect(deployment: Deployment, store: Store, settings: dict[str, str]) -> None:

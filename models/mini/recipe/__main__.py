@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sources", default="clean,run", help="what to evaluate: clean, run, and folders of packs")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--heads", type=int, default=4, help="width of a new run's network: 64 numbers a head")
+    parser.add_argument("--singles", type=float, help="of a new run's pictures, the share with one thing")
     parser.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=False, help="quicker steps, after some minutes"
     )

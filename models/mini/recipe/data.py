@@ -105,6 +105,7 @@ class Shards:
     text: list[np.ndarray]
     pooled: list[np.ndarray]
     ends: np.ndarray
+    is_single: torch.Tensor  # (N,) whether a picture shows one thing
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> Shards:
@@ -113,10 +114,21 @@ class Shards:
         latents = [load(folder / "latents.npy") for folder in folders]
         text = [load(folder / "text.npy") for folder in folders]
         pooled = [load(folder / "pooled.npy") for folder in folders]
-        return cls(latents, text, pooled, np.cumsum([len(part) for part in latents]))
+        lines = (line for folder in folders for line in (folder / "captions.jsonl").read_text("utf-8").splitlines())
+        is_single = torch.tensor([len(json.loads(line)["names"]) == 1 for line in lines])
+        return cls(latents, text, pooled, np.cumsum([len(part) for part in latents]), is_single)
 
     def __len__(self) -> int:
         return int(self.ends[-1])
+
+    def pick(self, count: int, singles: float | None, generator: torch.Generator) -> list[int]:
+        """Indices of pictures for a batch; `singles` is the share of those with one thing, None for as many as come."""
+        if singles is None:
+            return torch.randint(len(self), (count,), generator=generator).tolist()
+        kinds = [torch.nonzero(self.is_single == kind)[:, 0] for kind in (False, True)]
+        wanted = (torch.rand(count, generator=generator) < singles).tolist()
+        places = torch.rand(count, generator=generator).tolist()
+        return [int(kinds[kind][int(place * len(kinds[kind]))]) for kind, place in zip(wanted, places, strict=True)]
 
     def batch(self, indices: Sequence[int], channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(B, channels, 16, 16) latents, (B, layers, slots, 384) text and (B, 384) pooled text, in float32."""

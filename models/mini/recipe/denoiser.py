@@ -74,6 +74,7 @@ class Recipe:
     weight_decay: float = 0.01
     window: float = 1000.0
     caption_dropout: float = 0.1
+    singles: float | None = None  # of the pictures, the share with one thing; None: as many as come
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=200))
     is_bf16: bool = True
     seed: int = 1
@@ -137,7 +138,7 @@ def make_training(
     divisor = scales(basis, recipe.size.channels, recipe.spread).view(-1, 1, 1)
 
     def loss(_step: int, generator: torch.Generator) -> Tensor:
-        indices = torch.randint(len(shards), (recipe.batch,), generator=generator).tolist()
+        indices = shards.pick(recipe.batch, recipe.singles, generator)
         latents, states, pooled = shards.batch(indices, recipe.size.channels)
         is_dropped = torch.rand(recipe.batch, generator=generator) < recipe.caption_dropout
         states = states[:, :, :SLOTS]

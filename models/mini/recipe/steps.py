@@ -71,7 +71,7 @@ def denoiser(options: argparse.Namespace, console: Console) -> None:
     if options.base is not None:
         _require_encoder(options)
     folder = _folder(options)
-    run.write_recipe(folder, Recipe(size=Size(heads=options.heads), is_bf16=options.bf16))
+    run.write_recipe(folder, Recipe(size=Size(heads=options.heads), is_bf16=options.bf16, singles=options.singles))
     step = run.train_denoiser(
         folder,
         options.lab / "data",

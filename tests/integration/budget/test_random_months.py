@@ -51,7 +51,9 @@ class Months(RuleBasedStateMachine):
         self.runner, self.database = runner, database
         self.world = World(Clock(database), PLAN, random.Random(0))
         self.month = _NOON
-        self.unseen = 0.0  # seconds of lives that no ledger can know: the clock was set back since the last sign
+        # Seconds that no ledger can know: since the last sign before the clock was set back, and of a replica that died
+        # before its first sign.
+        self.unseen = 0.0
         self.run(self._empty())
 
     def run(self, doing: Awaitable[Result]) -> Result:
@@ -92,6 +94,8 @@ class Months(RuleBasedStateMachine):
         """A worker is gone without a word. The platform bills its replica until it notices."""
         gone = self.world.replicas[which % len(self.world.replicas)]
         gone.is_silent, gone.killed = True, self.world.now + seconds
+        if not self.world.has_given_a_sign(gone):
+            self.unseen += gone.killed - gone.begun
 
     @precondition(lambda self: self.world.accepted)
     @rule(deaths=st.sampled_from([2, 4, 9]), seconds=st.sampled_from([0, 50]))

@@ -62,6 +62,16 @@ def test_a_run_in_two_parts_is_a_run_in_one(lab: Path) -> None:
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_run_may_ask_for_pictures_of_one_thing(lab: Path, share: float) -> None:
+    shards = Shards.open(run.shard_folders(lab / "data"))
+    assert 0 < shards.is_single.sum() < len(shards)
+    picked = shards.pick(50, share, torch.Generator().manual_seed(1))
+    assert {bool(shards.is_single[index]) for index in picked} == {bool(share)}
+    assert len(set(picked)) > 2
+    assert max(shards.pick(200, None, torch.Generator().manual_seed(1))) < len(shards)
+
+
 def test_a_decayed_copy_ends_by_itself_and_leaves_the_run_alone(lab: Path) -> None:
     source = train(lab, "stable", TINY, steps=3)
     before = checkpoints(source)[-1].read_bytes()
