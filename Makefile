@@ -85,8 +85,8 @@ openapi: .venv/run-installed web/node_modules/installed
 
 # Train the mini model from nothing, into .onbrand/mini: hours on a CPU. It goes on where it was; see its README.
 MINI := $(BIN)/python -m models.mini.recipe
-MINI_STEPS ?= 40000
-MINI_DECAY ?= 8000
+MINI_STEPS ?= 160000
+MINI_DECAY ?= 32000
 MINI_VERSION ?= 2.0
 MINI_EXAMPLES := --example "A red backpack" --example "A blue mug" --example "A potted plant" --example "A rocket"
 mini: .venv/mini-installed models/mini/recipe/node_modules/installed

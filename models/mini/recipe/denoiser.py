@@ -67,15 +67,15 @@ class Recipe:
     size: Size = field(default_factory=Size)
     spread: float = 0.5  # 0: components as they are; 1: whitened; between: deviations to the power 1 - spread
     times: TimeSampling = field(default_factory=lambda: TimeSampling(mean=0.4, deviation=1.0, uniform_share=0.1))
-    batch: int = 32
-    learning_rate: float = 1.4e-3
+    batch: int = 8
+    learning_rate: float = 1e-3
     use_muon: bool = False
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
     window: float = 1000.0
     caption_dropout: float = 0.1
     singles: float | None = None  # of the pictures, the share with one thing; None: as many as come
-    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=200))
+    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=300))
     is_bf16: bool = True
     seed: int = 1
 
