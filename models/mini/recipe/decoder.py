@@ -42,7 +42,7 @@ class DecoderRecipe:
     pictures: int = 1  # a step; each gives eight crops
     learning_rate: float = 1e-3
     noise: float = 0.25  # the most, in units of a latent's deviation
-    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, decay_from=1_000, decay=600))
+    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, decay_from=500, decay=400))
     seed: int = 5
 
 
