@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", type=Path, help="go on from this exported base, models/mini for one, in a new lab")
     parser.add_argument("--to", default="decayed", help="name of the copy that `decay` begins")
     parser.add_argument("--brand", default="sample", help="sample, or kept: a brand for tests alone")
+    parser.add_argument("--stage", choices=["all", "core"], default="all", help="which things are learned")
     parser.add_argument("--pictures", type=int, default=60_000, help="pictures in the training data")
     parser.add_argument("--shard", type=int, default=1_000, help="pictures in a shard")
     parser.add_argument("--steps", type=int, help="stop after so many steps in all")

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,14 +28,19 @@ from models.mini.recipe.scenes import paint
 from models.mini.recipe.text import Text
 
 SIDE = 128  # pixels of the picture that is encoded
+Stage = Literal["all", "core"]
 
 
-def make_cast(art: Art) -> Cast:
+def make_cast(art: Art, stage: Stage = "all") -> Cast:
     """All concepts that have a drawing; the core ones come twice as often, and in two drawings.
 
     Few drawings a thing: a small model that is told "a book" and is shown four of them draws their average for long.
+    The stage "core" has the core ones alone, in one drawing each: half as many things are learned in half the time.
     """
     concepts = [concept for concept in read_concepts() if art.drawings_of(concept)]
+    if stage == "core":
+        core = [concept for concept in concepts if "core" in concept.roles]
+        return Cast(core, [art.drawings_of(concept, 1) for concept in core], [1.0 for _ in core])
     is_core = ["core" in concept.roles for concept in concepts]
     drawings = [art.drawings_of(concept, 2 if core else 1) for concept, core in zip(concepts, is_core, strict=True)]
     return Cast(concepts, drawings, [2.0 if core else 1.0 for core in is_core])
@@ -45,16 +51,18 @@ def small_picture(one: Sample, art: Art, side: int = SIDE) -> np.ndarray:
     return (paint(one.picture, art, side) * 255 + 0.5).astype(np.uint8)
 
 
-def small_pictures(art_folder: Path | None, seed: int, ks: Iterable[int]) -> tuple[np.ndarray, list[Sample]]:
+def small_pictures(
+    art_folder: Path | None, stage: Stage, seed: int, ks: Iterable[int]
+) -> tuple[np.ndarray, list[Sample]]:
     """(N, side, side, 3) uint8 and what they show."""
     art = Art(art_folder)
-    cast = make_cast(art)
+    cast = make_cast(art, stage)
     samples = [sample(cast, seed, k) for k in ks]
     return np.stack([small_picture(one, art) for one in samples]), samples
 
 
 def write_shard(
-    folder: Path, art_folder: Path | None, basis: Basis, text: Text, seed: int, start: int, count: int
+    folder: Path, art_folder: Path | None, stage: Stage, basis: Basis, text: Text, seed: int, start: int, count: int
 ) -> None:
     """Paint, encode and write one shard; nothing happens if it is there."""
     if folder.exists():
@@ -64,7 +72,7 @@ def write_shard(
     partly.mkdir(parents=True)
     latents, captions, names = [], [], []
     for first in range(start, start + count, 500):
-        pictures, samples = small_pictures(art_folder, seed, range(first, min(first + 500, start + count)))
+        pictures, samples = small_pictures(art_folder, stage, seed, range(first, min(first + 500, start + count)))
         latents.append(basis.encode(torch.from_numpy(pictures)).half().numpy())
         captions += [one.caption for one in samples]
         names += [one.names for one in samples]
@@ -78,23 +86,31 @@ def write_shard(
 
 
 def write_shards(
-    root: Path, art_folder: Path | None, basis: Basis, text_folder: Path, seed: int, count: int, each: int, workers: int
+    root: Path,
+    art_folder: Path | None,
+    stage: Stage,
+    basis: Basis,
+    text_folder: Path,
+    seed: int,
+    count: int,
+    each: int,
+    workers: int,
 ) -> None:
     """Pictures 0 … count - 1 as shards of `each`, by so many processes; shards that are there stay."""
     starts = range(0, count, each)
-    job = partial(_write_one, root, art_folder, basis, text_folder, seed, each)
+    job = partial(_write_one, root, art_folder, stage, basis, text_folder, seed, each)
     with ProcessPoolExecutor(workers) as pool:
         for _ in pool.map(job, starts):
             pass
 
 
 def _write_one(
-    root: Path, art_folder: Path | None, basis: Basis, text_folder: Path, seed: int, each: int, start: int
+    root: Path, art_folder: Path | None, stage: Stage, basis: Basis, text_folder: Path, seed: int, each: int, start: int
 ) -> None:
     torch.set_num_threads(1)
     folder = root / f"{start:08d}"
     if not folder.exists():
-        write_shard(folder, art_folder, basis, Text.load(text_folder), seed, start, each)
+        write_shard(folder, art_folder, stage, basis, Text.load(text_folder), seed, start, each)
 
 
 @dataclass

@@ -56,7 +56,7 @@ class Recogniser(nn.Module):
     def __init__(self, classes: int, width: int = 32) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width, 6 * width]
-        self.stem = nn.Conv2d(3, width, 3, padding=1)
+        self.stem = nn.Conv2d(3, width, 5, stride=2, padding=2)
         stages = []
         for before, after in zip([width, *widths[:-1]], widths, strict=True):
             stages += [nn.Conv2d(before, after, 3, stride=2, padding=1), _Block(after), _Block(after)]

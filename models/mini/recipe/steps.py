@@ -58,11 +58,21 @@ def data(options: argparse.Namespace, console: Console) -> None:
     if not path.exists() and options.base is not None:
         run.write_basis(path, export_module.read_basis_of(options.base / "vae"))
     if not path.exists():
-        pictures = small_pictures(options.art, SEED + 6, range(min(FITTED, options.pictures)))[0]
+        pictures = small_pictures(options.art, "all", SEED + 6, range(min(FITTED, options.pictures)))[0]
         run.write_basis(path, fit_basis(torch.from_numpy(pictures), COMPONENTS))
     basis = run.read_basis(path)
     root = options.lab / "data"
-    write_shards(root, options.art, basis, options.text_encoder, SEED, options.pictures, options.shard, options.threads)
+    write_shards(
+        root,
+        options.art,
+        options.stage,
+        basis,
+        options.text_encoder,
+        SEED,
+        options.pictures,
+        options.shard,
+        options.threads,
+    )
     console.print(f"{options.pictures:,} pictures in {root}")
 
 
@@ -141,7 +151,7 @@ def judge(options: argparse.Namespace, console: Console) -> None:
 def evaluate(options: argparse.Namespace, console: Console) -> None:
     """Measure the sources that were asked for, and write the figures."""
     found = Art(options.art)
-    cast = make_cast(found)
+    cast = make_cast(found, options.stage)
     training, names = _judge(options)
     network = training.network
     if not isinstance(network, judge_module.Recogniser):
@@ -172,7 +182,7 @@ def export(options: argparse.Namespace, console: Console) -> None:
     export_module.copy_text_encoder(options.text_encoder, folder / "text_encoder")
     found = Art(options.art)
     export_module.write_attribution(folder / "attribution.json", found, make_cast(found))
-    write_known(folder, things(None), None)
+    write_known(folder, things([concept.name for concept in make_cast(found, options.stage).concepts]), None)
     (folder / BASE_MANIFEST).unlink(missing_ok=True)
     write_base(folder, "mini", [MINILM])
     console.print(str(folder))

@@ -62,6 +62,13 @@ def test_a_run_in_two_parts_is_a_run_in_one(lab: Path) -> None:
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_the_first_stage_has_the_core_things_in_one_drawing_each() -> None:
+    everything, core = make_cast(Art(None)), make_cast(Art(None), "core")
+    assert 0 < len(core.concepts) < len(everything.concepts)
+    assert all("core" in concept.roles for concept in core.concepts)
+    assert {len(drawings) for drawings in core.drawings} == {1}
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_run_may_ask_for_pictures_of_one_thing(lab: Path, share: float) -> None:
     shards = Shards.open(run.shard_folders(lab / "data"))
