@@ -85,6 +85,7 @@ openapi: .venv/run-installed web/node_modules/installed
 
 # Train the mini model from nothing, into .onbrand/mini: hours on a CPU. It goes on where it was; see its README.
 MINI := $(BIN)/python -m models.mini.recipe
+MINI_CORE_STEPS ?= 20000
 MINI_STEPS ?= 160000
 MINI_DECAY ?= 32000
 MINI_VERSION ?= 2.0
@@ -92,6 +93,8 @@ MINI_EXAMPLES := --example "A red backpack" --example "A blue mug" --example "A 
 mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	$(MINI) art
 	$(MINI) data
+	$(MINI) data --stage core --pictures 32000
+	$(MINI) denoiser --compile --stage core --singles 0.9 --steps $(MINI_CORE_STEPS)
 	$(MINI) denoiser --compile --steps $(MINI_STEPS)
 	test -d .onbrand/mini/runs/decayed || $(MINI) decay --steps $(MINI_DECAY)
 	$(MINI) denoiser --compile --run decayed

@@ -72,7 +72,7 @@ _LONG_BASE_PROMPTS = (
     " a sturdy handle and rounded corners, for the first page of a letter to customers who have just booked a trip",
     "a potted plant with broad green leaves in a simple round pot, in the middle of the picture, with calm empty space"
     " around it and nothing else, for a page about the plants in the company's offices",
-    "a slice of watermelon with dark seeds and a green rind, seen from the front, in the middle of the picture, large"
+    "a slice of pizza with melted cheese and a crisp crust, seen from the front, in the middle of the picture, large"
     " and simple, with nothing else beside it, for the poster of the summer party",
 )
 

@@ -61,7 +61,7 @@ def data(options: argparse.Namespace, console: Console) -> None:
         pictures = small_pictures(options.art, "all", SEED + 6, range(min(FITTED, options.pictures)))[0]
         run.write_basis(path, fit_basis(torch.from_numpy(pictures), COMPONENTS))
     basis = run.read_basis(path)
-    root = options.lab / "data"
+    root = _data(options)
     write_shards(
         root,
         options.art,
@@ -84,7 +84,7 @@ def denoiser(options: argparse.Namespace, console: Console) -> None:
     run.write_recipe(folder, Recipe(size=Size(heads=options.heads), is_bf16=options.bf16, singles=options.singles))
     step = run.train_denoiser(
         folder,
-        options.lab / "data",
+        _data(options),
         _basis(options),
         Text.load(options.text_encoder),
         steps=options.steps,
@@ -117,7 +117,7 @@ def illustrations(options: argparse.Namespace, console: Console) -> None:
     if not folder.exists():
         found, partial = Art(options.art), folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-        brand_module.write_dataset(partial, found, chosen, brand_module.brand_samples(make_cast(found), chosen))
+        brand_module.write_dataset(partial, found, chosen, brand_module.brand_samples(make_cast(found, "core"), chosen))
         partial.rename(folder)
     console.print(f"{len(list(folder.glob('*.png')))} illustrations in {folder}")
 
@@ -135,7 +135,7 @@ def brand(options: argparse.Namespace, console: Console) -> None:
         _basis(options),
         Text.load(options.text_encoder),
         brand_module.read_dataset(dataset),
-        Shards.open(run.shard_folders(options.lab / "data")),
+        Shards.open(run.shard_folders(_data(options))),
     )
     run_loop(training, folder, pace=Pace(), steps=options.steps, on_line=_say(console))
     write_lora(folder / "lora.safetensors", training.average.weights, lora.rank, lora.alpha)
@@ -182,7 +182,8 @@ def export(options: argparse.Namespace, console: Console) -> None:
     export_module.copy_text_encoder(options.text_encoder, folder / "text_encoder")
     found = Art(options.art)
     export_module.write_attribution(folder / "attribution.json", found, make_cast(found))
-    write_known(folder, things([concept.name for concept in make_cast(found, options.stage).concepts]), None)
+    concepts = make_cast(found, options.stage).concepts
+    write_known(folder, things([concept.name for concept in concepts]), 1 if options.stage == "core" else None)
     (folder / BASE_MANIFEST).unlink(missing_ok=True)
     write_base(folder, "mini", [MINILM])
     console.print(str(folder))
@@ -215,6 +216,10 @@ def _judge(options: argparse.Namespace) -> tuple[Training, list[str]]:
     chosen = judge_module.subjects(found, make_cast(found).concepts)
     training = judge_module.make_training(found, chosen, options.steps or judge_module.STEPS)
     return training, [subject.name for subject in chosen]
+
+
+def _data(options: argparse.Namespace) -> Path:
+    return Path(options.lab / ("data" if options.stage == "all" else f"data-{options.stage}"))
 
 
 def _folder(options: argparse.Namespace) -> Path:

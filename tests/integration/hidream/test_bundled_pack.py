@@ -130,12 +130,7 @@ def test_a_missing_file_is_named(copy: Path) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    [
-        "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
-        "vae/diffusion_pytorch_model.safetensors",
-        "text_encoder/model.safetensors",
-        LORA,
-    ],
+    [file for file in (*BASE_FILES, LORA) if file.endswith(".safetensors")],
 )
 def test_a_component_that_lacks_a_tensor_is_refused(copy: Path, file: str) -> None:
     """diffusers and transformers would use random numbers for it, and only warn."""

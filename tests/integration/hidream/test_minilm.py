@@ -58,12 +58,12 @@ def test_it_gives_the_embeddings_of_the_mini_models_training(
     ids = tokenizer(prompt + SUFFIX).input_ids
     assert truncate_prompt([encoder.tokenizer], prompt, SUFFIX) == ([ids], 0)
     output = bert(input_ids=torch.tensor([ids]), output_hidden_states=True)
-    layers = F.layer_norm(torch.stack(output.hidden_states[1:]), (384,))[:, :, :16]
+    layers = F.layer_norm(torch.stack(output.hidden_states[1:]), (384,))[:, :, : MODELS["mini"].text_slots]
     pooled = F.normalize(output.last_hidden_state.mean(dim=1), dim=-1) * 384**0.5
 
     embeddings = encoder.encode(prompt, SUFFIX).embeddings
 
-    assert embeddings.llama3.shape == (6, 1, 16, 384)
+    assert embeddings.llama3.shape == (6, 1, MODELS["mini"].text_slots, 384)
     text = layers.shape[2]
     assert torch.equal(embeddings.llama3[:, :, :text], layers)
     assert not embeddings.llama3[:, :, text:].any()

@@ -19,8 +19,8 @@ from onbrand.reviews.prompts import (
 )
 
 LONG = 120  # characters
-MINI = (REPOSITORY / "models" / "mini" / "README.md").read_text(encoding="utf-8").split("81 things:")[1].split("##")[0]
-KNOWN = [thing.strip(" .") for thing in MINI.replace("\n", " ").split(",")]
+THINGS = json.loads((REPOSITORY / "models" / "mini" / "known.json").read_text(encoding="utf-8"))["things"]
+KNOWN = [word for thing in THINGS for word in (thing["name"], *thing["words"])]
 
 
 def test_ten_prompts_one_of_them_long_are_drawn_for_a_pack_that_names_none() -> None:
