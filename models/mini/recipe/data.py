@@ -141,10 +141,9 @@ class Shards:
         """Indices of pictures for a batch; `singles` is the share of those with one thing, None for as many as come."""
         if singles is None:
             return torch.randint(len(self), (count,), generator=generator).tolist()
-        kinds = [torch.nonzero(self.is_single == kind)[:, 0] for kind in (False, True)]
-        wanted = (torch.rand(count, generator=generator) < singles).tolist()
-        places = torch.rand(count, generator=generator).tolist()
-        return [int(kinds[kind][int(place * len(kinds[kind]))]) for kind, place in zip(wanted, places, strict=True)]
+        ones, others = self.is_single, ~self.is_single
+        shares = singles * ones / ones.sum().clamp(min=1) + (1 - singles) * others / others.sum().clamp(min=1)
+        return torch.multinomial(shares, count, replacement=True, generator=generator).tolist()
 
     def batch(self, indices: Sequence[int], channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(B, channels, 16, 16) latents, (B, layers, slots, 384) text and (B, 384) pooled text, in float32."""

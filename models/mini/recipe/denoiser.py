@@ -28,12 +28,11 @@ GRID = 16  # latents one way
 
 @dataclass(frozen=True)
 class Size:
-    """The network's measures; `heads` of `head` numbers each, a multiple of 16."""
+    """The network's measures; `heads` of 64 numbers each."""
 
     channels: int = 16
     patch: int = 2
     heads: int = 4
-    head: int = 64
     double: int = 2
     single: int = 5
 
@@ -48,13 +47,13 @@ class Size:
             "out_channels": self.channels,
             "num_layers": self.double,
             "num_single_layers": self.single,
-            "attention_head_dim": self.head,
+            "attention_head_dim": 64,
             "num_attention_heads": self.heads,
             "caption_channels": [TEXT_WIDTH, TEXT_WIDTH],
             "text_emb_dim": TEXT_WIDTH,
             "num_routed_experts": 0,
             "num_activated_experts": 0,
-            "axes_dims_rope": [self.head // 4, 3 * self.head // 8, 3 * self.head // 8],
+            "axes_dims_rope": [16, 24, 24],
             "max_resolution": [GRID, GRID],
             "llama_layers": layers,
             "force_inference_output": True,
