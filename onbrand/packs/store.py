@@ -38,8 +38,8 @@ from onbrand.storage.range_reader import RangeReader
 FOLDER = "packs"  # in the object store, and in the data directory for the copies
 SHORTEST_PREFIX = 6
 # The base and the pack in models/mini. Its pack.json is pinned by nothing else, and it decides what is drawn.
-SHIPPED_BASE = "1da9605267fca9b2b8a813026020e85f4ff74eced726691ca777cd8797a94d10"
-SHIPPED_PACK = "edf8b352e999c6ae437cac54c8b795b012daa274ffdce1bb76e46faf736d388b"
+SHIPPED_BASE = "b8616e1b6cdd0dc0e33f2d67cf9cbc17ec16f3b7326f8f2a478ac756c5b3ad4b"
+SHIPPED_PACK = "39c75d04643d97fcd3a090d71712e3770bcc8601d441aac864ff1101b2979b82"
 _ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 4  # parts of one file that are sent side by side
 

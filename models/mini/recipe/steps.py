@@ -107,7 +107,8 @@ def decoder(options: argparse.Namespace, console: Console) -> None:
     """Train the decoder in LAB/runs/decoder, for the latents of RUN."""
     divisor = _divisor(options)
     recipe = decoder_module.DecoderRecipe()
-    training = decoder_module.make_training(recipe, _basis(options), divisor, options.art, SEED, DECODER_FIRST)
+    kept = options.lab / "large"
+    training = decoder_module.make_training(recipe, _basis(options), divisor, options.art, SEED, DECODER_FIRST, kept)
     run_loop(training, options.lab / "runs" / "decoder", pace=Pace(), steps=options.steps, on_line=_say(console))
 
 

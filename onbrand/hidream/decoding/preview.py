@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _QUALITY = 80
 _MIN_INTERVAL_SECONDS = 0.12
+_MOST_DEVIATION = 1.5  # of a picture's latents; of the mini's training pictures 99 % have less
 _FITTED_PICTURES = 8
 _FITTED_SIZE = 256  # pixels along one side
 _MIN_LATENTS = 8  # along one side
@@ -84,11 +85,12 @@ def smooth_latents(count: int, channels: int, size: int, seed: int = 0) -> Tenso
 
 
 def _limit_variance(latents: Tensor) -> Tensor:
-    """Scale down latents whose variance is above 1, which is about the variance of clean latents.
+    """Scale down latents whose deviation is above that of nearly all clean pictures.
 
     In the first steps guidance overshoots, and the previews would have glaring colours.
     """
-    return latents / latents.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp(min=1)
+    deviations = latents.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return latents / (deviations / _MOST_DEVIATION).clamp(min=1)
 
 
 class Previews:

@@ -1,8 +1,12 @@
-"""The mini model's decoder: 16×16 latents to a 1024×1024 picture.
+"""The mini model's decoder: 16×16 latents to a 1024×1024 picture with crisp edges.
 
 The latents are the leading principal components of the 8×8 blocks of a 128×128 picture. One matrix multiplication
-decodes them to that size (`PcaVae.preview`); a small convolutional network then adds the details. The encoder
-(`PcaVae.encode`) is one matrix multiplication too; only training uses it.
+decodes them to that size (`PcaVae.preview`). An illustration is flat colours with edges between them, so the large
+picture isn't drawn pixel by pixel: around each place there is a lighter, a darker and a middle colour, and three smooth
+maps say which of them is seen. Enlarged, colours and maps stay smooth, and the edge is where one map overtakes
+another: crisp at any size. The lighter and the darker colour are the extremes of the small picture's neighbourhood; a
+small convolutional network corrects the small picture, the colours and the maps. The encoder (`PcaVae.encode`) is one
+matrix multiplication too; only training uses it.
 """
 
 from __future__ import annotations
@@ -15,6 +19,11 @@ from onbrand.hidream.decoding.preview import Projection
 
 BLOCK = 8  # pixels of the small picture per latent, along one side
 COMPONENTS = 3 * BLOCK * BLOCK
+_COLOURS = 3  # a place has: a lighter one, a darker one and the one between
+_NEIGHBOURHOOD = 5  # pixels of the small picture, along one side: where the extreme colours are looked for
+_STEEPNESS = 40.0  # of the maps: an edge is about one pixel of the large picture wide
+_LEAST_CONTRAST = 0.05  # of the tone; less is no edge
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 class Residual(nn.Module):
@@ -47,12 +56,12 @@ class PcaVae(nn.Module):
         self.c1 = nn.Sequential(nn.Conv2d(w16, 64 * 16, 1), nn.PixelShuffle(4), Residual(64), Residual(64))
         self.c2 = nn.Sequential(nn.Conv2d(64, w128 * 4, 1), nn.PixelShuffle(2))
         self.c2b = nn.Sequential(nn.Conv2d(w128 + 3, w128, 3, padding=1), Residual(w128))
-        self.c3 = nn.Sequential(
+        self.corrections = nn.Conv2d(w128, 3 + 1 + 3 * (_COLOURS - 1), 3, padding=1)  # picture, tone, two colours
+        self.maps = nn.Sequential(
             nn.Conv2d(w128, w256 * 4, 3, padding=1),
             nn.PixelShuffle(2),
             nn.SiLU(),
-            nn.Conv2d(w256, 48, 3, padding=1),
-            nn.PixelShuffle(4),
+            nn.Conv2d(w256, _COLOURS, 3, padding=1),
         )
 
     def encode(self, pictures: Tensor) -> Tensor:
@@ -67,12 +76,32 @@ class PcaVae(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, H, W) latents to (B, 3, 64H, 64W) RGB, about -1 to 1, not clamped."""
+        return self.decode_both(latents)[1]
+
+    def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """The small picture (B, 3, 8H, 8W), corrected, and the large one that is drawn from it."""
         small = self.preview(latents)
         features = self.c2(self.c1(self.c0(latents)))
         features = self.c2b(torch.cat([features, small], dim=1))
-        large = enlarge(small, 8)
-        detail: Tensor = self.c3(features)
-        return large + detail
+        correction, tone_correction, to_lighter, to_darker = self.corrections(features).split((3, 1, 3, 3), dim=1)
+        small = small + correction
+        tone = (small * small.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True) + tone_correction
+        lighter, highest = _extreme(small, tone, 1)
+        darker, lowest = _extreme(small, tone, -1)
+        above = _STEEPNESS * (tone - (highest + lowest) / 2) / (highest - lowest + _LEAST_CONTRAST)
+        maps = enlarge(torch.cat([above, -above, torch.full_like(above, -2.0)], dim=1), 2) + self.maps(features)
+        shares = enlarge(maps, 4).softmax(dim=1)
+        colours = (lighter + to_lighter, darker + to_darker, small)
+        large = sum(shares[:, index : index + 1] * enlarge(colour, 8) for index, colour in enumerate(colours))
+        return small, torch.as_tensor(large)
+
+
+def _extreme(small: Tensor, tone: Tensor, sign: int) -> tuple[Tensor, Tensor]:
+    """(B, 3, H, W) the colour, and (B, 1, H, W) its tone, where the tone is highest (1) or lowest (-1) nearby."""
+    half = _NEIGHBOURHOOD // 2
+    at = F.max_pool2d(sign * tone.detach(), _NEIGHBOURHOOD, 1, half, return_indices=True)[1].flatten(2)
+    colour = small.flatten(2).gather(2, at.expand(-1, 3, -1)).view_as(small)
+    return colour, tone.flatten(2).gather(2, at).view_as(tone)
 
 
 def enlarge(pictures: Tensor, factor: int) -> Tensor:

@@ -57,11 +57,11 @@ def test_four_seeds_give_four_different_pictures(output: PipelineOutput) -> None
             assert np.abs(pictures[first] - pictures[second]).mean() > 3
 
 
-def test_the_pictures_show_the_object_on_the_brands_cream_background(output: PipelineOutput) -> None:
-    """A rough check for a wrong sign, schedule or text: the corners are light and the middle is saturated."""
+def test_the_pictures_show_the_object_on_the_ground_that_was_asked_for(output: PipelineOutput) -> None:
+    """A rough check for a wrong sign, schedule or text: the corners are light blue and the middle is saturated."""
     for picture in output.pixels.astype(int):
         corners = np.concatenate([picture[:64, :64], picture[:64, -64:]]).reshape(-1, 3)
-        assert np.abs(corners.mean(axis=0) - (255, 234, 214)).max() < 15
+        assert np.abs(corners.mean(axis=0) - (205, 230, 250)).max() < 20
         middle = picture[448:640, 448:576].reshape(-1, 3)
         assert (middle.max(axis=1) - middle.min(axis=1)).mean() > 80
 
@@ -186,7 +186,7 @@ def test_a_single_value_that_is_not_a_number_is_refused(value: float) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_latents_that_are_not_numbers_are_refused(pipeline: Pipeline, value: float) -> None:
-    latents = torch.zeros(2, 32, 16, 16)
+    latents = torch.zeros(2, 16, 16, 16)
     latents[1, 0, 8, 8] = value
     with torch.inference_mode(), pytest.raises(BadImage):
         decode(pipeline.decoder, latents)

@@ -90,7 +90,7 @@ def test_each_step_has_four_small_jpegs_that_come_closer_to_the_pictures(pipelin
         shown = [opened(progress.previews[n]) for progress in seen[2:]]
         assert {image.shape for image in shown} == {(128, 128, 3)}
         psnr = [20 * math.log10(255 / np.sqrt(np.square(image - picture).mean())) for image in shown]
-        assert psnr[-1] > 27
+        assert psnr[-1] > 25
         assert psnr[5] > 22  # after half of the steps the picture can be recognised
         assert all(later > earlier - 0.5 for earlier, later in pairwise(psnr[1:]))
 
@@ -101,7 +101,7 @@ def test_a_preview_shows_the_predicted_picture_and_not_the_noise(pipeline: Pipel
     early = opened(seen[4].previews[0])  # after three of twelve steps
     background = np.concatenate([early[:12, :12], early[:12, -12:]]).reshape(-1, 3)
     assert background.std(axis=0).max() < 20
-    assert background.mean() > 200  # the brand's cream
+    assert background.mean() > 200  # light blue, as was asked
 
 
 @pytest.mark.usefixtures("no_minimum_interval")
@@ -129,19 +129,19 @@ def test_without_memory_for_a_preview_there_is_only_a_warning(caplog: pytest.Log
         raise torch.OutOfMemoryError
 
     previews = Previews(no_memory)  # type: ignore[arg-type]  # at the outer edge: a GPU
-    assert previews.render(lambda: torch.zeros(4, 32, 16, 16)) == ()
+    assert previews.render(lambda: torch.zeros(4, 16, 16, 16)) == ()
     assert [line.levelname for line in caplog.records] == ["WARNING"]
 
 
 def test_a_fast_model_has_fewer_previews(pipeline: Pipeline) -> None:
-    previews, latents = Previews(pipeline.decoder.projection), torch.zeros(4, 32, 16, 16)
+    previews, latents = Previews(pipeline.decoder.projection), torch.zeros(4, 16, 16, 16)
     assert [len(previews.render(lambda: latents)) for _ in range(3)] == [4, 0, 0]
     assert (
         len(Previews(pipeline.decoder.projection).render(lambda: latents)) == 4
     )  # the next request has its own interval
 
 
-@pytest.mark.parametrize(("channels", "size", "block"), [(16, 32, 1), (32, 4, 8)], ids=["HiDream", "mini"])
+@pytest.mark.parametrize(("channels", "size", "block"), [(16, 32, 1), (16, 4, 8)], ids=["HiDream", "mini"])
 def test_fitting_finds_a_linear_decoder_exactly(channels: int, size: int, block: int) -> None:
     generator = torch.Generator().manual_seed(1)
     decoder = Projection(
@@ -170,8 +170,8 @@ def test_fitting_finds_the_best_projection_for_a_decoder_that_is_not_linear() ->
 def test_a_decoder_without_a_linear_part_is_fitted_with_one_pixel_per_latent(pipeline: Pipeline) -> None:
     """For the mini model's trained decoder the projection leaves 3 % of the variance (measured)."""
     decode = pipeline.decoder.decode
-    found = fit_decoder_projection(decode, 32)
-    latents = smooth_latents(4, 32, 16, seed=7)
+    found = fit_decoder_projection(decode, 16)
+    latents = smooth_latents(4, 16, 16, seed=7)
     with torch.no_grad():
         pictures = F.interpolate(decode(latents), (16, 16), mode="area")
     assert found(latents).shape == pictures.shape
@@ -213,10 +213,10 @@ def test_an_error_in_the_predicted_latents_gives_no_preview(pipeline: Pipeline) 
 def test_latents_of_high_variance_are_scaled_down_and_those_of_low_variance_are_not(
     pipeline: Pipeline,
 ) -> None:
-    previews, latents = Previews(pipeline.decoder.projection), torch.randn(1, 32, 16, 16)
+    previews, latents = Previews(pipeline.decoder.projection), torch.randn(1, 16, 16, 16)
     latents /= latents.square().mean().sqrt()
     normal, strong, faint = (
-        opened(previews.render(partial(torch.mul, latents, strength))[0]) for strength in (1.0, 1.6, 0.5)
+        opened(previews.render(partial(torch.mul, latents, strength))[0]) for strength in (1.5, 2.4, 0.5)
     )
     assert np.abs(strong - normal).max() <= 2
     assert faint.std() < 0.7 * normal.std()

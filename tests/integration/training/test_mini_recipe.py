@@ -18,7 +18,7 @@ from models.mini.recipe.denoiser import Recipe, Size, scales
 from models.mini.recipe.pictures import sample
 from models.mini.recipe.scenes import paint
 from models.mini.recipe.text import Text
-from onbrand.hidream.decoding.vae import PcaVae
+from onbrand.hidream.decoding.vae import COMPONENTS, PcaVae, enlarge
 from onbrand.hidream.weights.lora import describe
 from onbrand.training import loop
 from onbrand.training.checkpoints import checkpoints, load_checkpoint
@@ -145,18 +145,41 @@ def test_the_brand_s_lora_is_one_that_the_engine_reads(lab: Path) -> None:
     assert len(found.modules) == 4 + 3 + 3 + 4 + 3  # a double block's attention and two feed-forwards, a single block's
 
 
-def test_the_decoder_begins_as_its_linear_part_and_learns(lab: Path) -> None:
+def test_the_decoder_begins_with_the_small_picture_and_learns_from_pictures_that_are_painted_once(lab: Path) -> None:
     basis = run.read_basis(lab / "basis.safetensors")
     divisor = scales(basis, 4, 0.5)
-    recipe = decoder.DecoderRecipe(w16=8, w128=4, w256=2, pictures=1)
-    training = decoder.make_training(recipe, basis, divisor, None, 1, 500)
+    recipe = decoder.DecoderRecipe(w16=8, w128=4, w256=2, pictures=1, distinct=2)
+    training = decoder.make_training(recipe, basis, divisor, None, 1, 500, lab / "large")
     vae = training.network
     assert isinstance(vae, PcaVae)
     latents = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(1))
-    linear = torch.nn.functional.interpolate(vae.preview(latents), scale_factor=8, mode="bicubic")
-    assert torch.allclose(vae.decode(latents), linear, atol=1e-5)
-    loop.run(training, lab / "runs" / "decoder", pace=NEVER, steps=2)
-    assert not torch.allclose(vae.decode(latents), linear, atol=1e-5)
+    small, large = vae.decode_both(latents)
+    assert torch.equal(small, vae.preview(latents))
+    loop.run(training, lab / "runs" / "decoder", pace=NEVER, steps=3)
+    assert sorted(file.name for file in (lab / "large").iterdir()) == ["500.png", "501.png"]
+    corrected, changed = vae.decode_both(latents)
+    assert not torch.equal(corrected, small)
+    assert not torch.allclose(changed, large, atol=1e-5)
+
+
+def test_an_edge_is_crisp_however_far_the_small_picture_is_enlarged() -> None:
+    """Two colours meet between two pixels of the small picture, and at most six of the large one are a mixture."""
+    vae = PcaVae(COMPONENTS, 4, 4, 2)
+    vae.V.copy_(torch.eye(COMPONENTS))
+    for layer in (vae.corrections, vae.maps[-1]):
+        for parameter in layer.parameters():
+            torch.nn.init.zeros_(parameter)
+    left, right = torch.tensor([0.8, -0.6, -0.4]), torch.tensor([-0.7, 0.1, 0.9])
+    picture = torch.where(torch.arange(256) < 126, left[:, None], right[:, None]).expand(1, 256, 3, 256).transpose(1, 2)
+    latents = vae.encode(picture)
+    assert _mixed(enlarge(vae.preview(latents), 8), left, right) > 12
+    assert _mixed(vae.decode(latents), left, right) <= 6
+
+
+def _mixed(pictures: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> int:
+    row = pictures[0, :, 128]
+    away = torch.minimum((row - left[:, None]).abs().amax(dim=0), (row - right[:, None]).abs().amax(dim=0))
+    return int((away > 0.05).sum())
 
 
 def test_the_decoder_s_encoder_is_the_data_s(lab: Path) -> None:
