@@ -19,6 +19,7 @@ from onbrand.hidream.decoding.preview import Projection
 
 BLOCK = 8  # pixels of the small picture per latent, along one side
 COMPONENTS = 3 * BLOCK * BLOCK
+_PIXELS = 64  # of the large picture per latent, along one side
 _COLOURS = 3  # a place has: a lighter one, a darker one and the one between
 _NEIGHBOURHOOD = 5  # pixels of the small picture, along one side: where the extreme colours are looked for
 _STEEPNESS = 40.0  # of the maps: an edge is about one pixel of the large picture wide
@@ -75,8 +76,12 @@ class PcaVae(nn.Module):
         return linear_part(self)(latents)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B, C, H, W) latents to (B, 3, 64H, 64W) RGB, about -1 to 1, not clamped."""
-        return self.decode_both(latents)[1]
+        """(B, C, H, W) latents to (B, 3, 64H, 64W) RGB, about -1 to 1, not clamped.
+
+        The picture goes on a latent beyond its border, because the network has learned from inner parts of pictures.
+        """
+        beyond = F.pad(latents, (1, 1, 1, 1), mode="replicate")
+        return self.decode_both(beyond)[1][..., _PIXELS:-_PIXELS, _PIXELS:-_PIXELS]
 
     def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """The small picture (B, 3, 8H, 8W), corrected, and the large one that is drawn from it."""
