@@ -39,7 +39,7 @@ def test_a_designer_follows_the_link_and_judges_sixteen_cards_without_a_mouse(st
     stage.announce("ready")
     review = open_review(stage)
     follow_link(page, review.id)
-    expect(page.get_by_role("heading", name="Review of Sample brand v1")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Review of Sample brand v{BRAND_PACK.pack.version}")).to_be_visible()
     expect(page.get_by_text("at least 8 of its 10")).to_be_visible()  # the rule, before any picture
     page.get_by_role("button", name="Begin").focus()
     page.keyboard.press("Enter")

@@ -21,14 +21,13 @@ from models.mini.recipe.autoencoder import Basis
 from models.mini.recipe.data import make_cast
 from models.mini.recipe.pictures import sample
 from models.mini.recipe.scenes import Picture, paint
-from onbrand.hidream.decoding.vae import BLOCK, PcaVae
+from onbrand.hidream.decoding.vae import BLOCK, PIXELS, PcaVae
 from onbrand.training.ema import Average
 from onbrand.training.loop import Training
 from onbrand.training.optimiser import Optimiser
 from onbrand.training.schedule import Schedule
 
 LARGE = 1024  # pixels
-PIXELS = 64  # of the large picture per latent, one way
 _CROP = 5  # latents, one way
 _MARGIN = 1  # latents at the crop's edge whose pixels don't count: their surroundings are missing
 _CROPS = 4  # of one picture
@@ -58,9 +57,6 @@ def make_vae(recipe: DecoderRecipe, basis: Basis, divisor: Tensor) -> PcaVae:
     vae.mu.copy_(basis.mean)
     vae.V.copy_(basis.components[:, :channels])
     vae.scale.copy_(divisor)
-    for layer in (vae.corrections, vae.maps[-1]):
-        for parameter in layer.parameters():
-            torch.nn.init.zeros_(parameter)  # it begins without corrections
     return vae
 
 

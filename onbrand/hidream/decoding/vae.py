@@ -19,10 +19,11 @@ from onbrand.hidream.decoding.preview import Projection
 
 BLOCK = 8  # pixels of the small picture per latent, along one side
 COMPONENTS = 3 * BLOCK * BLOCK
-_PIXELS = 64  # of the large picture per latent, along one side
+PIXELS = 8 * BLOCK  # of the large picture per latent, along one side
 _COLOURS = 3  # a place has: a lighter one, a darker one and the one between
 _NEIGHBOURHOOD = 5  # pixels of the small picture, along one side: where the extreme colours are looked for
-_STEEPNESS = 40.0  # of the maps: an edge is about one pixel of the large picture wide
+_STEEPNESS = 40.0  # of the first two maps: an edge is some pixels of the large picture wide
+_BETWEEN = -2.0  # the third map: low, so the colour between is seen only where the others are about equal
 _LEAST_CONTRAST = 0.05  # of the tone; less is no edge
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -64,6 +65,8 @@ class PcaVae(nn.Module):
             nn.SiLU(),
             nn.Conv2d(w256, _COLOURS, 3, padding=1),
         )
+        for parameter in (*self.corrections.parameters(), *self.maps[-1].parameters()):
+            nn.init.zeros_(parameter)  # without training nothing is corrected
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, 64H, 64W) RGB from -1 to 1 to (B, C, H, W) latents: components of the picture at an eighth."""
@@ -81,7 +84,7 @@ class PcaVae(nn.Module):
         The picture goes on a latent beyond its border, because the network has learned from inner parts of pictures.
         """
         beyond = F.pad(latents, (1, 1, 1, 1), mode="replicate")
-        return self.decode_both(beyond)[1][..., _PIXELS:-_PIXELS, _PIXELS:-_PIXELS]
+        return self.decode_both(beyond)[1][..., PIXELS:-PIXELS, PIXELS:-PIXELS]
 
     def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """The small picture (B, 3, 8H, 8W), corrected, and the large one that is drawn from it."""
@@ -94,11 +97,11 @@ class PcaVae(nn.Module):
         lighter, highest = _extreme(small, tone, 1)
         darker, lowest = _extreme(small, tone, -1)
         above = _STEEPNESS * (tone - (highest + lowest) / 2) / (highest - lowest + _LEAST_CONTRAST)
-        maps = enlarge(torch.cat([above, -above, torch.full_like(above, -2.0)], dim=1), 2) + self.maps(features)
+        maps = enlarge(torch.cat([above, -above, torch.full_like(above, _BETWEEN)], dim=1), 2) + self.maps(features)
         shares = enlarge(maps, 4).softmax(dim=1)
         colours = (lighter + to_lighter, darker + to_darker, small)
-        large = sum(shares[:, index : index + 1] * enlarge(colour, 8) for index, colour in enumerate(colours))
-        return small, torch.as_tensor(large)
+        seen = (share * enlarge(colour, BLOCK) for share, colour in zip(shares.split(1, dim=1), colours, strict=True))
+        return small, sum(seen, start=torch.zeros(()))
 
 
 def _extreme(small: Tensor, tone: Tensor, sign: int) -> tuple[Tensor, Tensor]:

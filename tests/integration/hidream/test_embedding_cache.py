@@ -68,7 +68,7 @@ def encoder(mini: MiniLmEncoder) -> WatchedEncoder:
 def size(mini: MiniLmEncoder) -> int:
     """Bytes of one prompt's embeddings."""
     found = mini.encode("a kettle", SUFFIX).embeddings.size
-    assert found == 4 * (6 * 16 * 384 + 384 + 384)
+    assert found == 4 * (6 * 18 * 384 + 384 + 384)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -166,14 +167,19 @@ def test_an_edge_is_crisp_however_far_the_small_picture_is_enlarged() -> None:
     """Two colours meet between two pixels of the small picture, and at most six of the large one are a mixture."""
     vae = PcaVae(COMPONENTS, 4, 4, 2)
     vae.V.copy_(torch.eye(COMPONENTS))
-    for layer in (vae.corrections, vae.maps[-1]):
-        for parameter in layer.parameters():
-            torch.nn.init.zeros_(parameter)
     left, right = torch.tensor([0.8, -0.6, -0.4]), torch.tensor([-0.7, 0.1, 0.9])
     picture = torch.where(torch.arange(256) < 126, left[:, None], right[:, None]).expand(1, 256, 3, 256).transpose(1, 2)
     latents = vae.encode(picture)
     assert _mixed(enlarge(vae.preview(latents), 8), left, right) > 12
     assert _mixed(vae.decode(latents), left, right) <= 6
+
+
+def test_the_decoder_learns_most_where_there_is_something_to_see() -> None:
+    large = np.ones((1024, 1024, 3), np.float32)
+    large[640:960, 640:960] = np.random.default_rng(1).random((320, 320, 3), np.float32)
+    places = [place for k in range(50) for place in decoder._places(large, torch.Generator().manual_seed(k))]
+    sees = [min(place) > 5 for place in places]  # a crop of five latents from six on has some of the thing
+    assert sum(sees) > 0.95 * len(sees)
 
 
 def _mixed(pictures: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> int:
