@@ -39,7 +39,7 @@ FOLDER = "packs"  # in the object store, and in the data directory for the copie
 SHORTEST_PREFIX = 6
 # The base and the pack in models/mini. Its pack.json is pinned by nothing else, and it decides what is drawn.
 SHIPPED_BASE = "b8616e1b6cdd0dc0e33f2d67cf9cbc17ec16f3b7326f8f2a478ac756c5b3ad4b"
-SHIPPED_PACK = "2f27ff2c6b956dcef73d3866ab1e2c0f1f90edd86a62c12ae56094d209d1d86f"
+SHIPPED_PACK = "d936ec14b25ffa89e27caab866325dd82d97596693b8e0f960c12f1cfe858070"
 _ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 4  # parts of one file that are sent side by side
 

@@ -103,7 +103,9 @@ def set_lora(network: nn.Module, adapter: Adapter) -> None:
 
 
 def write_lora(path: Path, weights: Mapping[str, Tensor], rank: int, alpha: float) -> None:
-    """The adapter's weights, by parameter name, as diffusers names them; rank and alpha stand in the header.
+    """The adapter's weights, by parameter name, as diffusers names them; rank, alpha and modules stand in the header.
+
+    From a header with any settings diffusers takes all of them, the modules too (`load_lora_weights`).
 
     The file is there whole or not at all. The same weights give the same bytes.
     """
@@ -114,6 +116,8 @@ def write_lora(path: Path, weights: Mapping[str, Tensor], rank: int, alpha: floa
     }
     if not tensors:
         raise ValueError("there is no LoRA among the weights")
-    settings = json.dumps({"transformer.r": rank, "transformer.lora_alpha": alpha}, sort_keys=True)
+    modules = sorted({name.removeprefix(_PREFIX).partition(".lora_")[0] for name in tensors})
+    peft = {"r": rank, "lora_alpha": alpha, "target_modules": modules}
+    settings = json.dumps({f"{_PREFIX}{key}": value for key, value in peft.items()}, sort_keys=True)
     # One entry alone: safetensors writes several in an order that differs from process to process.
     write_whole(path, save(tensors, metadata={PEFT_SETTINGS: settings}))

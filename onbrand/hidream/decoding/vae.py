@@ -100,7 +100,9 @@ class PcaVae(nn.Module):
         maps = enlarge(torch.cat([above, -above, torch.full_like(above, _BETWEEN)], dim=1), 2) + self.maps(features)
         shares = enlarge(maps, 4).softmax(dim=1)
         colours = (lighter + to_lighter, darker + to_darker, small)
-        seen = (share * enlarge(colour, BLOCK) for share, colour in zip(shares.split(1, dim=1), colours, strict=True))
+        seen = (
+            share * enlarge(colour, BLOCK) for share, colour in zip(shares.chunk(_COLOURS, dim=1), colours, strict=True)
+        )
         return small, sum(seen, start=torch.zeros(()))
 
 

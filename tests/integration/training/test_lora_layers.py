@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import HiDreamImageTransformer2DModel
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from onbrand.hidream.benchmark.configurations import HIDREAM_I1
@@ -166,6 +168,19 @@ def test_the_file_is_what_was_trained_alpha_included(tmp_path: Path) -> None:
     other = adapted()
     set_lora(other, adapter)
     assert all(torch.equal(parameter, weights[name]) for name, parameter in trained(other).items())
+
+
+def test_diffusers_loads_the_file_with_its_own_alpha(tmp_path: Path) -> None:
+    weights = {name: parameter.detach() for name, parameter in trained(adapted()).items()}
+    write_lora(tmp_path / "lora.safetensors", weights, RANK, ALPHA)
+    network = HiDreamImageTransformer2DModel.from_config(CONFIG)
+    network.load_lora_adapter(tmp_path, weight_name="lora.safetensors", prefix="transformer", adapter_name="brand")
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, LoraLayer)}
+    assert {name.removesuffix(".lora_A.weight") for name in weights if "lora_A" in name} == layers.keys()
+    for name, layer in layers.items():
+        assert layer.scaling["brand"] == ALPHA / RANK
+        for half in ("lora_A", "lora_B"):
+            assert torch.equal(getattr(layer, half)["brand"].weight, weights[f"{name}.{half}.weight"])
 
 
 def test_scale_zero_is_the_bare_base() -> None:
