@@ -88,22 +88,22 @@ MINI := $(BIN)/python -m models.mini.recipe
 MINI_CORE_STEPS ?= 20000
 MINI_STEPS ?= 160000
 MINI_DECAY ?= 32000
-MINI_VERSION ?= 2.0
-MINI_EXAMPLES := --example "A red backpack" --example "A blue mug" --example "A potted plant" --example "A rocket"
+MINI_VERSION ?= 2.1
+MINI_EXAMPLES := --example "A red backpack" --example "A burger" --example "A rocket" --example "A robot"
 mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	$(MINI) art
 	$(MINI) data
 	$(MINI) data --stage core --pictures 32000
 	$(MINI) denoiser --compile --stage core --singles 0.9 --steps $(MINI_CORE_STEPS)
 	$(MINI) denoiser --compile --steps $(MINI_STEPS)
-	test -d .onbrand/mini/runs/decayed || $(MINI) decay --steps $(MINI_DECAY)
+	test -d .onbrand/mini/runs/decayed || $(MINI) decay --singles 0.9 --steps $(MINI_DECAY)
 	$(MINI) denoiser --compile --run decayed
 	$(MINI) decoder --run decayed
 	$(MINI) brand --run decayed
-	$(MINI) export --run decayed
+	$(MINI) export --run decayed --most 1
 	test -d .onbrand/mini/export/sample || ONBRAND_MODEL_PATH=.onbrand/mini/export $(BIN)/onbrand pack build --name "Sample brand" \
 	  --lora .onbrand/mini/runs/brand-sample/lora.safetensors --out .onbrand/mini/export/sample --version $(MINI_VERSION) \
-	  --prompt-suffix ", onbrand style" --guidance-interval 0.6 1 $(MINI_EXAMPLES)
+	  --prompt-suffix ", onbrand style" --guidance-scale 2.2 --guidance-interval 0.6 1 $(MINI_EXAMPLES)
 	$(MINI) judge
 	$(MINI) evaluate --run decayed --sources clean,run,.onbrand/mini/export/sample
 

@@ -170,7 +170,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                         "BertModel", 22_713_216, "sentence-transformers/all-MiniLM-L6-v2", "Apache-2.0"
                     ),
                     "transformer": Component("HiDreamImageTransformer2DModel", 12_481_344, "", "MIT"),
-                    "vae": Component("PcaVae", 1_763_629, "", "MIT"),
+                    "vae": Component("PcaVae", 3_092_752, "", "MIT"),
                 }
             ),
             text="minilm",

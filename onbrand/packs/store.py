@@ -38,8 +38,8 @@ from onbrand.storage.range_reader import RangeReader
 FOLDER = "packs"  # in the object store, and in the data directory for the copies
 SHORTEST_PREFIX = 6
 # The base and the pack in models/mini. Its pack.json is pinned by nothing else, and it decides what is drawn.
-SHIPPED_BASE = "b8616e1b6cdd0dc0e33f2d67cf9cbc17ec16f3b7326f8f2a478ac756c5b3ad4b"
-SHIPPED_PACK = "d936ec14b25ffa89e27caab866325dd82d97596693b8e0f960c12f1cfe858070"
+SHIPPED_BASE = "9a0f19df100c91f3173c55aebf64e695e61bff3b4ad3ac89fbe5b843402344b5"
+SHIPPED_PACK = "174c70bf6b1f1652679b17001d55b5be321aecd8f8a9729449fbe6712116e944"
 _ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 4  # parts of one file that are sent side by side
 

@@ -61,7 +61,7 @@ _BASE_PROMPTS = (
     "a car",
     "a sofa",
     "a bottle",
-    "a book",
+    "a notebook",
     "a cake",
 )
 # One of three is long, as one of the pack's ten is.

@@ -71,9 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="stop after so many steps in all")
     parser.add_argument("--questions", type=int, default=60, help="prompts of an evaluation; each is drawn four times")
     parser.add_argument("--sources", default="clean,run", help="what to evaluate: clean, run, and folders of packs")
+    parser.add_argument(
+        "--most", type=int, help="of an export: how many things a picture can hold; default: any number"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--heads", type=int, default=4, help="width of a new run's network: 64 numbers a head")
-    parser.add_argument("--singles", type=float, help="of a new run's pictures, the share with one thing")
+    parser.add_argument("--singles", type=float, help="of a new run's or decay's pictures, the share with one thing")
     parser.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=False, help="quicker steps, after some minutes"
     )

@@ -32,18 +32,15 @@ Stage = Literal["all", "core"]
 
 
 def make_cast(art: Art, stage: Stage = "all") -> Cast:
-    """All concepts that have a drawing; the core ones come twice as often, and in two drawings.
+    """All concepts that have a drawing, or the core ones alone, each in one drawing and equally often.
 
-    Few drawings a thing: a small model that is told "a book" and is shown four of them draws their average for long.
-    The stage "core" has the core ones alone, in one drawing each: half as many things are learned in half the time.
+    One drawing a thing: a small model that is told "a book" and is shown four of them draws their average for long.
+    The stage "core" has half as many things, which are learned in half the time.
     """
     concepts = [concept for concept in read_concepts() if art.drawings_of(concept)]
     if stage == "core":
-        core = [concept for concept in concepts if "core" in concept.roles]
-        return Cast(core, [art.drawings_of(concept, 1) for concept in core], [1.0 for _ in core])
-    is_core = ["core" in concept.roles for concept in concepts]
-    drawings = [art.drawings_of(concept, 2 if core else 1) for concept, core in zip(concepts, is_core, strict=True)]
-    return Cast(concepts, drawings, [2.0 if core else 1.0 for core in is_core])
+        concepts = [concept for concept in concepts if "core" in concept.roles]
+    return Cast(concepts, [art.drawings_of(concept, 1) for concept in concepts], [1.0 for _ in concepts])
 
 
 def small_picture(one: Sample, art: Art, side: int = SIDE) -> np.ndarray:

@@ -69,6 +69,11 @@ def write_vae(folder: Path, vae: PcaVae, widths: tuple[int, int, int]) -> None:
     save_file(tensors, folder / _FILE, metadata={"format": "pt"})
 
 
+def read_decoder(folder: Path) -> dict[str, Tensor]:
+    """The weights that `write_vae` wrote, to go on training from."""
+    return load_file(folder / _FILE)
+
+
 def read_basis_of(folder: Path) -> Basis:
     """The encoder of a decoder that `write_vae` wrote, so that more data can be made for its denoiser.
 
@@ -80,9 +85,15 @@ def read_basis_of(folder: Path) -> Basis:
     return Basis(tensors["mu"], tensors["V"], divisor.square() / divisor.square().mean().sqrt())
 
 
-def write_attribution(path: Path, art: Art, cast: Cast) -> None:
-    """Every drawing that the miniature learned from, with its author and its licence."""
+def write_attribution(path: Path, art: Art, cast: Cast, earlier: Path | None = None) -> None:
+    """Every drawing that the miniature learned from, with its author and its licence.
+
+    `earlier` is the same file of the base that a run went on from: what was learned then is credited, too.
+    """
     drawings = {concept.name: list(names) for concept, names in zip(cast.concepts, cast.drawings, strict=True)}
+    before: dict[str, list[str]] = {} if earlier is None else json.loads(earlier.read_text("utf-8"))["drawings"]
+    for name, names in before.items():
+        drawings[name] = list(dict.fromkeys([*drawings.get(name, []), *names]))
     sets = {name.split("/", 1)[0] for names in drawings.values() for name in names} - {OWN}
     own = {"set": OWN, "name": "models/mini/recipe/drawings", "author": "Onbrand", "licence": "MIT"}
     document = {

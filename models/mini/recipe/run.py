@@ -113,10 +113,10 @@ def pictures(
     return to_images(basis.decode(latents.float() * divisor))
 
 
-def decay(run_folder: Path, target: Path, steps: int) -> None:
+def decay(run_folder: Path, target: Path, steps: int, singles: float | None = None) -> None:
     """Begin a copy of a run that comes down to a learning rate of zero within `steps`; the run itself isn't touched.
 
-    Train the copy as any other run.
+    Train the copy as any other run. `singles` is its share of pictures with one thing; None: that of the run.
     """
     newest = checkpoints(run_folder)[-1]
     step = int(load_checkpoint(newest)["step"])
@@ -124,4 +124,6 @@ def decay(run_folder: Path, target: Path, steps: int) -> None:
     target.mkdir(parents=True, exist_ok=True)
     os.link(newest, target / newest.name)
     schedule = dataclasses.replace(recipe.schedule, decay_from=step, decay=steps)
-    write_recipe(target, dataclasses.replace(recipe, schedule=schedule, window=min(recipe.window, steps / 4)))
+    singles = recipe.singles if singles is None else singles
+    window = min(recipe.window, steps / 4)
+    write_recipe(target, dataclasses.replace(recipe, schedule=schedule, window=window, singles=singles))

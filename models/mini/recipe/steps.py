@@ -23,6 +23,7 @@ from models.mini.recipe.concepts import OWN
 from models.mini.recipe.data import Shards, make_cast, small_pictures, write_shards
 from models.mini.recipe.denoiser import Recipe, Size, averaged, draw, scales
 from models.mini.recipe.known import things, write_known
+from models.mini.recipe.learned import LEAST, shares_learned
 from models.mini.recipe.text import Text
 from onbrand.hidream.decoding.decode import to_pixels
 from onbrand.hidream.decoding.vae import PcaVae
@@ -99,16 +100,28 @@ def decay(options: argparse.Namespace, console: Console) -> None:
     """Begin the decayed copy LAB/runs/TO."""
     if options.steps is None:
         raise SystemExit("--steps says how many steps the decay has")
-    run.decay(_folder(options), options.lab / "runs" / options.to, options.steps)
+    run.decay(_folder(options), options.lab / "runs" / options.to, options.steps, options.singles)
     console.print(f"Train it with: python -m models.mini.recipe denoiser --run {options.to}")
 
 
 def decoder(options: argparse.Namespace, console: Console) -> None:
-    """Train the decoder in LAB/runs/decoder, for the latents of RUN."""
-    divisor = _divisor(options)
-    recipe = decoder_module.DecoderRecipe()
-    kept = options.lab / "large"
-    training = decoder_module.make_training(recipe, _basis(options), divisor, options.art, SEED, DECODER_FIRST, kept)
+    """Train the decoder in LAB/runs/decoder, for the latents that RUN draws, from that of BASE where there is one."""
+    basis, divisor, settings = _basis(options), _divisor(options), decoder_module.DecoderRecipe()
+    recipe, weights = _newest(options)
+    redraw = decoder_module.make_redraw(
+        averaged(recipe.size, weights), Text.load(options.text_encoder), settings.redrawn
+    )
+    training = decoder_module.make_training(
+        settings,
+        basis,
+        divisor,
+        redraw,
+        options.art,
+        SEED,
+        DECODER_FIRST,
+        options.lab / "large",
+        start=None if options.base is None else export_module.read_decoder(options.base / "vae"),
+    )
     run_loop(training, options.lab / "runs" / "decoder", pace=Pace(), steps=options.steps, on_line=_say(console))
 
 
@@ -182,9 +195,10 @@ def export(options: argparse.Namespace, console: Console) -> None:
     export_module.write_vae(folder / "vae", _vae(options), (parts.w16, parts.w128, parts.w256))
     export_module.copy_text_encoder(options.text_encoder, folder / "text_encoder")
     found = Art(options.art)
-    export_module.write_attribution(folder / "attribution.json", found, make_cast(found))
-    concepts = make_cast(found, options.stage).concepts
-    write_known(folder, things([concept.name for concept in concepts]), 1 if options.stage == "core" else None)
+    before = None if options.base is None else options.base / "attribution.json"
+    export_module.write_attribution(folder / "attribution.json", found, make_cast(found), before)
+    learned = _learned(options, recipe, weights, console)
+    write_known(folder, things(learned), options.most)
     (folder / BASE_MANIFEST).unlink(missing_ok=True)
     write_base(folder, "mini", [MINILM])
     console.print(str(folder))
@@ -210,6 +224,29 @@ def drawn_by_run(options: argparse.Namespace) -> evaluation.Draw:
         return [to_pixels(vae.decode(latent[None]))[0] for latent in latents]
 
     return drawn
+
+
+def _learned(
+    options: argparse.Namespace, recipe: Recipe, weights: dict[str, torch.Tensor], console: Console
+) -> list[str]:
+    """The things of the stage that the network draws as they are."""
+    network, text, basis, divisor = (
+        averaged(recipe.size, weights),
+        Text.load(options.text_encoder),
+        _basis(options),
+        _divisor(options),
+    )
+
+    def draw_small(prompts: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
+        latents = draw(network, text, prompts, seeds, channels=recipe.size.channels)
+        pictures: np.ndarray = (basis.decode(latents * divisor.view(-1, 1, 1)).clamp(-1, 1) + 1).numpy() / 2
+        return pictures.transpose(0, 2, 3, 1)
+
+    found = Art(options.art)
+    shares = shares_learned(make_cast(found, options.stage), found, draw_small)
+    not_yet = [name for name, share in shares.items() if share < LEAST]
+    console.print(f"{len(shares) - len(not_yet)} things are learned. Not yet: {', '.join(not_yet) or 'none'}")
+    return [name for name, share in shares.items() if share >= LEAST]
 
 
 def _judge(options: argparse.Namespace) -> tuple[Training, list[str]]:

@@ -67,7 +67,7 @@ def test_missing_and_damaged_weights_are_named(chosen: dict[str, str], tmp_path:
 def test_undamaged_weights_are_reported_with_their_bundled_pack(chosen: dict[str, str]) -> None:
     told = examined(chosen, weights=True)
     assert (told.state("model"), told.state("review")) == ("ok", "ok")
-    assert "mini: 8 files with 74 MB match their checksums, and so does the pack Sample brand" in told.says("model")
+    assert "mini: 8 files with 79 MB match their checksums, and so does the pack Sample brand" in told.says("model")
     assert "No designer has approved the pack that is bundled with the model" in told.says("review")
 
 

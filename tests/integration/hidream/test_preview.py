@@ -90,7 +90,7 @@ def test_each_step_has_four_small_jpegs_that_come_closer_to_the_pictures(pipelin
         shown = [opened(progress.previews[n]) for progress in seen[2:]]
         assert {image.shape for image in shown} == {(128, 128, 3)}
         psnr = [20 * math.log10(255 / np.sqrt(np.square(image - picture).mean())) for image in shown]
-        assert psnr[-1] > 27
+        assert psnr[-1] > 25
         assert psnr[5] > 22  # after half of the steps the picture can be recognised
         assert all(later > earlier - 0.5 for earlier, later in pairwise(psnr[1:]))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,11 +14,11 @@ from models.mini.recipe import brand, decoder, export, run
 from models.mini.recipe.__main__ import main
 from models.mini.recipe.art import Art
 from models.mini.recipe.data import Shards, make_cast
-from models.mini.recipe.denoiser import Recipe, Size, scales
+from models.mini.recipe.denoiser import Recipe, Size, averaged, scales
 from models.mini.recipe.pictures import sample
 from models.mini.recipe.scenes import paint
 from models.mini.recipe.text import Text
-from onbrand.hidream.decoding.vae import COMPONENTS, PcaVae, enlarge
+from onbrand.hidream.decoding.vae import COMPONENTS, PcaVae, calm, enlarge
 from onbrand.hidream.weights.lora import describe
 from onbrand.training import loop
 from onbrand.training.checkpoints import checkpoints, load_checkpoint
@@ -83,7 +82,8 @@ def test_a_run_may_ask_for_pictures_of_one_thing(lab: Path, share: float) -> Non
 def test_a_decayed_copy_ends_by_itself_and_leaves_the_run_alone(lab: Path) -> None:
     source = train(lab, "stable", TINY, steps=3)
     before = checkpoints(source)[-1].read_bytes()
-    run.decay(source, lab / "runs" / "decayed", 2)
+    run.decay(source, lab / "runs" / "decayed", 2, singles=1.0)
+    assert run.read_recipe(lab / "runs" / "decayed").singles == 1.0
     decayed = train(lab, "decayed", TINY)
     assert load_checkpoint(checkpoints(decayed)[-1])["step"] == 5
     assert checkpoints(source)[-1].read_bytes() == before
@@ -150,36 +150,99 @@ def test_the_decoder_begins_with_the_small_picture_and_learns_from_pictures_that
     basis = run.read_basis(lab / "basis.safetensors")
     divisor = scales(basis, 4, 0.5)
     recipe = decoder.DecoderRecipe(w16=8, w128=4, w256=2, pictures=1, distinct=2)
-    training = decoder.make_training(recipe, basis, divisor, None, 1, 500, lab / "large")
+    network = averaged(TINY.size, weights(train(lab, "drawing", TINY, steps=4)))
+    redraw = decoder.make_redraw(network, Text.load(TEXT_ENCODER), 0.5)
+    training = decoder.make_training(recipe, basis, divisor, redraw, None, 1, 500, lab / "large")
     vae = training.network
     assert isinstance(vae, PcaVae)
     latents = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(1))
-    small, large = vae.decode_both(latents)
-    assert torch.equal(small, vae.preview(latents))
+    small, large = vae.draw(latents, vae.c0(latents))
+    assert torch.equal(small, calm(vae.preview(latents)))
     loop.run(training, lab / "runs" / "decoder", pace=NEVER, steps=3)
     assert sorted(file.name for file in (lab / "large").iterdir()) == ["500.png", "501.png"]
-    corrected, changed = vae.decode_both(latents)
+    corrected, changed = vae.draw(latents, vae.c0(latents))
     assert not torch.equal(corrected, small)
     assert not torch.allclose(changed, large, atol=1e-5)
 
 
-def test_an_edge_is_crisp_however_far_the_small_picture_is_enlarged() -> None:
+def test_the_decoder_learns_from_latents_as_the_denoiser_leaves_them(lab: Path) -> None:
+    network = averaged(TINY.size, weights(train(lab, "drawing", TINY, steps=4)))
+    text = Text.load(TEXT_ENCODER)
+    clean = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+
+    def redrawn(most: float, captions: list[str]) -> torch.Tensor:
+        return decoder.make_redraw(network, text, most)(clean, captions, torch.Generator().manual_seed(2))
+
+    assert torch.equal(redrawn(0.0, ["a mug", "a lamp"]), clean)
+    little, much = redrawn(0.1, ["a mug", "a lamp"]) - clean, redrawn(0.5, ["a mug", "a lamp"]) - clean
+    assert 0 < little.std() < much.std()
+    assert not torch.equal(redrawn(0.5, ["a mug", "a lamp"]), redrawn(0.5, ["a mug", "a red lamp"]))
+
+
+def test_another_decoder_s_weights_are_gone_on_from_and_what_it_lacks_begins_anew(lab: Path, tmp_path: Path) -> None:
+    basis = run.read_basis(lab / "basis.safetensors")
+    divisor, parts = scales(basis, 4, 0.5), decoder.DecoderRecipe(w16=8, w128=4, w256=2)
+    other = decoder.make_vae(replace(parts, seed=9), basis, divisor)
+    export.write_vae(tmp_path, other, (8, 4, 2))
+    start = export.read_decoder(tmp_path)
+    begun = {name: start.pop(name) for name in list(start) if name.startswith("axis")}
+    training = decoder.make_training(parts, basis, divisor, _as_it_is, None, 1, 0, lab / "large", start=start)
+    weights = training.network.state_dict()
+    assert begun
+    assert all(torch.equal(weights[name], weight) for name, weight in start.items())
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "axis"),
+    [
+        ([0.8, -0.6, -0.4], [-0.7, 0.1, 0.9], [0.0, 0.0, 0.0]),
+        ([0.4, 0.0, -0.4], [-0.4, 0.2, 0.6684], [1.0, 0.0, -1.0]),  # two colours of one lightness
+    ],
+)
+def test_an_edge_is_crisp_however_far_the_small_picture_is_enlarged(
+    left: list[float], right: list[float], axis: list[float]
+) -> None:
     """Two colours meet between two pixels of the small picture, and at most six of the large one are a mixture."""
     vae = PcaVae(COMPONENTS, 4, 4, 2)
     vae.V.copy_(torch.eye(COMPONENTS))
-    left, right = torch.tensor([0.8, -0.6, -0.4]), torch.tensor([-0.7, 0.1, 0.9])
-    picture = torch.where(torch.arange(256) < 126, left[:, None], right[:, None]).expand(1, 256, 3, 256).transpose(1, 2)
-    latents = vae.encode(picture)
-    assert _mixed(enlarge(vae.preview(latents), 8), left, right) > 12
-    assert _mixed(vae.decode(latents), left, right) <= 6
+    with torch.no_grad():
+        assert vae.axis.bias is not None
+        vae.axis.bias.copy_(torch.tensor(axis))
+    ends = torch.tensor(left), torch.tensor(right)
+    picture = torch.where(torch.arange(256) < 126, ends[0][:, None], ends[1][:, None]).expand(1, 256, 3, 256)
+    latents = vae.encode(picture.transpose(1, 2))
+    assert _mixed(enlarge(vae.preview(latents), 8), *ends) > 12
+    assert _mixed(vae.decode(latents), *ends) <= 6
+
+
+def test_shades_of_one_fill_become_one_and_edges_stay() -> None:
+    generator = torch.Generator().manual_seed(3)
+    left, right = torch.tensor([0.8, -0.6, -0.4]), torch.tensor([0.5, -0.2, -0.4])
+    clean = torch.where(torch.arange(32) < 16, left[:, None], right[:, None])[None, :, None].expand(1, 3, 32, 32)
+    shades = 0.05 * torch.randn(1, 3, 16, 16, generator=generator)
+    patchy = clean + shades.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert (calm(patchy) - clean).square().mean() < 0.2 * (patchy - clean).square().mean()
+    assert torch.allclose(calm(clean), clean, atol=0.001)
 
 
 def test_the_decoder_learns_most_where_there_is_something_to_see() -> None:
-    large = np.ones((1024, 1024, 3), np.float32)
-    large[640:960, 640:960] = np.random.default_rng(1).random((320, 320, 3), np.float32)
-    places = [place for k in range(50) for place in decoder._places(large, torch.Generator().manual_seed(k))]
-    sees = [min(place) > 5 for place in places]  # a crop of five latents from six on has some of the thing
+    large = torch.ones(1024, 1024, 3)
+    large[832:, 832:] = torch.rand(192, 192, 3, generator=torch.Generator().manual_seed(1))
+    places = [decoder._place(large, torch.Generator().manual_seed(k)) for k in range(50)]
+    sees = [min(place) > 5 for place in places]  # a crop of eight latents from six on has some of the thing
     assert sum(sees) > 0.95 * len(sees)
+
+
+def test_a_crop_counts_where_its_surroundings_are_there() -> None:
+    inside, corner = decoder._counts((3, 4)), decoder._counts((0, 8))
+    assert inside.sum() == 36
+    assert corner.sum() == 49
+    assert corner[0, 0, -1] == 1
+    assert corner[0, -1, -1] == corner[0, 0, 0] == 0
+
+
+def _as_it_is(latents: torch.Tensor, _captions: object, _generator: object) -> torch.Tensor:
+    return latents
 
 
 def _mixed(pictures: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> int:
@@ -193,6 +256,6 @@ def test_the_decoder_s_encoder_is_the_data_s(lab: Path) -> None:
     divisor = scales(basis, 4, 0.5)
     vae = decoder.make_vae(decoder.DecoderRecipe(w16=8, w128=4, w256=2), basis, divisor)
     art = Art(None)
-    large = paint(sample(make_cast(art), 1, 7).picture, art, 1024)
-    pictures = torch.from_numpy(large.transpose(2, 0, 1) * 2 - 1)[None].float()
+    large = torch.from_numpy(paint(sample(make_cast(art), 1, 7).picture, art, 1024)).float()
+    pictures = large.permute(2, 0, 1)[None] * 2 - 1
     assert torch.allclose(vae.encode(pictures)[0], decoder.encode_large(large, basis, divisor), atol=0.05)
