@@ -28,7 +28,10 @@ NEXT_MONTH: LiteralString = f"(({_MONTH} + interval '1 month') at time zone 'utc
 
 
 async def lock(connection: Connection) -> None:
-    """Let one transaction at a time decide about the budget, until it ends."""
+    """Let one transaction at a time decide about the budget, or write down a worker's sign or end, until it ends.
+
+    `tend` counts failed starts and then begins a start: between the two, no life may change.
+    """
     await connection.execute("select pg_advisory_xact_lock(hashtextextended('onbrand budget', 0))")
 
 
@@ -58,6 +61,7 @@ async def saw(connection: Connection, worker_id: str, *, is_ready: bool, plan: P
 
     A worker that nobody waited for (a second one, one started by hand) is billed from a usual start before its sign.
     """
+    await lock(connection)
     await repair_future_times(connection, plan)
     ready = {"id": worker_id, "ready": is_ready, "price": plan.usd_per_second, "start": plan.start_seconds}
     cursor = await connection.execute(
@@ -82,6 +86,7 @@ async def saw(connection: Connection, worker_id: str, *, is_ready: bool, plan: P
 
 async def ended(connection: Connection, worker_id: str, *, is_failure: bool = False) -> None:
     """Record that a worker stops now. With `is_failure`, it stops by an error, and its model may not be loaded yet."""
+    await lock(connection)
     await connection.execute(
         "update gpu_life set ended_at = now(), seen_at = now(), is_failed_start = %s and ready_at is null"
         " where worker_id = %s and ended_at is null",
@@ -126,15 +131,17 @@ async def tend(connection: Connection, plan: Plan) -> bool:
 
 
 async def _close_after_failed_starts(connection: Connection) -> bool:
-    """Close the demand for ten minutes if the last three starts failed: a platform would start again and again."""
+    """Close the demand for ten minutes if the last three starts failed: a platform would start again and again.
+
+    Starts that have closed it do so once: when it opens again, one more is tried.
+    """
     cursor = await connection.execute(
         "update gpu_demand set closed_until = now() + make_interval(secs => %(closed)s), warm_until = 'epoch'"
         " from (select bool_and(is_failed_start) as all_failed, count(*) as starts, max(ended_at) as latest from"
         "  (select is_failed_start, ended_at from gpu_life where is_failed_start or ready_at is not null"
         "   order by id desc limit %(starts)s) as last) as found"
         " where all_failed and starts = %(starts)s and closed_until <= now()"
-        " and latest > greatest(now() - make_interval(secs => %(within)s),"
-        "  closed_until - make_interval(secs => %(closed)s))",
+        " and latest > greatest(now() - make_interval(secs => %(within)s), closed_until)",
         {"closed": _CLOSED_SECONDS, "starts": _FAILED_STARTS, "within": _STARTS_WITHIN_SECONDS},
     )
     return cursor.rowcount == 1

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
@@ -111,7 +112,9 @@ async def _run_worker(
                 with suppress(DatabaseUnavailable):
                     async with database.transaction() as connection:
                         await workers.withdraw(connection, worker_id)
-                        await ledger.ended(connection, worker_id)
+                        # At once as a failure: else the budget would begin another start before it is counted.
+                        is_failure = isinstance(sys.exception(), Exception)
+                        await ledger.ended(connection, worker_id, is_failure=is_failure)
     finally:
         await model.stop()
         await database.close()

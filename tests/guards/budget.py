@@ -6,6 +6,7 @@ from tests.guards.guard import Guard
 
 _MONTHS = "tests/integration/budget/test_random_months.py"
 _GOVERNOR = "tests/integration/budget/test_governor.py"
+_SCALER = "tests/integration/worker/test_scaler.py"
 
 GUARDS = (
     Guard(
@@ -77,5 +78,26 @@ GUARDS = (
         "set ended_at = seen_at + make_interval(secs => %(grace)s)",
         "set ended_at = seen_at",
         (f"{_MONTHS}::test_a_month_costs_at_most_its_budget_whatever_happens",),
+    ),
+    Guard(
+        "a start that fails is counted at once",
+        "run._run_worker",
+        "is_failure=is_failure",
+        "",
+        (f"{_SCALER}::test_a_start_that_fails_is_never_seen_as_a_life_that_just_ended",),
+    ),
+    Guard(
+        "a worker's end waits for a decision about the budget",
+        "ledger.ended",
+        "await lock(connection)",
+        "",
+        (f"{_GOVERNOR}::test_a_decision_waits_for_the_one_before_it",),
+    ),
+    Guard(
+        "the same failed starts close the demand once",
+        "ledger._close_after_failed_starts",
+        ", closed_until)",
+        ", 'epoch')",
+        (f"{_GOVERNOR}::test_a_demand_that_opens_again_is_not_closed_for_the_starts_before",),
     ),
 )

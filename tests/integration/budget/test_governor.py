@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +17,7 @@ import pytest
 from onbrand.budget import governor, ledger
 from onbrand.budget.plan import Plan
 from onbrand.config import Settings
-from onbrand.database.pool import Database
+from onbrand.database.pool import Connection, Database
 from onbrand.errors import BudgetSpent
 from onbrand.jobs import service
 from onbrand.jobs.models import Owner
@@ -129,10 +130,22 @@ async def test_two_processes_that_accept_at_once_never_overshoot(clock: Clock, c
     assert standing.left_usd < standing.job_usd  # all that fits was accepted
 
 
-async def test_a_decision_waits_for_the_one_before_it(clock: Clock) -> None:
+@pytest.mark.parametrize(
+    "step",
+    [
+        partial(governor.admit, plan=PLAN),
+        partial(governor.tend, plan=PLAN),
+        partial(ledger.saw, worker_id="a replica", is_ready=False, plan=PLAN),
+        partial(ledger.ended, worker_id="a replica"),
+    ],
+    ids=["admit", "tend", "saw", "ended"],
+)
+async def test_a_decision_waits_for_the_one_before_it(
+    clock: Clock, step: Callable[[Connection], Awaitable[None]]
+) -> None:
     async def decide() -> None:
         async with clock.database.transaction() as connection:
-            await governor.admit(connection, PLAN)
+            await step(connection)
 
     waiting = "select count(*) as n from pg_locks where locktype = 'advisory' and not granted"
     async with clock.database.transaction() as before, clock.database.transaction() as looking:
@@ -175,6 +188,24 @@ async def test_three_failed_starts_close_the_demand_for_ten_minutes(world: World
     await world.pass_time(600)
     assert len(world.accepted) == 1
     assert (await world.standing()).closed_until is None
+
+
+async def test_a_demand_that_opens_again_is_not_closed_for_the_starts_before(world: World) -> None:
+    """Although the third start's end was written by a transaction that began after the one which counted it."""
+    assert await world.submit()
+    async with world.clock.database.transaction() as tending:
+        await tending.execute("select now()")
+        for n in range(3):
+            await asyncio.sleep(0.002)
+            async with world.clock.database.transaction() as connection:
+                await ledger.saw(connection, f"crash {n}", is_ready=False, plan=PLAN)
+                await ledger.ended(connection, f"crash {n}", is_failure=True)
+        await governor.tend(tending, PLAN)
+    assert await world.wanted() == 0
+    await world.clock.move(timedelta(minutes=10, seconds=1))
+    async with world.clock.database.transaction() as connection:
+        await governor.tend(connection, PLAN)
+    assert await world.wanted() == 1
 
 
 async def test_a_running_job_counts_although_starts_failed(world: World) -> None:

@@ -112,14 +112,20 @@ class Platform:
         return submitted.job_id
 
     async def pass_time(self, seconds: float) -> None:
-        """Let the database's clock jump."""
-        await self.clock.move(timedelta(seconds=seconds))
+        """Let the database's clock jump, but never within a decision about the budget."""
+        async with self.harness.database.transaction() as connection:
+            await ledger.lock(connection)
+            await self.clock.move(timedelta(seconds=seconds))
 
     async def lives(self) -> list[dict[str, Any]]:
         """The ledger's rows; `seconds` is what is billed, once a life has ended."""
         return await self.harness.query(
             "select *, extract(epoch from ended_at - wanted_at)::float8 as seconds from gpu_life order by id"
         )
+
+    async def a_start_has_failed(self) -> bool:
+        """Whether a replica ended before its model was loaded."""
+        return any(life["is_failed_start"] for life in await self.lives())
 
     async def all_are_gone(self) -> None:
         """Return once nothing is wanted, no replica lives, and no life is open."""
@@ -191,6 +197,22 @@ async def test_starts_that_fail_again_and_again_are_stopped(platform: Platform) 
         await platform.pass_time(600)
         assert (await platform.harness.ended(job_id)).status is Status.COMPLETE
     assert [life["is_failed_start"] for life in await platform.lives()] == [True] * started + [False]
+
+
+async def test_a_start_that_fails_is_never_seen_as_a_life_that_just_ended(platform: Platform) -> None:
+    """Between the two, the budget would begin another start, and bill it."""
+    async with platform.harness.database.transaction() as connection:
+        await connection.execute(
+            "create table state as select is_failed_start, ended_at from gpu_life;"
+            " create function note() returns trigger language plpgsql as"
+            " 'begin insert into public.state values (new.is_failed_start, new.ended_at); return new; end';"
+            " create trigger note after update on gpu_life for each row execute function note()"
+        )
+    platform.loading = "refuses"
+    async with platform.scaling():
+        await platform.submit()
+        await until(platform.a_start_has_failed)
+    assert await platform.harness.query("select from state where ended_at is not null and not is_failed_start") == []
 
 
 async def test_two_jobs_are_drawn_by_two_replicas(platform: Platform) -> None:
