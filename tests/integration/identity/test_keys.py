@@ -72,15 +72,19 @@ def test_s19_a_flood_of_unknown_key_ids_causes_one_fetch_in_five_seconds(
 
 
 @pytest.fixture
-def hesitating(issuer: Issuer, provider: Provider) -> Iterator[Callable[[], None]]:
-    """Calling it makes the provider's keys wait until the test ends."""
+def hesitating(issuer: Issuer, provider: Provider) -> Iterator[Callable[[], Callable[[], None]]]:
+    """Calling it makes the provider's keys wait until the test ends, or until what it returns is called."""
     released = threading.Event()
 
     def hesitates(request: BaseHTTPRequestHandler) -> None:
         released.wait(30)
         says(issuer.keys())(request)
 
-    yield lambda: provider.answers.update({KEYS_PATH: hesitates})
+    def begin() -> Callable[[], None]:
+        provider.answers[KEYS_PATH] = hesitates
+        return released.set
+
+    yield begin
     released.set()
 
 
@@ -88,28 +92,28 @@ def test_while_the_provider_hesitates_few_wait_with_an_unknown_key_id(
     verifier: TokenVerifier,
     issuer: Issuer,
     clock: Clock,
-    hesitating: Callable[[], None],
+    hesitating: Callable[[], Callable[[], None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(jwks, "HESITATION_SECONDS", 30.0)
     monkeypatch.setattr(jwks, "FETCH_SECONDS", 30.0)
     verifier.load_keys()
     clock.pass_by(6)
-    hesitating()
+    release = hesitating()
     with ThreadPoolExecutor(40) as threads:
         attempts = [threads.submit(verifier.verify, unknown_key_id(issuer, number)) for number in range(40)]
         wait_until(lambda: sum(attempt.done() for attempt in attempts) >= 32)
         assert {type(attempt.exception()) for attempt in attempts if attempt.done()} == {KeysUnavailable}
         verifier.verify(issuer.token_for("member")).require_member()
         assert sum(attempt.done() for attempt in attempts) < 40  # the others still wait
-        monkeypatch.undo()
+        release()
 
 
 def test_nobody_waits_longer_than_a_moment_for_a_provider_that_hangs(
     verifier: TokenVerifier,
     issuer: Issuer,
     clock: Clock,
-    hesitating: Callable[[], None],
+    hesitating: Callable[[], Callable[[], None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(jwks, "HESITATION_SECONDS", 0.1)
