@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -77,7 +78,7 @@ async def test_sixteen_cards_are_drawn_dealt_answered_and_shown(
 ) -> None:
     begin_run(tmp_path / "trained", SAMPLE)
     originals = originals.rename(tmp_path / "trained" / "originals")  # in the run, as `evaluate` says
-    opened = run("open", SAMPLE.id[:12], "--originals", str(originals), "--json", PORT="8123")
+    opened = await asyncio.to_thread(run, "open", SAMPLE.id[:12], "--originals", str(originals), "--json", PORT="8123")
     assert opened.returncode == 0, opened.stderr
     assert "No training pictures" not in opened.stderr
     told = json.loads(opened.stdout)
@@ -117,16 +118,16 @@ async def test_sixteen_cards_are_drawn_dealt_answered_and_shown(
     for found in (distances[Kind.BASE], away):
         assert float(np.median(found)) > 3 * float(np.median(distances[Kind.PACK])), distances
 
-    waiting = run("show", SAMPLE.id[:12], PORT="8123")
+    waiting = await asyncio.to_thread(run, "show", SAMPLE.id[:12], PORT="8123")
     assert f"Nobody has answered it yet: {told['link']}" in waiting.stdout
     async with database.transaction() as connection:
         given = answers(review.cards, pack=[COPY, COPY, *[AS_IS] * 8])
         await records.give_verdict(connection, review, Owner(LOCAL_TENANT_ID, review.id), "Ada", given)
-    shown = run("show", SAMPLE.id[:12]).stdout
+    shown = (await asyncio.to_thread(run, "show", SAMPLE.id[:12])).stdout
     assert "Rejected by Ada, 20" in shown
     assert "between 49 and 94 in 100" in shown
     assert "2× copy: The training went on too long" in shown
-    document = json.loads(run("show", SAMPLE.id, "--json").stdout)
+    document = json.loads((await asyncio.to_thread(run, "show", SAMPLE.id, "--json")).stdout)
     (verdict,) = document["reviews"][0]["verdicts"]
     assert (verdict["outcome"], verdict["usable"], verdict["user_id"]) == ("rejected", 8, str(review.id))
     assert [card["kind"] for card in verdict["cards"]] == kinds
