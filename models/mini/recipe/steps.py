@@ -274,8 +274,13 @@ def _divisor(options: argparse.Namespace) -> torch.Tensor:
 
 
 def _vae(options: argparse.Namespace) -> PcaVae:
+    """The decoder of the lab; that of BASE where none was trained."""
     vae = decoder_module.make_vae(decoder_module.DecoderRecipe(), _basis(options), _divisor(options))
-    kept = load_checkpoint(checkpoints(options.lab / "runs" / "decoder")[-1])["average"]
+    own = options.lab / "runs" / "decoder"
+    if options.base is not None and not own.exists():
+        kept = export_module.read_decoder(options.base / "vae")
+    else:
+        kept = load_checkpoint(checkpoints(own)[-1])["average"]
     vae.load_state_dict(kept, strict=False)  # the linear part is the basis, which isn't trained
     return vae
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("resvg_py", reason="the recipe's own dependency: extra `mini`")
 
-from models.mini.recipe import brand, decoder, export, run
+from models.mini.recipe import brand, decoder, export, run, steps
 from models.mini.recipe.__main__ import main
 from models.mini.recipe.art import Art
 from models.mini.recipe.data import Shards, make_cast
@@ -21,7 +24,7 @@ from models.mini.recipe.text import Text
 from onbrand.hidream.decoding.vae import COMPONENTS, PcaVae, calm, enlarge
 from onbrand.hidream.weights.lora import describe
 from onbrand.training import loop
-from onbrand.training.checkpoints import checkpoints, load_checkpoint
+from onbrand.training.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from onbrand.training.loop import Pace
 from onbrand.training.lora import write_lora
 from onbrand.training.schedule import Schedule
@@ -112,6 +115,23 @@ def test_another_lab_goes_on_from_an_exported_base(lab: Path, tmp_path: Path) ->
     export.write_vae(base / "vae", decoder.make_vae(parts, turned, scales(basis, 4, 0.5)), (8, 4, 2))
     with pytest.raises(SystemExit, match="not of the base's encoder"):
         main(["denoiser", *arguments, "--steps", "0"])
+
+
+def test_the_decoder_is_that_of_the_lab_or_else_of_the_base(lab: Path, tmp_path: Path) -> None:
+    recipe, parts = replace(Recipe(), size=TINY.size, batch=4, is_bf16=False), decoder.DecoderRecipe()
+    train(lab, "drawing", recipe, steps=1)
+    basis = run.read_basis(lab / "basis.safetensors")
+    vae = decoder.make_vae(parts, basis, scales(basis, 4, recipe.spread))
+    export.write_vae(tmp_path / "vae", vae, (parts.w16, parts.w128, parts.w256))
+    lab = Path(shutil.copytree(lab, tmp_path / "lab"))
+    options = argparse.Namespace(lab=lab, base=tmp_path, run="drawing", text_encoder=TEXT_ENCODER)
+    (of_base,) = steps.drawn_by_run(options)("a red mug", [1])
+    assert of_base.shape == (1024, 1024, 3)
+    trained = {name: weight + 0.01 for name, weight in vae.named_parameters()}
+    (lab / "runs" / "decoder").mkdir()
+    save_checkpoint(lab / "runs" / "decoder", 1, {"step": 1, "average": trained})
+    (own,) = steps.drawn_by_run(options)("a red mug", [1])
+    assert not np.array_equal(own, of_base)
 
 
 def test_a_run_keeps_its_recipe(lab: Path) -> None:
