@@ -88,7 +88,7 @@ MINI := $(BIN)/python -m models.mini.recipe
 MINI_CORE_STEPS ?= 20000
 MINI_STEPS ?= 160000
 MINI_DECAY ?= 32000
-MINI_VERSION ?= 2.1
+MINI_VERSION ?= 2.2
 MINI_EXAMPLES := --example "A red backpack" --example "A burger" --example "A rocket" --example "A robot"
 mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	$(MINI) art

@@ -64,4 +64,4 @@ def train_command(
         typer.echo(f"stopped after step {done} of {total}; go on with: onbrand train {data} --out {out} --resume")
         raise typer.Exit(1)
     typer.echo(f"trained {done} steps; look at {out / 'report.html'}")
-    typer.echo(f"next: onbrand evaluate {out}")
+    typer.echo(f'next: onbrand evaluate {out} --name "THE BRAND"')

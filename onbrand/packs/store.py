@@ -38,8 +38,8 @@ from onbrand.storage.range_reader import RangeReader
 FOLDER = "packs"  # in the object store, and in the data directory for the copies
 SHORTEST_PREFIX = 6
 # The base and the pack in models/mini. Its pack.json is pinned by nothing else, and it decides what is drawn.
-SHIPPED_BASE = "9a0f19df100c91f3173c55aebf64e695e61bff3b4ad3ac89fbe5b843402344b5"
-SHIPPED_PACK = "174c70bf6b1f1652679b17001d55b5be321aecd8f8a9729449fbe6712116e944"
+SHIPPED_BASE = "672c3730ebe1088f39c5081d182127aa76e7e3aa9a701d4fc434e4292e4eda51"
+SHIPPED_PACK = "9e998bc3ba73bc8c369861bd2e96c9e8211c58d1949f5033f6a0b27792a33c99"
 _ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 4  # parts of one file that are sent side by side
 

@@ -16,8 +16,8 @@ from onbrand.storage.files import LocalFolder
 if TYPE_CHECKING:  # it brings torch, for which only those who draw should wait
     from onbrand.hidream.pipeline import Pipeline
 
-BACKPACK = "a red backpack on a light blue background"
-TEAPOT = "a teapot"
+ROBOT = "a robot on a light blue background"
+ROCKET = "a rocket"
 MINI = REPOSITORY / "models" / "mini"
 BRAND_PACK = load_pack(MINI / SAMPLE)
 STEPS = BRAND_PACK.manifest.steps

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from onbrand.errors import GenerationTimedOut, GpuMemory, ImagesNotStored
 from onbrand.jobs.models import Claim
-from tests.e2e.drawings import BACKPACK, STEP_REACHED, STEPS, TEAPOT, draw
+from tests.e2e.drawings import ROBOT, ROCKET, STEP_REACHED, STEPS, draw
 from tests.e2e.stage import Stage
 from tests.e2e.visitor import (
     expect_four_pictures,
@@ -57,7 +57,7 @@ def signing_in(stage: Stage, page: Page) -> None:
     """Coming back with a prompt typed earlier, while the API has not yet said who this is."""
     ready(stage)
     sign_in(page)
-    prompt_field(page).fill(BACKPACK)
+    prompt_field(page).fill(ROBOT)
     page.route("**/me", lambda route: route.continue_(url=stage.silence))
     page.reload()
     expect(page.get_by_text("Signing you in")).to_be_visible()
@@ -73,11 +73,11 @@ def not_in_group(stage: Stage, page: Page) -> None:
 def queued(stage: Stage, page: Page) -> None:
     """Somebody's job is being drawn, somebody else's waits, then comes this one."""
     ready(stage)
-    held = stage.claim(stage.submit(TEAPOT))
+    held = stage.claim(stage.submit(ROCKET))
     stage.report(held, STEP_REACHED)
-    stage.submit(TEAPOT)
+    stage.submit(ROCKET)
     sign_in(page)
-    generate(page, BACKPACK)
+    generate(page, ROBOT)
     expect(run(page)).to_contain_text("2nd in line")
     expect(run(page)).to_contain_text(re.compile(r"about .*\d+ s"))
     expect(generate_button(page)).to_be_enabled()
@@ -88,7 +88,7 @@ def cold_start(stage: Stage, page: Page) -> None:
     stage.measure()
     stage.announce("loading")
     sign_in(page)
-    generate(page, BACKPACK)
+    generate(page, ROBOT)
     expect(run(page)).to_contain_text("Loading the model")
     expect(generate_button(page)).to_be_enabled()
 
@@ -97,7 +97,7 @@ def drawing(stage: Stage, page: Page) -> None:
     """Somewhat more than half of the steps are done."""
     ready(stage)
     sign_in(page)
-    generate(page, BACKPACK)
+    generate(page, ROBOT)
     draw_half(stage)
     expect(run(page)).to_contain_text(f"step {STEP_REACHED} of {STEPS}")
     expect(generate_button(page)).to_be_enabled()
@@ -107,7 +107,7 @@ def draw_two(stage: Stage, page: Page) -> None:
     """Sign in and have two prompts drawn."""
     ready(stage)
     sign_in(page)
-    for count, prompt in enumerate((TEAPOT, BACKPACK), start=1):
+    for count, prompt in enumerate((ROCKET, ROBOT), start=1):
         generate(page, prompt)
         finish(stage, prompt, count)
         expect_four_pictures(run(page))
@@ -142,10 +142,10 @@ def failed(stage: Stage, page: Page) -> None:
     """One that failed, above an earlier one that did not."""
     ready(stage)
     sign_in(page)
-    generate(page, TEAPOT)
-    finish(stage, TEAPOT)
+    generate(page, ROCKET)
+    finish(stage, ROCKET)
     expect_four_pictures(run(page))
-    generate(page, BACKPACK)
+    generate(page, ROBOT)
     stage.fail(stage.claim(stage.newest(2)), GpuMemory)
     expect(run(page)).to_contain_text("Not enough GPU memory")
     expect(generate_button(page)).to_be_enabled()
@@ -167,7 +167,7 @@ def all_failures(stage: Stage, page: Page) -> None:
     ready(stage)
     sign_in(page)
     for count, happen in enumerate(FAILURES.values(), start=1):
-        generate(page, BACKPACK)
+        generate(page, ROBOT)
         stage.newest(count)
         happen(stage)
         expect(run(page).get_by_role("button", name="Try again")).to_be_visible()
@@ -177,8 +177,8 @@ def all_failures(stage: Stage, page: Page) -> None:
 def ask_too_often(stage: Stage, page: Page) -> None:
     """As many of one's own wait as may, and one presses Generate once more."""
     for _ in range(stage.service.settings.max_queued_per_user):
-        stage.submit(TEAPOT, stage.member)
-    generate(page, BACKPACK)
+        stage.submit(ROCKET, stage.member)
+    generate(page, ROBOT)
     expect(run(page)).to_contain_text("Too many waiting")
     expect(generate_button(page)).to_be_enabled()
 
@@ -196,10 +196,10 @@ def offline(stage: Stage, page: Page) -> None:
     """The connection is gone while one is drawn and another has been typed."""
     ready(stage)
     sign_in(page)
-    generate(page, TEAPOT)
-    finish(stage, TEAPOT)
+    generate(page, ROCKET)
+    finish(stage, ROCKET)
     expect_four_pictures(run(page))
-    generate(page, BACKPACK)
+    generate(page, ROBOT)
     draw_half(stage, 2)
     expect(run(page)).to_contain_text(f"step {STEP_REACHED} of {STEPS}")
     prompt_field(page).fill(ALARM_CLOCK)
@@ -235,7 +235,7 @@ def ready(stage: Stage) -> None:
 def draw_half(stage: Stage, count: int = 1) -> Claim:
     """Draw the newest of the member's `count` jobs as far as one can see what it becomes."""
     held = stage.claim(stage.newest(count))
-    stage.report(held, STEP_REACHED, draw(BACKPACK).previews)
+    stage.report(held, STEP_REACHED, draw(ROBOT).previews)
     return held
 
 

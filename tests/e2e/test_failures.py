@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from onbrand.errors import NotInGroup, TooManyQueued, job_failure
-from tests.e2e.drawings import BACKPACK
+from tests.e2e.drawings import ROBOT
 from tests.e2e.scenes import FAILURES, all_failures, ask_too_often, not_in_group, ready
 from tests.e2e.stage import Stage
 from tests.e2e.visitor import generate, prompt_field, run, runs, sign_in
@@ -17,7 +17,7 @@ def test_a_failed_run_says_why_and_what_to_do(stage_page: Page, stage: Stage, co
     failure = job_failure(code)
     ready(stage)
     sign_in(stage_page)
-    generate(stage_page, BACKPACK)
+    generate(stage_page, ROBOT)
     FAILURES[code](stage)
     expect(run(stage_page)).to_contain_text(failure.title)
     expect(run(stage_page)).to_contain_text(failure.detail)
@@ -37,7 +37,7 @@ def test_too_many_requests_are_refused_with_a_sentence(stage_page: Page, stage: 
     expect(run(stage_page)).to_contain_text(TooManyQueued.title)
     expect(run(stage_page)).to_contain_text(TooManyQueued.detail)
     expect(run(stage_page).get_by_role("button", name="Try again")).to_be_visible()
-    expect(prompt_field(stage_page)).to_have_value(BACKPACK)
+    expect(prompt_field(stage_page)).to_have_value(ROBOT)
     assert len(stage.jobs()) == stage.service.settings.max_queued_per_user
 
 

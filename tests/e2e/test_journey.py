@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.drawings import BACKPACK
+from tests.e2e.drawings import ROBOT
 from tests.e2e.visitor import expect_four_pictures, generate, run, sign_in
 from tests.system import System
 
@@ -33,7 +33,7 @@ def test_a_member_signs_in_generates_downloads_and_generates_more(page: Page, sy
 
     page.on("response", remember)
     sign_in(page)
-    generate(page, BACKPACK)
+    generate(page, ROBOT)
     # US-1: something to look at at once, moving, and then four different pictures.
     expect(run(page)).to_have_attribute("aria-busy", "true", timeout=2000)
     expect(run(page).get_by_role("progressbar")).to_be_visible()
@@ -46,9 +46,7 @@ def test_a_member_signs_in_generates_downloads_and_generates_more(page: Page, sy
         with page.expect_download() as download:
             run(page).get_by_role("button", name=f"Download illustration {n}").click()
         name = download.value.suggested_filename
-        assert re.fullmatch(
-            rf"onbrand_a-red-backpack-on-a-light-blue_\d{{4}}-\d\d-\d\d_{job_ids[0][:4]}_{n}\.png", name
-        )
+        assert re.fullmatch(rf"onbrand_a-robot-on-a-light-blue_\d{{4}}-\d\d-\d\d_{job_ids[0][:4]}_{n}\.png", name)
         assert download.value.path().read_bytes() == pngs[n - 1]
 
     # US-3: four new ones, and the earlier stay.

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.drawings import BACKPACK
+from tests.e2e.drawings import ROBOT
 from tests.e2e.visitor import expect_four_pictures, prompt_field, run, runs
 
 _MOST_TABS = 60
@@ -48,7 +48,7 @@ def test_the_whole_journey_needs_no_mouse(page: Page) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"^http://localhost:\d+/$"))
     expect(prompt_field(page)).to_be_focused()
-    page.keyboard.type(BACKPACK)
+    page.keyboard.type(ROBOT)
     page.keyboard.press("Control+Enter")
     expect(run(page)).to_have_attribute("aria-busy", "true", timeout=2000)
     expect(prompt_field(page)).to_be_focused()
@@ -69,7 +69,7 @@ def test_the_whole_journey_needs_no_mouse(page: Page) -> None:
     expect(large.get_by_role("img", name="Illustration 4 of 4: ")).to_be_visible()
     with page.expect_download() as download:
         page.keyboard.press("d")
-    assert re.fullmatch(r"onbrand_a-red-backpack-.*_4\.png", download.value.suggested_filename)
+    assert re.fullmatch(r"onbrand_a-robot-.*_4\.png", download.value.suggested_filename)
     page.keyboard.press("Escape")
     expect(large).to_have_count(0)
     assert re.search("^Illustration [34] of 4: ", focused(page)), f"the focus went to {focused(page)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.drawings import BACKPACK
+from tests.e2e.drawings import ROBOT
 from tests.e2e.scenes import finish, large, ready
 from tests.e2e.screen import Screen
 from tests.e2e.stage import Stage
@@ -34,7 +34,7 @@ def test_back_closes_the_large_picture_and_forward_shows_it_again(stage_page: Pa
     expect(enlarged(stage_page)).to_be_visible()
     assert stage_page.evaluate("window.isSamePage")  # nothing was loaded again
     stage_page.reload()
-    expect(enlarged(stage_page)).to_have_attribute("alt", f"Illustration 2 of 4: {BACKPACK}")
+    expect(enlarged(stage_page)).to_have_attribute("alt", f"Illustration 2 of 4: {ROBOT}")
     stage_page.go_back()
     expect(enlarged(stage_page)).to_have_count(0)
     expect_four_pictures(run(stage_page))
@@ -51,8 +51,8 @@ def entry_of_history(page: Page) -> int:
 def test_however_the_large_picture_is_closed_the_history_is_where_it_was(stage_page: Page, stage: Stage) -> None:
     ready(stage)
     sign_in(stage_page)
-    generate(stage_page, BACKPACK)
-    finish(stage, BACKPACK)
+    generate(stage_page, ROBOT)
+    finish(stage, ROBOT)
     expect_four_pictures(run(stage_page))
     before = entry_of_history(stage_page)
     for close in ("Escape", "Close"):

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from onbrand.jobs.models import IMAGES_PER_JOB
-from tests.e2e.drawings import BACKPACK, STEP_REACHED, STEPS, draw
+from tests.e2e.drawings import ROBOT, STEP_REACHED, STEPS, draw
 from tests.e2e.scenes import complete, draw_half, drawing, ready
 from tests.e2e.screen import COMPUTER, PHONE, SIZES, Screen
 from tests.e2e.stage import Stage
@@ -96,7 +96,7 @@ def test_the_composer_covers_nothing_of_the_newest_run_however_long_the_prompt(
     ready(stage)
     sign_in(stage_page)
     generate(stage_page, LONG)
-    stage.publish(stage.claim(stage.newest()), draw(BACKPACK))
+    stage.publish(stage.claim(stage.newest()), draw(ROBOT))
     expect_four_pictures(run(stage_page))
     Screen(stage_page).show(size, is_touched=size[0] < 1000)
     field = prompt_field(stage_page)
@@ -118,7 +118,7 @@ def test_four_places_are_there_before_the_network_has_answered(stage_page: Page,
     sign_in(stage_page)
     held: list[Route] = []
     stage_page.route("**/generate", lambda route: held.append(route))
-    prompt_field(stage_page).fill(BACKPACK)
+    prompt_field(stage_page).fill(ROBOT)
     prompt_field(stage_page).press("Control+Enter")
     expect(run(stage_page).get_by_role("listitem")).to_have_count(IMAGES_PER_JOB, timeout=2000)
     expect(run(stage_page)).to_have_attribute("aria-busy", "true")
@@ -137,13 +137,13 @@ def test_nothing_jumps_from_the_press_to_the_four_pictures(
     stage.measure()
     stage.announce(worker)
     sign_in(stage_page)
-    prompt_field(stage_page).fill(BACKPACK)
+    prompt_field(stage_page).fill(ROBOT)
     generate_button(stage_page).click()
     expect(run(stage_page)).to_contain_text("Loading the model" if worker == "loading" else "in line")
     stage_page.evaluate(_WATCH_SHIFTS)
     held = draw_half(stage)
     expect(run(stage_page)).to_contain_text(f"step {STEP_REACHED} of {STEPS}")
-    stage.publish(held, draw(BACKPACK))
+    stage.publish(held, draw(ROBOT))
     expect_four_pictures(run(stage_page))
     shifts = stage_page.evaluate("window.shifts")
     assert sum(shift["value"] for shift in shifts) <= 0.02, shifts
@@ -154,7 +154,7 @@ def test_what_breathes_while_it_is_drawn_stands_still_where_less_motion_is_asked
 ) -> None:
     ready(stage)
     sign_in(stage_page)
-    generate(stage_page, BACKPACK)
+    generate(stage_page, ROBOT)
     stage.report(stage.claim(stage.newest()), 1)  # nothing to see yet
     expect(run(stage_page)).to_contain_text(f"step 1 of {STEPS}")
     moving = "document.getAnimations().length"

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 from onbrand.config import REPOSITORY
 from onbrand.local.postgres import EmbeddedPostgres
 from tests.e2e.conftest import new_context, watched
-from tests.e2e.drawings import STEP_REACHED, STEPS, TEAPOT, draw
+from tests.e2e.drawings import ROCKET, STEP_REACHED, STEPS, draw
 from tests.e2e.reviews import DESIGNER, begin, open_review
 from tests.e2e.scenes import draw_half, ready
 from tests.e2e.stage import Stage, new_database, open_stage
@@ -70,10 +70,10 @@ def test_everything_works_from_another_origin(page: Page, host: StaticHost, stag
     page.on("request", lambda request: asked.append(request))
     ready(stage)
     sign_in(page)
-    generate(page, TEAPOT)
+    generate(page, ROCKET)
     held = draw_half(stage, 1)
     expect(run(page)).to_contain_text(f"step {STEP_REACHED} of {STEPS}")
-    stage.publish(held, draw(TEAPOT))
+    stage.publish(held, draw(ROCKET))
     expect_four_pictures(run(page))
 
     # The event stream told of it, with the token in a header, and nothing was asked for with a cookie.
@@ -94,13 +94,13 @@ def test_everything_works_from_another_origin(page: Page, host: StaticHost, stag
     # The name of a download comes from a header of the other origin.
     with page.expect_download() as download:
         run(page).get_by_role("button", name="Download illustration 2").click()
-    assert download.value.suggested_filename.startswith("onbrand_a-teapot_")
-    assert download.value.path().read_bytes() == draw(TEAPOT).pngs[1]
+    assert download.value.suggested_filename.startswith("onbrand_a-rocket_")
+    assert download.value.path().read_bytes() == draw(ROCKET).pngs[1]
     with page.expect_download() as download:
         run(page).get_by_role("button", name="Download all").click()
     download.value.save_as(tmp_path / "all.zip")
     with ZipFile(tmp_path / "all.zip") as saved:
-        assert {saved.read(name) for name in saved.namelist()} == set(draw(TEAPOT).pngs)
+        assert {saved.read(name) for name in saved.namelist()} == set(draw(ROCKET).pngs)
 
     page.reload()  # the session and the run are still there
     expect_four_pictures(run(page))

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.drawings import BACKPACK, draw
+from tests.e2e.drawings import ROBOT, draw
 from tests.e2e.scenes import finish
 from tests.e2e.stage import Stage
 from tests.e2e.visitor import expect_four_pictures, generate, pictures, run, sign_in
@@ -20,9 +20,9 @@ _FAST = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroug
 def test_over_a_slow_line_pictures_are_counted_and_ready_is_said_when_they_are_seen(
     stage: Stage, stage_page: Page
 ) -> None:
-    page, drawn = stage_page, draw(BACKPACK)
+    page, drawn = stage_page, draw(ROBOT)
     sign_in(page)
-    generate(page, BACKPACK)
+    generate(page, ROBOT)
     held = stage.claim(stage.newest())
     stage.report(held, 7, drawn.previews)
     expect(run(page).get_by_test_id("preview")).to_have_count(4)
@@ -54,8 +54,8 @@ def test_a_tile_that_is_larger_than_its_rendition_gets_the_png(
     page = stage_page
     page.set_viewport_size({"width": width, "height": height})
     sign_in(page)
-    generate(page, BACKPACK)
-    finish(stage, BACKPACK)
+    generate(page, ROBOT)
+    finish(stage, ROBOT)
     expect_four_pictures(run(page))
     expect(pictures(run(page)).nth(3)).to_have_js_property("draggable", True)  # its PNG, the last one, is loaded
     for n in range(4):

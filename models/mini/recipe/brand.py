@@ -142,9 +142,9 @@ class LoraRecipe:
     rank: int = 16
     alpha: float = 16
     batch: int = 8
-    base_share: float = 0.25  # of a batch: pictures of the base without the suffix, so that the base is kept
+    base_share: float = 0.375  # of a batch: pictures of the base without the suffix, so that the base is kept
     caption_dropout: float = 0.05
-    learning_rate: float = 1e-3
+    learning_rate: float = 6e-4
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=20, decay_from=500, decay=400))
     seed: int = 3
 

@@ -24,7 +24,7 @@ def test_from_a_folder_to_a_pack(base: Base, dataset: Dataset, tmp_path: Path, m
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.splitlines() == [
         f"trained 3 steps; look at {run / 'report.html'}",
-        f"next: onbrand evaluate {run}",
+        f'next: onbrand evaluate {run} --name "THE BRAND"',
     ]
     assert "Encoding the illustrations: 5 of 5" in trained.stderr
     evaluated = onbrand("evaluate", str(run), "--name", "Studio", "--json", **settings)
