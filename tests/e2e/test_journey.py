@@ -46,7 +46,9 @@ def test_a_member_signs_in_generates_downloads_and_generates_more(page: Page, sy
         with page.expect_download() as download:
             run(page).get_by_role("button", name=f"Download illustration {n}").click()
         name = download.value.suggested_filename
-        assert re.fullmatch(rf"onbrand_a-robot-on-a-light-blue_\d{{4}}-\d\d-\d\d_{job_ids[0][:4]}_{n}\.png", name)
+        assert re.fullmatch(
+            rf"onbrand_a-robot-on-a-light-blue-background_\d{{4}}-\d\d-\d\d_{job_ids[0][:4]}_{n}\.png", name
+        )
         assert download.value.path().read_bytes() == pngs[n - 1]
 
     # US-3: four new ones, and the earlier stay.
