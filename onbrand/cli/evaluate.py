@@ -45,6 +45,8 @@ def evaluate_command(
         return
     chosen = evaluation.chosen
     typer.echo(f"checkpoint {chosen.step} at strength {chosen.scale:g}; look at {run / PAGE}")
+    if evaluation.doubt:
+        typer.echo(f"! {evaluation.doubt}")
     typer.echo(f"{pack.manifest.name}, version {pack.manifest.version}: {pack.id}")
     typer.echo(f"next: onbrand pack add {pack.directory}")
     typer.echo(f"then: onbrand review open {pack.id[:12]} --originals {run / HELD_OUT}")

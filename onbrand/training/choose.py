@@ -40,3 +40,18 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
     if left:
         return max(left, key=lambda one: one.inside)  # the first of equal ones
     return min(candidates, key=lambda one: (one.flagged, one.diversity < LEAST_DIVERSITY, -one.inside))
+
+
+def doubt(taken: Candidate, candidates: Sequence[Candidate]) -> str:
+    """What the rule has against the candidate that was taken; "" for nothing. `candidates` are all checkpoints."""
+    reasons = []
+    if taken.flagged > MOST_FLAGGED:
+        reasons.append(f"{taken.flagged} of its samples are nearly training pictures")
+    if taken.diversity < LEAST_DIVERSITY:
+        reasons.append("its four pictures of one prompt are nearly the same")
+    if not reasons:
+        return ""
+    where = "this checkpoint"
+    if all(one.is_left_out for one in candidates):
+        where = "every checkpoint, and of them this one has the fewest flags"
+    return f"The rule leaves out {where}: {' and '.join(reasons)}. Look at the samples with care."

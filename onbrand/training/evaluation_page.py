@@ -36,8 +36,8 @@ def _parts(evaluation: Evaluation, pack: BrandPack) -> Iterator[str]:
     yield paragraph(f"Checkpoint {chosen.step} at strength {chosen.scale:g}, chosen by {who}.")
     if evaluation.is_overruled:
         yield paragraph(f"The rule takes checkpoint {evaluation.by_rule}.", "soft")
-    if chosen.candidate.is_left_out:
-        yield paragraph("The rule leaves this checkpoint out. Look at the samples with care.", "bad")
+    if evaluation.doubt:
+        yield paragraph(evaluation.doubt, "bad")
     yield paragraph(
         "These figures say how near the samples are to the brand's own work, not whether they are good. That is for a"
         " designer to say, in the review.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onbrand.training.choose import Candidate
+from onbrand.training.choose import Candidate, doubt
 from onbrand.training.copies import Nearest
 from onbrand.training.criteria import Outside, inside_shares
 from onbrand.training.kept import Checkpoint
@@ -56,6 +56,11 @@ class Evaluation:
     def is_overruled(self) -> bool:
         """Whether a person chose another checkpoint than the rule."""
         return self.chosen.step != self.by_rule
+
+    @property
+    def doubt(self) -> str:
+        """What the rule has against the checkpoint that was taken; "" for nothing."""
+        return doubt(self.chosen.candidate, [one.candidate for one in self.judged])
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from onbrand.dataset.features import FEATURES, NAMES
 from onbrand.dataset.palette import palette_distance
-from onbrand.training.choose import Candidate, choose
+from onbrand.training.choose import Candidate, choose, doubt
 from onbrand.training.copies import Nearness
 from onbrand.training.criteria import CRITERIA, Brand, Seen, fit_brand, inside_shares, look
 from onbrand.training.prompts import ABSENT, LONG, THINGS, TOGETHER, sample_prompts
@@ -67,6 +67,18 @@ def test_if_all_are_left_out_the_fewest_flags_are_taken() -> None:
     many, few = replace(GOOD, inside=1.0, flagged=6), replace(GOOD, step=200, flagged=3)
     assert choose([many, few]) == few
     assert choose([many, few]).is_left_out
+    assert doubt(few, [many, few]) == (
+        "The rule leaves out every checkpoint, and of them this one has the fewest flags: 3 of its samples are nearly"
+        " training pictures. Look at the samples with care."
+    )
+
+
+def test_what_the_rule_has_against_a_checkpoint_that_a_person_took_is_said() -> None:
+    alike = replace(GOOD, step=200, diversity=0.5)
+    assert doubt(GOOD, [GOOD, alike]) == ""
+    assert doubt(alike, [GOOD, alike]).startswith(
+        "The rule leaves out this checkpoint: its four pictures of one prompt"
+    )
 
 
 def test_the_brand_s_own_new_pictures_are_mostly_inside(brand: Brand, new: list[Seen]) -> None:
