@@ -52,6 +52,8 @@ def doubt(taken: Candidate, candidates: Sequence[Candidate]) -> str:
     if not reasons:
         return ""
     where = "this checkpoint"
-    if all(one.is_left_out for one in candidates):
-        where = "every checkpoint, and of them this one has the fewest flags"
+    if (best := choose(candidates)).is_left_out:
+        where = "every checkpoint"
+        if taken.step == best.step:
+            where += ", and of them this one has the fewest flags"
     return f"The rule leaves out {where}: {' and '.join(reasons)}. Look at the samples with care."

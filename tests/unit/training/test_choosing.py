@@ -71,6 +71,7 @@ def test_if_all_are_left_out_the_fewest_flags_are_taken() -> None:
         "The rule leaves out every checkpoint, and of them this one has the fewest flags: 3 of its samples are nearly"
         " training pictures. Look at the samples with care."
     )
+    assert doubt(many, [many, few]).startswith("The rule leaves out every checkpoint: 6 of its samples are nearly")
 
 
 def test_what_the_rule_has_against_a_checkpoint_that_a_person_took_is_said() -> None:
