@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shard", type=int, default=1_000, help="pictures in a shard")
     parser.add_argument("--steps", type=int, help="stop after so many steps in all")
     parser.add_argument("--questions", type=int, default=60, help="prompts of an evaluation; each is drawn four times")
+    parser.add_argument("--twos", type=int, default=20, help="its prompts about two things, besides")
     parser.add_argument("--sources", default="clean,run", help="what to evaluate: clean, run, and folders of packs")
     parser.add_argument(
         "--most", type=int, help="of an export: how many things a picture can hold; default: any number"

@@ -1,7 +1,8 @@
 """How good the pictures are, by judges that the miniature can't have learned to please: a table and JSON.
 
-Prompts are fixed by a seed, and each is drawn with four fixed seeds, the first time, nothing picked. Clean drawings of
-the same prompts go through the same measures, and so does the first edition: what matters is the distance.
+Prompts are fixed by a seed, and each is drawn with four fixed seeds, the first time, nothing picked. Some ask for one
+thing, some for two side by side; then each half of the picture is judged by itself. Clean drawings of the same prompts
+go through the same measures, and so does the first edition: what matters is the distance.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from rich.table import Table
 from models.mini.recipe import measures
 from models.mini.recipe.art import Art
 from models.mini.recipe.colours import COLOURS, GROUNDS, rgb_of, to_oklab
+from models.mini.recipe.concepts import Concept
 from models.mini.recipe.judge import SIDE, Recogniser, recognise
-from models.mini.recipe.pictures import Cast
+from models.mini.recipe.pictures import PAIR_BOTTOM, PAIR_LONGEST, PAIR_PLACES, Cast
 from models.mini.recipe.scenes import Ground, Item, Picture, paint
 from onbrand.hidream.load import load_pipeline
 from onbrand.packs.base import load_base
@@ -38,18 +40,29 @@ Draw = Callable[[str, Sequence[int]], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Question:
-    """One prompt, and what a right picture of it has."""
+class Thing:
+    """What a right picture shows; without a colour the thing has its own."""
 
-    prompt: str
     name: str
     colour: str | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt, and what a right picture of it has: one thing, or two from left to right."""
+
+    prompt: str
+    things: tuple[Thing, ...]
     ground: str
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Shares are from 0 to 1; acutance, seams and diversity as in `measures`."""
+    """Shares are from 0 to 1; acutance, seams and diversity as in `measures`.
+
+    `two_recognised` and `two_colour` are shares of the halves of pictures with two things; all others are of pictures
+    with one.
+    """
 
     pictures: int
     recognised: float
@@ -58,23 +71,44 @@ class Figures:
     acutance: float
     seams: float
     diversity: float
+    two_recognised: float
+    two_colour: float
 
 
 def questions(cast: Cast, names: Sequence[str], count: int, seed: int = 77) -> list[Question]:
-    """`count` prompts about the things in `names`, most with a colour, all with a ground."""
-    rng = random.Random(seed)
+    """`count` prompts about one of the things in `names`, most with a colour, all with a ground."""
+    return _questions(cast, names, count, 1, random.Random(seed))
+
+
+def questions_of_two(cast: Cast, names: Sequence[str], count: int, seed: int = 78) -> list[Question]:
+    """`count` prompts about two of the things side by side, most with colours, all with a ground."""
+    return _questions(cast, names, count, 2, random.Random(seed))
+
+
+def _questions(cast: Cast, names: Sequence[str], count: int, things: int, rng: random.Random) -> list[Question]:
     concepts = {concept.name: concept for concept in cast.concepts}
-    asked: list[Question] = []
     order = [name for name in names if name in concepts]
+    asked: list[Question] = []
+    waiting: list[str] = []
     while len(asked) < count:
-        rng.shuffle(order)
-        for name in order[: count - len(asked)]:
-            ground = rng.choice(ASKED_GROUNDS)
-            colour = None if "one" in concepts[name].roles or rng.random() < 0.3 else _seen_colour(rng, ground)
-            article = "" if concepts[name].is_plural else "an " if (colour or name)[0] in "aeiou" else "a "
-            thing = f"{colour} {name}" if colour else name
-            asked.append(Question(f"{article}{thing} on a {ground} background", name, colour, ground))
+        if len(waiting) < things:
+            rng.shuffle(order)
+            waiting = list(order)
+        ground = rng.choice(ASKED_GROUNDS)
+        shown = tuple(_thing(rng, concepts[waiting.pop(0)], ground) for _ in range(things))
+        nouns = [_noun(thing, concepts[thing.name]) for thing in shown]
+        asked.append(Question(f"{' and '.join(nouns)} on a {ground} background", shown, ground))
     return asked
+
+
+def _thing(rng: random.Random, concept: Concept, ground: str) -> Thing:
+    is_plain = "one" in concept.roles or rng.random() < 0.3
+    return Thing(concept.name, None if is_plain else _seen_colour(rng, ground))
+
+
+def _noun(thing: Thing, concept: Concept) -> str:
+    words = f"{thing.colour} {thing.name}" if thing.colour else thing.name
+    return words if concept.is_plural else f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def _seen_colour(rng: random.Random, ground: str) -> str:
@@ -92,13 +126,23 @@ def clean_drawings(cast: Cast, art: Art, asked: Sequence[Question]) -> Draw:
         question = by_prompt[prompt]
         pictures = []
         for seed in seeds:
-            drawing = by_name[question.name][seed % len(by_name[question.name])]
-            item = Item(drawing, question.colour, 0.5, None, 0.68)
-            painted = paint(Picture(Ground("plain", GROUNDS[question.ground]), (item,)), art, LARGE)
+            drawings = [by_name[thing.name][seed % len(by_name[thing.name])] for thing in question.things]
+            items = _placed(drawings, [thing.colour for thing in question.things])
+            painted = paint(Picture(Ground("plain", GROUNDS[question.ground]), items), art, LARGE)
             pictures.append((painted * 255 + 0.5).astype(np.uint8))
         return pictures
 
     return draw
+
+
+def _placed(drawings: Sequence[str], colours: Sequence[str | None]) -> tuple[Item, ...]:
+    """One drawing in the middle, or two side by side, as the recipe places them."""
+    if len(drawings) == 1:
+        return (Item(drawings[0], colours[0], 0.5, None, 0.68),)
+    return tuple(
+        Item(drawing, colour, x, PAIR_BOTTOM, PAIR_LONGEST)
+        for drawing, colour, x in zip(drawings, colours, PAIR_PLACES, strict=True)
+    )
 
 
 def drawn_by_pack(folder: Path) -> Draw:
@@ -113,30 +157,48 @@ def drawn_by_pack(folder: Path) -> Draw:
 
 
 def evaluate(draw: Draw, asked: Sequence[Question], judge: Recogniser, classes: Sequence[str]) -> Figures:
-    """All measures over four pictures of each question."""
-    named, colours, grounds, edges, borders, spread = [], [], [], [], [], []
+    """All measures over four pictures of each question; some must ask for one thing, some for two."""
+    if len({len(question.things) for question in asked}) < 2:
+        raise ValueError("An evaluation asks for one thing in some prompts and for two in others.")
+    named: tuple[list[bool], list[bool]] = [], []  # of things that are alone, and of things side by side
+    colours: tuple[list[bool], list[bool]] = [], []
+    grounds, edges, borders, spread = [], [], [], []
     for question in asked:
         pictures = list(draw(question.prompt, SEEDS))
-        seen = np.stack([measures.small(picture, SIDE) for picture in pictures])
-        answers = recognise(judge, seen)[0]
-        named += [classes[answer] == question.name for answer in answers]
-        if question.colour:
-            colours += [measures.has_colour(picture, question.colour, COLOURS) for picture in pictures]
+        is_two = len(question.things) > 1
+        for at, thing in enumerate(question.things):
+            parts = [_half(picture, at) for picture in pictures] if is_two else pictures
+            answers = recognise(judge, np.stack([measures.small(part, SIDE) for part in parts]))[0]
+            named[is_two].extend(classes[answer] == thing.name for answer in answers)
+            if thing.colour:
+                colours[is_two].extend(measures.has_colour(part, thing.colour, COLOURS) for part in parts)
+        if is_two:
+            continue
         grounds += [measures.has_ground(picture, question.ground, GROUNDS) for picture in pictures]
         edges += [measures.acutance(picture) for picture in pictures]
         borders += [measures.seams(picture) for picture in pictures]
         spread.append(measures.diversity(pictures))
-    means = [round(float(np.mean(part)), 4) for part in (named, colours, grounds, edges, borders, spread)]
-    return Figures(len(named), *means)
+    of_one = (named[0], colours[0], grounds, edges, borders, spread)
+    means = [round(float(np.mean(part)), 4) for part in (*of_one, named[1], colours[1])]
+    return Figures(len(named[0]) + len(named[1]) // 2, *means)
+
+
+def _half(picture: np.ndarray, at: int) -> np.ndarray:
+    """The square in which the left (0) or the right (1) of two things should be."""
+    side = picture.shape[0] // 2
+    return picture[side // 2 : side // 2 + side, at * side : (at + 1) * side]
 
 
 def show(console: Console, rows: Mapping[str, Figures]) -> None:
     """The table: a row a source, clean drawings first."""
-    table = Table("", "pictures", "recognised", "colour", "ground", "acutance", "seams", "diversity")
+    table = Table(
+        "", "pictures", "recognised", "colour", "ground", "acutance", "seams", "diversity", "two recognised", "colour"
+    )
     for name, figures in rows.items():
         shares = [f"{share:.0%}" for share in (figures.recognised, figures.right_colour, figures.right_ground)]
         numbers = [f"{number:.3f}" for number in (figures.acutance, figures.seams, figures.diversity)]
-        table.add_row(name, str(figures.pictures), *shares, *numbers)
+        of_two = [f"{share:.0%}" for share in (figures.two_recognised, figures.two_colour)]
+        table.add_row(name, str(figures.pictures), *shares, *numbers, *of_two)
     console.print(table)
 
 

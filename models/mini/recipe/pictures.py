@@ -12,8 +12,16 @@ from dataclasses import dataclass
 
 from models.mini.recipe.colours import COLOURS
 from models.mini.recipe.concepts import Concept
-from models.mini.recipe.scenes import Ground, Item, Picture
+from models.mini.recipe.scenes import FLOOR, Ground, Item, Picture
 from models.mini.recipe.wording import any_ground, caption, floor_of, noun, style_of
+
+# Two things stand half a picture apart, which is four of the network's tokens, and on plain grounds an eighth, one
+# token, higher than on a floor: what it learns of a thing at one place holds at the others.
+PAIR_PLACES = 0.25, 0.75
+PAIR_LONGEST = 0.46
+PAIR_BOTTOM = FLOOR - 0.125
+_PAIR_SCENES = 0.1
+_CORE = 2.5  # with two things or more, how many times more often a core thing comes
 
 
 @dataclass(frozen=True)
@@ -50,9 +58,12 @@ def sample(cast: Cast, seed: int, k: int) -> Sample:
     return _LAYOUTS[layout][0](cast, rng)
 
 
-def _pick(cast: Cast, rng: random.Random, role: str = "") -> int:
-    indices = cast.with_role(role) if role else range(len(cast.concepts))
-    return rng.choices(list(indices), [cast.weights[index] for index in indices])[0]
+def _pick(cast: Cast, rng: random.Random, role: str = "", core: float = 1.0) -> int:
+    """One of the things, or of those with a role; `core` says how many times more often a core thing comes."""
+    indices = list(cast.with_role(role)) if role else list(range(len(cast.concepts)))
+    favours = [core if "core" in cast.concepts[index].roles else 1.0 for index in indices]
+    shares = [cast.weights[index] * favour for index, favour in zip(indices, favours, strict=True)]
+    return rng.choices(indices, shares)[0]
 
 
 def _colour(cast: Cast, rng: random.Random, index: int, share: float = 0.6) -> str | None:
@@ -93,21 +104,21 @@ def _single(cast: Cast, rng: random.Random) -> Sample:
 
 
 def _two(cast: Cast, rng: random.Random) -> tuple[int, int]:
-    first = _pick(cast, rng)
+    first = _pick(cast, rng, core=_CORE)
     second = first
     while second == first:
-        second = _pick(cast, rng)
+        second = _pick(cast, rng, core=_CORE)
     return first, second
 
 
 def _beside(cast: Cast, rng: random.Random) -> Sample:
     left, right = _two(cast, rng)
     colours = [_colour(cast, rng, index) for index in (left, right)]
-    ground = any_ground(rng, colours)
-    bottom = floor_of(ground[0], 0.70)
+    ground = any_ground(rng, colours, _PAIR_SCENES)
+    bottom = floor_of(ground[0], PAIR_BOTTOM)
     items = [
-        Item(_drawn(cast, rng, index), colour, x, bottom, 0.42)
-        for index, colour, x in zip((left, right), colours, (0.27, 0.73), strict=True)
+        Item(_drawn(cast, rng, index), colour, x, bottom, PAIR_LONGEST)
+        for index, colour, x in zip((left, right), colours, PAIR_PLACES, strict=True)
     ]
     nouns = [noun(rng, cast.concepts[index], colour) for index, colour in zip((left, right), colours, strict=True)]
     word = rng.choice(["and", "and", "and", "beside", "next to"])
@@ -139,7 +150,8 @@ def _several(cast: Cast, rng: random.Random) -> Sample:
     colour = _colour(cast, rng, index)
     count = rng.choice([2, 2, 3])
     ground = any_ground(rng, [colour])
-    places, longest, bottom = ((0.27, 0.73), 0.42, 0.70) if count == 2 else ((0.19, 0.5, 0.81), 0.28, 0.64)
+    places: Sequence[float] = PAIR_PLACES if count == 2 else (0.19, 0.5, 0.81)
+    longest, bottom = (PAIR_LONGEST, PAIR_BOTTOM) if count == 2 else (0.28, 0.64)
     drawing = _drawn(cast, rng, index)
     items = [Item(drawing, colour, x, floor_of(ground[0], bottom), longest) for x in places]
     subject = _counted(cast, index, colour, count)
@@ -156,10 +168,10 @@ def _counted(cast: Cast, index: int, colour: str | None, count: int) -> str:
 
 def _related(cast: Cast, rng: random.Random, role: str, words: Sequence[str], large: Item, small: Item) -> Sample:
     """A small thing on, in or before a large one; `large` and `small` say where and in which order."""
-    big = _pick(cast, rng, role) if role else _pick(cast, rng)
+    big = _pick(cast, rng, role, _CORE)
     little = big
     while little == big:
-        little = _pick(cast, rng, "small")
+        little = _pick(cast, rng, "small", _CORE)
     colours = _colour(cast, rng, big), _colour(cast, rng, little)
     ground = any_ground(rng, colours, 0)
     while ground[0].kind not in ("plain", "disc"):
@@ -183,8 +195,8 @@ def _on(cast: Cast, rng: random.Random) -> Sample:
         rng,
         "carries",
         ["on", "on top of"],
-        Item("", None, 0.5, 0.88, 0.50),
-        Item("", None, 0.5, None, 0.34, sunk=0.05),
+        Item("", None, 0.5, FLOOR, 0.52),
+        Item("", None, 0.5, None, 0.36, sunk=0.05),
     )
 
 
@@ -194,14 +206,19 @@ def _inside(cast: Cast, rng: random.Random) -> Sample:
         rng,
         "holds",
         ["in", "inside"],
-        Item("", None, 0.5, 0.88, 0.52),
+        Item("", None, 0.5, FLOOR, 0.52),
         Item("", None, 0.5, None, 0.36, sunk=0.38),
     )
 
 
 def _before(cast: Cast, rng: random.Random) -> Sample:
     return _related(
-        cast, rng, "", ["in front of", "with"], Item("", None, 0.44, None, 0.58, 0.44), Item("", None, 0.72, 0.88, 0.34)
+        cast,
+        rng,
+        "",
+        ["in front of", "with"],
+        Item("", None, 0.375, None, 0.56, 0.4375),
+        Item("", None, 0.75, FLOOR, 0.36),
     )
 
 
@@ -212,12 +229,12 @@ def _sign(cast: Cast, rng: random.Random) -> Sample:
 
 
 _LAYOUTS = {
-    "single": (_single, 66),
-    "beside": (_beside, 14),
+    "single": (_single, 40),
+    "beside": (_beside, 34),
     "before": (_before, 4),
-    "on": (_on, 5),
-    "inside": (_inside, 4),
-    "sign": (_sign, 2),
+    "on": (_on, 9),
+    "inside": (_inside, 7),
+    "sign": (_sign, 1),
     "several": (_several, 3),
     "row": (_row, 2),
 }

@@ -173,6 +173,7 @@ def evaluate(options: argparse.Namespace, console: Console) -> None:
     kept = load_checkpoint(checkpoints(options.lab / "runs" / "judge")[-1])["average"]
     network.load_state_dict(kept)
     asked = evaluation.questions(cast, names, options.questions)
+    asked += evaluation.questions_of_two(cast, names, options.twos)
     rows = {}
     for source in options.sources.split(","):
         if source == "clean":
