@@ -15,8 +15,9 @@ run: .venv/run-installed web/dist/index.html
 dev: .venv/test-installed web/dist/index.html
 	@trap 'kill 0' EXIT; npm --prefix web run --silent dev & $(BIN)/onbrand up --reload
 
+# In the order of their names: the short ones, tests/unit, come last, so no process waits long for the other.
 test: check .venv/browser-installed tests/node/node_modules/installed
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 10
 
 # Every check that needs no database, no browser and no model.
 check: .venv/test-installed web/dist/index.html lint
@@ -88,8 +89,11 @@ MINI := $(BIN)/python -m models.mini.recipe
 MINI_CORE_STEPS ?= 20000
 MINI_STEPS ?= 160000
 MINI_DECAY ?= 32000
-MINI_VERSION ?= 2.2
-MINI_EXAMPLES := --example "A red backpack" --example "A burger" --example "A rocket" --example "A robot"
+MINI_CHECKPOINT ?= 000160
+MINI_VERSION ?= 2.3
+SAMPLE := .onbrand/mini/sample
+WITH_MINI := ONBRAND_MODEL_PATH=.onbrand/mini/export $(BIN)/onbrand
+MINI_EXAMPLES := --example "A red backpack" --example "A burger and french fries" --example "A rocket" --example "A robot"
 mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	$(MINI) art
 	$(MINI) data
@@ -99,10 +103,12 @@ mini: .venv/mini-installed models/mini/recipe/node_modules/installed
 	test -d .onbrand/mini/runs/decayed || $(MINI) decay --singles 0.9 --steps $(MINI_DECAY)
 	$(MINI) denoiser --compile --run decayed
 	$(MINI) decoder --run decayed
-	$(MINI) brand --run decayed
-	$(MINI) export --run decayed --most 1
-	test -d .onbrand/mini/export/sample || ONBRAND_MODEL_PATH=.onbrand/mini/export $(BIN)/onbrand pack build --name "Sample brand" \
-	  --lora .onbrand/mini/runs/brand-sample/lora.safetensors --out .onbrand/mini/export/sample --version $(MINI_VERSION) \
+	$(MINI) export --run decayed
+	$(MINI) illustrations
+	test -d $(SAMPLE)/data || $(BIN)/onbrand dataset check .onbrand/mini/brands/sample --fix $(SAMPLE)/data
+	$(WITH_MINI) train $(SAMPLE)/data --out $(SAMPLE)/run $$(test ! -e $(SAMPLE)/run/run.json || echo --resume)
+	test -d .onbrand/mini/export/sample || $(WITH_MINI) pack build --name "Sample brand" --version $(MINI_VERSION) \
+	  --lora $(SAMPLE)/run/checkpoints/$(MINI_CHECKPOINT)/lora.safetensors --out .onbrand/mini/export/sample \
 	  --prompt-suffix ", onbrand style" --guidance-scale 2.2 --guidance-interval 0.6 1 $(MINI_EXAMPLES)
 	$(MINI) judge
 	$(MINI) evaluate --run decayed --sources clean,run,.onbrand/mini/export/sample

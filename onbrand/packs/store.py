@@ -38,8 +38,8 @@ from onbrand.storage.range_reader import RangeReader
 FOLDER = "packs"  # in the object store, and in the data directory for the copies
 SHORTEST_PREFIX = 6
 # The base and the pack in models/mini. Its pack.json is pinned by nothing else, and it decides what is drawn.
-SHIPPED_BASE = "672c3730ebe1088f39c5081d182127aa76e7e3aa9a701d4fc434e4292e4eda51"
-SHIPPED_PACK = "9e998bc3ba73bc8c369861bd2e96c9e8211c58d1949f5033f6a0b27792a33c99"
+SHIPPED_BASE = "808ad94712108c9b1222ca1b9c54bfb045b1f69e715e388642add225262e13f9"
+SHIPPED_PACK = "a95107dee19e32f567260ca7eb16bc9329050d966de2e43d1e56b3038691d7d4"
 _ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 4  # parts of one file that are sent side by side
 

@@ -6,8 +6,7 @@ denoiser   train, from where the run stands; Ctrl-C ends it, and it can go on
 decay      begin a copy of a run that comes down to a learning rate of zero; train the copy as any other run
 decoder    train the decoder, from where it stands
 illustrations
-           write a brand's illustrations alone
-brand      write a brand's illustrations and train its LoRA
+           write a brand's illustrations; `onbrand train` makes its LoRA
 judge      train the recogniser that evaluates
 evaluate   the table of figures, as text and as LAB/evaluation.json
 export     write what the product loads to LAB/export
@@ -36,7 +35,6 @@ STEPS: dict[str, Callable[[argparse.Namespace, Console], None]] = {
     "decay": steps.decay,
     "decoder": steps.decoder,
     "illustrations": steps.illustrations,
-    "brand": steps.brand,
     "judge": steps.judge,
     "evaluate": steps.evaluate,
     "export": steps.export,

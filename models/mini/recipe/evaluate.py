@@ -36,6 +36,18 @@ ASKED = ("red", "orange", "yellow", "green", "teal", "blue", "navy", "purple", "
 ASKED_GROUNDS = ("white", "cream", "light blue", "mint", "sage green", "yellow", "pink", "lavender", "navy", "coral")
 _LEAST_CONTRAST = 0.2  # in Oklab, between the asked colour and the asked ground
 
+_SHOWN = (
+    ("pictures", "pictures", "d"),
+    ("recognised", "recognised", ".0%"),
+    ("asked colour", "right_colour", ".0%"),
+    ("asked ground", "right_ground", ".0%"),
+    ("acutance", "acutance", ".3f"),
+    ("seams", "seams", ".3f"),
+    ("diversity", "diversity", ".3f"),
+    ("of two: recognised", "two_recognised", ".0%"),
+    ("of two: asked colour", "two_colour", ".0%"),
+)
+
 Draw = Callable[[str, Sequence[int]], Sequence[np.ndarray]]
 
 
@@ -190,15 +202,10 @@ def _half(picture: np.ndarray, at: int) -> np.ndarray:
 
 
 def show(console: Console, rows: Mapping[str, Figures]) -> None:
-    """The table: a row a source, clean drawings first."""
-    table = Table(
-        "", "pictures", "recognised", "colour", "ground", "acutance", "seams", "diversity", "two recognised", "colour"
-    )
-    for name, figures in rows.items():
-        shares = [f"{share:.0%}" for share in (figures.recognised, figures.right_colour, figures.right_ground)]
-        numbers = [f"{number:.3f}" for number in (figures.acutance, figures.seams, figures.diversity)]
-        of_two = [f"{share:.0%}" for share in (figures.two_recognised, figures.two_colour)]
-        table.add_row(name, str(figures.pictures), *shares, *numbers, *of_two)
+    """The table: a column a source, clean drawings first."""
+    table = Table("", *rows)
+    for label, figure, form in _SHOWN:
+        table.add_row(label, *(format(getattr(figures, figure), form) for figures in rows.values()))
     console.print(table)
 
 

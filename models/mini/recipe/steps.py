@@ -20,7 +20,7 @@ from models.mini.recipe import run
 from models.mini.recipe.art import Art
 from models.mini.recipe.autoencoder import Basis, fit_basis
 from models.mini.recipe.concepts import OWN
-from models.mini.recipe.data import Shards, make_cast, small_pictures, write_shards
+from models.mini.recipe.data import make_cast, small_pictures, write_shards
 from models.mini.recipe.denoiser import Recipe, Size, averaged, draw, scales
 from models.mini.recipe.known import things, write_known
 from models.mini.recipe.learned import LEAST, shares_learned
@@ -32,7 +32,6 @@ from onbrand.packs.base import BASE_MANIFEST, Source
 from onbrand.training.checkpoints import checkpoints, load_checkpoint
 from onbrand.training.loop import Pace, Training
 from onbrand.training.loop import run as run_loop
-from onbrand.training.lora import write_lora
 from onbrand.training.progress import Line
 
 COMPONENTS = 24  # kept in the data; the denoiser takes the first of them
@@ -134,25 +133,6 @@ def illustrations(options: argparse.Namespace, console: Console) -> None:
         brand_module.write_dataset(partial, found, chosen, brand_module.brand_samples(make_cast(found, "core"), chosen))
         partial.rename(folder)
     console.print(f"{len(list(folder.glob('*.png')))} illustrations in {folder}")
-
-
-def brand(options: argparse.Namespace, console: Console) -> None:
-    """Write LAB/brands/BRAND and train its LoRA on RUN's newest weights: LAB/runs/brand-BRAND/lora.safetensors."""
-    folder, dataset = options.lab / "runs" / f"brand-{options.brand}", options.lab / "brands" / options.brand
-    illustrations(options, console)
-    recipe, weights = _newest(options)
-    lora = brand_module.LoraRecipe()
-    training = brand_module.make_training(
-        lora,
-        recipe,
-        weights,
-        _basis(options),
-        Text.load(options.text_encoder),
-        brand_module.read_dataset(dataset),
-        Shards.open(run.shard_folders(_data(options))),
-    )
-    run_loop(training, folder, pace=Pace(), steps=options.steps, on_line=_say(console))
-    write_lora(folder / "lora.safetensors", training.average.weights, lora.rank, lora.alpha)
 
 
 def judge(options: argparse.Namespace, console: Console) -> None:

@@ -21,13 +21,11 @@ from models.mini.recipe.denoiser import Recipe, Size, averaged, scales
 from models.mini.recipe.pictures import sample
 from models.mini.recipe.scenes import paint
 from models.mini.recipe.text import Text
+from onbrand.dataset.reader import read_dataset
 from onbrand.hidream.decoding.vae import COMPONENTS, PcaVae, calm, enlarge
-from onbrand.hidream.weights.lora import describe
 from onbrand.training import loop
 from onbrand.training.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from onbrand.training.loop import Pace
-from onbrand.training.lora import write_lora
-from onbrand.training.schedule import Schedule
 
 TEXT_ENCODER = Path(__file__).parents[3] / "models/mini/text_encoder"
 TINY = Recipe(size=Size(heads=1, double=1, single=1, channels=4), batch=4, is_bf16=False, window=4)
@@ -149,21 +147,13 @@ def test_the_sheet_shows_the_fixed_prompts(lab: Path) -> None:
     assert [image.size for image in images] == [(128, 128)] * 2
 
 
-def test_the_brand_s_lora_is_one_that_the_engine_reads(lab: Path) -> None:
-    art = Art(None)
-    basis, text = run.read_basis(lab / "basis.safetensors"), Text.load(TEXT_ENCODER)
-    sample_brand = brand.BRANDS["sample"]
-    brand.write_dataset(lab / "brand", art, sample_brand, brand.brand_samples(make_cast(art), sample_brand, count=3))
-    lora = brand.LoraRecipe(rank=2, alpha=4, batch=4, schedule=Schedule(warmup=1))
-    base = weights(train(lab, "base", TINY, steps=1))
-    shards = Shards.open(run.shard_folders(lab / "data"))
-    training = brand.make_training(lora, TINY, base, basis, text, brand.read_dataset(lab / "brand"), shards)
-    loop.run(training, lab / "runs" / "brand", pace=NEVER, steps=2)
-    write_lora(lab / "lora.safetensors", training.average.weights, lora.rank, lora.alpha)
-    found = describe(lab / "lora.safetensors")
-    assert (found.rank, found.alpha) == (2, 4)
-    assert "single_stream_blocks.0.block.ff_i.w1" in found.modules
-    assert len(found.modules) == 4 + 3 + 3 + 4 + 3  # a double block's attention and two feed-forwards, a single block's
+def test_a_brand_s_illustrations_are_a_studio_s_dataset(lab: Path) -> None:
+    found, sample_brand = Art(None), brand.BRANDS["sample"]
+    samples = brand.brand_samples(make_cast(found), sample_brand, count=3)
+    brand.write_dataset(lab / "brand", found, sample_brand, samples)
+    read = read_dataset(lab / "brand").illustrations
+    assert [one.caption for one in read] == [one.caption for one in samples]
+    assert {one.pixels(64).shape for one in read} == {(64, 64, 3)}
 
 
 def test_the_decoder_begins_with_the_small_picture_and_learns_from_pictures_that_are_painted_once(lab: Path) -> None:

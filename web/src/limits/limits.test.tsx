@@ -84,6 +84,16 @@ test('more things than the model can draw are noticed, too', async () => {
   expect(await screen.findByText('This small model draws one thing in a picture.')).toBeInTheDocument();
 });
 
+test('a model that draws two things says so, and lets two pass', async () => {
+  onbrand.known = { ...KNOWN, most_things: 2 };
+  const { user } = await renderApp();
+  expect(await screen.findByText('This small model knows 6 things, up to 2 in a picture.')).toBeInTheDocument();
+  await user.type(await promptField(), 'a mug beside a rocket');
+  expect(screen.queryByText(/This small model draws/)).not.toBeInTheDocument();
+  await user.type(await promptField(), ' and headphones');
+  expect(await screen.findByText('This small model draws up to 2 things in a picture.')).toBeInTheDocument();
+});
+
 test('beside pictures that cannot be good there is a sentence why', async () => {
   onbrand.known = KNOWN;
   const { id } = await generateJob(onbrand, 'a friendly robot');

@@ -123,10 +123,13 @@ export const strings = {
   },
 
   limits: {
-    before: (count: number, most: number | null) =>
-      `This small model knows ${count} things${most === 1 ? ', one in a picture' : ''}.`,
+    before: (count: number, most: number | null) => {
+      const limit = most === null ? '' : `, ${most === 1 ? 'one' : `up to ${most}`} in a picture`;
+      return `This small model knows ${count} things${limit}.`;
+    },
     unknown: "This small model hasn't learned what you describe. Its pictures will probably not show it.",
-    tooMany: (most: number) => `This small model draws ${most === 1 ? 'one thing' : `${most} things`} in a picture.`,
+    tooMany: (most: number) =>
+      `This small model draws ${most === 1 ? 'one thing' : `up to ${most} things`} in a picture.`,
     instead: 'Try instead:',
   },
 
