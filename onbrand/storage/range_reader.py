@@ -107,6 +107,7 @@ class RangeReader:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # an answer that came in this turn of the loop is handed over in the next one
         self._loop.stop()
 
     def _serve(self) -> None:
