@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) $(wildcard web/*.html web/*.ts web/package.json) web/scripts/compress.mjs
 
-.PHONY: run dev test check lint format hooks bench guards openapi screenshots mini demo-brand data-pictures page images locks checkov
+.PHONY: run dev test check check-page check-client lint lint-service lint-page format hooks bench guards openapi screenshots mini demo-brand data-pictures page images locks checkov
 
 run: .venv/run-installed web/dist/index.html
 	@exec $(BIN)/onbrand up
@@ -16,21 +16,30 @@ dev: .venv/test-installed web/dist/index.html
 	@trap 'kill 0' EXIT; npm --prefix web run --silent dev & $(BIN)/onbrand up --reload
 
 # In the order of their names: the short ones, tests/unit, come last, so no process waits long for the other.
-test: check .venv/browser-installed tests/node/node_modules/installed
+test:
+	@$(MAKE) --no-print-directory --jobs=2 check .venv/browser-installed tests/node/node_modules/installed
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 10
 
-# Every check that needs no database, no browser and no model.
-check: .venv/test-installed web/dist/index.html lint
+# Every check that needs no database, no browser and no model. With --jobs=2 the service's beside the page's.
+check: lint check-page check-client
+
+check-page: lint-page web/dist/index.html
 	npm --prefix web run --silent test
+
+check-client: lint-service web/node_modules/installed
 	$(BIN)/onbrand openapi | diff -u web/openapi.json - || { echo "The API's schema changed: run 'make openapi' and commit the result."; exit 1; }
 	npm --prefix web run --silent check:api
 
-lint: .venv/test-installed web/node_modules/installed
+lint: lint-service lint-page
+
+lint-service: .venv/test-installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m infra.check
+
+lint-page: web/node_modules/installed
 	npm --prefix web run --silent lint
 	npm --prefix web run --silent knip
 

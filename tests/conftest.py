@@ -20,6 +20,10 @@ from onbrand.database.pool import Database
 from onbrand.local.postgres import EmbeddedPostgres
 from tests.clock import Clock, give_clock, use_clock
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each process of a parallel run has a core: more threads would wait for each other. Before anybody loads torch.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _TEMPLATE = "template_migrated"
 _TEMPLATE_WITH_CLOCK = "template_with_clock"
 _numbers = itertools.count(1)

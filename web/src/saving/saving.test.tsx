@@ -42,6 +42,8 @@ async function completeRun({ loaded = 4 } = {}) {
   onbrand.complete(id);
   await waitFor(() => expect(screen.queryAllByRole('img')).toHaveLength(loaded));
   await waitFor(() => expect(screen.queryAllByText("This picture couldn't be loaded.")).toHaveLength(4 - loaded));
+  await settle();
+  await passTime(1_000); // then the PNGs are loaded ahead
   await waitFor(() => expect(screen.queryAllByRole('img').filter(({ draggable }) => draggable)).toHaveLength(loaded));
   if (loaded < 4) await waitFor(() => expect(onbrand.requests).toContain(`GET /jobs/${id}/images/4`));
   await settle();
