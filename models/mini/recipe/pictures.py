@@ -195,8 +195,8 @@ def _on(cast: Cast, rng: random.Random) -> Sample:
         rng,
         "carries",
         ["on", "on top of"],
-        Item("", None, 0.5, FLOOR, 0.52),
-        Item("", None, 0.5, None, 0.36, sunk=0.05),
+        Item("", None, 0.5, FLOOR, PAIR_LONGEST),
+        Item("", None, 0.5, None, PAIR_LONGEST, sunk=0.05),
     )
 
 
@@ -206,8 +206,8 @@ def _inside(cast: Cast, rng: random.Random) -> Sample:
         rng,
         "holds",
         ["in", "inside"],
-        Item("", None, 0.5, FLOOR, 0.52),
-        Item("", None, 0.5, None, 0.36, sunk=0.38),
+        Item("", None, 0.5, FLOOR, PAIR_LONGEST),
+        Item("", None, 0.5, None, PAIR_LONGEST, sunk=0.38),
     )
 
 
@@ -217,8 +217,8 @@ def _before(cast: Cast, rng: random.Random) -> Sample:
         rng,
         "",
         ["in front of", "with"],
-        Item("", None, 0.375, None, 0.56, 0.4375),
-        Item("", None, 0.75, FLOOR, 0.36),
+        Item("", None, 0.375, PAIR_BOTTOM, PAIR_LONGEST),
+        Item("", None, 0.75, FLOOR, PAIR_LONGEST),
     )
 
 
@@ -229,11 +229,11 @@ def _sign(cast: Cast, rng: random.Random) -> Sample:
 
 
 _LAYOUTS = {
-    "single": (_single, 40),
-    "beside": (_beside, 34),
-    "before": (_before, 4),
-    "on": (_on, 9),
-    "inside": (_inside, 7),
+    "single": (_single, 36),
+    "beside": (_beside, 24),
+    "before": (_before, 8),
+    "on": (_on, 15),
+    "inside": (_inside, 11),
     "sign": (_sign, 1),
     "several": (_several, 3),
     "row": (_row, 2),

@@ -8,8 +8,9 @@ or mirrored at random: a small model that meets a thing always at the same place
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -31,7 +32,7 @@ class Item:
     longest: float
     middle: float = 0.5
     detail: str | None = None  # a word of COLOURS for the drawing's second colour, where the caption names it
-    sunk: float | None = None  # stands on the other item's top, or is sunk into it by this share of its own height
+    sunk: float | None = None  # stands on the other item, into which this share of its own height is sunk
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Picture:
 
 _SCENE_COLOURS = {"beach": "#3fa9d8", "grass": "#bfe6fb", "sky": "#9fd6f7", "night": "#1f2a5a", "snow": "#cfe3f3"}
 _SMALL = 256  # pixels; larger drawings are not kept, because some hundreds of them fill a machine's memory
+_TOKEN = 1 / 8  # of the picture: a token of the network is 128 of 1024 pixels
+_MARGIN = 0.02  # above things that stand on each other
 FLOOR = 0.86  # where things stand in pictures with a floor
 
 
@@ -78,21 +81,42 @@ def paint(picture: Picture, art: Art, size: int, palette: Mapping[str, str] = CO
     """(size, size, 3) float32 sRGB from 0 to 1; `palette` has a shade for each word of COLOURS."""
     canvas = _ground(picture.ground, size).copy()
     shade = _shade(picture.ground)
-    drawings = [
-        _drawing(art, item, palette, max(4, round(item.longest * size)), picture.style) for item in picture.items
-    ]
-    base_top = min(
-        (_top(item, rgba, size) for item, rgba in zip(picture.items, drawings, strict=True) if item.sunk is None),
-        default=0,
-    )
-    for item, rgba in zip(picture.items, drawings, strict=True):
+    for item in stacked(picture.items, art):
+        rgba = _drawing(art, item, palette, max(4, round(item.longest * size)), picture.style)
         height, width = rgba.shape[:2]
         left = round(item.x * size - width / 2)
-        top = _top(item, rgba, size) if item.sunk is None else max(0, base_top - round(height * (1 - item.sunk)))
+        top = _top(item, rgba, size)
         layer = np.zeros((size, size, 4), np.float32)
         _paste(layer, rgba, top, left)
         _style(canvas, layer, picture.style, shade, (top + height) / size, item)
     return canvas
+
+
+def stacked(items: Sequence[Item], art: Art) -> tuple[Item, ...]:
+    """The items; where one stands on another, with the size of the lower and the foot of the upper worked out.
+
+    The foot is a whole number of tokens above the lower one's foot. So the network meets both in the rows in which it
+    meets things that stand beside each other, and need not learn them in every row of a token.
+    """
+    upper = next((item for item in items if item.sunk is not None), None)
+    if upper is None:
+        return tuple(items)
+    lower = next(item for item in items if item.sunk is None)
+    tall, overlap = _height(upper, art), (upper.sunk or 0) * _height(upper, art)
+    floor = FLOOR if lower.bottom is None else lower.bottom
+    room = math.floor((floor - _MARGIN - tall) / _TOKEN)
+    tokens = max(1, min(room, round((_height(lower, art) - overlap) / _TOKEN)))
+    scale = (tokens * _TOKEN + overlap) / _height(lower, art)
+    placed = {
+        id(lower): replace(lower, longest=lower.longest * scale, bottom=floor),
+        id(upper): replace(upper, bottom=floor - tokens * _TOKEN),
+    }
+    return tuple(placed.get(id(item), item) for item in items)
+
+
+def _height(item: Item, art: Art) -> float:
+    """As a fraction of the picture."""
+    return item.longest * _tallness(_known(art), item.drawing)
 
 
 def _top(item: Item, rgba: np.ndarray, size: int) -> int:
@@ -179,15 +203,28 @@ def _families_of(folder: str, drawing: str, longest: int) -> Families:
     return families(_render(folder, drawing, longest))
 
 
+@lru_cache(maxsize=4_000)
+def _tallness(folder: str, drawing: str) -> float:
+    """The drawing's height as a fraction of its longer side."""
+    height, width = _render(folder, drawing, _SMALL).shape[:2]
+    return float(height / max(height, width))
+
+
 _plain_drawing = lru_cache(maxsize=4_000)(_render)
 _families = lru_cache(maxsize=2_000)(_families_of)
 
 _arts: dict[str, Art] = {}
 
 
-def _drawing(art: Art, item: Item, palette: Mapping[str, str], longest: int, style: Style) -> np.ndarray:
+def _known(art: Art) -> str:
+    """The key of the caches, which can't hold the art itself."""
     key = str(art.folder)
     _arts.setdefault(key, art)
+    return key
+
+
+def _drawing(art: Art, item: Item, palette: Mapping[str, str], longest: int, style: Style) -> np.ndarray:
+    key = _known(art)
     colour, detail = palette.get(item.colour or "", ""), palette.get(item.detail or "", "")
     make = _cached_drawing if longest <= _SMALL else _made_drawing
     found = make(key, item.drawing, colour, detail, longest, style.levels, style.hues)

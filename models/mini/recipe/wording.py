@@ -109,8 +109,8 @@ def _some_ground(rng: random.Random, scenes: float) -> tuple[Ground, str]:
 
 def style_of(rng: random.Random, ground: Ground) -> tuple[Style, str]:
     """A style on this ground, and its words; most pictures have none."""
-    if ground.kind in ("plain", "disc") and rng.random() < 0.2:
-        kinds = rng.sample(["outline", "block", "flat"], rng.choice([1, 1, 2, 3]))
+    if ground.kind in ("plain", "disc") and rng.random() < 0.45:
+        kinds = rng.sample(["outline", "block", "flat"], rng.choice([1, 2, 2, 3]))
         colour = rng.choice(["black", "black", "navy", "white", "brown"])
         words = [rng.choice(_STYLE_WORDS[kind]).format(c=colour) for kind in kinds]
         style = Style(

@@ -15,7 +15,7 @@ from models.mini.recipe.colours import COLOURS, GROUNDS, families, from_oklab, r
 from models.mini.recipe.concepts import read_concepts
 from models.mini.recipe.data import small_picture
 from models.mini.recipe.pictures import Cast, sample
-from models.mini.recipe.scenes import Ground, Item, Picture, Style, paint
+from models.mini.recipe.scenes import FLOOR, Ground, Item, Picture, Style, paint, stacked
 
 
 @pytest.fixture
@@ -90,6 +90,28 @@ def test_a_picture_looks_the_same_at_any_size(art: Art) -> None:
     small, large = paint(picture, art, 128), paint(picture, art, 512)
     mean = large.reshape(128, 4, 128, 4, 3).mean(axis=(1, 3))
     assert np.abs(small - mean).mean() < 0.01
+
+
+@pytest.mark.parametrize("upper", ["own/mug", "own/potted-plant", "own/laptop", "own/sneaker"])
+@pytest.mark.parametrize("lower", ["own/shipping-box", "own/chair", "own/desk"])
+@pytest.mark.parametrize("sunk", [0.05, 0.38])
+def test_what_stands_on_another_thing_stands_on_the_network_s_grid(
+    art: Art, upper: str, lower: str, sunk: float
+) -> None:
+    asked = Item(upper, None, 0.5, None, 0.46, sunk=sunk), Item(lower, None, 0.5, FLOOR, 0.46)
+    above, below = stacked(asked, art)
+    assert above.bottom is not None
+    tokens = (FLOOR - above.bottom) * 8
+    assert tokens == pytest.approx(round(tokens))
+    assert tokens >= 1
+    height = {item.drawing: item.longest * _tallness(art, item.drawing) for item in (above, below)}
+    assert above.bottom - height[upper] >= 0.019  # nothing is cut off
+    assert above.bottom - (FLOOR - height[below.drawing]) == pytest.approx(sunk * height[upper], abs=0.01)
+
+
+def _tallness(art: Art, drawing: str) -> float:
+    height, width = art.render(drawing, 256).shape[:2]
+    return float(height / max(height, width))
 
 
 def test_large_drawings_are_not_kept(art: Art, cast: Cast) -> None:
