@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from models.mini.recipe.colours import COLOURS
 from models.mini.recipe.concepts import Concept
-from models.mini.recipe.scenes import FLOOR, Ground, Item, Picture
+from models.mini.recipe.scenes import FLOOR, TOKEN, Ground, Item, Picture
 from models.mini.recipe.wording import any_ground, caption, floor_of, noun, style_of
 
 # Two things stand half a picture apart, which is four of the network's tokens, and on plain grounds an eighth, one
 # token, higher than on a floor: what it learns of a thing at one place holds at the others.
 PAIR_PLACES = 0.25, 0.75
 PAIR_LONGEST = 0.46
-PAIR_BOTTOM = FLOOR - 0.125
+PAIR_BOTTOM = FLOOR - TOKEN
 _PAIR_SCENES = 0.1
 _CORE = 2.5  # with two things or more, how many times more often a core thing comes
 

@@ -72,7 +72,7 @@ class Picture:
 
 _SCENE_COLOURS = {"beach": "#3fa9d8", "grass": "#bfe6fb", "sky": "#9fd6f7", "night": "#1f2a5a", "snow": "#cfe3f3"}
 _SMALL = 256  # pixels; larger drawings are not kept, because some hundreds of them fill a machine's memory
-_TOKEN = 1 / 8  # of the picture: a token of the network is 128 of 1024 pixels
+TOKEN = 1 / 8  # of the picture: a token of the network is 128 of 1024 pixels
 _MARGIN = 0.02  # above things that stand on each other
 FLOOR = 0.86  # where things stand in pictures with a floor
 
@@ -93,25 +93,24 @@ def paint(picture: Picture, art: Art, size: int, palette: Mapping[str, str] = CO
 
 
 def stacked(items: Sequence[Item], art: Art) -> tuple[Item, ...]:
-    """The items; where one stands on another, with the size of the lower and the foot of the upper worked out.
+    """The items; of two that stand on each other, with the lower one's size and the upper one's foot worked out.
 
-    The foot is a whole number of tokens above the lower one's foot. So the network meets both in the rows in which it
+    That foot is a whole number of tokens above the lower one's foot. So the network meets both in the rows in which it
     meets things that stand beside each other, and need not learn them in every row of a token.
     """
     upper = next((item for item in items if item.sunk is not None), None)
     if upper is None:
         return tuple(items)
     lower = next(item for item in items if item.sunk is None)
-    tall, overlap = _height(upper, art), (upper.sunk or 0) * _height(upper, art)
+    upper_height, lower_height = _height(upper, art), _height(lower, art)
+    overlap = (upper.sunk or 0) * upper_height
     floor = FLOOR if lower.bottom is None else lower.bottom
-    room = math.floor((floor - _MARGIN - tall) / _TOKEN)
-    tokens = max(1, min(room, round((_height(lower, art) - overlap) / _TOKEN)))
-    scale = (tokens * _TOKEN + overlap) / _height(lower, art)
-    placed = {
-        id(lower): replace(lower, longest=lower.longest * scale, bottom=floor),
-        id(upper): replace(upper, bottom=floor - tokens * _TOKEN),
-    }
-    return tuple(placed.get(id(item), item) for item in items)
+    most = math.floor((floor - _MARGIN - upper_height) / TOKEN)
+    tokens = max(1, min(most, round((lower_height - overlap) / TOKEN)))
+    longest = lower.longest * (tokens * TOKEN + overlap) / lower_height
+    above = replace(upper, bottom=floor - tokens * TOKEN)
+    below = replace(lower, bottom=floor, longest=longest)
+    return tuple(above if item is upper else below for item in items)
 
 
 def _height(item: Item, art: Art) -> float:

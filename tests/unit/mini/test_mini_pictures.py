@@ -15,7 +15,7 @@ from models.mini.recipe.colours import COLOURS, GROUNDS, families, from_oklab, r
 from models.mini.recipe.concepts import read_concepts
 from models.mini.recipe.data import small_picture
 from models.mini.recipe.pictures import Cast, sample
-from models.mini.recipe.scenes import FLOOR, Ground, Item, Picture, Style, paint, stacked
+from models.mini.recipe.scenes import FLOOR, TOKEN, Ground, Item, Picture, Style, paint, stacked
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_what_stands_on_another_thing_stands_on_the_network_s_grid(
     asked = Item(upper, None, 0.5, None, 0.46, sunk=sunk), Item(lower, None, 0.5, FLOOR, 0.46)
     above, below = stacked(asked, art)
     assert above.bottom is not None
-    tokens = (FLOOR - above.bottom) * 8
+    tokens = (FLOOR - above.bottom) / TOKEN
     assert tokens == pytest.approx(round(tokens))
     assert tokens >= 1
     height = {item.drawing: item.longest * _tallness(art, item.drawing) for item in (above, below)}

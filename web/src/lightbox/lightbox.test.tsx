@@ -1,10 +1,10 @@
 /** The lightbox, through the rendered page. The browser handles Esc and keeps the focus inside; jsdom doesn't. */
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { passTime, settle } from '../test/clock';
+import { settle } from '../test/clock';
 import { liveUrls } from '../test/object-urls';
 import { FakeOnbrand, pictureBytes } from '../test/fake-onbrand';
-import { generateButton, promptField, renderApp } from '../test/render-app';
+import { generateButton, promptField, renderApp, waitUntilLoadedAhead } from '../test/render-app';
 import { recordDownloads, type Download } from '../test/downloads';
 
 const PROMPT = 'a teapot';
@@ -35,9 +35,7 @@ async function openPicture(n: number) {
   onbrand.update(job.id, { pack: { id: 'sha256:1', name: 'House style', version: 'v3' } });
   onbrand.complete(job.id);
   await waitFor(() => expect(screen.getAllByRole('img')).toHaveLength(4));
-  await settle();
-  await passTime(1_000); // then the PNGs are loaded ahead
-  await waitFor(() => expect(screen.getAllByRole('img').filter(({ draggable }) => draggable)).toHaveLength(4));
+  await waitUntilLoadedAhead(4);
   await page.user.click(opener(n));
   return { ...page, job };
 }

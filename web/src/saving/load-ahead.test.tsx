@@ -5,7 +5,7 @@ import { settle } from '../test/clock';
 import { recordDownloads, type Download } from '../test/downloads';
 import { FakeOnbrand, pictureBytes, renditionBytes } from '../test/fake-onbrand';
 import { liveUrls } from '../test/object-urls';
-import { expectAnnounced, generateJob } from '../test/render-app';
+import { expectAnnounced, generateJob, waitUntilLoadedAhead } from '../test/render-app';
 
 let onbrand: FakeOnbrand;
 let saved: Download[];
@@ -19,7 +19,8 @@ const draggable = () => screen.getAllByRole('img').filter((picture) => picture.d
 test('what the browser itself would drag, copy or save of a tile is the PNG', async () => {
   const { id } = await generateJob(onbrand);
   onbrand.complete(id);
-  await waitFor(() => expect(draggable()).toBe(4));
+  await waitFor(() => expect(screen.queryAllByRole('img')).toHaveLength(4));
+  await waitUntilLoadedAhead(4);
   const picture = screen.getByRole('img', { name: /^Illustration 3/ });
   const bytes = () => liveUrls.get(picture.getAttribute('src') ?? '')?.text();
   expect(await bytes()).toBe(renditionBytes(onbrand.job(0), 3));

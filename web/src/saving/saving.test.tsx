@@ -8,7 +8,7 @@ import { passTime, settle } from '../test/clock';
 import { liveUrls } from '../test/object-urls';
 import { FakeOnbrand, pictureBytes, problem } from '../test/fake-onbrand';
 import { readZip } from '../test/read-zip';
-import { expectAnnounced, generateButton, promptField, renderApp } from '../test/render-app';
+import { expectAnnounced, generateButton, promptField, renderApp, waitUntilLoadedAhead } from '../test/render-app';
 import { recordDownloads, type Download } from '../test/downloads';
 
 const LOST = /The connection was lost. Nothing on the page is lost. Try again/;
@@ -42,9 +42,7 @@ async function completeRun({ loaded = 4 } = {}) {
   onbrand.complete(id);
   await waitFor(() => expect(screen.queryAllByRole('img')).toHaveLength(loaded));
   await waitFor(() => expect(screen.queryAllByText("This picture couldn't be loaded.")).toHaveLength(4 - loaded));
-  await settle();
-  await passTime(1_000); // then the PNGs are loaded ahead
-  await waitFor(() => expect(screen.queryAllByRole('img').filter(({ draggable }) => draggable)).toHaveLength(loaded));
+  await waitUntilLoadedAhead(loaded);
   if (loaded < 4) await waitFor(() => expect(onbrand.requests).toContain(`GET /jobs/${id}/images/4`));
   await settle();
   return { ...page, id };

@@ -6,7 +6,7 @@ import { expect, vi } from 'vitest';
 import { App } from '../app/app';
 import type { Started } from '../app/start';
 import type { Session } from '../auth/session';
-import { passTime } from './clock';
+import { passTime, settle } from './clock';
 import { ONBRAND, type FakeOnbrand } from './fake-onbrand';
 
 export function fakeSession(account = { id: 'account-1', name: 'Studio member', username: 'member@studio.example' }) {
@@ -58,6 +58,13 @@ export async function waitUntilAvailable(name: string): Promise<HTMLElement> {
   await passTime(1_000);
   await waitFor(() => expect(button()).not.toHaveAttribute('aria-disabled'));
   return button();
+}
+
+/** Waits until the PNGs of so many shown pictures are here. The page loads them a second after the tiles. */
+export async function waitUntilLoadedAhead(count: number): Promise<void> {
+  await settle();
+  await passTime(1_000);
+  await waitFor(() => expect(screen.queryAllByRole('img').filter(({ draggable }) => draggable)).toHaveLength(count));
 }
 
 /** Waits until the live region says this. React announces a text a moment after it shows it. */
